@@ -1,0 +1,45 @@
+# `make` lists the targets. Variables: PYTHON (default python3), ARGS (passed on to what is run).
+# PIP_EXTRA_INDEX_URL reaches pip: PyPI's torch for x86-64 is a CUDA build, the CPU index has a
+# smaller one of the same version, which pip then prefers (2.10.0+cpu sorts above 2.10.0).
+
+PYTHON ?= python3
+BIN := .venv/bin/python
+ifdef PIP_EXTRA_INDEX_URL
+export PIP_EXTRA_INDEX_URL
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-slow lint format doctor clean
+
+help: ## list the targets
+	@echo 'PYTHON=python3.11 picks the Python, FORCE=1 makes setup start anew. Without a GPU, this'
+	@echo 'saves most of a 3 GB download where that server can be reached (optional):'
+	@echo '  make setup PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: ## make .venv with everything needed (once; afterwards under a second)
+	@$(PYTHON) tools/setup_env.py $(if $(FORCE),--force)
+
+demo: setup ## the main job: train with and without GradAug on a small data set and compare
+	@$(BIN) tools/demo.py $(ARGS)
+
+test: lint ## formatting, lint, types and all tests but the slow ones
+	@echo '[test] pytest' && $(BIN) -m pytest $(ARGS)
+
+test-slow: setup ## the tests marked slow
+	@echo '[test] pytest, slow tests' && $(BIN) -m pytest -m slow $(ARGS)
+
+lint: setup ## formatting, lint and types, changing nothing
+	@echo '[test] formatting (make format mends it)' && $(BIN) -m ruff format --check .
+	@echo '[test] lint' && $(BIN) -m ruff check .
+	@echo '[test] types' && $(BIN) -m mypy
+
+format: setup ## format the code and mend what lint can mend
+	@$(BIN) -m ruff format . && $(BIN) -m ruff check --fix .
+
+doctor: ## what is installed, what works, and how to mend what does not
+	@if [ -x $(BIN) ]; then $(BIN) tools/doctor.py; else $(PYTHON) tools/doctor.py; fi
+
+clean: ## remove .venv and caches (the compiled mmcv stays in ~/.cache/mmgradaug)
+	@rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,20 @@
+"""Plain Mask R-CNN, small and from scratch, on generated shapes: the demo without a network."""
+
+_base_ = './mask_rcnn_r18_nuclei.py'
+
+model = dict(
+    rpn_head=dict(anchor_generator=dict(scales=[8])),  # Shapes are 10 to 80 pixels across.
+    roi_head=dict(bbox_head=dict(num_classes=3), mask_head=dict(num_classes=3)),
+)
+
+data_root = 'data/shapes/'  # python tools/make_shapes.py
+metainfo = dict(
+    classes=('circle', 'square', 'triangle'),
+    palette=[(220, 20, 60), (0, 130, 200), (60, 160, 60)],
+)
+data = dict(data_root=data_root, metainfo=metainfo)
+train_dataloader = dict(dataset=dict(times=1, dataset=data))
+val_dataloader = dict(dataset=data)
+test_dataloader = val_dataloader
+val_evaluator = dict(ann_file=data_root + 'annotations/val.json')
+test_evaluator = val_evaluator

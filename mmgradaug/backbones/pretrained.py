@@ -1,0 +1,97 @@
+"""Refuse pretrained weights that do not fit, before training starts.
+
+mmengine loads pretrained weights leniently and only warns, so that a backbone whose keys do
+not match trains from random weights for hours. Here a misfit is an error.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.runner.checkpoint import CheckpointLoader
+from torch import Tensor, nn
+
+HOW_TO_GET = (
+    'put the file there, or point model.backbone.init_cfg.checkpoint at one you have '
+    '(--cfg-options model.backbone.init_cfg.checkpoint=PATH); torchvision://resnet50 starts from '
+    'torchvision\'s ImageNet weights, and model.backbone.init_cfg=None from random ones'
+)
+
+
+def pretrained_of(init_cfg: Any) -> Mapping[str, Any] | None:
+    """The ``Pretrained`` entry of an mmengine ``init_cfg``, if it has one."""
+    entries = init_cfg if isinstance(init_cfg, (list, tuple)) else [init_cfg]
+    pretrained = [e for e in entries if isinstance(e, Mapping) and e.get('type') == 'Pretrained']
+    return pretrained[-1] if pretrained else None
+
+
+def check_pretrained(module: nn.Module, checkpoint: str, prefix: str | None = None) -> None:
+    """Raise unless a checkpoint holds every parameter and statistic of ``module``.
+
+    Entries that the module lacks (a classifier's ``fc``) and missing
+    ``num_batches_tracked`` counters, which old files do not have, are fine.
+
+    Args:
+        module: The network that the checkpoint is meant for.
+        checkpoint: Path or any address mmengine loads (``torchvision://resnet50``).
+        prefix: Keep the entries that start with it, for example ``'backbone.'``.
+
+    Raises:
+        FileNotFoundError: If a local file is missing.
+        ValueError: If it holds more than tensors and plain data, or does not fit.
+    """
+    state = _state_dict(_load(checkpoint), prefix)
+    expected = {k: v for k, v in module.state_dict().items() if 'num_batches_tracked' not in k}
+    missing = [key for key in expected if key not in state]
+    if missing:
+        raise ValueError(_misfit(module, checkpoint, missing, len(expected), state))
+    for key, tensor in expected.items():
+        if state[key].shape != tensor.shape:
+            raise ValueError(
+                f'{key} of {checkpoint} has shape {tuple(state[key].shape)}, expected '
+                f'{tuple(tensor.shape)} for {type(module).__name__}: use weights of the same '
+                'depth and channels'
+            )
+
+
+def _load(checkpoint: str) -> Any:
+    """Contents of a checkpoint; a local file is read without executing anything."""
+    if '://' in checkpoint:
+        return CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')
+    path = Path(checkpoint).expanduser()
+    if not path.is_file():
+        raise FileNotFoundError(f'no pretrained weights at {path.absolute()}: {HOW_TO_GET}')
+    try:
+        return torch.load(path, map_location='cpu', weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise ValueError(
+            f'{path} is not a file of plain weights ({error}); expected a state dict written by '
+            'torch.save: save {"state_dict": model.state_dict()} to a new file and use that'
+        ) from error
+
+
+def _state_dict(checkpoint: Any, prefix: str | None) -> dict[str, Tensor]:
+    """The tensors of a checkpoint under the names that the loader will use."""
+    state = checkpoint.get('state_dict', checkpoint)
+    if prefix is None:
+        return {key.removeprefix('module.'): value for key, value in state.items()}
+    prefix = prefix if prefix.endswith('.') else f'{prefix}.'
+    return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+
+
+def _misfit(
+    module: nn.Module, checkpoint: str, missing: list[str], total: int, state: dict[str, Tensor]
+) -> str:
+    """The error for missing entries, with the likely reason."""
+    found = ', '.join(list(state)[:3]) or 'none'
+    hint = HOW_TO_GET
+    if any(key.startswith('backbone.') for key in state):
+        hint = "it looks like a whole model: add prefix='backbone.' to the init_cfg"
+    return (
+        f'{checkpoint} lacks {len(missing)} of the {total} entries of {type(module).__name__} '
+        f'(first: {missing[0]}; it holds {found}, ...): {hint}'
+    )

@@ -1,0 +1,251 @@
+"""A real fluorescence microscopy image with 125 labelled nuclei, as a COCO data set of 16 tiles.
+
+The image (512 x 512 pixels, from the 2018 Data Science Bowl) and its instance labels are files
+inside the wheel of StarDist 0.9.2 (BSD-3-Clause) on the Python package registry. The wheel is
+downloaded when the data set is made and never installed.
+
+- Split: columns x < 384 train (3 x 4 tiles of 128 x 128 pixels), the rest validate (4 tiles).
+- A nucleus cut by a tile's border is kept as its part inside the tile, if that part has at least
+  :data:`MIN_AREA` pixels. A nucleus on the line x = 384 so has a part in either split, of different
+  pixels.
+- Grey values: the 1 and the 99.8 percentile of the training columns become 0 and 255, clipped;
+  the three channels of a tile are equal.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from .coco_writer import (
+    Instance,
+    Sample,
+    annotation_path,
+    is_complete,
+    write_atomically,
+    write_coco,
+)
+
+CLASSES = ('nucleus',)
+SPLIT_COLUMN = 384
+TILE = 128
+MIN_AREA = 8
+PERCENTILES = (1.0, 99.8)
+
+REQUIREMENT = 'stardist==0.9.2'
+_FOLDER_IN_WHEEL = 'stardist/data/images'
+SHA256 = {
+    'img2d.tif': 'f9ccc1571b92c861ff87e28463068b43f61bd47357ed0503f711e5cd1eb97750',
+    'mask2d.tif': '59ad5e820b7982ca9d13e946fa6e7f64e2714899e00a2ae6c69aa79aad53d46f',
+}
+_INFO: dict[str, Any] = {
+    'description': 'nuclei: one fluorescence microscopy image in tiles',
+    'recipe': 1,  # Raise when the tiles change, so that data sets on disk are made again.
+    'source': REQUIREMENT,
+}
+
+_README = f"""Nuclei, a small data set for the demo of mmgradaug
+==================================================
+
+train/, val/      tiles of {TILE} x {TILE} pixels of one fluorescence microscopy image
+annotations/      their instance labels in COCO's format
+source/           the original image and label image, unchanged
+
+Source: stardist/data/images/img2d.tif and mask2d.tif in the Python package {REQUIREMENT}
+(https://pypi.org/project/stardist/), Copyright (c) 2018-2025, Uwe Schmidt, Martin Weigert,
+BSD 3-Clause License; the licence text is in source/LICENSE.txt where the wheel carries it.
+By StarDist's own words, "Fluorescence microscopy image and mask from the 2018 kaggle DSB
+challenge":
+
+  Caicedo et al. "Nucleus segmentation across imaging experiments: the 2018 Data Science Bowl."
+  Nature Methods 16.12 (2019).
+
+Changed here: grey values stretched to 8 bits (percentiles {PERCENTILES[0]} and {PERCENTILES[1]}
+of the training columns become 0 and 255), the image cut into tiles (columns x < {SPLIT_COLUMN}
+train, the rest validate), parts of nuclei below {MIN_AREA} pixels in a tile left out.
+"""
+
+Fetch = Callable[[Path], Path]
+"""Puts the wheel into a folder and returns its path."""
+
+
+class NucleiSourceError(RuntimeError):
+    """The source image cannot be had, or is not the one expected."""
+
+
+def make_nuclei(root: Path | str = 'data/nuclei', fetch: Fetch | None = None) -> Path:
+    """Write the data set under ``root``; does nothing where it is complete.
+
+    Args:
+        root: Folder of the data set.
+        fetch: Gets the wheel; :func:`download_wheel` by default.
+
+    Returns:
+        ``root`` as a path.
+
+    Raises:
+        NucleiSourceError: The wheel cannot be downloaded, lacks the files, or they are not the
+            expected ones.
+    """
+    root = Path(root)
+    if all(is_complete(root, split, _INFO) for split in ('train', 'val')):
+        return root
+    image, labels = load_source(root / 'source', fetch or download_wheel)
+    write_atomically(root / 'README.txt', _README.encode())
+    pixels = to_8_bit(image, reference=image[:, :SPLIT_COLUMN])
+    for split, columns in (('train', (0, SPLIT_COLUMN)), ('val', (SPLIT_COLUMN, image.shape[1]))):
+        annotation_path(root, split).unlink(missing_ok=True)
+        write_coco(root, split, cut_tiles(pixels, labels, columns), CLASSES, _INFO)
+    return root
+
+
+def load_source(folder: Path, fetch: Fetch) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
+    """Read image and labels from ``folder``, fetching them first where they are not right.
+
+    Args:
+        folder: Where the two files are kept between runs.
+        fetch: Gets the wheel.
+
+    Returns:
+        The image and the label image (0 is ground, each nucleus has a number), both (512, 512).
+    """
+    if not all(_is_expected(folder / name) for name in SHA256):
+        with tempfile.TemporaryDirectory(prefix='mmgradaug-nuclei-') as temporary:
+            extract_source(fetch(Path(temporary)), folder)
+    image, labels = (_read_tiff(folder / name) for name in SHA256)
+    return image, labels
+
+
+def download_wheel(folder: Path) -> Path:
+    """Download the wheel with pip, without its dependencies, into ``folder``.
+
+    Raises:
+        NucleiSourceError: pip is missing or fails, for want of a network for example.
+    """
+    command = [
+        *(sys.executable, '-m', 'pip', 'download', '--no-deps', '--only-binary=:all:'),
+        *('--disable-pip-version-check', '--quiet', '--dest', str(folder)),
+        # The files wanted are the same in every wheel; one named platform serves every machine.
+        *('--platform', 'manylinux_2_28_x86_64', '--python-version', '3.11'),
+        *('--implementation', 'cp', '--abi', 'cp311', REQUIREMENT),
+    ]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    wheels = sorted(folder.glob('stardist-*.whl'))
+    if result.returncode != 0 or not wheels:
+        reason = (result.stderr or result.stdout).strip().splitlines()[-3:]
+        raise NucleiSourceError(
+            f'the nuclei data set needs the wheel {REQUIREMENT} from the Python package registry, '
+            f'and pip could not download it (exit status {result.returncode}):\n  '
+            + '\n  '.join(reason or ['pip gave no reason'])
+            + '\nWith no network to the registry, use the generated shapes instead: '
+            'python tools/make_shapes.py, then '
+            'python tools/train.py configs/mask_rcnn_r18_gradaug_shapes.py'
+        )
+    return wheels[0]
+
+
+def extract_source(wheel: Path, folder: Path) -> None:
+    """Copy the image, the labels and the licence out of the wheel, the hashes checked first.
+
+    Args:
+        wheel: The wheel file, a zip archive.
+        folder: Where the files go.
+
+    Raises:
+        NucleiSourceError: The wheel is damaged or lacks a file, or a file is not the expected one.
+    """
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            files = {name: archive.read(f'{_FOLDER_IN_WHEEL}/{name}') for name in SHA256}
+            licences = [n for n in archive.namelist() if n.endswith('LICENSE.txt')]
+            licence = archive.read(licences[0]) if licences else None
+    except (zipfile.BadZipFile, KeyError) as error:
+        raise NucleiSourceError(
+            f'{wheel.name} is not the wheel of {REQUIREMENT}: {error}. Expected a zip archive with '
+            f'{" and ".join(f"{_FOLDER_IN_WHEEL}/{name}" for name in SHA256)}'
+        ) from error
+    for name, content in files.items():
+        _check_hash(name, content)
+    for name, content in files.items():
+        write_atomically(folder / name, content)
+    if licence is not None:
+        write_atomically(folder / 'LICENSE.txt', licence)
+
+
+def to_8_bit(image: NDArray[np.uint16], reference: NDArray[np.uint16]) -> NDArray[np.uint8]:
+    """Stretch the reference's percentiles to 0 and 255.
+
+    Args:
+        image: (H, W) grey values.
+        reference: The pixels whose :data:`PERCENTILES` are taken.
+
+    Returns:
+        (H, W, 3) uint8 with equal channels.
+    """
+    low, high = np.percentile(reference, PERCENTILES)
+    stretched = (image.astype(np.float64) - low) / max(high - low, 1.0) * 255
+    grey = np.clip(np.rint(stretched), 0, 255).astype(np.uint8)
+    return np.repeat(grey[..., None], 3, axis=2)
+
+
+def cut_tiles(
+    image: NDArray[np.uint8], labels: NDArray[np.uint16], columns: tuple[int, int]
+) -> Iterator[Sample]:
+    """Cut the columns ``columns[0] <= x < columns[1]`` into tiles.
+
+    Args:
+        image: (H, W, 3) uint8.
+        labels: (H, W) numbers of nuclei, 0 is ground.
+        columns: First column and the one after the last.
+
+    Yields:
+        A sample per tile, row by row, named by the tile's top left corner.
+    """
+    for top in range(0, image.shape[0], TILE):
+        for left in range(columns[0], columns[1], TILE):
+            window = (slice(top, top + TILE), slice(left, min(left + TILE, columns[1])))
+            yield Sample(
+                f'tile_y{top:03d}_x{left:03d}.png', image[window], _instances(labels[window])
+            )
+
+
+def _instances(labels: NDArray[np.uint16]) -> list[Instance]:
+    """The nuclei of a tile that show at least :data:`MIN_AREA` pixels."""
+    numbers, areas = np.unique(labels, return_counts=True)
+    return [
+        Instance(0, mask=labels == number)
+        for number, area in zip(numbers, areas, strict=True)
+        if number != 0 and area >= MIN_AREA
+    ]
+
+
+def _read_tiff(path: Path) -> NDArray[np.uint16]:
+    """A one-channel 16-bit TIFF file as an array."""
+    with Image.open(io.BytesIO(path.read_bytes())) as picture:
+        return np.asarray(picture).astype(np.uint16)
+
+
+def _is_expected(path: Path) -> bool:
+    """Whether a file is there and has the expected hash."""
+    return path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == SHA256[path.name]
+
+
+def _check_hash(name: str, content: bytes) -> None:
+    """Refuse a file that is not the expected one."""
+    found = hashlib.sha256(content).hexdigest()
+    if found != SHA256[name]:
+        raise NucleiSourceError(
+            f'{name} from {REQUIREMENT} has SHA-256 {found}, expected {SHA256[name]}: the download '
+            "is damaged or the package was changed. Empty pip's cache (pip cache purge), try again"
+        )

@@ -1,0 +1,164 @@
+"""Any MMDetection detector, trained with GradAug."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from mmdet.models.detectors import BaseDetector
+from mmdet.registry import MODELS as MMDET_MODELS
+from mmengine.logging import print_log
+from mmengine.registry import MODELS
+from torch import Tensor
+
+from ..slimmable import has_slimmable_layers
+from ..training import GradAugMixin, SubnetSampler
+from ..transforms import GeometricMap
+from .distillation import DistillConfig, find_distillers
+from .labels import move_samples
+
+
+@MODELS.register_module()
+class GradAugDetector(GradAugMixin):
+    """A detector whose training step trains sub-networks too (GradAug, sections 3.1 and 4.4).
+
+    ``GradAugDetector(detector='MaskRCNN', ...)`` builds an instance of a subclass of
+    ``MaskRCNN``: its configuration keys, modules and checkpoint keys are the stock
+    detector's, and outside training it is the stock detector.
+
+    Args:
+        detector: Name of a detector registered in mmdet, or its class.
+        gradaug: Options; see :class:`SubnetSampler` for ``num_subnets``, ``min_width``,
+            ``force_min_width``, ``width_step`` and ``transform``.
+
+            - ``distill``: targets of sub-networks, see :class:`DistillConfig`, or
+              ``'labels'`` for the stock losses on labels moved by the transform.
+            - ``seed``: seed of the draws; by default the runner's.
+        **kwargs: The detector's own.
+
+    Raises:
+        ValueError: If an option is out of its range or unknown, if the detector is not
+            registered, or if widths below 1 are asked of a backbone without slimmable layers.
+    """
+
+    def __new__(cls, *args: Any, detector: str | type | None = None, **kwargs: Any) -> Any:
+        """Make an instance of the detector's GradAug subclass."""
+        if cls is GradAugDetector:
+            stock = _detector_class(detector)
+            cls = type(f'GradAug{stock.__name__}', (GradAugDetector, stock), {})
+        return super().__new__(cls)
+
+    def __init__(
+        self,
+        *args: Any,
+        detector: str | type | None = None,
+        gradaug: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        options = dict(gradaug or {})
+        distill = options.pop('distill', None)
+        self.gradaug_seed = options.pop('seed', None)
+        self.sampler = _build_sampler(options)
+        if self.sampler.num_subnets and self.sampler.min_width < 1:
+            _require_slimmable(self)
+        self._distillers, self._config = [], DistillConfig()
+        if distill != 'labels':
+            self._config = DistillConfig.parse(distill)
+            self._distillers, self._undistilled = find_distillers(self, self._config)
+            if self._undistilled and self.sampler.num_subnets:
+                self._warn_labels()
+
+    def _warn_labels(self) -> None:
+        """Say once that sub-networks train on labels for want of a distillation."""
+        print_log(
+            f'{type(self).__name__}: there is no distillation for its {self._undistilled}, so '
+            "sub-networks train on labels moved by the transform; gradaug.distill='labels' says "
+            'so and silences this',
+            logger='current',
+            level=30,
+        )
+
+    @contextmanager
+    def recording(self) -> Iterator[None]:
+        """Context of the full pass: every distilled head's outputs are kept."""
+        with ExitStack() as stack:
+            for distiller in self._distillers:
+                stack.enter_context(distiller.recording())
+            yield
+
+    def forget(self) -> None:
+        """Drop what the full pass kept."""
+        for distiller in self._distillers:
+            distiller.forget()
+
+    def subnet_loss(
+        self, inputs: Tensor, data_samples: Any, mapping: GeometricMap | None
+    ) -> dict[str, Tensor]:
+        """Losses of the active sub-network.
+
+        Args:
+            inputs: Transformed images (N, C, H, W).
+            data_samples: Labels of the original images.
+            mapping: Where the transform moved things.
+        """
+        assert mapping is not None
+        if not self._distillers:
+            return self.loss(inputs, move_samples(data_samples, mapping))
+        feats = self.extract_feat(inputs)
+        ramp = self._config.soft_ramp(self.gradaug_iteration)
+        losses: dict[str, Tensor] = {}
+        for distiller in self._distillers:
+            losses |= distiller.loss(feats, data_samples, mapping, ramp)
+        return losses
+
+
+def _detector_class(detector: str | type | None) -> type:
+    """The class of a detector name.
+
+    Raises:
+        ValueError: If there is no such detector.
+    """
+    found = detector if inspect.isclass(detector) else None
+    if isinstance(detector, str):
+        found = MMDET_MODELS.get(detector)
+    if inspect.isclass(found) and issubclass(found, BaseDetector):
+        return found
+    names = [
+        name
+        for name, module in MMDET_MODELS.module_dict.items()
+        if inspect.isclass(module) and issubclass(module, BaseDetector)
+    ]
+    close = difflib.get_close_matches(str(detector), names, n=3) or ['MaskRCNN', 'FasterRCNN']
+    raise ValueError(
+        f'detector={detector!r} is not a detector registered in mmdet, expected a name such as '
+        f'{", ".join(close)}: set model.detector to the `type` of the stock config'
+    )
+
+
+def _build_sampler(options: dict[str, Any]) -> SubnetSampler:
+    """The sampler of the ``gradaug`` options.
+
+    Raises:
+        ValueError: If an option is unknown.
+    """
+    known = list(inspect.signature(SubnetSampler.__init__).parameters)[1:]
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise ValueError(
+            f'gradaug has unknown options {unknown}, expected some of {[*known, "distill", "seed"]}'
+        )
+    return SubnetSampler(**options)
+
+
+def _require_slimmable(detector: Any) -> None:
+    """Raise if no layer of the detector would change with the width."""
+    if not has_slimmable_layers(detector):
+        raise ValueError(
+            f'gradaug.min_width={detector.sampler.min_width} needs a slimmable backbone, got '
+            f"{type(detector.backbone).__name__}: set backbone type='SlimmableResNet', or "
+            'gradaug.min_width=1.0 to train full-width copies only'
+        )

@@ -1,0 +1,50 @@
+"""What the distillation of one head offers to the detector."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from mmdet.structures import SampleList
+from torch import Tensor
+
+from ...transforms import GeometricMap
+
+
+class HeadDistiller(Protocol):
+    """Teaches a head's sub-network passes with the head's full pass."""
+
+    def recording(self) -> AbstractContextManager[None]:
+        """Context of the full pass; keeps what the head saw and said."""
+
+    def forget(self) -> None:
+        """Drop what was kept."""
+
+    def loss(
+        self,
+        feats: Sequence[Tensor],
+        data_samples: SampleList,
+        mapping: GeometricMap,
+        soft_ramp: float,
+    ) -> dict[str, Tensor]:
+        """Losses and agreements of the active sub-network.
+
+        Args:
+            feats: Its feature maps, one (N, C, H, W) a level.
+            data_samples: Labels of the original images.
+            mapping: Where the transform moved things.
+            soft_ramp: Factor of the soft losses, 0 to 1.
+
+        Returns:
+            Losses, with ``loss`` in their names, and statistics, without. Every output of
+            the head is part of some loss, so that no parameter lacks a gradient.
+        """
+
+
+def untrained(*outputs: Tensor) -> Tensor:
+    """A loss of zero that keeps outputs nobody trains in the graph.
+
+    Several processes reduce a gradient for every parameter, so each has to have one.
+    """
+    return sum(0.0 * output.float().sum() for output in outputs)  # type: ignore[return-value]

@@ -1,0 +1,52 @@
+"""Losses between a student's outputs and its teacher's.
+
+Each is zero, and so is its gradient, where student and teacher agree. Logits are compared in
+float32 whatever the precision of the forward.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def categorical_kl(student: Tensor, teacher: Tensor) -> Tensor:
+    """KL divergence of softmax distributions, from the teacher's to the student's.
+
+    Args:
+        student: Logits (N, C).
+        teacher: Logits (N, C), without gradient.
+
+    Returns:
+        One value a row, (N,).
+    """
+    log_student = F.log_softmax(student.float(), dim=1)
+    log_teacher = F.log_softmax(teacher.float(), dim=1)
+    return (log_teacher.exp() * (log_teacher - log_student)).sum(dim=1)
+
+
+def bernoulli_kl(student: Tensor, teacher: Tensor) -> Tensor:
+    """KL divergence of independent yes/no distributions, element by element.
+
+    Args:
+        student: Logits of any shape.
+        teacher: Probabilities of the same shape, without gradient.
+
+    Returns:
+        One value an element.
+    """
+    teacher = teacher.float()
+    cross = F.binary_cross_entropy_with_logits(student.float(), teacher, reduction='none')
+    return cross - _bernoulli_entropy(teacher)
+
+
+def _bernoulli_entropy(p: Tensor) -> Tensor:
+    """Entropy of yes/no distributions in nats; 0 at certainty."""
+    return -(torch.xlogy(p, p) + torch.xlogy(1 - p, 1 - p))
+
+
+def set_agreement(student: Tensor, teacher: Tensor) -> Tensor:
+    """Intersection over union of two boolean tensors as sets; 1 if both are empty."""
+    union = (student | teacher).sum()
+    return ((student & teacher).sum() + (union == 0)) / union.clamp(min=1)

@@ -1,0 +1,108 @@
+"""Where in a feature pyramid the teacher looked at what a student sees in a rescaled image.
+
+An anchor of level l in an image scaled by s covers what level l + log2(1/s) covers in the
+original. So a student's soft target on a level is read between the two nearest levels of the
+teacher, at the place the cell's prior comes from.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ...transforms import GeometricMap
+
+Stride = tuple[float, float]
+WHOLE = 1e-3  # a cell index this near a whole number is that number
+
+
+def scale_space_target(
+    teacher: Sequence[Tensor],
+    strides: Sequence[Stride],
+    mapping: GeometricMap,
+    sizes: Sequence[tuple[int, int]],
+    offset: float = 0.0,
+) -> list[Tensor | None]:
+    """Read the targets of a student's levels from the teacher's levels.
+
+    Args:
+        teacher: One map (N, C, H_t, W_t) a level, channels already turned for ``mapping``.
+        strides: Cell sizes (x, y) of the levels in pixels, growing.
+        mapping: The transform of the student's images.
+        sizes: Height and width of the student's levels.
+        offset: Where in its cell a prior is centred, in cells (0 for anchors, 0.5 for points).
+
+    Returns:
+        One map (N, C, h, w) a level; None for a level whose scale the teacher's pyramid
+        misses by more than half a level.
+    """
+    logs = [math.log2(x * y) / 2 for x, y in strides]
+    scale_x, scale_y = mapping.scale
+    zoom = math.log2(scale_x * scale_y) / 2
+    targets: list[Tensor | None] = []
+    for level, size in enumerate(sizes):
+        position = _level_position(logs, logs[level] - zoom)
+        if position is None:
+            targets.append(None)
+            continue
+        points = mapping.source_points(_centres(size, strides[level], offset, teacher[0]))
+        targets.append(_between_levels(teacher, strides, position, points, offset))
+    return targets
+
+
+def _level_position(logs: Sequence[float], wanted: float) -> float | None:
+    """Fractional index of a log2 stride among the levels; None if too far outside."""
+    below, above = logs[0] - wanted, wanted - logs[-1]
+    if max(below, above) > 0.5:
+        return None
+    if below >= 0:
+        return 0.0
+    for i in range(len(logs) - 1):
+        if wanted <= logs[i + 1]:
+            return i + (wanted - logs[i]) / (logs[i + 1] - logs[i])
+    return float(len(logs) - 1)
+
+
+def _centres(size: tuple[int, int], stride: Stride, offset: float, like: Tensor) -> Tensor:
+    """Prior centres (h, w, 2) of a level in pixels, (x, y)."""
+    y = (torch.arange(size[0], device=like.device, dtype=torch.float32) + offset) * stride[1]
+    x = (torch.arange(size[1], device=like.device, dtype=torch.float32) + offset) * stride[0]
+    grid_y, grid_x = torch.meshgrid(y, x, indexing='ij')
+    return torch.stack([grid_x, grid_y], dim=-1)
+
+
+def _between_levels(
+    teacher: Sequence[Tensor],
+    strides: Sequence[Stride],
+    position: float,
+    points: Tensor,
+    offset: float,
+) -> Tensor:
+    """Read ``points`` (h, w, 2) linearly between the two levels nearest to ``position``."""
+    low = math.floor(position + WHOLE)
+    share = position - low
+    at_low = _read(teacher[low], points / points.new_tensor(strides[low]) - offset)
+    if abs(share) <= WHOLE:
+        return at_low
+    at_high = _read(teacher[low + 1], points / points.new_tensor(strides[low + 1]) - offset)
+    return torch.lerp(at_low, at_high, share)
+
+
+def _read(level: Tensor, cells: Tensor) -> Tensor:
+    """Read a map (N, C, H, W) bilinearly at cell indices (h, w, 2), nearest inside the border.
+
+    Whole indices are read without interpolation, so that a target which is a copy is exact.
+    """
+    height, width = level.shape[-2:]
+    limits = cells.new_tensor([width - 1, height - 1])
+    whole = cells.round()
+    if (cells - whole).abs().max() < WHOLE:
+        index = torch.minimum(whole.clamp(min=0), limits).long()
+        return level[..., index[..., 1], index[..., 0]]
+    grid = 2 * cells / limits.clamp(min=1) - 1
+    grid = grid.expand(level.size(0), *grid.shape).to(level.dtype)
+    return F.grid_sample(level, grid, 'bilinear', 'border', align_corners=True)

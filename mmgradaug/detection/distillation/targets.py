@@ -1,0 +1,100 @@
+"""Which targets each output of a sub-network is trained on, as configured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+MODES = {'off': (0.0, 0.0), 'soft': (1.0, 0.0), 'hard': (0.0, 1.0), 'both': (1.0, 1.0)}
+
+
+@dataclass(frozen=True)
+class Target:
+    """Weights of an output's two losses.
+
+    Attributes:
+        soft: Weight of the loss against the full network's output.
+        hard: Weight of the stock loss against the labels.
+    """
+
+    soft: float = 0.0
+    hard: float = 0.0
+
+    @classmethod
+    def parse(cls, value: Any, name: str) -> Target:
+        """Build from ``'soft'``, ``'hard'``, ``'both'``, ``'off'`` or ``dict(soft=, hard=)``.
+
+        Raises:
+            ValueError: If it is none of these, or a weight is negative.
+        """
+        if isinstance(value, cls):
+            return value
+        if isinstance(value, str) and value in MODES:
+            return cls(*MODES[value])
+        if isinstance(value, Mapping) and set(value) <= {'soft', 'hard'}:
+            target = cls(**value)
+            if target.soft >= 0 and target.hard >= 0:
+                return target
+        raise ValueError(
+            f'gradaug.distill.{name} must be one of {sorted(MODES)} or weights such as '
+            f'dict(soft=0.5, hard=1.0), got {value!r}'
+        )
+
+
+@dataclass(frozen=True)
+class DistillConfig:
+    """The config key ``gradaug.distill`` for heads that are distilled.
+
+    Probabilities are trained soft and box deltas hard by default: an output without bound
+    that is trained soft alone can run away, because its teacher shares its weights.
+    docs/DISTILLATION.md shows the measurements behind these defaults.
+
+    Attributes:
+        rpn_cls: Objectness of the region proposal network.
+        rpn_bbox: Box deltas of the region proposal network.
+        roi_cls: Class scores of RoIs.
+        roi_bbox: Box deltas of RoIs.
+        roi_mask: Mask logits of positive RoIs.
+        max_rois: RoIs an image that sub-networks learn from; None for all that the full
+            network sampled.
+        warmup_iters: Iterations over which the weights of soft losses rise from 0, since an
+            untrained teacher has nothing to teach.
+    """
+
+    rpn_cls: Target = Target(soft=1.0)
+    rpn_bbox: Target = Target()
+    roi_cls: Target = Target(soft=1.0)
+    roi_bbox: Target = Target(hard=1.0)
+    roi_mask: Target = Target(soft=1.0)
+    max_rois: int | None = None
+    warmup_iters: int = 0
+
+    @classmethod
+    def parse(cls, cfg: Mapping[str, Any] | None) -> DistillConfig:
+        """Build from a config dict; missing keys take their defaults.
+
+        Raises:
+            ValueError: If a key is unknown or a value is out of its range.
+        """
+        cfg = dict(cfg or {})
+        names = [field.name for field in fields(cls)]
+        unknown = sorted(set(cfg) - set(names))
+        if unknown:
+            raise ValueError(f'gradaug.distill has unknown keys {unknown}, expected some of {names}')
+        targets = names[:5]
+        parsed = {k: Target.parse(v, k) if k in targets else v for k, v in cfg.items()}
+        config = cls(**parsed)
+        config._check_counts()
+        return config
+
+    def _check_counts(self) -> None:
+        """Raise on counts that make no sense."""
+        if self.max_rois is not None and self.max_rois < 1:
+            raise ValueError(f'gradaug.distill.max_rois must be None or >= 1, got {self.max_rois!r}')
+        if self.warmup_iters < 0:
+            raise ValueError(f'gradaug.distill.warmup_iters must be >= 0, got {self.warmup_iters!r}')
+
+    def soft_ramp(self, iteration: int) -> float:
+        """Factor of all soft losses at an iteration, from 0 up to 1."""
+        return min(1.0, iteration / self.warmup_iters) if self.warmup_iters else 1.0

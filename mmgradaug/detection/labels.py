@@ -1,0 +1,111 @@
+"""Move an image's labels to its transformed copy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from mmdet.structures import DetDataSample, SampleList
+from mmdet.structures.bbox import get_box_tensor
+from mmdet.structures.mask import BitmapMasks, PolygonMasks
+from mmengine.structures import InstanceData, PixelData
+
+from ..transforms import GeometricMap
+
+
+def move_samples(samples: SampleList, mapping: GeometricMap) -> SampleList:
+    """Labels of transformed images, for heads that train on them as on any image's.
+
+    Args:
+        samples: Labels of the original batch, boxes in pixels of the padded batch.
+        mapping: Where the transform moved things.
+
+    Returns:
+        New data samples; the originals are not changed.
+    """
+    return [_move_sample(sample, mapping) for sample in samples]
+
+
+def _move_sample(sample: DetDataSample, mapping: GeometricMap) -> DetDataSample:
+    """Move all that a data sample holds."""
+    moved = DetDataSample(metainfo=move_metainfo(sample.metainfo, mapping))
+    for name, value in sample.items():
+        if isinstance(value, InstanceData):
+            value = move_instances(value, mapping)
+        elif isinstance(value, PixelData):
+            value = _move_pixels(value, mapping)
+        setattr(moved, name, value)
+    return moved
+
+
+def move_metainfo(metainfo: dict[str, Any], mapping: GeometricMap) -> dict[str, Any]:
+    """Meta information of the transformed image.
+
+    The content of a turned image starts anywhere in the padded batch, so all of it counts.
+    """
+    scale_x, scale_y = mapping.scale
+    height, width = metainfo['img_shape'][:2]
+    if mapping.turns:
+        shape = mapping.out_size
+    else:
+        shape = (round(height * scale_y), round(width * scale_x))
+    sizes = {'img_shape': shape, 'pad_shape': mapping.out_size}
+    return {**metainfo, **sizes, 'batch_input_shape': mapping.out_size}
+
+
+def move_instances(
+    instances: InstanceData | None, mapping: GeometricMap, only: Iterable[str] | None = None
+) -> InstanceData | None:
+    """Move the boxes and masks of instances; other fields are taken over.
+
+    Args:
+        instances: Instances of one image, or None.
+        mapping: Where the transform moved things.
+        only: Fields to keep; by default all.
+    """
+    if instances is None:
+        return None
+    moved = InstanceData()
+    for name, value in instances.items():
+        if only is not None and name not in only:
+            continue
+        if name in ('bboxes', 'priors'):
+            value = mapping.boxes(get_box_tensor(value))
+        elif isinstance(value, (BitmapMasks, PolygonMasks)):
+            value = move_masks(value, mapping)
+        setattr(moved, name, value)
+    return moved
+
+
+def move_masks(
+    masks: BitmapMasks | PolygonMasks, mapping: GeometricMap
+) -> BitmapMasks | PolygonMasks:
+    """Turn and resize masks, padded to the batch first as the images are."""
+    if isinstance(masks, PolygonMasks):
+        polygons = [[_move_polygon(part, mapping) for part in parts] for parts in masks.masks]
+        return PolygonMasks(polygons, *mapping.out_size)
+    padded = masks.pad(mapping.in_size)
+    turned = np.ascontiguousarray(np.rot90(padded.masks, mapping.turns, (1, 2)))
+    return BitmapMasks(turned, *mapping.turned_size).resize(mapping.out_size)
+
+
+def _move_polygon(polygon: np.ndarray, mapping: GeometricMap) -> np.ndarray:
+    """Move a polygon (2K,) of alternating x and y."""
+    points = torch.as_tensor(polygon, dtype=torch.float64).reshape(-1, 2)
+    moved = mapping.boxes(torch.cat([points, points], dim=1))[:, :2]
+    return moved.reshape(-1).numpy().astype(polygon.dtype)
+
+
+def _move_pixels(pixels: PixelData, mapping: GeometricMap) -> PixelData:
+    """Turn and resize label maps (1, H, W) to the nearest label."""
+    moved = PixelData()
+    for name, value in pixels.items():
+        missing = [mapping.in_size[1] - value.size(-1), mapping.in_size[0] - value.size(-2)]
+        padded = F.pad(value, (0, missing[0], 0, missing[1]), value=255)
+        turned = mapping.grids(padded)[None].float()
+        resized = F.interpolate(turned, mapping.out_size, mode='nearest')[0]
+        setattr(moved, name, resized.to(value.dtype))
+    return moved

@@ -1,0 +1,1 @@
+"""Around a run: checks before it starts, and mmdet's own tools."""

@@ -1,0 +1,140 @@
+"""Cut a sub-network out of its parent as an ordinary dense network."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from .layers import SlimConv2d
+from .width import at_width, has_slimmable_layers
+
+
+def extract_subnet(
+    network: nn.Module, width: float, example: Tensor | None = None
+) -> nn.Module:
+    """Return the sub-network of a width as a dense network of its own.
+
+    Every slimmable layer becomes a plain, narrower ``nn.Conv2d``, ``nn.BatchNorm2d`` or
+    ``nn.SyncBatchNorm`` with copies of the first channels' parameters and running
+    statistics. Outputs and gradients equal those of ``network`` inside ``at_width(network,
+    width)``; the outputs of a backbone are the narrow ones, without the silent channels.
+    A class may name the dense class its instances become in an attribute ``dense_class``.
+
+    Args:
+        network: Module with slimmable layers; it is not changed.
+        width: Share of the channels to keep, in (0, 1].
+        example: Input (N, C, H, W) that reaches every layer; by default one image of 64 x 64
+            pixels with as many channels as the first convolution takes.
+
+    Raises:
+        ValueError: If the width is not in (0, 1], if the network has no slimmable layer, or
+            if the example does not reach one of them.
+    """
+    if not has_slimmable_layers(network):
+        raise ValueError(
+            f'{type(network).__name__} has no slimmable layer to extract a sub-network from: '
+            'pass a SlimmableResNet or a model that contains one'
+        )
+    sizes = _input_channels(network, width, example)
+    dense = copy.deepcopy(network)
+    for name, module in list(dense.named_modules()):
+        if name in sizes:
+            with at_width(module, width):
+                plain = _dense_layer(module, sizes[name])
+            parent, _, child = name.rpartition('.')
+            setattr(dense.get_submodule(parent), child, plain)
+        elif isinstance(module, SlimConv2d):
+            raise ValueError(f'layer {name!r} was not reached by the example: pass one that does')
+        elif hasattr(module, 'dense_class'):
+            module.__class__ = module.dense_class  # its layers are plain now, and so is it
+    return dense
+
+
+def _input_channels(network: nn.Module, width: float, example: Tensor | None) -> dict[str, int]:
+    """Channels that enter each convolution and BatchNorm, by module name."""
+    sizes: dict[str, int] = {}
+
+    def recorder(name: str):  # noqa: ANN202 - a hook, typed by torch
+        return lambda module, args: sizes.__setitem__(name, args[0].size(1))
+
+    slim = (SlimConv2d, _BatchNorm)
+    hooks = [
+        module.register_forward_pre_hook(recorder(name))
+        for name, module in network.named_modules()
+        if isinstance(module, slim)
+    ]
+    try:
+        with _evaluating(network), at_width(network, width), torch.no_grad():
+            network(_example(network) if example is None else example)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return sizes
+
+
+def _example(network: nn.Module) -> Tensor:
+    """One black image that fits the network's first convolution."""
+    first = next(m for m in network.modules() if isinstance(m, SlimConv2d))
+    return first.weight.new_zeros(1, first.in_channels, 64, 64)
+
+
+@contextmanager
+def _evaluating(network: nn.Module) -> Iterator[None]:
+    """Evaluation mode for all modules, each one's own mode afterwards."""
+    modes = [(module, module.training) for module in network.modules()]
+    try:
+        network.eval()
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def _dense_layer(layer: nn.Module, in_channels: int) -> nn.Module:
+    """A plain layer with the first channels of a convolution or BatchNorm."""
+    if isinstance(layer, SlimConv2d):
+        plain = _plain_conv(layer, in_channels)
+    else:
+        plain = _plain_norm(layer, in_channels)
+    for name, tensor in [*layer.named_parameters(), *layer.named_buffers()]:
+        own = plain.get_parameter(name) if name in plain._parameters else plain.get_buffer(name)
+        own.data.copy_(tensor[tuple(slice(size) for size in own.shape)].data)
+        own.requires_grad_(tensor.requires_grad)
+    plain.training = layer.training
+    return plain
+
+
+def _plain_conv(layer: SlimConv2d, in_channels: int) -> nn.Conv2d:
+    """A ``nn.Conv2d`` as wide as ``layer`` is now, with undefined values."""
+    return nn.Conv2d(
+        in_channels,
+        layer.active_out_channels,
+        layer.kernel_size,  # type: ignore[arg-type]
+        layer.stride,  # type: ignore[arg-type]
+        layer.padding,  # type: ignore[arg-type]
+        layer.dilation,  # type: ignore[arg-type]
+        bias=layer.bias is not None,
+        padding_mode=layer.padding_mode,
+        device=layer.weight.device,
+        dtype=layer.weight.dtype,
+    )
+
+
+def _plain_norm(layer: _BatchNorm, channels: int) -> _BatchNorm:
+    """A stock BatchNorm or SyncBatchNorm of ``channels`` channels, with undefined values."""
+    plain = nn.SyncBatchNorm if isinstance(layer, nn.SyncBatchNorm) else nn.BatchNorm2d
+    reference = next(iter([*layer.parameters(), *layer.buffers()]), torch.empty(0))
+    return plain(
+        channels,
+        eps=layer.eps,
+        momentum=layer.momentum,
+        affine=layer.affine,
+        track_running_stats=layer.running_mean is not None,
+        device=reference.device,
+        dtype=reference.dtype if reference.is_floating_point() else None,
+    )

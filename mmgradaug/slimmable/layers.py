@@ -1,0 +1,121 @@
+"""Convolution and normalisation layers that can run on their first channels only.
+
+Parameters, buffers and state-dict keys are the parent class's. A layer at full width
+outside a sub-network pass calls its parent's ``forward`` unchanged, so it is the stock
+layer bit by bit.
+
+Slicing reads the input: a layer takes as many input channels as it is given, so only the
+number of output channels of a convolution depends on the width.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from .channels import active_channels
+
+
+class SlimConv2d(nn.Conv2d):
+    """Convolution that keeps its first output channels at the current width.
+
+    Args:
+        *args: As ``nn.Conv2d``.
+        divisor: See :func:`~mmgradaug.slimmable.channels.active_channels`.
+        quarter: See :func:`~mmgradaug.slimmable.channels.active_channels`.
+        **kwargs: As ``nn.Conv2d``.
+
+    Raises:
+        ValueError: If ``groups`` is not 1: the first channels of a grouped convolution do
+            not form a convolution with as many groups.
+    """
+
+    def __init__(
+        self, *args: Any, divisor: int = 1, quarter: bool = False, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        if self.groups != 1:
+            raise ValueError(
+                f'SlimConv2d cannot slice groups={self.groups}, expected groups=1: use a backbone '
+                'without grouped convolutions (SlimmableResNet instead of ResNeXt or Res2Net)'
+            )
+        self.divisor = divisor
+        self.quarter = quarter
+        self.width: float | None = None  # None: the full network; set by `at_width`
+
+    @property
+    def active_out_channels(self) -> int:
+        """Output channels at the current width."""
+        if self.width is None:
+            return self.out_channels
+        return active_channels(self.out_channels, self.width, self.divisor, self.quarter)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve ``x`` (N, C_active_in, H, W) to (N, C_active_out, H', W')."""
+        out, in_ = self.active_out_channels, x.size(1)
+        if out == self.out_channels and in_ == self.in_channels:
+            return super().forward(x)
+        bias = None if self.bias is None else self.bias[:out]
+        return self._conv_forward(x, self.weight[:out, :in_], bias)
+
+
+class SlimBatchNorm2d(nn.BatchNorm2d):
+    """BatchNorm that normalises as many channels as it is given.
+
+    Whether a pass reads or updates running statistics is not decided here: `at_width` sets
+    it for every BatchNorm of a model alike, slimmable or not.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise ``x`` (N, C_active, H, W)."""
+        channels = x.size(1)
+        if channels == self.num_features:
+            return super().forward(x)
+        # A narrow input in training mode comes from a sub-network pass: its own batch
+        # statistics, and the running ones stay out of reach.
+        return F.batch_norm(
+            x,
+            None if self.training else _first(self.running_mean, channels),
+            None if self.training else _first(self.running_var, channels),
+            _first(self.weight, channels),
+            _first(self.bias, channels),
+            training=self.training or self.running_mean is None,
+            momentum=0.0,
+            eps=self.eps,
+        )
+
+
+class SlimSyncBatchNorm(nn.SyncBatchNorm):
+    """SyncBatchNorm that normalises as many channels as it is given.
+
+    Every process must run the same width in the same pass, since they exchange statistics.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise ``x`` (N, C_active, H, W) with the statistics of all processes."""
+        channels = x.size(1)
+        if self.weight is None or channels == self.weight.size(0):
+            return super().forward(x)
+        # Calls this forward again with narrow tensors in place of the layer's own, which
+        # then takes the branch above: the reduction itself stays torch's.
+        tensors = {**dict(self.named_parameters()), **dict(self.named_buffers())}
+        narrow = {name: t[:channels] if t.dim() else t for name, t in tensors.items()}
+        return functional_call(self, narrow, (x,))
+
+
+def _first(tensor: Tensor | None, channels: int) -> Tensor | None:
+    """The first ``channels`` entries of a per-channel tensor, if there is one."""
+    return None if tensor is None else tensor[:channels]
+
+
+def pad_channels(x: Tensor, channels: int) -> Tensor:
+    """Pad ``x`` (N, C, H, W) with silent channels to (N, ``channels``, H, W).
+
+    Feeding the result to a layer equals slicing that layer's input channels, so whatever
+    consumes a backbone needs no change.
+    """
+    missing = channels - x.size(1)
+    return F.pad(x, (0, 0, 0, 0, 0, missing)) if missing else x

@@ -1,0 +1,58 @@
+"""Run a model as one of its sub-networks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from .channels import check_width
+from .layers import SlimConv2d
+
+
+def has_slimmable_layers(model: nn.Module) -> bool:
+    """Whether any layer of ``model`` changes with the width."""
+    return any(isinstance(module, SlimConv2d) for module in model.modules())
+
+
+@contextmanager
+def at_width(model: nn.Module, width: float) -> Iterator[nn.Module]:
+    """Run every slimmable layer inside ``model`` as the sub-network of a width.
+
+    In training mode this is a sub-network pass of GradAug (section 3.1): every BatchNorm
+    of the model, slimmable or not, frozen or not, normalises with its own batch statistics
+    and leaves the running ones alone, at width 1.0 too. In evaluation mode BatchNorm reads
+    the first running statistics, as the network of :func:`extract_subnet` does.
+
+    The full network is restored on the way out, whatever happens inside; contexts nest.
+    Back-propagate inside the context: gradient checkpointing runs the forward again.
+
+    Args:
+        model: Any module with slimmable layers somewhere inside.
+        width: Share of the channels to keep, in (0, 1].
+
+    Yields:
+        The model.
+
+    Raises:
+        ValueError: If the width is not in (0, 1].
+    """
+    width = check_width(width)
+    convs = [m for m in model.modules() if isinstance(m, SlimConv2d)]
+    norms = [m for m in model.modules() if isinstance(m, _BatchNorm)]
+    widths = [conv.width for conv in convs]
+    modes = [(norm.training, norm.track_running_stats) for norm in norms]
+    try:
+        for conv in convs:
+            conv.width = width
+        for norm in norms:
+            if model.training or norm.training:
+                norm.training, norm.track_running_stats = True, False
+        yield model
+    finally:
+        for conv, before in zip(convs, widths, strict=True):
+            conv.width = before
+        for norm, (training, tracking) in zip(norms, modes, strict=True):
+            norm.training, norm.track_running_stats = training, tracking

@@ -1,0 +1,14 @@
+"""The algorithm, once: which sub-networks, the training step, several processes."""
+
+from .ddp import GradAugDistributedDataParallel
+from .model import GradAugMixin
+from .sampler import Subnet, SubnetSampler
+from .step import gradaug_step
+
+__all__ = [
+    'GradAugDistributedDataParallel',
+    'GradAugMixin',
+    'Subnet',
+    'SubnetSampler',
+    'gradaug_step',
+]

@@ -1,0 +1,118 @@
+"""Gives an mmengine model the GradAug training step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch.distributed as dist
+from mmengine.logging import MessageHub
+from mmengine.optim import OptimWrapper
+from torch import Tensor
+
+from ..transforms import GeometricMap
+from .sampler import Subnet, SubnetSampler
+from .step import gradaug_step
+
+
+class GradAugMixin:
+    """The training step and forward modes of GradAug; put before an mmengine ``BaseModel``.
+
+    A subclass sets ``sampler`` and implements :meth:`recording` and :meth:`subnet_loss`.
+
+    Attributes:
+        sampler: Draws the sub-networks of each iteration.
+        gradaug_seed: Seed of the draws; None takes the runner's.
+        gradaug_iteration: Iteration of the current step.
+    """
+
+    sampler: SubnetSampler
+    gradaug_seed: int | None = None
+    gradaug_iteration = 0
+    _steps = 0
+
+    def train_step(self, data: Any, optim_wrapper: OptimWrapper) -> dict[str, Any]:
+        """Train on a batch: full network and sub-networks, one optimizer step.
+
+        See :func:`~mmgradaug.training.step.gradaug_step`. Without sub-networks it is the
+        stock model's step.
+        """
+        if not self.sampler.num_subnets:
+            return super().train_step(data, optim_wrapper)  # type: ignore[misc]
+        return gradaug_step(self, data, optim_wrapper)  # type: ignore[arg-type]
+
+    def forward(
+        self,
+        inputs: Tensor,
+        data_samples: Any = None,
+        mode: str = 'tensor',
+        mapping: GeometricMap | None = None,
+    ) -> Any:
+        """Forward in one of the stock modes, or in a mode of the training step.
+
+        Args:
+            inputs: Normalised images (N, C, H, W).
+            data_samples: Labels of the original images.
+            mode: ``'full'``: the stock losses, keeping what sub-networks learn from;
+                ``'subnet'``: a sub-network's losses on transformed images; or a stock mode.
+            mapping: Where the transform moved things, in mode ``'subnet'``.
+
+        Raises:
+            RuntimeError: In a run of several processes whose wrapper would train the full
+                network only.
+        """
+        if mode == 'full':
+            with self.recording():
+                return super().forward(inputs, data_samples, mode='loss')  # type: ignore[misc]
+        if mode == 'subnet':
+            return self.subnet_loss(inputs, data_samples, mapping)
+        if mode == 'loss':
+            self._refuse_plain_wrapper()
+        return super().forward(inputs, data_samples, mode=mode)  # type: ignore[misc]
+
+    @contextmanager
+    def teaching(self) -> Iterator[None]:
+        """Around a whole training step: what the full pass recorded lives no longer."""
+        try:
+            yield
+        finally:
+            self.forget()
+
+    def sample_subnets(self) -> list[Subnet]:
+        """Draw the sub-networks of the next step.
+
+        Seed and iteration are the runner's, which a resume restores; without a runner the
+        steps are counted here.
+        """
+        hub = MessageHub.get_current_instance()
+        in_runner = 'iter' in hub.runtime_info
+        self.gradaug_iteration = hub.get_info('iter') if in_runner else self._steps
+        self._steps += 1
+        seed = self.gradaug_seed
+        return self.sampler.sample(hub.get_info('seed', 0) if seed is None else seed,
+                                   self.gradaug_iteration)
+
+    def recording(self) -> Any:
+        """Context of the full pass that keeps what sub-networks learn from."""
+        raise NotImplementedError
+
+    def forget(self) -> None:
+        """Drop what the full pass recorded."""
+        raise NotImplementedError
+
+    def subnet_loss(
+        self, inputs: Tensor, data_samples: Any, mapping: GeometricMap | None
+    ) -> dict[str, Tensor]:
+        """Losses of the sub-network that is active, on transformed images."""
+        raise NotImplementedError
+
+    def _refuse_plain_wrapper(self) -> None:
+        """Raise where a wrapper that bypasses :meth:`train_step` trains this model."""
+        training = self.training and self.sampler.num_subnets  # type: ignore[attr-defined]
+        if training and dist.is_available() and dist.is_initialized():
+            raise RuntimeError(
+                'this wrapper computes the plain loss and would train without sub-networks: set '
+                "model_wrapper_cfg=dict(type='GradAugDistributedDataParallel') in the config "
+                '(tools/train.py does), or gradaug.num_subnets=0 for plain training'
+            )

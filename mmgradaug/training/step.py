@@ -1,0 +1,154 @@
+"""The training step of GradAug (algorithm 1 of the paper), for every model and number of processes.
+
+The full network and then each sub-network run forward and backward one after the other, so
+that only one pass's activations are alive; their gradients add up; the optimizer steps once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import torch
+from mmengine.model import is_model_wrapper
+from mmengine.optim import OptimWrapper
+from torch import Tensor, nn
+
+from ..slimmable import at_width
+from ..transforms import GeometricMap
+from .sampler import Subnet
+from .timing import PassTimer
+
+
+def gradaug_step(model: nn.Module, data: Any, optim_wrapper: OptimWrapper) -> dict[str, Any]:
+    """Train the full network and the iteration's sub-networks on a batch.
+
+    Args:
+        model: A model with :class:`~mmgradaug.training.GradAugMixin`, or its wrapper for
+            several processes.
+        data: A batch from the data loader, before the data preprocessor.
+        optim_wrapper: The runner's optimizer wrapper: gradient accumulation, mixed precision
+            and clipping are its own.
+
+    Returns:
+        Values to log: the full network's losses under their stock names, ``loss`` summed
+        over all passes, and ``full/...`` and ``subnet1/...`` values of each pass.
+
+    Raises:
+        TypeError: If ``optim_wrapper`` holds several optimizers.
+        FloatingPointError: If a loss is NaN or infinite; the weights are as before the step.
+    """
+    if not isinstance(optim_wrapper, OptimWrapper):
+        raise TypeError(
+            f'GradAug needs one OptimWrapper, got {type(optim_wrapper).__name__}: configure a '
+            'single optimizer in optim_wrapper'
+        )
+    module = model.module if is_model_wrapper(model) else model
+    batch = module.data_preprocessor(data, True)
+    subnets = module.sample_subnets()
+    timer = PassTimer(batch['inputs'].device)
+    with module.teaching():
+        results = [_train_pass(model, batch, None, optim_wrapper, last=not subnets)]
+        timer.mark()
+        for subnet in subnets:
+            last = subnet is subnets[-1]
+            results.append(_train_pass(model, batch, subnet, optim_wrapper, last=last))
+            timer.mark()
+    _require_finite(results, [None, *subnets], optim_wrapper)
+    optim_wrapper._inner_count += 1  # one batch, however many passes: see `_counted_once`
+    if optim_wrapper.should_update():
+        optim_wrapper.step()
+        optim_wrapper.zero_grad()
+    return _merge_logs(results, timer.seconds())
+
+
+def _train_pass(
+    model: nn.Module, batch: dict, subnet: Subnet | None, optim_wrapper: OptimWrapper, last: bool
+) -> dict[str, Tensor]:
+    """Forward and backward of one pass; ``subnet`` None is the full network.
+
+    Only the last pass synchronises gradients between processes, which sends their sum once.
+    The width holds until the backward is done, since checkpointed layers run forward again.
+    """
+    module = model.module if is_model_wrapper(model) else model
+    syncing = nullcontext() if last or not hasattr(model, 'no_sync') else model.no_sync()
+    width = nullcontext() if subnet is None else at_width(module, subnet.width)
+    with syncing, width, _counted_once(optim_wrapper):
+        with optim_wrapper.optim_context(model):
+            if subnet is None:
+                losses, mapping = model(**batch, mode='full'), None
+            else:
+                images, mapping = subnet.transform(batch['inputs'])
+                losses = model(**{**batch, 'inputs': images}, mode='subnet', mapping=mapping)
+        loss, logs = module.parse_losses(losses)
+        optim_wrapper.backward(optim_wrapper.scale_loss(loss))
+    return _pass_logs(logs, subnet, mapping)
+
+
+@contextmanager
+def _counted_once(optim_wrapper: OptimWrapper) -> Iterator[None]:
+    """Keep a pass from counting as a batch in gradient accumulation.
+
+    ``backward`` advances the wrapper's count, on which ``should_update``, ``should_sync`` and
+    ``scale_loss`` rely; n+1 passes are one batch.
+    """
+    count = optim_wrapper.inner_count
+    try:
+        yield
+    finally:
+        optim_wrapper._inner_count = count
+
+
+def _pass_logs(
+    logs: dict[str, Tensor], subnet: Subnet | None, mapping: GeometricMap | None
+) -> dict[str, Any]:
+    """What a pass logs: detached losses and statistics, and for a sub-network what it was."""
+    values = {k: v.detach() for k, v in logs.items() if not k.endswith('_untrained')}
+    if subnet is None or mapping is None:
+        return values
+    scale_x, scale_y = mapping.scale
+    what = {'width': subnet.width, 'scale': (scale_x * scale_y) ** 0.5, 'turns': mapping.turns}
+    return {**what, **values}
+
+
+def _require_finite(
+    results: list[dict[str, Any]], subnets: list[Subnet | None], optim_wrapper: OptimWrapper
+) -> None:
+    """Raise before the optimizer steps if the loss of a pass is not a number.
+
+    All passes are checked at once, which makes a GPU wait once a step.
+    """
+    finite = torch.stack([result['loss'] for result in results]).isfinite().tolist()
+    if all(finite):
+        return
+    index = finite.index(False)
+    optim_wrapper.zero_grad()
+    terms = {k: float(v) for k, v in results[index].items() if isinstance(v, Tensor)}
+    terms_text = ', '.join(f'{key}={value:.4g}' for key, value in terms.items())
+    raise FloatingPointError(
+        f'the loss of pass {index} ({_describe(subnets[index], results[index])}) is '
+        f'{terms["loss"]}, expected a finite number ({terms_text}). The weights are as they were '
+        'before this step. Lower the learning rate, clip gradients (optim_wrapper.clip_grad), or '
+        'check this batch\'s labels'
+    )
+
+
+def _describe(subnet: Subnet | None, result: dict[str, Any]) -> str:
+    """A pass in words."""
+    if subnet is None:
+        return 'the full network, width 1.0, scale 1.0'
+    return f'a sub-network of width {subnet.width:.4g} at scale {result["scale"]:.4g}'
+
+
+def _merge_logs(results: list[dict[str, Any]], seconds: list[float]) -> dict[str, Any]:
+    """One flat dict: the full pass's own names, the total, and every pass's values."""
+    full, *subnets = results
+    merged: dict[str, Any] = dict(full)
+    merged['loss'] = torch.stack([result['loss'] for result in results]).sum()
+    merged['full/loss'] = full['loss']
+    merged['full/seconds'] = seconds[0]
+    for index, result in enumerate(subnets, start=1):
+        merged |= {f'subnet{index}/{key}': value for key, value in result.items()}
+        merged[f'subnet{index}/seconds'] = seconds[index]
+    return merged

@@ -1,0 +1,20 @@
+"""What sub-networks see: random transforms of the normalised batch, and where things went."""
+
+from .base import SUBNET_TRANSFORMS, RandomTransform, Transform, build_transform
+from .chain import Chain
+from .geometry import GeometricMap
+from .rotate import RandomRotate, Rotate
+from .scale import RandomScale, Scale
+
+__all__ = [
+    'SUBNET_TRANSFORMS',
+    'Chain',
+    'GeometricMap',
+    'RandomRotate',
+    'RandomScale',
+    'RandomTransform',
+    'Rotate',
+    'Scale',
+    'Transform',
+    'build_transform',
+]

@@ -1,0 +1,66 @@
+"""What a transform of the images that sub-networks see has to offer."""
+
+from __future__ import annotations
+
+import random
+from typing import Any, Protocol, runtime_checkable
+
+from mmengine.registry import Registry
+from torch import Tensor
+
+from .geometry import GeometricMap
+
+SUBNET_TRANSFORMS = Registry('subnet_transform', scope='mmgradaug')
+"""Random transforms of a batch; ``type`` in the config key ``gradaug.transform``."""
+
+
+@runtime_checkable
+class Transform(Protocol):
+    """One drawn transform: deterministic, so that every process and a resumed run repeat it."""
+
+    def __call__(self, images: Tensor) -> tuple[Tensor, GeometricMap]:
+        """Transform normalised images (N, C, H, W) on their device; return where all went."""
+
+
+class RandomTransform(Protocol):
+    """A distribution of transforms."""
+
+    def draw(self, generator: random.Random) -> Transform:
+        """Draw one transform."""
+
+
+def build_transform(cfg: Any) -> RandomTransform:
+    """Build a transform, or a chain of them from a list, from its config.
+
+    Args:
+        cfg: ``dict(type='RandomScale', scales=[1.0, 0.8])``, a list of such dicts applied
+            one after the other, an object with a ``draw`` method, or None for the original
+            images.
+
+    Raises:
+        TypeError: If it is none of these.
+        ValueError: If no transform of that name is registered.
+    """
+    if hasattr(cfg, 'draw'):
+        return cfg
+    if isinstance(cfg, dict):
+        return _build_registered(cfg)
+    if cfg is None or isinstance(cfg, (list, tuple)):
+        return _build_registered({'type': 'Chain', 'transforms': cfg or []})
+    raise TypeError(
+        f'gradaug.transform must be a dict, a list of dicts or None, got {cfg!r}: for example '
+        "dict(type='RandomScale', scales=[1.0, 0.8, 0.6])"
+    )
+
+
+def _build_registered(cfg: dict[str, Any]) -> RandomTransform:
+    """Build by registered name, in whatever default scope the run has set."""
+    options = dict(cfg)
+    name = options.pop('type', None)
+    transform = SUBNET_TRANSFORMS.get(name) if isinstance(name, str) else name
+    if transform is None:
+        raise ValueError(
+            f'gradaug.transform has type {name!r}, expected one of '
+            f'{sorted(SUBNET_TRANSFORMS.module_dict)}'
+        )
+    return transform(**options)

@@ -1,0 +1,45 @@
+"""Several transforms, one after the other."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from .base import SUBNET_TRANSFORMS, Transform, build_transform
+from .geometry import GeometricMap
+
+
+@dataclass(frozen=True)
+class DrawnChain:
+    """Drawn transforms, applied in order; none is the identity."""
+
+    transforms: tuple[Transform, ...]
+
+    def __call__(self, images: Tensor) -> tuple[Tensor, GeometricMap]:
+        """Transform images (N, C, H, W)."""
+        size = (images.size(-2), images.size(-1))
+        mapping = GeometricMap(size, size)
+        for transform in self.transforms:
+            images, step = transform(images)
+            mapping = mapping.then(step)
+        return images, mapping
+
+
+@SUBNET_TRANSFORMS.register_module()
+class Chain:
+    """Apply transforms in order, for example rotate, then scale (GradAug, Table 5).
+
+    Args:
+        transforms: Their configs.
+    """
+
+    def __init__(self, transforms: Sequence[Any]) -> None:
+        self.transforms = [build_transform(transform) for transform in transforms]
+
+    def draw(self, generator: random.Random) -> Transform:
+        """Draw every transform."""
+        return DrawnChain(tuple(transform.draw(generator) for transform in self.transforms))

@@ -1,0 +1,64 @@
+"""Random rescaling, the transform of the paper's main results."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from .base import SUBNET_TRANSFORMS, Transform
+from .geometry import GeometricMap
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Resize images bilinearly to ``factor`` times their height and width, rounded."""
+
+    factor: float
+    antialias: bool = False
+
+    def __call__(self, images: Tensor) -> tuple[Tensor, GeometricMap]:
+        """Resize images (N, C, H, W)."""
+        in_size = (images.size(-2), images.size(-1))
+        out_size = tuple(max(1, round(length * self.factor)) for length in in_size)
+        if out_size != in_size:
+            images = F.interpolate(
+                images, out_size, mode='bilinear', align_corners=False, antialias=self.antialias
+            )
+        return images, GeometricMap(in_size, out_size)
+
+
+@SUBNET_TRANSFORMS.register_module()
+class RandomScale:
+    """One of several scales, each as likely (GradAug, section 4.1).
+
+    Args:
+        scales: Factors of height and width; the paper's {224, 192, 160, 128} pixels of 224
+            are 1, 0.857, 0.714 and 0.571.
+        antialias: Average over the pixels that a smaller one covers, as torchvision's
+            ``resize`` does; the paper's resizing does not.
+
+    Raises:
+        ValueError: If there is no scale or one is not positive.
+    """
+
+    def __init__(self, scales: Sequence[float], antialias: bool = False) -> None:
+        if not scales or not all(_is_positive(scale) for scale in scales):
+            raise ValueError(
+                f'scales must be a list of positive numbers, got {scales!r}: for example '
+                '[1.0, 0.8, 0.6, 0.4]'
+            )
+        self.scales = [float(scale) for scale in scales]
+        self.antialias = antialias
+
+    def draw(self, generator: random.Random) -> Transform:
+        """Draw one of the scales."""
+        return Scale(generator.choice(self.scales), self.antialias)
+
+
+def _is_positive(value: object) -> bool:
+    """Whether ``value`` is a positive, finite number."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < 1e6

@@ -1,0 +1,64 @@
+"""What the pictures share: figures without global state, boxes, colours, saving."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from numpy.typing import ArrayLike
+
+DPI = 110
+
+# Okabe and Ito's colours, told apart by colour-blind readers; black and yellow left out, which
+# vanish on dark and on bright images.
+COLOURS = ('#56b4e9', '#e69f00', '#009e73', '#cc79a7', '#d55e00', '#0072b2')
+BACKGROUND_COLOUR = '#b0b0b0'
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """A figure with its own Agg canvas; sizes in inches."""
+    figure = Figure(figsize=(width, height), dpi=DPI, layout='constrained')
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def colour_of(label: int) -> str:
+    """The colour of a class; grey for the background, which has a negative label."""
+    return COLOURS[label % len(COLOURS)] if label >= 0 else BACKGROUND_COLOUR
+
+
+def show_image(axes: Axes, image: ArrayLike) -> None:
+    """Show an (H, W, 3) image with axes in pixels, pixel i covering [i, i + 1) as in COCO."""
+    pixels = np.asarray(image)
+    height, width = pixels.shape[:2]
+    axes.imshow(pixels, extent=(0, width, height, 0), interpolation='nearest')
+    axes.set_xlabel('x / px')
+    axes.set_ylabel('y / px')
+    axes.tick_params(labelsize=7)
+
+
+def draw_boxes(axes: Axes, boxes: ArrayLike, colours: Iterable[str], width: float = 1.2) -> None:
+    """Outline (N, 4) boxes x1, y1, x2, y2 in pixels, one colour each."""
+    # Axis-parallel lines need no smoothing, and keep their full colour without it.
+    style = {'fill': False, 'linewidth': width, 'antialiased': False}
+    for (x1, y1, x2, y2), colour in zip(np.asarray(boxes), colours, strict=True):
+        axes.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, edgecolor=colour, **style))
+
+
+def save_figure(figure: Figure, path: Path | str) -> Path:
+    """Write a figure as PNG, whole or not at all; makes the folder and returns the path."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f'.{path.name}.{os.getpid()}.partial')
+    try:
+        figure.savefig(partial, format='png')
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return path

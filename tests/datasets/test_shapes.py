@@ -1,0 +1,173 @@
+"""Generated shapes: reproducible, labelled as painted, readable by mmdet."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mmdet.datasets import CocoDataset
+from pycocotools.coco import COCO
+
+from mmgradaug.datasets.coco_writer import Instance, Sample, rasterize, write_coco
+from mmgradaug.datasets.shapes import CLASSES, ShapesSpec, generate, make_shapes
+
+SMALL = ShapesSpec(num_images=6, size=(96, 64), objects=(3, 6), seed=7)
+
+
+def folder_content(root: Path) -> dict[str, bytes]:
+    """Every file under a folder by its relative path."""
+    return {str(p.relative_to(root)): p.read_bytes() for p in root.rglob('*') if p.is_file()}
+
+
+def coco_of(root: Path, split: str = 'train') -> COCO:
+    """A split read by pycocotools."""
+    return COCO(str(root / 'annotations' / f'{split}.json'))
+
+
+def loaded(root: Path, **kwargs: object) -> CocoDataset:
+    """The training split read by mmdet with masks, training mode."""
+    return CocoDataset(
+        data_root=str(root),
+        ann_file='annotations/train.json',
+        data_prefix=dict(img='train/'),
+        metainfo=dict(classes=CLASSES),
+        pipeline=[
+            dict(type='mmdet.LoadImageFromFile'),
+            dict(type='mmdet.LoadAnnotations', with_bbox=True, with_mask=True),
+        ],
+        **kwargs,
+    )
+
+
+def test_same_seed_gives_the_same_files_bit_by_bit(tmp_path: Path) -> None:
+    make_shapes(tmp_path / 'a', SMALL)
+    make_shapes(tmp_path / 'b', SMALL)
+    make_shapes(tmp_path / 'c', replace(SMALL, seed=8))
+    first = folder_content(tmp_path / 'a')
+    assert first == folder_content(tmp_path / 'b')
+    assert first != folder_content(tmp_path / 'c')
+
+
+def test_an_image_does_not_depend_on_how_many_are_made() -> None:
+    few = list(generate(replace(SMALL, num_images=2)))
+    many = list(generate(SMALL))
+    for a, b in zip(few, many, strict=False):
+        assert np.array_equal(a.image, b.image)
+        assert a.instances == b.instances
+
+
+def test_splits_share_no_image() -> None:
+    train, val = (list(generate(SMALL, split)) for split in ('train', 'val'))
+    assert all(not np.array_equal(a.image, b.image) for a in train for b in val)
+
+
+def test_second_run_writes_nothing_and_a_changed_spec_writes_all(tmp_path: Path) -> None:
+    make_shapes(tmp_path, SMALL)
+    stamps = {p: p.stat().st_mtime_ns for p in tmp_path.rglob('*.*')}
+    make_shapes(tmp_path, SMALL)
+    assert stamps == {p: p.stat().st_mtime_ns for p in tmp_path.rglob('*.*')}
+    make_shapes(tmp_path, replace(SMALL, objects=(1, 1)))
+    assert len(coco_of(tmp_path).anns) == 6
+
+
+def test_areas_and_boxes_are_those_of_the_decoded_polygons(tmp_path: Path) -> None:
+    make_shapes(tmp_path, SMALL)
+    coco = coco_of(tmp_path)
+    assert {a['category_id'] for a in coco.anns.values()} == {1, 2, 3}
+    for annotation in coco.anns.values():
+        assert isinstance(annotation['segmentation'], list)
+        mask = coco.annToMask(annotation).astype(bool)
+        assert annotation['area'] == mask.sum() > 0
+        ys, xs = np.nonzero(mask)
+        size = (xs.max() - xs.min() + 1, ys.max() - ys.min() + 1)
+        assert annotation['bbox'] == [xs.min(), ys.min(), *size]
+
+
+def test_visible_parts_do_not_overlap(tmp_path: Path) -> None:
+    """Objects hide each other, so labels share at most the pixels that an outline crosses."""
+    make_shapes(tmp_path, replace(SMALL, num_images=20, objects=(6, 8), radius=(0.2, 0.3)))
+    coco = coco_of(tmp_path)
+    twice = once = 0
+    for image_id in coco.imgs:
+        masks = [coco.annToMask(a) for a in coco.loadAnns(coco.getAnnIds(imgIds=image_id))]
+        count = np.sum(masks, axis=0)
+        twice, once = twice + int((count > 1).sum()), once + int((count > 0).sum())
+    assert twice < 0.03 * once
+
+
+def test_objects_stand_out_from_the_ground() -> None:
+    """A lone object's mean colour is at least 40 grey levels from the ground around it."""
+    spec = replace(SMALL, objects=(1, 1), radius=(0.2, 0.3), num_images=10)
+    for sample in generate(spec):
+        (instance,) = sample.instances
+        assert instance.polygons is not None
+        inside = rasterize(instance.polygons, 64, 96)
+        difference = sample.image[inside].mean(axis=0) - sample.image[~inside].mean(axis=0)
+        assert np.abs(difference).mean() > 40
+
+
+def test_scales_vary() -> None:
+    areas = [
+        rasterize(i.polygons, 64, 96).sum()
+        for s in generate(replace(SMALL, num_images=20))
+        for i in s.instances
+        if i.polygons is not None
+    ]
+    assert max(areas) > 10 * min(areas)
+
+
+def test_empty_and_crowd_images_reach_mmdet(tmp_path: Path) -> None:
+    make_shapes(tmp_path, replace(SMALL, num_images=2, num_empty=2, num_crowd=2))
+    dataset = loaded(tmp_path, filter_cfg=dict(filter_empty_gt=False))
+    assert len(dataset) == 6
+    ordinary, empty, crowd = dataset[0], dataset[2], dataset[4]
+    assert len(ordinary['gt_masks']) == len(ordinary['gt_bboxes']) > 0
+    assert not ordinary['gt_ignore_flags'].any()
+    assert len(empty['gt_bboxes']) == 0
+    assert empty['gt_masks'].masks.shape == (0, 64, 96)
+    assert crowd['gt_ignore_flags'].tolist() == [True]
+    assert crowd['gt_masks'].masks.any()
+    assert len(loaded(tmp_path, filter_cfg=dict(filter_empty_gt=True))) == 4
+
+
+@pytest.mark.parametrize(
+    ('field', 'value', 'words'),
+    [
+        ('num_images', -1, '0 or more'),
+        ('size', (16, 64), 'at least'),
+        ('objects', (4, 2), 'fewest <= most'),
+        ('radius', (0.1, 0.7), '<= 0.5'),
+    ],
+)
+def test_impossible_specs_are_refused(field: str, value: object, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        replace(SMALL, **{field: value})
+
+
+def test_an_interrupted_write_leaves_no_annotation_file(tmp_path: Path) -> None:
+    def samples() -> Iterator[Sample]:
+        yield from generate(replace(SMALL, num_images=1))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_coco(tmp_path, 'train', samples(), CLASSES)
+    assert [p.name for p in tmp_path.rglob('*') if p.is_file()] == ['shapes_00000.png']
+
+
+def test_writer_takes_bitmaps_and_refuses_contradictions(tmp_path: Path) -> None:
+    mask = np.zeros((40, 50), dtype=bool)
+    mask[10:20, 5:30] = True
+    image = np.zeros((40, 50, 3), dtype=np.uint8)
+    path = write_coco(tmp_path, 'train', [Sample('a.png', image, [Instance(0, mask=mask)])], 'x')
+    (annotation,) = json.loads(path.read_text())['annotations']
+    assert annotation['area'] == 250
+    assert annotation['bbox'] == [5, 10, 25, 10]
+    assert np.array_equal(coco_of(tmp_path).annToMask(annotation), mask)
+    with pytest.raises(ValueError, match='polygons or a mask'):
+        Instance(0)
+    with pytest.raises(ValueError, match='has no name'):
+        write_coco(tmp_path, 'b', [Sample('a.png', image, [Instance(3, mask=mask)])], 'x')
+    with pytest.raises(ValueError, match='same height and width'):
+        write_coco(tmp_path, 'c', [Sample('a.png', image, [Instance(0, mask=mask.T)])], 'x')
