@@ -30,7 +30,8 @@ model = dict(
     test_cfg=dict(rpn=dict(nms_pre=500, max_per_img=200)),
 )
 
-data_root = 'data/nuclei/'  # python tools/make_nuclei.py
+data_root = 'data/nuclei/'
+data_help = 'python tools/make_nuclei.py makes it; without a network use the *_shapes.py configs'
 metainfo = dict(classes=('nucleus',), palette=[(0, 160, 230)])
 image_scale = (192, 192)
 

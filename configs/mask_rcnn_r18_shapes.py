@@ -7,7 +7,8 @@ model = dict(
     roi_head=dict(bbox_head=dict(num_classes=3), mask_head=dict(num_classes=3)),
 )
 
-data_root = 'data/shapes/'  # python tools/make_shapes.py
+data_root = 'data/shapes/'
+data_help = 'python tools/make_shapes.py makes it'
 metainfo = dict(
     classes=('circle', 'square', 'triangle'),
     palette=[(220, 20, 60), (0, 130, 200), (60, 160, 60)],

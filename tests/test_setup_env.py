@@ -146,6 +146,10 @@ def test_toolkits_are_read_from_nvcc(tmp_path: Path, monkeypatch: pytest.MonkeyP
     nvcc.write_text('#!/bin/sh\necho "Cuda compilation tools, release 12.8, V12.8.93"\n')
     nvcc.chmod(0o755)
     monkeypatch.setenv('CUDA_HOME', str(tmp_path))
+    assert str(tmp_path) not in setup_env.find_toolkits()  # no headers
+    header = tmp_path / 'targets' / 'x86_64-linux' / 'include' / 'cuda_runtime.h'
+    header.parent.mkdir(parents=True)
+    header.touch()
     assert next(iter(setup_env.find_toolkits().items())) == (str(tmp_path), '12.8')
 
 
@@ -154,6 +158,20 @@ def test_other_pythons_are_refused(version: tuple[int, int]) -> None:
     with pytest.raises(setup_env.SetupError, match=r'3\.10 to 3\.13') as error:
         setup_env.check_host(version)
     assert error.value.fix == 'make setup PYTHON=python3.11'
+
+
+def test_debian_python_without_venv_is_told_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(setup_env.importlib.util, 'find_spec', lambda name: None)
+    with pytest.raises(setup_env.SetupError, match='ensurepip') as error:
+        setup_env.check_host((3, 11))
+    assert error.value.fix == 'apt install python3.11-venv'
+
+
+def test_missing_compiler_is_told_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv('CXX', 'no-such-compiler -m64')
+    fault, fix = next(setup_env.missing_compilers())
+    assert 'no-such-compiler' in fault
+    assert fix == 'apt install g++'
 
 
 # ------------------------------------------------------------------ what is shown

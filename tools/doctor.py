@@ -185,7 +185,8 @@ def check_gpu(facts: Facts) -> Iterator[Finding]:
     """GPUs, the CUDA toolkit, and whether torch and mmcv can use them."""
     toolkits = ', '.join(f'{v} in {h}' for h, v in facts.toolkits.items()) or 'none'
     torch, mmcv = facts.probes.get('torch', {}), facts.probes.get('mmcv', {})
-    yield Finding('ok', f'CUDA toolkits: {toolkits}; torch is built for {torch.get("cuda")}')
+    built = torch.get('cuda') or 'the CPU'
+    yield Finding('ok', f'CUDA toolkits: {toolkits}' + (f'; torch is for {built}' if torch else ''))
     if not facts.gpu:
         yield Finding('ok', 'no GPU: everything runs on the CPU')
         return
@@ -232,7 +233,7 @@ def main() -> int:
     for level, text, fix in findings:
         print(f'  {level:<4}  {text}' + (f'\n        mend it with:  {fix}' if fix else ''))
     failed = sum(finding.level == 'FAIL' for finding in findings)
-    print(f'[doctor] {failed} faults' if failed else '[doctor] everything needed works')
+    print(f'[doctor] faults: {failed}' if failed else '[doctor] everything needed works')
     return 1 if failed else 0
 
 

@@ -114,12 +114,15 @@ def find_toolkits() -> dict[str, str]:
     homes += [str(Path(nvcc).resolve().parent.parent)] if nvcc else []
     homes += ['/usr/local/cuda', *sorted(glob.glob('/usr/local/cuda-*'), reverse=True)]
     found = {}
-    for home in dict.fromkeys(filter(None, homes)):
-        compiler = Path(str(home), 'bin', 'nvcc')
-        if compiler.exists():
-            text = subprocess.run([compiler, '--version'], capture_output=True, text=True).stdout
+    for home in dict.fromkeys(os.path.realpath(home) for home in homes if home):
+        # An nvcc on its own is a wrapper of another one, or of a toolkit without headers.
+        headers = glob.glob(f'{home}/include/cuda_runtime.h')
+        headers += glob.glob(f'{home}/targets/*/include/cuda_runtime.h')
+        nvcc = os.path.join(home, 'bin', 'nvcc')
+        if headers and os.path.exists(nvcc):
+            text = subprocess.run([nvcc, '--version'], capture_output=True, text=True).stdout
             if match := re.search(r'release (\d+\.\d+)', text):
-                found[str(home)] = match[1]
+                found[home] = match[1]
     return found
 
 

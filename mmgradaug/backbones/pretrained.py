@@ -18,7 +18,7 @@ from torch import Tensor, nn
 HOW_TO_GET = (
     'put the file there, or point model.backbone.init_cfg.checkpoint at one you have '
     '(--cfg-options model.backbone.init_cfg.checkpoint=PATH); torchvision://resnet50 starts from '
-    'torchvision\'s ImageNet weights, and model.backbone.init_cfg=None from random ones'
+    "torchvision's ImageNet weights, and model.backbone.init_cfg=None from random ones"
 )
 
 

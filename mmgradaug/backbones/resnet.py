@@ -79,6 +79,11 @@ class _SlimmableMixin:
             check_pretrained(self, pretrained['checkpoint'], pretrained.get('prefix'))
         super().init_weights()
 
+    def train(self, mode: bool = True) -> _SlimmableMixin:
+        """Set the mode as mmdet's ResNet does, and return the network as torch's modules do."""
+        super().train(mode)
+        return self
+
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Features of the stages in ``out_indices``.
 

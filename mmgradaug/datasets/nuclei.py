@@ -5,9 +5,9 @@ inside the wheel of StarDist 0.9.2 (BSD-3-Clause) on the Python package registry
 downloaded when the data set is made and never installed.
 
 - Split: columns x < 384 train (3 x 4 tiles of 128 x 128 pixels), the rest validate (4 tiles).
-- A nucleus cut by a tile's border is kept as its part inside the tile, if that part has at least
-  :data:`MIN_AREA` pixels. A nucleus on the line x = 384 so has a part in either split, of different
-  pixels.
+- A nucleus cut by a tile's border is kept as its part inside the tile, unless that is a sliver:
+  less than :data:`MIN_AREA` pixels, or less than :data:`MIN_SHARE` of the nucleus. A nucleus on
+  the line x = 384 so has a part in either split, of different pixels.
 - Grey values: the 1 and the 99.8 percentile of the training columns become 0 and 255, clipped;
   the three channels of a tile are equal.
 """
@@ -40,7 +40,8 @@ from .coco_writer import (
 CLASSES = ('nucleus',)
 SPLIT_COLUMN = 384
 TILE = 128
-MIN_AREA = 8
+MIN_AREA = 20
+MIN_SHARE = 0.1
 PERCENTILES = (1.0, 99.8)
 
 REQUIREMENT = 'stardist==0.9.2'
@@ -51,7 +52,7 @@ SHA256 = {
 }
 _INFO: dict[str, Any] = {
     'description': 'nuclei: one fluorescence microscopy image in tiles',
-    'recipe': 1,  # Raise when the tiles change, so that data sets on disk are made again.
+    'recipe': 2,  # Raise when the tiles change, so that data sets on disk are made again.
     'source': REQUIREMENT,
 }
 
@@ -73,7 +74,8 @@ challenge":
 
 Changed here: grey values stretched to 8 bits (percentiles {PERCENTILES[0]} and {PERCENTILES[1]}
 of the training columns become 0 and 255), the image cut into tiles (columns x < {SPLIT_COLUMN}
-train, the rest validate), parts of nuclei below {MIN_AREA} pixels in a tile left out.
+train, the rest validate), parts of nuclei left out that a tile's border leaves with less than
+{MIN_AREA} pixels or {MIN_SHARE:.0%} of the nucleus.
 """
 
 Fetch = Callable[[Path], Path]
@@ -212,21 +214,21 @@ def cut_tiles(
     Yields:
         A sample per tile, row by row, named by the tile's top left corner.
     """
+    sizes = np.bincount(labels.ravel())
     for top in range(0, image.shape[0], TILE):
         for left in range(columns[0], columns[1], TILE):
             window = (slice(top, top + TILE), slice(left, min(left + TILE, columns[1])))
-            yield Sample(
-                f'tile_y{top:03d}_x{left:03d}.png', image[window], _instances(labels[window])
-            )
+            name = f'tile_y{top:03d}_x{left:03d}.png'
+            yield Sample(name, image[window], _instances(labels[window], sizes))
 
 
-def _instances(labels: NDArray[np.uint16]) -> list[Instance]:
-    """The nuclei of a tile that show at least :data:`MIN_AREA` pixels."""
+def _instances(labels: NDArray[np.uint16], sizes: NDArray[np.intp]) -> list[Instance]:
+    """The nuclei of a tile, slivers left out; ``sizes`` are whole nuclei's pixels by number."""
     numbers, areas = np.unique(labels, return_counts=True)
     return [
         Instance(0, mask=labels == number)
         for number, area in zip(numbers, areas, strict=True)
-        if number != 0 and area >= MIN_AREA
+        if number != 0 and area >= max(MIN_AREA, MIN_SHARE * sizes[number])
     ]
 
 

@@ -11,7 +11,9 @@ from mmengine.config import Config
 
 from ..backbones.pretrained import HOW_TO_GET, pretrained_of
 
-DEFAULT_DATA_HELP = 'get the data set, or set data_root to where it is (--cfg-options, or the config)'
+DEFAULT_DATA_HELP = (
+    'get the data set, or set data_root to where it is (--cfg-options, or the config)'
+)
 
 
 def check_run(cfg: Config, loops: tuple[str, ...]) -> None:

@@ -14,9 +14,7 @@ from .layers import SlimConv2d
 from .width import at_width, has_slimmable_layers
 
 
-def extract_subnet(
-    network: nn.Module, width: float, example: Tensor | None = None
-) -> nn.Module:
+def extract_subnet(network: nn.Module, width: float, example: Tensor | None = None) -> nn.Module:
     """Return the sub-network of a width as a dense network of its own.
 
     Every slimmable layer becomes a plain, narrower ``nn.Conv2d``, ``nn.BatchNorm2d`` or

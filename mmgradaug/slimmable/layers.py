@@ -33,9 +33,7 @@ class SlimConv2d(nn.Conv2d):
             not form a convolution with as many groups.
     """
 
-    def __init__(
-        self, *args: Any, divisor: int = 1, quarter: bool = False, **kwargs: Any
-    ) -> None:
+    def __init__(self, *args: Any, divisor: int = 1, quarter: bool = False, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if self.groups != 1:
             raise ValueError(

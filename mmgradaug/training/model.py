@@ -90,8 +90,9 @@ class GradAugMixin:
         self.gradaug_iteration = hub.get_info('iter') if in_runner else self._steps
         self._steps += 1
         seed = self.gradaug_seed
-        return self.sampler.sample(hub.get_info('seed', 0) if seed is None else seed,
-                                   self.gradaug_iteration)
+        return self.sampler.sample(
+            hub.get_info('seed', 0) if seed is None else seed, self.gradaug_iteration
+        )
 
     def recording(self) -> Any:
         """Context of the full pass that keeps what sub-networks learn from."""

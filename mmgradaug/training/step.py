@@ -130,7 +130,7 @@ def _require_finite(
         f'the loss of pass {index} ({_describe(subnets[index], results[index])}) is '
         f'{terms["loss"]}, expected a finite number ({terms_text}). The weights are as they were '
         'before this step. Lower the learning rate, clip gradients (optim_wrapper.clip_grad), or '
-        'check this batch\'s labels'
+        "check this batch's labels"
     )
 
 

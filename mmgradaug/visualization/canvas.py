@@ -45,10 +45,11 @@ def show_image(axes: Axes, image: ArrayLike) -> None:
 
 def draw_boxes(axes: Axes, boxes: ArrayLike, colours: Iterable[str], width: float = 1.2) -> None:
     """Outline (N, 4) boxes x1, y1, x2, y2 in pixels, one colour each."""
-    # Axis-parallel lines need no smoothing, and keep their full colour without it.
-    style = {'fill': False, 'linewidth': width, 'antialiased': False}
     for (x1, y1, x2, y2), colour in zip(np.asarray(boxes), colours, strict=True):
-        axes.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, edgecolor=colour, **style))
+        box = Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=colour, linewidth=width)
+        # Axis-parallel lines need no smoothing, and keep their full colour without it.
+        box.set_antialiased(False)
+        axes.add_patch(box)
 
 
 def save_figure(figure: Figure, path: Path | str) -> Path:

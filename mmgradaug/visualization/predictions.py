@@ -96,31 +96,42 @@ def save_predictions(
 
 
 def overlay(
-    image: NDArray[np.uint8], objects: Objects, strength: float = 0.45
+    image: NDArray[np.uint8], objects: Objects, colours: Sequence[str], strength: float = 0.45
 ) -> NDArray[np.uint8]:
-    """Tint the pixels of each mask with its class's colour; returns a new (H, W, 3) image."""
+    """Tint the pixels of each mask with its colour; returns a new (H, W, 3) image."""
     tinted = image.astype(np.float64)
-    for mask, label in zip(
-        objects.masks if objects.masks is not None else (),
-        objects.labels,
-        strict=objects.masks is not None,
-    ):
-        colour = 255 * np.asarray(to_rgb(colour_of(int(label))))
-        tinted[mask] = (1 - strength) * tinted[mask] + strength * colour
+    if objects.masks is not None:
+        for mask, colour in zip(objects.masks, colours, strict=True):
+            tinted[mask] = (1 - strength) * tinted[mask] + strength * 255 * np.asarray(
+                to_rgb(colour)
+            )
     return np.rint(tinted).astype(np.uint8)
+
+
+def colours_of(objects: Objects, class_names: Sequence[str]) -> list[str]:
+    """A colour an object: its class's; where there is one class, one that tells objects apart."""
+    several = len(class_names) > 1
+    return [colour_of(int(label) if several else n) for n, label in enumerate(objects.labels)]
 
 
 def _draw_objects(
     axes: Axes, image: NDArray[np.uint8], objects: Objects, class_names: Sequence[str]
 ) -> None:
     """Masks as tints, boxes as outlines, scores as text; class names where there are several."""
-    show_image(axes, overlay(image, objects))
-    colours = [colour_of(int(label)) for label in objects.labels]
+    colours = colours_of(objects, class_names)
+    show_image(axes, overlay(image, objects, colours))
     draw_boxes(axes, objects.boxes, colours)
     for index, (box, colour) in enumerate(zip(objects.boxes, colours, strict=True)):
         words = [class_names[int(objects.labels[index])]] if len(class_names) > 1 else []
         if objects.scores is not None:
             words.append(f'{objects.scores[index]:.2f}')
-        # Inside the frame also for a box on the upper border, and clipped to the axes.
-        y = max(float(box[1]), 0.05 * image.shape[0])
-        axes.text(box[0], y, ' '.join(words), color=colour, fontsize=6, va='bottom', clip_on=True)
+        if words:
+            _write(axes, ' '.join(words), box, colour, image.shape[0])
+
+
+def _write(axes: Axes, text: str, box: NDArray[np.float32], colour: str, height: int) -> None:
+    """Write over a box's upper left corner, inside the frame also for a box on its border."""
+    y = max(float(box[1]), 0.05 * height)
+    ground = {'facecolor': 'black', 'alpha': 0.6, 'linewidth': 0, 'pad': 0.6}
+    label = axes.text(box[0], y, text, color=colour, fontsize=6.5, va='bottom', bbox=ground)
+    label.set_clip_on(True)

@@ -78,6 +78,7 @@ class _Recorder:
                 width=1.0 if mapping is None else self._width(),
                 scale=(1.0, 1.0) if mapping is None else mapping.scale,
                 title=f'sub-network {len(self.views)}' if mapping else 'full network',
+                boxes_are='labels' if rois is None else 'RoIs',
             )
         )
 

@@ -38,6 +38,7 @@ class SubnetView:
         width: Width of the sub-network, 1.0 for the full network.
         scale: (x, y) ratio of the image's size to the full pass's.
         title: Name of the pass, such as ``full network`` or ``sub-network 1``.
+        boxes_are: What the boxes are called in the caption.
     """
 
     image: Tensor
@@ -46,6 +47,7 @@ class SubnetView:
     width: float = 1.0
     scale: tuple[float, float] = (1.0, 1.0)
     title: str = ''
+    boxes_are: str = 'boxes'
 
 
 def save_subnets(
@@ -90,6 +92,10 @@ def save_subnets(
     for axes in panels[len(views) :]:
         axes.set_axis_off()
     figure.suptitle(title, fontsize=11)
+    if any(view.labels is not None and bool((view.labels < 0).any()) for view in views):
+        figure.supxlabel(
+            'coloured: on an object (IoU of one half or more); grey: background', fontsize=8
+        )
     return save_figure(figure, path)
 
 
@@ -113,7 +119,7 @@ def caption(view: SubnetView) -> str:
     name = f'{view.title}: ' if view.title else ''
     return (
         f'{name}width {view.width:.3g}, scale {scale}\n'
-        f'{width} x {height} px, {len(view.boxes)} boxes'
+        f'{width} x {height} px, {len(view.boxes)} {view.boxes_are}'
     )
 
 
@@ -124,9 +130,9 @@ def _draw_view(
     show_image(axes, pixels)
     boxes = view.boxes.detach().float().cpu().numpy()
     labels = np.zeros(len(boxes), dtype=int) if view.labels is None else view.labels.cpu().numpy()
-    order = np.argsort(labels >= 0, kind='stable')
-    colours = [colour_of(int(label)) for label in labels[order]]
-    draw_boxes(axes, boxes[order], colours, width=1.0)
+    for chosen, width in ((labels < 0, 0.6), (labels >= 0, 1.3)):
+        colours = [colour_of(int(label)) for label in labels[chosen]]
+        draw_boxes(axes, boxes[chosen], colours, width)
     axes.set_title(caption(view), fontsize=8.5)
     if largest is not None:
         axes.set_xlim(0, largest[0])

@@ -26,10 +26,12 @@ def label_image() -> NDArray[np.uint16]:
     labels[10:30, 10:40] = 1  # 600 pixels in the first tile.
     labels[100:140, 50:60] = 2  # 280 above y = 128, 120 below.
     labels[200:210, 380:400] = 3  # 40 left of x = 384, 160 right of it.
-    labels[126:128, 300:304] = 4  # 8 pixels: the least that is kept.
-    labels[127:128, 320:327] = 5  # 7 pixels: left out.
+    labels[100:104, 300:305] = 4  # 20 pixels: the least that is kept.
+    labels[100:104, 320:324] = 5  # 16 pixels: left out.
     labels[300:310, 381:384] = 6  # Ends on the split.
     labels[300:310, 384:390] = 7  # Starts on it.
+    labels[400:420, 126:146] = 8  # 40 of 400 pixels left of x = 128: a tenth, kept.
+    labels[440:460, 126:147] = 9  # 40 of 420: less than a tenth, left out.
     return labels
 
 
@@ -82,10 +84,12 @@ def test_split_tiles_and_areas(root: Path) -> None:
     assert all(name.endswith('x384.png') for name in val)
     assert {name: a for name, a in train.items() if a} == {
         'tile_y000_x000.png': [600, 280],
-        'tile_y000_x256.png': [8],
+        'tile_y000_x256.png': [20],
         'tile_y128_x000.png': [120],
         'tile_y128_x256.png': [40],
         'tile_y256_x256.png': [30],
+        'tile_y384_x000.png': [40],
+        'tile_y384_x128.png': [380, 360],
     }
     assert {name: a for name, a in val.items() if a} == {
         'tile_y128_x384.png': [160],

@@ -250,7 +250,7 @@ class RoIDistiller:
             return losses
         own = self._own_class(logits, labels)
         teacher = mapping.grids(lesson.probabilities[kept])
-        losses['agree_mask'] = set_agreement(own > 0, teacher > 0.5)
+        losses['agree_mask'] = set_agreement(own.float().sigmoid() > 0.5, teacher > 0.5)
         if target.soft:
             weight = target.soft * ramp * self.head.mask_head.loss_mask.loss_weight
             losses['loss_mask_soft'] = bernoulli_kl(own, teacher).mean() * weight

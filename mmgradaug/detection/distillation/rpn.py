@@ -84,7 +84,8 @@ class RPNDistiller:
         for score, target in zip(scores, probabilities, strict=True):
             if target is not None:
                 divergence = divergence + bernoulli_kl(score, target).sum()
-                agreement.append(((score > 0).flatten(), (target > 0.5).flatten()))
+                student = score.detach().float().sigmoid()  # rounds as the teacher's did
+                agreement.append(((student > 0.5).flatten(), (target > 0.5).flatten()))
         losses = {}
         if self.cls.soft:
             weight = self.cls.soft * ramp * self.head.loss_cls.loss_weight

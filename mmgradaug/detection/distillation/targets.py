@@ -81,7 +81,9 @@ class DistillConfig:
         names = [field.name for field in fields(cls)]
         unknown = sorted(set(cfg) - set(names))
         if unknown:
-            raise ValueError(f'gradaug.distill has unknown keys {unknown}, expected some of {names}')
+            raise ValueError(
+                f'gradaug.distill has unknown keys {unknown}, expected some of {names}'
+            )
         targets = names[:5]
         parsed = {k: Target.parse(v, k) if k in targets else v for k, v in cfg.items()}
         config = cls(**parsed)
@@ -91,9 +93,13 @@ class DistillConfig:
     def _check_counts(self) -> None:
         """Raise on counts that make no sense."""
         if self.max_rois is not None and self.max_rois < 1:
-            raise ValueError(f'gradaug.distill.max_rois must be None or >= 1, got {self.max_rois!r}')
+            raise ValueError(
+                f'gradaug.distill.max_rois must be None or >= 1, got {self.max_rois!r}'
+            )
         if self.warmup_iters < 0:
-            raise ValueError(f'gradaug.distill.warmup_iters must be >= 0, got {self.warmup_iters!r}')
+            raise ValueError(
+                f'gradaug.distill.warmup_iters must be >= 0, got {self.warmup_iters!r}'
+            )
 
     def soft_ramp(self, iteration: int) -> float:
         """Factor of all soft losses at an iteration, from 0 up to 1."""

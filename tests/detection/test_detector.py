@@ -1,0 +1,197 @@
+"""From outside, a GradAug detector is the stock detector it names."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from mmdet.apis import DetInferencer, inference_detector, init_detector
+from mmdet.models.detectors import FasterRCNN, MaskRCNN
+from mmengine.analysis import get_model_complexity_info
+from mmengine.config import Config
+from mmengine.hub import get_config
+from mmengine.optim import OptimWrapper
+from mmengine.registry import init_default_scope
+
+from mmgradaug import GradAugDetector
+from tests.networks import batch, build, detector_config, stock_config
+
+
+def full_config(model):
+    """A config file's content around a model config."""
+    cfg = get_config('mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py')
+    cfg.model = model
+    cfg.custom_imports = dict(imports=['mmgradaug'], allow_failed_imports=False)
+    cfg.test_pipeline[1].scale = (96, 96)
+    cfg.test_dataloader.dataset.pipeline = cfg.test_pipeline
+    cfg.train_dataloader.dataset.metainfo = dict(classes=('a', 'b', 'c'))
+    return cfg
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory):
+    """Config files of a GradAug detector and its stock twin, and one checkpoint for both."""
+    folder = tmp_path_factory.mktemp('trained')
+    model_config = detector_config()
+    model = build(model_config)
+    model.train_step(batch(), OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.01)))
+    meta = dict(dataset_meta=dict(CLASSES=('a', 'b', 'c')))
+    torch.save(dict(state_dict=model.state_dict(), meta=meta), folder / 'model.pth')
+    full_config(copy.deepcopy(model_config)).dump(folder / 'gradaug.py')
+    full_config(stock_config(model_config)).dump(folder / 'stock.py')
+    return folder
+
+
+def test_is_a_subclass_with_the_stock_keys():
+    config = detector_config()
+    model, stock = build(config), build(stock_config(config))
+    assert isinstance(model, GradAugDetector)
+    assert isinstance(model, MaskRCNN)
+    left, right = model.state_dict(), stock.state_dict()
+    assert [(k, v.shape) for k, v in left.items()] == [(k, v.shape) for k, v in right.items()]
+    assert [n for n, _ in model.named_modules()] == [n for n, _ in stock.named_modules()]
+    assert isinstance(build(detector_config(mask=False)), FasterRCNN)
+
+
+def test_predictions_are_the_stock_ones():
+    config = detector_config()
+    model = build(config).eval()
+    stock = build(stock_config(config)).eval()
+    stock.load_state_dict(model.state_dict())
+    data = batch((1, 1))
+    results = [m.test_step(copy.deepcopy(data)) for m in (model, stock)]
+    for left, right in zip(*results, strict=True):
+        assert torch.equal(left.pred_instances.bboxes, right.pred_instances.bboxes)
+        assert torch.equal(left.pred_instances.scores, right.pred_instances.scores)
+        assert torch.equal(left.pred_instances.masks, right.pred_instances.masks)
+
+
+def test_init_and_inference_detector(trained):
+    image = np.random.default_rng(0).integers(0, 255, (80, 96, 3), dtype=np.uint8)
+    results = []
+    for name in ('gradaug', 'stock'):
+        model = init_detector(str(trained / f'{name}.py'), str(trained / 'model.pth'), device='cpu')
+        results.append(inference_detector(model, image).pred_instances)
+    assert len(results[0]) > 0
+    assert torch.equal(results[0].bboxes, results[1].bboxes)
+    assert torch.equal(results[0].scores, results[1].scores)
+
+
+def test_inferencer(trained):
+    init_default_scope('mmdet')
+    image = np.random.default_rng(0).integers(0, 255, (80, 96, 3), dtype=np.uint8)
+    boxes = []
+    for name in ('gradaug', 'stock'):
+        inferencer = DetInferencer(
+            str(trained / f'{name}.py'),
+            str(trained / 'model.pth'),
+            device='cpu',
+            show_progress=False,
+        )
+        boxes.append(inferencer(image, no_save_vis=True)['predictions'][0]['bboxes'])
+    assert boxes[0] == boxes[1]
+    assert boxes[0]
+
+
+def test_flops_are_the_stock_ones(trained):
+    counts = []
+    for name in ('gradaug', 'stock'):
+        cfg = Config.fromfile(trained / f'{name}.py')
+        model = build(cfg.model).eval()
+        inputs = torch.zeros(1, 3, 64, 64)
+        samples = model.data_preprocessor(batch((1,), 64), False)['data_samples']
+        info = get_model_complexity_info(model, None, inputs=(inputs, samples), show_table=False)
+        counts.append((info['flops'], info['params']))
+    assert counts[0] == counts[1]
+    assert counts[0][0] > 0
+
+
+def test_copies_train_on_their_own():
+    model = build(detector_config())
+    twin = copy.deepcopy(model)
+    assert type(twin) is type(model)
+    assert twin._distillers[0].head is twin.rpn_head
+    twin.train_step(batch(), OptimWrapper(torch.optim.SGD(twin.parameters(), lr=0.1)))
+    left, right = model.state_dict(), twin.state_dict()
+    assert any(not torch.equal(left[k], right[k]) for k in left)
+
+
+def test_any_registered_detector_trains_on_labels(caplog):
+    init_default_scope('mmdet')
+    config = get_config('mmdet::retinanet/retinanet_r18_fpn_1x_coco.py').model
+    config.detector, config.type = config.type, 'GradAugDetector'
+    config.backbone.update(type='SlimmableResNet', base_channels=8, init_cfg=None)
+    config.neck.update(in_channels=[8, 16, 32, 64], out_channels=16)
+    config.bbox_head.update(in_channels=16, feat_channels=16, num_classes=3)
+    config.gradaug = dict(num_subnets=2, min_width=0.5)
+    model = build(config)
+    log = model.train_step(
+        batch(mask=False), OptimWrapper(torch.optim.SGD(model.parameters(), 1e-3))
+    )
+    assert torch.isfinite(log['loss'])
+    assert log['subnet1/loss_cls'] > 0
+    assert model._undistilled == 'bbox_head (RetinaHead)'
+
+
+def test_head_that_changes_what_is_replayed_is_not_distilled():
+    config = detector_config()
+    config.roi_head.type = 'PISARoIHead'
+    model = build(config)
+    assert model._distillers == []
+    assert model._undistilled == 'roi_head (PISARoIHead)'
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (dict(detector='MaskRCN'), "detector='MaskRCN' is not.*MaskRCNN"),
+        (dict(detector=None), 'detector=None is not a detector'),
+        (dict(detector='ResNet'), "detector='ResNet' is not a detector"),
+        (dict(gradaug=dict(num_subnet=3)), "unknown options \\['num_subnet'\\], expected some of"),
+        (dict(gradaug=dict(num_subnets=-1)), 'num_subnets must be a whole number'),
+    ],
+)
+def test_bad_options_are_named(change, message):
+    with pytest.raises(ValueError, match=message):
+        build(detector_config() | change)
+
+
+def test_widths_need_a_slimmable_backbone():
+    config = detector_config()
+    config.backbone.type = 'ResNet'
+    with pytest.raises(
+        ValueError, match=r'needs a slimmable backbone, got ResNet: set backbone type='
+    ):
+        build(config)
+    config.gradaug.min_width = 1.0
+    model = build(config)  # RandScale of the paper's Table 4 runs on any backbone
+    log = model.train_step(batch(), OptimWrapper(torch.optim.SGD(model.parameters(), 1e-3)))
+    assert log['subnet1/width'] == 1.0
+
+
+def test_plain_wrapper_of_several_processes_is_refused(monkeypatch):
+    model = build(detector_config())
+    data = model.data_preprocessor(batch(), True)
+    monkeypatch.setattr('torch.distributed.is_initialized', lambda: True)
+    with pytest.raises(RuntimeError, match='GradAugDistributedDataParallel'):
+        model(**data, mode='loss')
+
+
+@pytest.mark.parametrize(
+    'ablation',
+    [
+        dict(distill='labels'),
+        dict(min_width=1.0),
+        dict(transform=None),
+        dict(num_subnets=1),
+        dict(force_min_width=False),
+        dict(transform=dict(type='RandomRotate')),
+        dict(transform=[dict(type='RandomRotate'), dict(type='RandomScale', scales=[1.0, 0.5])]),
+        dict(distill=dict(roi_mask='off')),
+    ],
+    ids=str,
+)
+def test_the_papers_ablations_are_switches(ablation):
+    model = build(detector_config(**ablation))
+    log = model.train_step(batch(), OptimWrapper(torch.optim.SGD(model.parameters(), 1e-3)))
+    assert torch.isfinite(log['loss'])

@@ -1,0 +1,248 @@
+"""Distillation of two-stage detectors: what a sub-network is asked to say, and on which RoIs."""
+
+import copy
+
+import pytest
+import torch
+from mmdet.structures.bbox import bbox_overlaps
+
+from mmgradaug.transforms import GeometricMap, Rotate, Scale
+from mmgradaug.transforms.chain import DrawnChain
+from mmgradaug import at_width
+from tests.networks import batch, build, detector_config
+
+SOFT = dict(rpn_cls='soft', rpn_bbox='soft', roi_cls='soft', roi_bbox='soft', roi_mask='soft')
+
+
+def taught(model, data):
+    """Run and keep the full pass; returns the preprocessed batch."""
+    data = model.data_preprocessor(copy.deepcopy(data), True)
+    torch.manual_seed(0)
+    model(**data, mode='full')
+    return data
+
+
+def subnet_losses(model, data, transform, width=1.0):
+    images, mapping = transform(data['inputs'])
+    with at_width(model, width):
+        losses = model(images, data['data_samples'], mode='subnet', mapping=mapping)
+        model.zero_grad()
+        model.parse_losses(losses)[0].backward()
+    return losses
+
+
+@pytest.mark.parametrize('mask', [True, False])
+def test_a_student_equal_to_its_teacher_has_nothing_to_learn(mask):
+    model = build(detector_config(mask, distill=SOFT))
+    data = taught(model, batch(mask=mask))
+    losses = subnet_losses(model, data, Scale(1.0))
+    for name, loss in losses.items():
+        assert loss.abs() < 1e-5 or 'loss' not in name, name
+        assert loss == 1 or 'agree' not in name, name
+    largest = max(p.grad.abs().max().item() for p in model.parameters() if p.grad is not None)
+    assert largest < 1e-6
+
+
+@pytest.mark.parametrize('turns', [1, 2, 3])
+def test_turned_outputs_teach_turned_students(turns):
+    """With heads of 1 x 1 kernels on a turned pyramid, RPN targets are the student's outputs."""
+    model = build(detector_config(distill=SOFT))
+    distiller = model._distillers[0]
+    model.rpn_head.rpn_conv.weight.data[..., [0, 2, 0, 2], [0, 2, 2, 0]] = 0
+    model.rpn_head.rpn_conv.weight.data[..., [0, 1, 1, 2], [1, 0, 2, 1]] = 0
+    # Tall and wide anchors score alike where the weights say so: exchange them by hand.
+    feats = [torch.randn(1, 16, 8 * 2**i, 8 * 2**i) for i in range(4, -1, -1)]
+    with distiller.recording():
+        scores, _ = model.rpn_head(feats)
+    size = (8 * 16 * 4,) * 2
+    mapping = GeometricMap(size, size, turns)
+    maps = distiller._teacher_maps(0, 1)
+    turned = distiller._targets(maps, mapping, [tuple(s.shape[-2:]) for s in scores])
+    order = [2, 1, 0] if turns % 2 else [0, 1, 2]
+    for level, score in enumerate(scores):
+        expected = torch.rot90(score.sigmoid(), turns, (-2, -1))[:, order]
+        # Anchors sit on cell corners, so turning shifts the grid by one cell along turned axes.
+        shifts = {1: (1, 0), 2: (1, 1), 3: (0, 1)}[turns]
+        expected = expected.roll(shifts, (-2, -1))
+        inside = (slice(None), slice(None), slice(shifts[0], None), slice(shifts[1], None))
+        torch.testing.assert_close(turned[level][inside], expected[inside])
+
+
+@pytest.mark.parametrize(
+    'transform', [Scale(0.5), Scale(0.6), Rotate(1), DrawnChain((Rotate(3), Scale(0.7)))]
+)
+def test_mapped_rois_cover_the_same_objects(transform):
+    model = build(detector_config())
+    data = taught(model, batch((4, 3)))
+    lesson = model._distillers[1]._box
+    _, mapping = transform(data['inputs'])
+    boxes = [sample.gt_instances.bboxes for sample in data['data_samples']]
+    moved = mapping.rois(lesson.rois)
+    for index, truth in enumerate(boxes):
+        rois, moved_rois = (r[r[:, 0] == index, 1:] for r in (lesson.rois, moved))
+        before = bbox_overlaps(rois, truth)
+        after = bbox_overlaps(moved_rois, mapping.boxes(truth))
+        torch.testing.assert_close(before, after, rtol=1e-3, atol=1e-4)
+        assert before.max() > 0.9  # mmdet adds the objects themselves to the RoIs
+
+
+def test_hard_targets_of_mapped_rois_are_the_full_passes_own():
+    model = build(detector_config(distill=dict(roi_cls='hard', roi_bbox='hard', roi_mask='hard')))
+    data = taught(model, batch())
+    seen = {}
+    head, mask_head = model.roi_head.bbox_head, model.roi_head.mask_head
+    original, mask_loss = head.loss, mask_head.loss_mask
+
+    def box_loss(scores, deltas, rois, *targets):
+        seen['box'] = targets
+        return original(scores, deltas, rois, *targets)
+
+    mask_head.loss_mask.register_forward_pre_hook(lambda m, args: seen.update(mask=args[1:]))
+    head.loss = box_loss
+    lesson, mask_lesson = model._distillers[1]._box, model._distillers[1]._mask
+    subnet_losses(model, data, Scale(0.6), width=0.5)
+    assert mask_loss is mask_head.loss_mask
+    assert all(torch.equal(a, b) for a, b in zip(seen['box'], lesson.targets, strict=True))
+    assert torch.equal(seen['mask'][0], mask_lesson.targets)
+    assert torch.equal(seen['mask'][1], mask_lesson.labels)
+
+
+def test_turned_hard_targets_describe_the_turned_objects():
+    model = build(detector_config())
+    data = taught(model, batch())
+    distiller = model._distillers[1]
+    lesson = distiller._box
+    _, mapping = DrawnChain((Rotate(1), Scale(0.5)))(data['inputs'])
+    coder = model.roi_head.bbox_head.bbox_coder
+    positive = lesson.is_positive
+    objects = coder.decode(lesson.rois[positive, 1:], lesson.targets[2][positive])
+    targets = distiller._moved_targets(lesson.targets[2], mapping)[positive]
+    moved = coder.decode(mapping.rois(lesson.rois)[positive, 1:], targets)
+    torch.testing.assert_close(moved, mapping.boxes(objects), rtol=1e-3, atol=1e-2)
+
+
+def test_full_pass_losses_are_the_stock_ones():
+    model = build(detector_config())
+    data = model.data_preprocessor(batch(), True)
+    losses = []
+    for mode in ('loss', 'full'):
+        torch.manual_seed(0)
+        losses.append(model.parse_losses(copy.deepcopy(model)(**copy.deepcopy(data), mode=mode))[1])
+    assert losses[0].keys() == losses[1].keys()
+    assert all(torch.equal(losses[0][k], losses[1][k]) for k in losses[0])
+
+
+@pytest.mark.parametrize('key', ['rpn_cls', 'rpn_bbox', 'roi_cls', 'roi_bbox', 'roi_mask'])
+@pytest.mark.parametrize('mode', ['soft', 'hard', 'both', 'off', dict(soft=0.5, hard=2.0)])
+def test_every_axis_turns(key, mode):
+    off = dict.fromkeys(SOFT, 'off')
+    model = build(detector_config(distill=off | {key: mode}))
+    data = taught(model, batch())
+    losses = subnet_losses(model, data, Scale(0.5), width=0.5)
+    found = {k for k, v in losses.items() if 'loss' in k and 'untrained' not in k and v != 0}
+    name = f'loss_{key}'.replace('roi_mask', 'mask')
+    kinds = {'soft': 's', 'hard': 'h', 'both': 'sh', 'off': ''}.get(
+        mode if isinstance(mode, str) else 'both'
+    )
+    expected = {f'{name}_{kind}' for kind in ('soft', 'hard') if kind[0] in kinds}
+    assert found == expected
+
+
+def test_weights_scale_losses_and_warm_up_scales_soft_ones():
+    one = build(detector_config(distill=SOFT | dict(roi_cls=dict(soft=1.0, hard=1.0))))
+    data = taught(one, batch())
+    base = subnet_losses(one, data, Scale(0.5), 0.5)
+    other = build(
+        detector_config(distill=SOFT | dict(roi_cls=dict(soft=3.0, hard=0.5), warmup_iters=10))
+    )
+    taught(other, batch())
+    other.gradaug_iteration = 5
+    scaled = subnet_losses(other, data, Scale(0.5), 0.5)
+    torch.testing.assert_close(scaled['loss_roi_cls_soft'], base['loss_roi_cls_soft'] * 1.5)
+    torch.testing.assert_close(scaled['loss_roi_cls_hard'], base['loss_roi_cls_hard'] * 0.5)
+    torch.testing.assert_close(scaled['loss_mask_soft'], base['loss_mask_soft'] * 0.5)
+
+
+def test_fewer_rois_on_request():
+    model = build(detector_config(distill=dict(max_rois=10)))
+    data = taught(model, batch())
+    calls = []
+    original = model.roi_head._bbox_forward
+    model.roi_head._bbox_forward = lambda x, rois: calls.append(rois) or original(x, rois)
+    losses = subnet_losses(model, data, Scale(0.5), 0.5)
+    assert len(calls[0]) == 20
+    assert (calls[0][:, 0] == 0).sum() == 10
+    assert losses['loss_mask_soft'] > 0
+
+
+@pytest.mark.parametrize('num_items', [(0, 0), (0, 3), (2,), (0,)])
+@pytest.mark.parametrize(
+    'distill', [None, dict.fromkeys(SOFT, 'both'), 'labels'], ids=['default', 'both', 'labels']
+)
+@pytest.mark.parametrize('mask', [True, False])
+def test_unusual_batches_train(num_items, distill, mask):
+    model = build(detector_config(mask, distill=distill))
+    optim = torch.optim.SGD(model.parameters(), lr=0.001)
+    from mmengine.optim import OptimWrapper
+
+    log = model.train_step(batch(num_items, mask=mask), OptimWrapper(optim))
+    assert torch.isfinite(log['loss'])
+
+
+def test_crowd_only_images_train():
+    from mmengine.optim import OptimWrapper
+
+    model = build(detector_config(distill=dict.fromkeys(SOFT, 'both')))
+    data = batch((2, 2))
+    for sample in data['data_samples']:
+        sample.ignored_instances = sample.gt_instances[:]
+        sample.gt_instances = sample.gt_instances[:0]
+    log = model.train_step(data, OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.001)))
+    assert torch.isfinite(log['loss'])
+
+
+def test_shared_roi_features():
+    config = detector_config(distill=SOFT)
+    config.roi_head.mask_roi_extractor = None
+    config.roi_head.bbox_roi_extractor.roi_layer.output_size = 14
+    config.roi_head.bbox_head.roi_feat_size = 14
+    model = build(config)
+    data = taught(model, batch())
+    losses = subnet_losses(model, data, Scale(1.0))
+    assert losses['loss_mask_soft'].abs() < 1e-5
+
+
+def test_iou_losses_get_boxes_in_pixels():
+    config = detector_config(distill=dict(roi_bbox='hard'))
+    config.roi_head.bbox_head.reg_decoded_bbox = True
+    config.roi_head.bbox_head.loss_bbox = dict(type='GIoULoss', loss_weight=1.0)
+    model = build(config)
+    data = taught(model, batch())
+    full = subnet_losses(model, data, Scale(1.0))['loss_roi_bbox_hard']
+    turned = subnet_losses(model, data, DrawnChain((Rotate(1), Scale(0.5))))['loss_roi_bbox_hard']
+    # Deltas near zero: the RoIs themselves against their objects, which IoU keeps when both move.
+    torch.testing.assert_close(turned, full, rtol=0.05, atol=0.01)
+
+
+def test_deltas_that_cannot_be_turned_are_refused():
+    config = detector_config()
+    config.roi_head.bbox_head.bbox_coder.target_stds = [0.1, 0.2, 0.2, 0.2]
+    model = build(config)
+    data = taught(model, batch())
+    with pytest.raises(ValueError, match='cannot be turned'):
+        subnet_losses(model, data, Rotate(1))
+
+
+@pytest.mark.parametrize(
+    ('distill', 'message'),
+    [
+        (dict(roi_cls='sort'), "roi_cls must be one of .*got 'sort'"),
+        (dict(roi_class='soft'), "unknown keys \\['roi_class'\\], expected some of"),
+        (dict(roi_cls=dict(soft=-1)), 'roi_cls must be'),
+        (dict(max_rois=0), 'max_rois must be'),
+        (dict(warmup_iters=-1), 'warmup_iters must be'),
+    ],
+)
+def test_bad_options_are_named(distill, message):
+    with pytest.raises(ValueError, match=message):
+        build(detector_config(distill=distill))

@@ -1,0 +1,44 @@
+import torch
+import torch.nn.functional as F
+
+from mmgradaug.detection.distillation.divergence import bernoulli_kl, categorical_kl, set_agreement
+from tests.networks import random_images
+
+
+def test_categorical_kl_equals_torch():
+    student, teacher = random_images(5, 7, seed=1), random_images(5, 7, seed=2)
+    expected = F.kl_div(student.log_softmax(1), teacher.softmax(1), reduction='batchmean')
+    torch.testing.assert_close(categorical_kl(student, teacher).mean(), expected)
+
+
+def test_bernoulli_kl_equals_the_two_class_divergence():
+    student, teacher = random_images(9, seed=1), random_images(9, seed=2)
+    pairs = [torch.stack([x, torch.zeros_like(x)], 1) for x in (student, teacher)]
+    torch.testing.assert_close(bernoulli_kl(student, teacher.sigmoid()), categorical_kl(*pairs))
+
+
+def test_both_are_zero_with_zero_gradient_at_agreement():
+    for scale in (1.0, 30.0):
+        student = (random_images(50, 4) * scale).requires_grad_()
+        categorical_kl(student, student.detach()).sum().backward()
+        assert student.grad.abs().max() < 1e-6
+        student.grad = None
+        loss = bernoulli_kl(student, student.detach().sigmoid())
+        loss.sum().backward()
+        assert student.grad.abs().max() == 0
+        assert loss.abs().max() < 1e-5
+
+
+def test_certain_teachers_give_finite_losses():
+    student = random_images(4).requires_grad_()
+    loss = bernoulli_kl(student, torch.tensor([0.0, 1.0, 0.0, 1.0]))
+    loss.sum().backward()
+    assert loss.isfinite().all()
+    assert student.grad.isfinite().all()
+
+
+def test_agreement_of_sets():
+    a = torch.tensor([True, True, False, False])
+    b = torch.tensor([True, False, True, False])
+    assert set_agreement(a, b) == 1 / 3
+    assert set_agreement(a & False, a & False) == 1

@@ -1,0 +1,78 @@
+import numpy as np
+import pytest
+import torch
+from mmdet.structures.mask import BitmapMasks, PolygonMasks
+from mmengine.structures import InstanceData, PixelData
+
+from mmgradaug.detection.labels import move_instances, move_masks, move_metainfo, move_samples
+from mmgradaug.transforms import GeometricMap, Rotate, Scale
+from mmgradaug.transforms.chain import DrawnChain
+from tests.networks import batch, build, detector_config
+
+TRANSFORMS = [Scale(2), Rotate(1), Rotate(2), Rotate(3), DrawnChain((Rotate(1), Scale(2)))]
+
+
+def triangle():
+    polygon = np.array([4.0, 2.0, 20.0, 4.0, 8.0, 14.0])
+    return PolygonMasks([[polygon]], 16, 24)
+
+
+@pytest.mark.parametrize('transform', TRANSFORMS)
+def test_masks_move_as_images_do(transform):
+    bitmap = BitmapMasks(triangle().to_ndarray(), 16, 24)
+    image, mapping = transform(torch.from_numpy(bitmap.masks)[None].float())
+    expected = image[0, 0].numpy() > 0.5
+    moved = move_masks(bitmap, mapping)
+    assert (moved.height, moved.width) == mapping.out_size
+    assert iou(moved.masks[0], expected) > 0.85
+    polygons = move_masks(triangle(), mapping)
+    assert (polygons.height, polygons.width) == mapping.out_size
+    assert iou(polygons.to_ndarray()[0], expected) > 0.75
+
+
+def iou(left, right):
+    left, right = left.astype(bool), right.astype(bool)
+    return (left & right).sum() / (left | right).sum()
+
+
+def test_masks_smaller_than_the_batch_are_padded_first():
+    small = BitmapMasks(np.ones((1, 4, 4), np.uint8), 4, 4)
+    moved = move_masks(small, GeometricMap((8, 8), (8, 8), 2))
+    assert moved.masks[0, 4:, 4:].all()
+    assert moved.masks.sum() == 16
+
+
+def test_masks_stay_in_their_boxes():
+    data = build(detector_config()).data_preprocessor(batch((5, 4)), True)
+    transform = DrawnChain((Rotate(1), Scale(2)))
+    _, mapping = transform(data['inputs'])
+    for sample in move_samples(data['data_samples'], mapping):
+        assert sample.metainfo['img_shape'] == mapping.out_size
+        assert len(sample.gt_instances.masks) == len(sample.gt_instances.bboxes)
+
+
+def test_metainfo_of_a_scaled_image_keeps_its_padding():
+    mapping = GeometricMap((128, 160), (64, 80))
+    moved = move_metainfo(dict(img_shape=(100, 150), pad_shape=(128, 160), flip=True), mapping)
+    assert moved['img_shape'] == (50, 75)
+    assert moved['pad_shape'] == moved['batch_input_shape'] == (64, 80)
+    assert moved['flip'] is True
+
+
+def test_instances_are_not_changed_in_place():
+    instances = InstanceData(bboxes=torch.tensor([[1.0, 2.0, 3.0, 4.0]]), labels=torch.tensor([7]))
+    moved = move_instances(instances, GeometricMap((8, 8), (16, 16)))
+    assert moved.bboxes.tolist() == [[2.0, 4.0, 6.0, 8.0]]
+    assert moved.labels.tolist() == [7]
+    assert instances.bboxes.tolist() == [[1.0, 2.0, 3.0, 4.0]]
+    assert move_instances(None, GeometricMap((8, 8), (16, 16))) is None
+
+
+def test_semantic_labels_move():
+    sample = batch((1,))['data_samples'][0]
+    labels = torch.zeros(1, 128, 128, dtype=torch.long)
+    labels[:, :64] = 3
+    sample.gt_sem_seg = PixelData(sem_seg=labels)
+    (moved,) = move_samples([sample], GeometricMap((128, 128), (64, 64), 2))
+    assert moved.gt_sem_seg.sem_seg[0, 32:].unique().tolist() == [3]
+    assert moved.gt_sem_seg.sem_seg[0, :32].unique().tolist() == [0]

@@ -1,0 +1,115 @@
+import pytest
+import torch
+
+from mmgradaug.detection.distillation.scale_space import scale_space_target
+from mmgradaug.transforms import GeometricMap
+from tests.networks import random_images
+
+STRIDES = [(4, 4), (8, 8), (16, 16), (32, 32), (64, 64)]
+
+
+def pyramid(height, width, function=None):
+    """Maps (2, 3, H, W) a level, random or of a function of x, y in pixels and log2 stride."""
+    maps = []
+    for level, (stride, _) in enumerate(STRIDES):
+        size = (-(-height // stride), -(-width // stride))
+        if function is None:
+            maps.append(random_images(2, 3, *size, seed=level))
+            continue
+        y, x = torch.meshgrid(*(torch.arange(n) * float(stride) for n in size), indexing='ij')
+        maps.append(function(x, y, level).expand(2, 3, *size))
+    return maps
+
+
+def sizes_of(maps):
+    return [tuple(m.shape[-2:]) for m in maps]
+
+
+def test_at_half_scale_a_level_is_taught_by_the_next_exactly():
+    teacher = pyramid(256, 384)
+    mapping = GeometricMap((256, 384), (128, 192))
+    targets = scale_space_target(teacher, STRIDES, mapping, sizes_of(pyramid(128, 192)))
+    for level in range(4):
+        assert torch.equal(targets[level], teacher[level + 1])
+    assert targets[4] is None  # the teacher has no level for objects as large
+
+
+def test_at_quarter_scale_it_is_the_level_after_next():
+    teacher = pyramid(256, 384)
+    mapping = GeometricMap((256, 384), (64, 96))
+    targets = scale_space_target(teacher, STRIDES, mapping, sizes_of(pyramid(64, 96)))
+    assert all(torch.equal(targets[level], teacher[level + 2]) for level in range(3))
+    assert targets[3] is None
+    assert targets[4] is None
+
+
+def test_at_full_scale_it_is_the_same_level():
+    teacher = pyramid(250, 333)
+    mapping = GeometricMap((250, 333), (250, 333))
+    targets = scale_space_target(teacher, STRIDES, mapping, sizes_of(teacher))
+    assert all(torch.equal(a, b) for a, b in zip(targets, teacher, strict=True))
+
+
+@pytest.mark.parametrize('scale', [0.8, 0.6, 0.4, 1.5])
+def test_values_come_from_the_same_place_and_size(scale):
+    """Maps linear in x, y and level are read exactly at the mapped place and level."""
+
+    def linear(x, y, level):
+        return 0.5 * x - 0.25 * y + 40.0 * level
+
+    height, width = 320, 512
+    out = (round(height * scale), round(width * scale))
+    mapping = GeometricMap((height, width), out)
+    sx, sy = mapping.scale
+    zoom = torch.log2(torch.tensor(sx * sy)) / 2
+    student = pyramid(*out)
+    targets = scale_space_target(
+        pyramid(height, width, linear), STRIDES, mapping, sizes_of(student)
+    )
+    checked = 0
+    for level, target in enumerate(targets):
+        if target is None or level - zoom > 4 or level - zoom < 0:
+            continue
+        stride = STRIDES[level][0]
+        y, x = torch.meshgrid(
+            *(torch.arange(n) * float(stride) for n in target.shape[-2:]), indexing='ij'
+        )
+        expected = linear(x / sx, y / sy, level - zoom)
+        # Near the far border the teacher's coarser grid ends before the student's does.
+        inside = (x / sx <= width - 64) & (y / sy <= height - 64)
+        torch.testing.assert_close(target[0, 0][inside], expected[inside], rtol=1e-4, atol=1e-2)
+        checked += 1
+    assert checked >= 2
+
+
+@pytest.mark.parametrize('turns', [1, 2, 3])
+def test_turned_maps_are_read_at_the_turned_place(turns):
+    size = (128, 192)
+    mapping = GeometricMap(size, (192, 128) if turns % 2 else size, turns)
+    teacher = pyramid(*size, lambda x, y, level: 2.0 * x + 7.0 * y)
+    student = pyramid(*mapping.out_size)
+    targets = scale_space_target(teacher, STRIDES, mapping, sizes_of(student))
+    for level, target in enumerate(targets[:3]):
+        stride = float(STRIDES[level][0])
+        y, x = torch.meshgrid(*(torch.arange(n) * stride for n in target.shape[-2:]), indexing='ij')
+        source = mapping.source_points(torch.stack([x, y], -1))
+        limits = torch.tensor([size[1] - stride, size[0] - stride])
+        source = torch.minimum(source, limits)  # the border cell stands for what lies beyond
+        expected = 2.0 * source[..., 0] + 7.0 * source[..., 1]
+        torch.testing.assert_close(target[0, 0], expected, rtol=1e-5, atol=1e-3)
+
+
+def test_half_cell_offsets_are_kept():
+    """Points centred in their cells map to centres: at half scale still the next level."""
+    teacher = pyramid(256, 256)
+    mapping = GeometricMap((256, 256), (128, 128))
+    targets = scale_space_target(teacher, STRIDES, mapping, sizes_of(pyramid(128, 128)), offset=0.5)
+    assert all(torch.equal(targets[level], teacher[level + 1]) for level in range(4))
+
+
+def test_levels_just_outside_take_the_nearest():
+    teacher = pyramid(256, 256)
+    mapping = GeometricMap((256, 256), (200, 200))
+    targets = scale_space_target(teacher, STRIDES, mapping, sizes_of(pyramid(200, 200)))
+    assert targets[4] is not None
+    assert targets[4].min() >= teacher[4].min() - 1e-5

@@ -1,0 +1,130 @@
+import pytest
+import torch
+from mmdet.models.backbones import ResNet
+from torch import nn
+
+from mmgradaug import SlimmableResNetV1d, at_width, extract_subnet
+from tests.networks import random_images, randomised, small_resnet
+
+TOLERANCE = {torch.float32: 1e-6, torch.float64: 1e-12}
+DEPTHS = [18, 34, 50, 101, 152]
+WIDTHS = [0.25, 0.5, 0.777, 0.9, 1.0]
+
+
+def relative_error(left, right):
+    scale = max(right.abs().max().item(), 1e-30)
+    return (left - right).abs().max().item() / scale
+
+
+def run(network, x, width=None):
+    """Outputs and parameter gradients of a random linear function of the outputs."""
+    network.zero_grad()
+    if width is None:
+        outs = network(x)
+        probe(outs).backward()
+    else:
+        with at_width(network, width):
+            outs = network(x)
+            probe(outs).backward()
+    return outs, {k: p.grad for k, p in network.named_parameters()}
+
+
+def probe(outs):
+    total = 0.0
+    for index, out in enumerate(outs):
+        weights = random_images(2048, seed=index, dtype=out.dtype)[: out.size(1)]
+        total = total + (out * weights[:, None, None]).sum()
+    return total
+
+
+def assert_slice_equals_dense(network, width, x):
+    tolerance = TOLERANCE[x.dtype]
+    dense = extract_subnet(network, width)
+    outs, grads = run(network, x, width)
+    dense_outs, dense_grads = run(dense, x)
+    for out, dense_out in zip(outs, dense_outs, strict=True):
+        channels = dense_out.size(1)
+        assert relative_error(out[:, :channels], dense_out) <= tolerance
+        assert out[:, channels:].abs().sum() == 0
+    assert grads.keys() == dense_grads.keys()
+    for name, dense_grad in dense_grads.items():
+        padded = torch.zeros_like(grads[name])
+        padded[tuple(slice(n) for n in dense_grad.shape)] = dense_grad
+        assert relative_error(grads[name], padded) <= tolerance, name
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float64])
+@pytest.mark.parametrize('depth', DEPTHS)
+@pytest.mark.parametrize('width', WIDTHS)
+def test_every_depth_and_width(depth, width, dtype):
+    network = small_resnet(depth).to(dtype)
+    assert_slice_equals_dense(network, width, random_images(2, 3, 48, 64, dtype=dtype))
+
+
+@pytest.mark.parametrize(
+    'options',
+    [
+        dict(with_cp=True),
+        dict(deep_stem=True, avg_down=True),
+        dict(style='caffe'),
+        dict(width_divisor=8, base_channels=32),
+        dict(stem_channels=32),
+        dict(stem_channels=16, base_channels=16),
+        dict(strides=(1, 2, 2, 1), dilations=(1, 1, 1, 2), out_indices=(1, 3)),
+        dict(in_channels=5),
+        dict(norm_cfg=dict(type='SyncBN')),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize('depth', [18, 50])
+def test_options(depth, options):
+    network = small_resnet(depth, **options).double()
+    x = random_images(2, options.get('in_channels', 3), 64, 64, dtype=torch.float64)
+    for width in (0.6, 0.9):
+        assert_slice_equals_dense(network, width, x)
+
+
+def test_v1d():
+    network = randomised(SlimmableResNetV1d(depth=50, base_channels=8, norm_eval=False)).double()
+    assert_slice_equals_dense(
+        network.train(), 0.7, random_images(2, 3, 64, 64, dtype=torch.float64)
+    )
+
+
+def test_full_size_resnet50_has_the_released_channels():
+    dense = extract_subnet(small_resnet(50, base_channels=64), 0.9)
+    assert dense.conv1.weight.shape == (57, 3, 7, 7)
+    block = dense.layer1[0]
+    assert [block.conv1.out_channels, block.conv2.out_channels] == [57, 57]
+    assert block.conv3.weight.shape == (230, 57, 1, 1)
+    assert block.downsample[0].weight.shape == (230, 57, 1, 1)
+
+
+def test_evaluated_subnet_equals_the_evaluated_slice():
+    network = small_resnet(50).eval()
+    dense = extract_subnet(network, 0.6)
+    x = random_images(2, 3, 64, 64)
+    with at_width(network, 0.6):
+        outs = network(x)
+    for out, dense_out in zip(outs, dense(x), strict=True):
+        assert relative_error(out[:, : dense_out.size(1)], dense_out) <= 1e-6
+
+
+def test_result_is_ordinary_and_the_network_unchanged():
+    network = small_resnet(50, frozen_stages=1)
+    before = {k: v.clone() for k, v in network.state_dict().items()}
+    modes = [m.training for m in network.modules()]
+    dense = extract_subnet(network, 0.5)
+    assert type(dense) is ResNet
+    layers = [m for m in dense.modules() if isinstance(m, (nn.Conv2d, nn.BatchNorm2d))]
+    assert {type(layer) for layer in layers} == {nn.Conv2d, nn.BatchNorm2d}
+    assert [m.training for m in network.modules()] == modes
+    assert all(torch.equal(before[k], v) for k, v in network.state_dict().items())
+    frozen = [n for n, p in dense.named_parameters() if not p.requires_grad]
+    assert frozen == [n for n, p in network.named_parameters() if not p.requires_grad]
+    assert frozen
+
+
+def test_nothing_to_extract_is_an_error():
+    with pytest.raises(ValueError, match='no slimmable layer'):
+        extract_subnet(nn.Conv2d(3, 3, 1), 0.5)

@@ -1,0 +1,77 @@
+import pytest
+import torch
+from torch import nn
+
+from mmgradaug.slimmable import (
+    SlimBatchNorm2d,
+    SlimConv2d,
+    SlimSyncBatchNorm,
+    at_width,
+    pad_channels,
+)
+from tests.networks import random_images, randomised
+
+
+def test_conv_is_the_stock_layer_at_full_width():
+    slim, stock = SlimConv2d(6, 8, 3, padding=1), nn.Conv2d(6, 8, 3, padding=1)
+    stock.load_state_dict(randomised(slim).state_dict())
+    x = random_images(2, 6, 5, 5)
+    assert torch.equal(slim(x), stock(x))
+
+
+@pytest.mark.parametrize('bias', [True, False])
+@pytest.mark.parametrize('width', [0.3, 0.5, 1.0])
+def test_conv_keeps_first_channels(bias, width):
+    slim = randomised(SlimConv2d(6, 8, 3, stride=2, padding=1, dilation=1, bias=bias))
+    x = random_images(2, 4, 7, 7)
+    with at_width(slim, width):
+        out = slim(x)
+    full = slim(pad_channels(x, 6))
+    assert out.size(1) == slim_channels(8, width)
+    torch.testing.assert_close(out, full[:, : out.size(1)], rtol=1e-6, atol=1e-6)
+
+
+def slim_channels(channels, width):
+    return {0.3: 3, 0.5: 4, 1.0: 8}[width]  # 2.4 rounds to 2, under 0.9 of it
+
+
+def test_grouped_conv_is_refused():
+    with pytest.raises(ValueError, match='groups=2.*expected groups=1'):
+        SlimConv2d(4, 4, 3, groups=2)
+
+
+@pytest.mark.parametrize('norm', [SlimBatchNorm2d, SlimSyncBatchNorm])
+@pytest.mark.parametrize('affine', [True, False])
+def test_norm_uses_first_statistics_in_evaluation(norm, affine):
+    slim = randomised(norm(6, affine=affine)).eval()
+    x = random_images(2, 4, 3, 3)
+    expected = slim(pad_channels(x, 6))[:, :4]
+    if norm is SlimSyncBatchNorm and not affine:
+        pytest.skip('torch gives an affine-free SyncBatchNorm no size to slice by')
+    torch.testing.assert_close(slim(x), expected)
+
+
+@pytest.mark.parametrize('norm', [SlimBatchNorm2d, SlimSyncBatchNorm])
+def test_norm_uses_own_batch_statistics_in_a_subnet_pass(norm):
+    slim = randomised(norm(6)).train()
+    before = {k: v.clone() for k, v in slim.state_dict().items()}
+    x = random_images(3, 4, 5, 5)
+    with at_width(slim, 0.7):
+        out = slim(x)
+    normal = (x - x.mean((0, 2, 3), keepdim=True)) / (
+        x.var((0, 2, 3), unbiased=False, keepdim=True) + slim.eps
+    ).sqrt()
+    expected = normal * slim.weight[:4, None, None] + slim.bias[:4, None, None]
+    torch.testing.assert_close(out, expected)
+    out.sum().backward()
+    assert slim.weight.grad[:4].abs().sum() > 0
+    assert slim.weight.grad[4:].abs().sum() == 0
+    assert all(torch.equal(before[k], v) for k, v in slim.state_dict().items())
+
+
+def test_padding_equals_slicing_the_consumer():
+    conv = randomised(nn.Conv2d(6, 3, 1))
+    x = random_images(2, 4, 3, 3)
+    sliced = nn.functional.conv2d(x, conv.weight[:, :4], conv.bias)
+    torch.testing.assert_close(conv(pad_channels(x, 6)), sliced)
+    assert pad_channels(x, 4) is x

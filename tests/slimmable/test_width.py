@@ -1,0 +1,114 @@
+import copy
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from mmgradaug import at_width
+from mmgradaug.slimmable import has_slimmable_layers
+from tests.networks import batch, build, detector_config, random_images, small_resnet
+
+# None is a full pass, a number a sub-network pass.
+PASSES = st.lists(st.one_of(st.none(), st.sampled_from([0.3, 0.5, 0.77, 0.9, 1.0])), max_size=6)
+
+
+def statistics(model):
+    return {k: v.clone() for k, v in model.named_buffers() if 'running' in k or 'tracked' in k}
+
+
+def assert_equal(left, right):
+    assert left.keys() == right.keys()
+    for key in left:
+        assert torch.equal(left[key], right[key]), key
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    passes=PASSES,
+    norm_eval=st.booleans(),
+    with_cp=st.booleans(),
+    frozen=st.sampled_from([-1, 0, 2]),
+)
+def test_backbone_statistics_are_those_of_full_passes_alone(passes, norm_eval, with_cp, frozen):
+    network = small_resnet(18, norm_eval=norm_eval, with_cp=with_cp, frozen_stages=frozen)
+    network.train()
+    alone = copy.deepcopy(network)
+    for index, width in enumerate(passes):
+        x = random_images(2, 3, 32, 32, seed=index)
+        if width is None:
+            for model in (network, alone):
+                sum(out.sum() for out in model(x)).backward()
+        else:
+            with at_width(network, width):
+                sum(out.sum() for out in network(x)).backward()
+    assert_equal(statistics(network), statistics(alone))
+
+
+def detector_with_norms(norm_eval):
+    """A detector with BatchNorm in backbone, neck, box head and mask head."""
+    config = detector_config()
+    config.backbone.norm_eval = norm_eval
+    config.neck.norm_cfg = dict(type='BN')
+    config.roi_head.bbox_head.type = 'Shared4Conv1FCBBoxHead'
+    config.roi_head.bbox_head.conv_out_channels = 8
+    config.roi_head.bbox_head.norm_cfg = dict(type='BN')
+    config.roi_head.mask_head.norm_cfg = dict(type='BN')
+    return build(config)
+
+
+@settings(max_examples=6, deadline=None)
+@given(passes=PASSES, norm_eval=st.booleans())
+def test_detector_statistics_are_those_of_full_passes_alone(passes, norm_eval):
+    network = detector_with_norms(norm_eval)
+    names = [n for n, m in network.named_modules() if isinstance(m, nn.BatchNorm2d)]
+    for part in ('backbone', 'neck', 'roi_head.bbox_head', 'roi_head.mask_head'):
+        assert any(name.startswith(part) for name in names)
+    alone = copy.deepcopy(network)
+    data = network.data_preprocessor(batch(size=64), True)
+    for index, width in enumerate(passes):
+        if width is None:
+            for model in (network, alone):
+                torch.manual_seed(index)
+                model(**copy.deepcopy(data), mode='loss')
+        else:
+            with at_width(network, width):
+                network(**copy.deepcopy(data), mode='loss')
+    assert_equal(statistics(network), statistics(alone))
+
+
+def test_restores_after_an_error_and_nests():
+    network = small_resnet(18)
+    conv, norm = network.conv1, network.bn1
+    with pytest.raises(RuntimeError, match='inside'):
+        with at_width(network, 0.5):
+            with at_width(network, 0.75):
+                assert conv.width == 0.75
+            assert conv.width == 0.5
+            assert not norm.track_running_stats
+            raise RuntimeError('inside')
+    assert conv.width is None
+    assert norm.track_running_stats
+
+
+def test_subnet_of_an_evaluated_model_reads_running_statistics():
+    network = small_resnet(18).eval()
+    x = random_images(1, 3, 32, 32)
+    with at_width(network, 0.5):
+        single = network(x)
+        pair = network(torch.cat([x, 2 * x]))
+    for alone, beside in zip(single, pair, strict=True):
+        torch.testing.assert_close(alone[0], beside[0], rtol=1e-4, atol=1e-4)
+
+
+def test_bad_width_changes_nothing():
+    network = small_resnet(18)
+    with pytest.raises(ValueError, match='0, 1'), at_width(network, 1.5):
+        pass
+    assert network.conv1.width is None
+
+
+def test_has_slimmable_layers():
+    assert has_slimmable_layers(small_resnet(18))
+    assert not has_slimmable_layers(nn.Conv2d(3, 3, 1))

@@ -1,0 +1,80 @@
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+
+from mmgradaug.training import SubnetSampler
+
+SCALE = dict(type='RandomScale', scales=[1.0, 0.8, 0.6])
+
+
+def widths(sampler, iterations=400, seed=0):
+    return [[s.width for s in sampler.sample(seed, i)] for i in range(iterations)]
+
+
+def test_smallest_width_is_always_among_several():
+    draws = widths(SubnetSampler(num_subnets=3, min_width=0.8))
+    assert all(draw[0] == 0.8 for draw in draws)
+    others = [w for draw in draws for w in draw[1:]]
+    assert min(others) >= 0.8
+    assert max(others) <= 1.0
+    assert abs(sum(others) / len(others) - 0.9) < 0.01
+
+
+def test_one_subnet_is_random_in_the_paper_and_smallest_in_the_released_code():
+    assert len({w for (w,) in widths(SubnetSampler(num_subnets=1, min_width=0.8))}) > 300
+    forced = SubnetSampler(num_subnets=1, min_width=0.8, force_min_width=True)
+    assert {w for (w,) in widths(forced)} == {0.8}
+
+
+def test_without_the_forced_smallest():
+    draws = widths(SubnetSampler(num_subnets=2, min_width=0.8, force_min_width=False))
+    assert sum(draw[0] == 0.8 for draw in draws) < 5
+
+
+def test_grid_of_widths():
+    sampler = SubnetSampler(num_subnets=2, min_width=0.9, force_min_width=False, width_step=0.02)
+    seen = Counter(w for draw in widths(sampler, 2000) for w in draw)
+    assert sorted(seen) == [0.9, 0.92, 0.94, 0.96, 0.98, 1.0]
+    assert min(seen.values()) > 500
+
+
+def test_draws_depend_on_seed_and_iteration_alone():
+    sampler = SubnetSampler(num_subnets=3, min_width=0.9, transform=SCALE)
+    assert sampler.sample(7, 12) == sampler.sample(7, 12)
+    assert sampler.sample(7, 12) != sampler.sample(7, 13)
+    assert sampler.sample(7, 12) != sampler.sample(8, 12)
+
+
+def test_draws_are_the_same_in_another_process():
+    code = (
+        'from mmgradaug.training import SubnetSampler;'
+        f'print(SubnetSampler(3, 0.9, transform={SCALE}).sample(5, 17))'
+    )
+    result = subprocess.run(
+        [sys.executable, '-c', code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == str(SubnetSampler(3, 0.9, transform=SCALE).sample(5, 17))
+
+
+def test_every_scale_is_drawn():
+    sampler = SubnetSampler(num_subnets=2, transform=SCALE)
+    factors = Counter(s.transform.factor for i in range(600) for s in sampler.sample(0, i))
+    assert sorted(factors) == [0.6, 0.8, 1.0]
+    assert min(factors.values()) > 300
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (dict(num_subnets=-1), 'num_subnets must be a whole number >= 0, got -1'),
+        (dict(num_subnets=1.5), 'num_subnets must be'),
+        (dict(min_width=0), 'width must be a number'),
+        (dict(min_width=1.2), 'width must be a number'),
+        (dict(width_step=2), 'width_step must be'),
+    ],
+)
+def test_bad_options_are_named(options, message):
+    with pytest.raises(ValueError, match=message):
+        SubnetSampler(**options)

@@ -1,0 +1,299 @@
+"""The training step: gradients summed, one optimizer step, whatever the optimizer wrapper."""
+
+import copy
+import functools
+
+import pytest
+import torch
+from mmengine.hooks import EMAHook
+from mmengine.logging import MessageHub
+from mmengine.optim import AmpOptimWrapper, OptimWrapper
+from mmengine.optim.optimizer import amp_optimizer_wrapper
+from torch import nn
+
+from mmgradaug import at_width
+from tests.networks import batch, build, detector_config, stock_config
+
+EVERYTHING = dict(rpn_cls='both', rpn_bbox='both', roi_cls='both', roi_bbox='both', roi_mask='both')
+
+
+class KeepsGradients(OptimWrapper):
+    """Does all but clear the gradients after a step, so that a test can read them."""
+
+    def zero_grad(self, **kwargs):
+        pass
+
+
+def sgd(model, lr=0.0, wrapper=KeepsGradients, **kwargs):
+    return wrapper(optimizer=torch.optim.SGD(model.parameters(), lr=lr), **kwargs)
+
+
+def frozen_norms(**gradaug):
+    config = detector_config(**gradaug)
+    config.backbone.norm_eval = True
+    return config
+
+
+def gradients(model):
+    return {k: p.grad.clone() for k, p in model.named_parameters() if p.grad is not None}
+
+
+def assert_close(left, right, tolerance):
+    assert left.keys() == right.keys()
+    for name in left:
+        scale = max(right[name].abs().max().item(), 1e-6)
+        assert (left[name] - right[name]).abs().max().item() <= tolerance * scale, name
+
+
+def summed_gradients(model, data):
+    """Reference: all passes forward, then one backward of the sum of their losses."""
+    model = copy.deepcopy(model)
+    data = model.data_preprocessor(copy.deepcopy(data), True)
+    torch.manual_seed(3)
+    total = model.parse_losses(model(**data, mode='full'))[0]
+    for subnet in model.sample_subnets():
+        with at_width(model, subnet.width):
+            images, mapping = subnet.transform(data['inputs'])
+            losses = model(images, data['data_samples'], mode='subnet', mapping=mapping)
+            total = total + model.parse_losses(losses)[0]
+    total.backward()
+    return gradients(model)
+
+
+@pytest.mark.parametrize('mask', [True, False])
+@pytest.mark.parametrize('distill', [None, EVERYTHING, 'labels'], ids=['default', 'all', 'labels'])
+def test_gradients_are_the_sum_over_passes(mask, distill):
+    model = build(detector_config(mask, num_subnets=3, distill=distill))
+    data = batch(mask=mask)
+    expected = summed_gradients(model, data)
+    torch.manual_seed(3)
+    model.train_step(copy.deepcopy(data), sgd(model))
+    assert_close(gradients(model), expected, 2e-5)
+
+
+def test_every_trained_parameter_has_a_gradient_from_every_pass():
+    """What several processes need in order to reduce without looking for unused parameters."""
+    for distill in (None, dict(roi_bbox='off', roi_mask='off', rpn_cls='off', roi_cls='off')):
+        model = build(detector_config(distill=distill))
+        data = model.data_preprocessor(batch((0, 0)), True)
+        model(**data, mode='full')
+        images, mapping = model.sample_subnets()[0].transform(data['inputs'])
+        with at_width(model, 0.5):
+            losses = model(images, data['data_samples'], mode='subnet', mapping=mapping)
+        model.parse_losses(losses)[0].backward()
+        assert all(p.grad is not None for p in model.parameters() if p.requires_grad)
+
+
+def test_one_optimizer_step_a_batch_and_cleared_gradients():
+    model = build(detector_config())
+    wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.01))
+    steps = []
+    wrapper.optimizer.register_step_post_hook(lambda *_: steps.append(1))
+    for _ in range(3):
+        model.train_step(batch(), wrapper)
+    assert len(steps) == 3
+    assert wrapper.inner_count == 3
+    assert not gradients(model)
+
+
+@pytest.mark.parametrize('counts', [2, 3])
+def test_accumulation_is_the_mean_of_the_batches_sums(counts):
+    model = build(frozen_norms())
+    batches = [batch((2, index)) for index in range(counts)]
+    expected = {}
+    for index, data in enumerate(batches):
+        twin = copy.deepcopy(model)
+        twin._steps = index
+        torch.manual_seed(index)
+        twin.train_step(copy.deepcopy(data), sgd(twin))
+        for name, gradient in gradients(twin).items():
+            expected[name] = expected.get(name, 0) + gradient / counts
+    wrapper = sgd(model, accumulative_counts=counts)
+    steps = []
+    wrapper.optimizer.register_step_post_hook(lambda *_: steps.append(wrapper.inner_count))
+    for index, data in enumerate(batches):
+        torch.manual_seed(index)
+        model.train_step(copy.deepcopy(data), wrapper)
+    assert_close(gradients(model), expected, 2e-5)
+    assert steps == [counts]
+
+
+def test_accumulation_of_a_last_incomplete_group():
+    """mmengine steps at the last batch even if the group is not full, dividing by its size."""
+    model = build(frozen_norms())
+    wrapper = sgd(model, accumulative_counts=2)
+    wrapper.initialize_count_status(model, 0, 3)
+    steps = []
+    wrapper.optimizer.register_step_post_hook(lambda *_: steps.append(wrapper.inner_count))
+    for _ in range(3):
+        model.train_step(batch(), wrapper)
+    assert steps == [2, 3]
+
+
+def test_clipping_clips_the_sum():
+    model = build(detector_config())
+    data = batch()
+    torch.manual_seed(3)
+    twin = copy.deepcopy(model)
+    twin.train_step(copy.deepcopy(data), sgd(twin))
+    norm = torch.nn.utils.get_total_norm(list(gradients(twin).values()))
+    torch.manual_seed(3)
+    model.train_step(copy.deepcopy(data), sgd(model, clip_grad=dict(max_norm=0.1)))
+    clipped = {k: g * 0.1 / (norm + 1e-6) for k, g in gradients(twin).items()}
+    assert norm > 0.2
+    assert_close(gradients(model), clipped, 1e-4)
+
+
+@pytest.fixture
+def amp_on_cpu(monkeypatch):
+    """mmengine asks for a GPU, but torch scales and casts on the CPU as well."""
+    monkeypatch.setattr(amp_optimizer_wrapper, 'is_cuda_available', lambda: True)
+    scaler = functools.partial(torch.amp.GradScaler, 'cpu')
+    monkeypatch.setattr(amp_optimizer_wrapper, 'GradScaler', scaler)
+
+
+def test_mixed_precision(amp_on_cpu):
+    model = build(detector_config())
+    data = batch()
+    torch.manual_seed(3)
+    exact = copy.deepcopy(model)
+    exact.train_step(copy.deepcopy(data), sgd(exact))
+
+    class Amp(AmpOptimWrapper):
+        def zero_grad(self, **kwargs):
+            pass
+
+    options = dict(
+        wrapper=Amp, dtype='bfloat16', loss_scale=dict(init_scale=8.0, growth_interval=2)
+    )
+    wrapper = sgd(model, clip_grad=dict(max_norm=1e9), **options)
+    torch.manual_seed(3)
+    model.train_step(copy.deepcopy(data), wrapper)
+    left, right = gradients(model), gradients(exact)
+    flat_left = torch.cat([left[k].flatten() for k in right])
+    flat_right = torch.cat([right[k].flatten() for k in right])
+    cosine = torch.nn.functional.cosine_similarity(flat_left, flat_right, dim=0)
+    assert cosine > 0.97
+    assert abs(flat_left.norm() / flat_right.norm() - 1) < 0.1  # scaled and unscaled alike
+    # One update of the scale a batch, not one a pass: it grows after two batches.
+    assert wrapper.loss_scaler.get_scale() == 8.0
+    model.zero_grad()
+    model.train_step(copy.deepcopy(data), wrapper)
+    assert wrapper.loss_scaler.get_scale() == 16.0
+
+
+def test_without_subnets_it_is_the_stock_step_bitwise():
+    config = detector_config(num_subnets=0)
+    models = [build(config), build(stock_config(config))]
+    models[1].load_state_dict(models[0].state_dict())
+    logs = []
+    for model in models:
+        wrapper = OptimWrapper(
+            torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9), clip_grad=dict(max_norm=5)
+        )
+        torch.manual_seed(5)
+        torch.use_deterministic_algorithms(True)
+        for index in range(3):
+            log = model.train_step(copy.deepcopy(batch((2, index))), wrapper)
+        torch.use_deterministic_algorithms(False)
+        logs.append(log)
+    assert logs[0].keys() == logs[1].keys()
+    assert all(torch.equal(logs[0][k], logs[1][k]) for k in logs[0])
+    left, right = (model.state_dict() for model in models)
+    assert left.keys() == right.keys()
+    assert all(torch.equal(left[k], right[k]) for k in left)
+
+
+def test_loss_that_is_not_finite_stops_before_the_weights_change(monkeypatch):
+    model = build(detector_config(num_subnets=2, transform=dict(type='RandomScale', scales=[0.5])))
+    before = copy.deepcopy(model.state_dict())
+    calls = []
+    original = model.subnet_loss
+
+    def second_is_infinite(*args):
+        calls.append(1)
+        return {k: v * (float('inf') if len(calls) == 2 else 1) for k, v in original(*args).items()}
+
+    monkeypatch.setattr(model, 'subnet_loss', second_is_infinite)
+    wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1))
+    with pytest.raises(
+        FloatingPointError, match=r'pass 2 \(a sub-network of width 0\.\d+ at scale 0\.5'
+    ):
+        model.train_step(batch(), wrapper)
+    parameters = dict(model.named_parameters())
+    assert all(torch.equal(parameters[k], before[k]) for k in parameters)
+    assert not gradients(model)
+
+
+def test_several_optimizers_are_refused():
+    model = build(detector_config())
+    with pytest.raises(TypeError, match='needs one OptimWrapper, got dict'):
+        model.train_step(batch(), {})
+
+
+def test_log_values():
+    model = build(detector_config(num_subnets=2, min_width=0.5))
+    log = model.train_step(batch(), sgd(model))
+    for key in ('loss', 'full/loss', 'full/seconds', 'loss_rpn_cls', 'loss_cls', 'loss_mask'):
+        assert key in log
+    for name in ('width', 'scale', 'seconds', 'loss_rpn_cls_soft', 'loss_roi_cls_soft'):
+        assert f'subnet1/{name}' in log
+        assert f'subnet2/{name}' in log
+    for name in (
+        'loss_roi_bbox_hard',
+        'loss_mask_soft',
+        'agree_roi_cls',
+        'agree_mask',
+        'agree_rpn',
+    ):
+        assert f'subnet1/{name}' in log
+    assert log['subnet1/width'] == 0.5
+    parts = log['full/loss'] + log['subnet1/loss'] + log['subnet2/loss']
+    torch.testing.assert_close(log['loss'], parts)
+    assert not any('untrained' in key for key in log)
+
+
+def test_widths_follow_the_runners_seed_and_iteration():
+    model = build(detector_config(num_subnets=2, seed=None))
+    hub = MessageHub.get_instance('test_widths')
+    hub.update_info('seed', 11)
+    hub.update_info('iter', 42)
+    expected = model.sampler.sample(11, 42)
+    assert model.sample_subnets() == expected
+    assert model.sample_subnets() == expected
+
+
+@pytest.fixture(autouse=True)
+def _no_runner():
+    """Take the place of a runner's message hub, in which no iteration is set."""
+    MessageHub.get_instance(f'test_{id(object())}').runtime_info.clear()
+
+
+def test_weight_average_follows_the_step():
+    class Runner:
+        pass
+
+    runner = Runner()
+    runner.model = build(detector_config())
+    runner.iter = 0
+    hook = EMAHook(momentum=0.25)
+    hook.before_run(runner)
+    start = copy.deepcopy(runner.model.state_dict())
+    runner.model.train_step(batch(), sgd(runner.model, lr=0.05))
+    hook.after_train_iter(runner, 0)
+    hook.after_train_iter(runner, 1)
+    average = hook.ema_model.module.state_dict()
+    now = runner.model.state_dict()
+    moved = [k for k, p in runner.model.named_parameters() if not torch.equal(now[k], start[k])]
+    assert len(moved) > 20
+    for key in moved:
+        torch.testing.assert_close(average[key], 0.25 * now[key] + 0.75 * now[key])
+
+
+def test_a_step_leaves_the_full_network_behind():
+    model = build(detector_config())
+    model.train_step(batch(), sgd(model))
+    assert model.backbone.conv1.width is None
+    norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
+    assert all(norm.track_running_stats for norm in norms)
+    assert all(d._box is None for d in model._distillers if hasattr(d, '_box'))

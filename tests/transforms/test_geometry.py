@@ -1,0 +1,139 @@
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mmgradaug.transforms import (
+    GeometricMap,
+    RandomRotate,
+    RandomScale,
+    Rotate,
+    Scale,
+    build_transform,
+)
+from mmgradaug.transforms.chain import DrawnChain
+from tests.networks import random_images
+
+TURNS = st.integers(0, 3)
+SIZES = st.tuples(st.integers(2, 40), st.integers(2, 40))
+
+
+def painted(size, box):
+    """An image of zeros with ones inside an integer box."""
+    image = torch.zeros(1, 1, *size)
+    x1, y1, x2, y2 = box
+    image[..., y1:y2, x1:x2] = 1
+    return image
+
+
+def box_of(image):
+    """The box of an image's ones."""
+    rows, cols = image[0, 0].nonzero().unbind(1)
+    return [cols.min().item(), rows.min().item(), cols.max().item() + 1, rows.max().item() + 1]
+
+
+@given(size=SIZES, turns=TURNS, data=st.data())
+def test_a_mapped_box_covers_the_same_pixels_after_turns(size, turns, data):
+    x1, x2 = sorted(
+        data.draw(st.lists(st.integers(0, size[1]), min_size=2, max_size=2, unique=True))
+    )
+    y1, y2 = sorted(
+        data.draw(st.lists(st.integers(0, size[0]), min_size=2, max_size=2, unique=True))
+    )
+    image, mapping = Rotate(turns)(painted(size, (x1, y1, x2, y2)))
+    assert mapping.boxes(torch.tensor([[x1, y1, x2, y2]]).float())[0].tolist() == box_of(image)
+
+
+@pytest.mark.parametrize('turns', range(4))
+@pytest.mark.parametrize('factor', [2, 3])
+def test_a_mapped_box_covers_the_same_pixels_after_turns_and_enlarging(turns, factor):
+    box = (3, 1, 9, 4)
+    chain = DrawnChain((Rotate(turns), Scale(factor)))
+    image, mapping = chain(painted((8, 12), box))
+    assert mapping.boxes(torch.tensor([box]).float())[0].tolist() == box_of((image > 0.5).float())
+
+
+def test_scale_uses_the_real_ratios_of_rounded_sizes():
+    image, mapping = Scale(0.6)(random_images(1, 3, 33, 47))
+    assert image.shape[-2:] == (20, 28)
+    assert mapping.scale == (28 / 47, 20 / 33)
+    box = mapping.boxes(torch.tensor([0.0, 0.0, 47.0, 33.0]))
+    torch.testing.assert_close(box, torch.tensor([0.0, 0.0, 28.0, 20.0]))
+
+
+@given(size=SIZES, out_size=SIZES, turns=TURNS)
+def test_source_points_are_the_inverse(size, out_size, turns):
+    mapping = GeometricMap(size, out_size, turns)
+    points = torch.rand(7, 2, dtype=torch.float64) * torch.tensor([size[1], size[0]])
+    there = mapping.boxes(torch.cat([points, points], 1))[:, :2]
+    torch.testing.assert_close(mapping.source_points(there), points)
+
+
+@given(
+    size=SIZES, first=TURNS, second=TURNS, factors=st.tuples(st.floats(0.3, 2), st.floats(0.3, 2))
+)
+def test_a_chain_is_one_map(size, first, second, factors):
+    images = torch.zeros(1, 1, *size)
+    steps = (Rotate(first), Scale(factors[0]), Rotate(second), Scale(factors[1]))
+    boxes = torch.rand(5, 4, dtype=torch.float64).sort(dim=1).values * min(size)
+    expected, current = boxes, images
+    for step in steps:
+        current, mapping = step(current)
+        expected = mapping.boxes(expected)
+    out, mapping = DrawnChain(steps)(images)
+    assert out.shape == current.shape
+    torch.testing.assert_close(mapping.boxes(boxes), expected)
+
+
+@pytest.mark.parametrize('turns', range(4))
+def test_deltas_and_boxes_move_alike(turns):
+    """Decoding moved deltas on moved boxes gives the moved decoded boxes."""
+    from mmdet.models.task_modules.coders import DeltaXYWHBBoxCoder
+
+    coder = DeltaXYWHBBoxCoder(target_stds=(0.1, 0.1, 0.2, 0.2), clip_border=False)
+    boxes = torch.tensor([[10.0, 20.0, 50.0, 90.0], [0.0, 5.0, 31.0, 17.0]])
+    deltas = random_images(2, 4)
+    mapping = GeometricMap((100, 120), (77, 64) if turns % 2 else (64, 77), turns)
+    moved = coder.decode(mapping.boxes(boxes), mapping.deltas(deltas))
+    torch.testing.assert_close(
+        moved, mapping.boxes(coder.decode(boxes, deltas)), rtol=1e-4, atol=1e-3
+    )
+
+
+@pytest.mark.parametrize('turns', range(4))
+def test_grids_turn_as_images_do(turns):
+    image = random_images(2, 3, 8, 8)
+    assert torch.equal(Rotate(turns)(image)[0], GeometricMap((8, 8), (8, 8), turns).grids(image))
+
+
+def test_maps_that_do_not_meet_are_an_error():
+    with pytest.raises(ValueError, match='must start where the first ends'):
+        GeometricMap((4, 4), (2, 2)).then(GeometricMap((4, 4), (2, 2)))
+
+
+def test_scale_one_is_the_same_tensor():
+    images = random_images(1, 3, 9, 7)
+    out, mapping = Scale(1.0)(images)
+    assert out is images
+    assert mapping.is_identity
+
+
+@pytest.mark.parametrize('scales', [[], [0], [-1.0], [float('nan')], ['a'], [True]])
+def test_bad_scales_are_named(scales):
+    with pytest.raises(ValueError, match='scales must be a list of positive numbers'):
+        RandomScale(scales)
+
+
+def test_bad_angles_are_named():
+    with pytest.raises(ValueError, match='multiples of 90'):
+        RandomRotate([45])
+
+
+def test_configs_build_chains():
+    chain = build_transform([dict(type='RandomRotate'), dict(type='RandomScale', scales=[0.5])])
+    assert [type(t).__name__ for t in chain.transforms] == ['RandomRotate', 'RandomScale']
+    assert build_transform(None).transforms == []
+    with pytest.raises(ValueError, match="type 'RandomShear', expected one of"):
+        build_transform(dict(type='RandomShear'))
+    with pytest.raises(TypeError, match='must be a dict'):
+        build_transform(3)
