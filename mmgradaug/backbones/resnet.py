@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mmdet.models.backbones import ResNet, ResNetV1d
 from mmdet.models.backbones.resnet import Bottleneck
@@ -24,7 +24,7 @@ SLIM_NORMS: dict[Any, type] = {
 PLAIN_CONVS = ('Conv2d', 'Conv', nn.Conv2d, SlimConv2d)
 
 
-class _SlimmableMixin:
+class _SlimmableMixin(ResNet if TYPE_CHECKING else object):  # type: ignore[misc]
     """What every slimmable variant of an mmdet ResNet shares; put before the ResNet."""
 
     dense_class: type[ResNet]  # what `extract_subnet` turns an instance into

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mmdet.models.detectors import BaseDetector
 from mmdet.registry import MODELS as MMDET_MODELS
@@ -17,12 +17,20 @@ from torch import Tensor
 from ..slimmable import has_slimmable_layers
 from ..training import GradAugMixin, SubnetSampler
 from ..transforms import GeometricMap
-from .distillation import DistillConfig, find_distillers
+from .distillation import DistillConfig, HeadDistiller, find_distillers
 from .labels import move_samples
+
+if TYPE_CHECKING:
+
+    class _Detector(GradAugMixin, BaseDetector):
+        """A detector with the training step, which the named class completes."""
+
+else:
+    _Detector = GradAugMixin
 
 
 @MODELS.register_module()
-class GradAugDetector(GradAugMixin):
+class GradAugDetector(_Detector):
     """A detector whose training step trains sub-networks too (GradAug, sections 3.1 and 4.4).
 
     ``GradAugDetector(detector='MaskRCNN', ...)`` builds an instance of a subclass of
@@ -65,7 +73,8 @@ class GradAugDetector(GradAugMixin):
         self.sampler = _build_sampler(options)
         if self.sampler.num_subnets and self.sampler.min_width < 1:
             _require_slimmable(self)
-        self._distillers, self._config = [], DistillConfig()
+        self._distillers: Sequence[HeadDistiller] = []
+        self._config = DistillConfig()
         if distill != 'labels':
             self._config = DistillConfig.parse(distill)
             self._distillers, self._undistilled = find_distillers(self, self._config)

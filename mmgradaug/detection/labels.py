@@ -57,17 +57,15 @@ def move_metainfo(metainfo: dict[str, Any], mapping: GeometricMap) -> dict[str, 
 
 
 def move_instances(
-    instances: InstanceData | None, mapping: GeometricMap, only: Iterable[str] | None = None
-) -> InstanceData | None:
+    instances: InstanceData, mapping: GeometricMap, only: Iterable[str] | None = None
+) -> InstanceData:
     """Move the boxes and masks of instances; other fields are taken over.
 
     Args:
-        instances: Instances of one image, or None.
+        instances: Instances of one image.
         mapping: Where the transform moved things.
         only: Fields to keep; by default all.
     """
-    if instances is None:
-        return None
     moved = InstanceData()
     for name, value in instances.items():
         if only is not None and name not in only:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -41,7 +41,7 @@ def extract_subnet(network: nn.Module, width: float, example: Tensor | None = No
     sizes = _input_channels(network, width, example)
     dense = copy.deepcopy(network)
     for name, module in list(dense.named_modules()):
-        if name in sizes:
+        if isinstance(module, (SlimConv2d, _BatchNorm)) and name in sizes:
             with at_width(module, width):
                 plain = _dense_layer(module, sizes[name])
             parent, _, child = name.rpartition('.')
@@ -57,7 +57,7 @@ def _input_channels(network: nn.Module, width: float, example: Tensor | None) ->
     """Channels that enter each convolution and BatchNorm, by module name."""
     sizes: dict[str, int] = {}
 
-    def recorder(name: str):  # noqa: ANN202 - a hook, typed by torch
+    def recorder(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
         return lambda module, args: sizes.__setitem__(name, args[0].size(1))
 
     slim = (SlimConv2d, _BatchNorm)
@@ -93,8 +93,9 @@ def _evaluating(network: nn.Module) -> Iterator[None]:
             module.training = training
 
 
-def _dense_layer(layer: nn.Module, in_channels: int) -> nn.Module:
+def _dense_layer(layer: SlimConv2d | _BatchNorm, in_channels: int) -> nn.Module:
     """A plain layer with the first channels of a convolution or BatchNorm."""
+    plain: nn.Module
     if isinstance(layer, SlimConv2d):
         plain = _plain_conv(layer, in_channels)
     else:

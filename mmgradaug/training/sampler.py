@@ -52,7 +52,8 @@ class SubnetSampler:
             )
         if width_step is not None and not 0 < width_step < 1:
             raise ValueError(
-                f'gradaug.width_step must be None or in (0, 1), got {width_step!r}: for example 0.02'
+                f'gradaug.width_step must be None or in (0, 1), got {width_step!r}: for '
+                'example 0.02'
             )
         self.num_subnets = num_subnets
         self.min_width = check_width(min_width)

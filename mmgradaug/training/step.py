@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..slimmable import at_width
 from ..transforms import GeometricMap
@@ -21,7 +21,7 @@ from .sampler import Subnet
 from .timing import PassTimer
 
 
-def gradaug_step(model: nn.Module, data: Any, optim_wrapper: OptimWrapper) -> dict[str, Any]:
+def gradaug_step(model: Any, data: Any, optim_wrapper: OptimWrapper) -> dict[str, Any]:
     """Train the full network and the iteration's sub-networks on a batch.
 
     Args:
@@ -64,7 +64,7 @@ def gradaug_step(model: nn.Module, data: Any, optim_wrapper: OptimWrapper) -> di
 
 
 def _train_pass(
-    model: nn.Module, batch: dict, subnet: Subnet | None, optim_wrapper: OptimWrapper, last: bool
+    model: Any, batch: dict, subnet: Subnet | None, optim_wrapper: OptimWrapper, last: bool
 ) -> dict[str, Tensor]:
     """Forward and backward of one pass; ``subnet`` None is the full network.
 

@@ -23,7 +23,8 @@ class Scale:
     def __call__(self, images: Tensor) -> tuple[Tensor, GeometricMap]:
         """Resize images (N, C, H, W)."""
         in_size = (images.size(-2), images.size(-1))
-        out_size = tuple(max(1, round(length * self.factor)) for length in in_size)
+        height, width = (max(1, round(length * self.factor)) for length in in_size)
+        out_size = (height, width)
         if out_size != in_size:
             images = F.interpolate(
                 images, out_size, mode='bilinear', align_corners=False, antialias=self.antialias

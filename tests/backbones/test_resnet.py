@@ -107,7 +107,7 @@ def test_missing_pretrained_file_is_an_error(tmp_path):
 def test_pretrained_keys_that_do_not_match_are_an_error(tmp_path):
     state = SlimmableResNet(18, base_channels=8).state_dict()
     odd = {f'features.{key}': value for key, value in state.items()}
-    with pytest.raises(ValueError, match='lacks 100 of the 100 entries.*features'):
+    with pytest.raises(ValueError, match=r'lacks 100 of the 100 entries.*features'):
         pretrained(tmp_path, odd).init_weights()
     whole = {f'backbone.{key}': value for key, value in state.items()}
     with pytest.raises(ValueError, match="prefix='backbone"):

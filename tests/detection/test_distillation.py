@@ -6,9 +6,9 @@ import pytest
 import torch
 from mmdet.structures.bbox import bbox_overlaps
 
+from mmgradaug import at_width
 from mmgradaug.transforms import GeometricMap, Rotate, Scale
 from mmgradaug.transforms.chain import DrawnChain
-from mmgradaug import at_width
 from tests.networks import batch, build, detector_config
 
 SOFT = dict(rpn_cls='soft', rpn_bbox='soft', roi_cls='soft', roi_bbox='soft', roi_mask='soft')

@@ -36,7 +36,7 @@ def slim_channels(channels, width):
 
 
 def test_grouped_conv_is_refused():
-    with pytest.raises(ValueError, match='groups=2.*expected groups=1'):
+    with pytest.raises(ValueError, match=r'groups=2.*expected groups=1'):
         SlimConv2d(4, 4, 3, groups=2)
 
 

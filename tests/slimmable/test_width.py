@@ -78,18 +78,27 @@ def test_detector_statistics_are_those_of_full_passes_alone(passes, norm_eval):
     assert_equal(statistics(network), statistics(alone))
 
 
-def test_restores_after_an_error_and_nests():
+def test_restores_after_an_error():
     network = small_resnet(18)
-    conv, norm = network.conv1, network.bn1
-    with pytest.raises(RuntimeError, match='inside'):
-        with at_width(network, 0.5):
-            with at_width(network, 0.75):
-                assert conv.width == 0.75
-            assert conv.width == 0.5
-            assert not norm.track_running_stats
-            raise RuntimeError('inside')
-    assert conv.width is None
-    assert norm.track_running_stats
+
+    def fail():
+        raise RuntimeError('inside')
+
+    with pytest.raises(RuntimeError, match='inside'), at_width(network, 0.5):
+        fail()
+    assert network.conv1.width is None
+    assert network.bn1.track_running_stats
+
+
+def test_contexts_nest():
+    network = small_resnet(18)
+    with at_width(network, 0.5):
+        with at_width(network, 0.75):
+            assert network.conv1.width == 0.75
+        assert network.conv1.width == 0.5
+        assert not network.bn1.track_running_stats
+    assert network.conv1.width is None
+    assert network.bn1.track_running_stats
 
 
 def test_subnet_of_an_evaluated_model_reads_running_statistics():

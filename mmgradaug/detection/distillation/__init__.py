@@ -1,6 +1,7 @@
 """Soft and hard targets for a sub-network's heads, one file a head family."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from torch import nn
 
@@ -11,7 +12,7 @@ from .targets import DistillConfig, Target
 
 __all__ = ['DistillConfig', 'HeadDistiller', 'Target', 'find_distillers']
 
-HEADS = {'rpn_head': RPNDistiller, 'roi_head': RoIDistiller}
+HEADS: dict[str, Any] = {'rpn_head': RPNDistiller, 'roi_head': RoIDistiller}
 
 
 def find_distillers(

@@ -169,9 +169,9 @@ class RoIDistiller:
         labels, label_weights, box_targets, box_weights = (t[chosen] for t in lesson.targets)
         present = [output for output in (scores, deltas) if output is not None]
         losses = {'loss_roi_untrained': untrained(*present)}
-        if scores is not None:
+        if scores is not None and lesson.cls_score is not None:
             losses |= self._soft_class(scores, lesson.cls_score[chosen], ramp)
-        if deltas is not None and config.roi_bbox.soft:
+        if deltas is not None and lesson.bbox_pred is not None and config.roi_bbox.soft:
             teacher = mapping.deltas(self._own_deltas(lesson.bbox_pred[chosen], labels))
             losses |= self._soft_deltas(deltas, teacher, labels, lesson.is_positive[chosen], ramp)
         if config.roi_cls.hard or config.roi_bbox.hard:

@@ -144,7 +144,8 @@ class RPNDistiller:
             moved = move_instances(sample.gt_instances, mapping, only=('bboxes', 'labels'))
             moved.labels = torch.zeros_like(moved.labels)  # one class: object
             objects.append(moved)
-            ignored.append(move_instances(sample.get('ignored_instances'), mapping))
+            crowd = sample.get('ignored_instances')
+            ignored.append(None if crowd is None else move_instances(crowd, mapping))
             metas.append(move_metainfo(sample.metainfo, mapping))
         losses = self.head.loss_by_feat(scores, deltas, objects, metas, ignored)
         hard = {}

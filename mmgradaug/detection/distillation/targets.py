@@ -85,7 +85,9 @@ class DistillConfig:
                 f'gradaug.distill has unknown keys {unknown}, expected some of {names}'
             )
         targets = names[:5]
-        parsed = {k: Target.parse(v, k) if k in targets else v for k, v in cfg.items()}
+        parsed: dict[str, Any] = {
+            k: Target.parse(v, k) if k in targets else v for k, v in cfg.items()
+        }
         config = cls(**parsed)
         config._check_counts()
         return config
