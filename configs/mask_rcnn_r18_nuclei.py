@@ -12,11 +12,7 @@ model = dict(
         init_cfg=None,
     ),
     neck=dict(in_channels=[32, 64, 128, 256], out_channels=64),
-    rpn_head=dict(
-        in_channels=64,
-        feat_channels=64,
-        anchor_generator=dict(scales=[4]),  # A nucleus is about 30 pixels across, a cut one 10.
-    ),
+    rpn_head=dict(in_channels=64, feat_channels=64),
     roi_head=dict(
         bbox_roi_extractor=dict(out_channels=64),
         bbox_head=dict(in_channels=64, fc_out_channels=256, num_classes=1),

@@ -3,7 +3,6 @@
 _base_ = './mask_rcnn_r18_nuclei.py'
 
 model = dict(
-    rpn_head=dict(anchor_generator=dict(scales=[8])),  # Shapes are 10 to 80 pixels across.
     roi_head=dict(bbox_head=dict(num_classes=3), mask_head=dict(num_classes=3)),
 )
 

@@ -260,11 +260,13 @@ def test_doctor_on_opencv_without_libgl() -> None:
     assert fault.fix == 'make setup FORCE=1'
 
 
-def test_doctor_on_mmcv_that_does_not_load_clears_its_cache() -> None:
-    (fault,) = faults(with_error('mmcv', 'ImportError: _ext.so: undefined symbol: _ZN3c10'))
+def test_doctor_names_the_package_that_breaks_the_others() -> None:
+    facts = with_error('mmcv', 'ImportError: _ext.so: undefined symbol: _ZN3c10')
+    facts.probes['mmdet'] = facts.probes['mmgradaug'] = facts.probes['mmcv']
+    (fault,) = faults(facts)
     assert fault.level == 'FAIL'
-    assert fault.fix.startswith('rm -rf /c/mmcv2.3.6-torch2.10.0+cu128')
-    assert fault.fix.endswith('make setup FORCE=1')
+    assert fault.text.startswith('mmcv does not import')
+    assert fault.fix == 'make setup FORCE=1'
 
 
 def test_doctor_on_mmcv_for_another_torch() -> None:
@@ -288,6 +290,8 @@ def test_doctor_on_ops_that_compute_nonsense() -> None:
     (fault,) = faults(facts)
     assert fault.level == 'FAIL'
     assert 'nms [0, 1, 2]' in fault.text
+    # The compiled mmcv would be taken from the cache again.
+    assert fault.fix.startswith('rm -rf /c/mmcv2.3.6-torch2.10.0+cu128')
 
 
 def test_doctor_on_a_gpu_without_toolkit() -> None:

@@ -142,10 +142,15 @@ def check_environment(facts: Facts) -> Iterator[Finding]:
 def check_imports(facts: Facts) -> Iterator[Finding]:
     """Each package imports, in the version that is pinned."""
     pinned_as = {'mmcv': 'onedl-mmcv', 'mmdet': 'onedl-mmdetection'}
+    seen = set()
     for name, found in facts.probes.items():
         expected = facts.pins.get(pinned_as.get(name, name))
         version = found.get('version', '')
         if 'error' in found:
+            # What imports a broken package fails with its error; mending that one is enough.
+            if found['error'] in seen:
+                continue
+            seen.add(found['error'])
             yield Finding('FAIL', f'{name} does not import: {found["error"]}', mend(facts, name))
         elif expected and version.split('+')[0] != expected:
             text = f'{name} {version} is installed, {expected} is pinned'
@@ -156,9 +161,6 @@ def check_imports(facts: Facts) -> Iterator[Finding]:
 
 def mend(facts: Facts, name: str) -> str:
     """Returns the line that mends a package that does not import."""
-    # A wheel that does not load would be taken from the cache again.
-    if name == 'mmcv' and facts.stamp.get('mmcv') and 'error' not in facts.probes['torch']:
-        return f'rm -rf {facts.stamp["mmcv"]} && {REBUILD}'
     if name == 'mmgradaug' and 'No module' not in facts.probes[name]['error']:
         return '.venv/bin/python -c "import mmgradaug"  # shows where it fails'
     return REBUILD

@@ -511,21 +511,33 @@ def install_mmcv(pins: dict[str, str]) -> str:
     entry = wheel_cache() / key
     if entry.exists():
         print(f'[setup] mmcv was compiled before: {entry}', flush=True)
-    else:
+        if not install_wheel(entry):
+            print('[setup] which does not load here: compiling it anew', flush=True)
+    if not entry.exists():
         compile_mmcv(f'{MMCV}=={pins[MMCV]}', entry, build_environment(build, archs))
-    # Forced: the one installed may have the same version and be built for another torch.
-    wheel = str(next(entry.glob('*.whl')))
-    run('installing mmcv', pip('install', '--no-deps', '--force-reinstall', wheel))
+        if not install_wheel(entry):
+            raise SetupError(f'mmcv compiled, but does not load; see {LOG}', 'make setup CXX=g++')
     return str(entry)
 
 
-def verify(mmcv_entry: str) -> None:
+def install_wheel(entry: Path) -> bool:
+    """Installs the mmcv in a cache folder; removes the folder and returns False if it is bad."""
+    # Forced: the one installed may have the same version and be built for another torch.
+    wheel = str(next(entry.glob('*.whl')))
+    run('installing mmcv', pip('install', '--no-deps', '--force-reinstall', wheel))
+    with contextlib.suppress(SetupError):
+        run("loading mmcv's ops", [str(VENV_PYTHON), '-c', 'import mmcv.ops'])
+        return True
+    shutil.rmtree(entry)
+    return False
+
+
+def verify() -> None:
     """Imports what was installed, so that a set-up that says it is done is usable."""
-    code = 'import cv2, torchvision, mmcv.ops, mmdet.apis'
     try:
-        run('importing everything', [str(VENV_PYTHON), '-c', code])
+        run('importing mmdet', [str(VENV_PYTHON), '-c', 'import cv2, torchvision, mmdet.apis'])
     except SetupError as error:
-        raise SetupError(str(error), f'rm -r {mmcv_entry} && make setup FORCE=1') from None
+        raise SetupError(str(error), 'make setup FORCE=1') from None
 
 
 def set_up(force: bool) -> None:
@@ -554,7 +566,7 @@ def set_up(force: bool) -> None:
         entry = install_mmcv(pins)
         project = pip('install', '--no-deps', '--no-build-isolation', '-e', '.')
         run('installing mmgradaug', project)
-        verify(entry)
+        verify()
         note = {'fingerprint': expected, 'mmcv': entry, 'python': platform.python_version()}
         STAMP.write_text(json.dumps(note, indent=2) + '\n')
         print(f'[setup] ready after {clock(time.monotonic() - start)}', flush=True)

@@ -55,7 +55,7 @@ def build_transform(cfg: Any) -> RandomTransform:
 
 def _build_registered(cfg: dict[str, Any]) -> RandomTransform:
     """Build by registered name, in whatever default scope the run has set."""
-    options = dict(cfg)
+    options = {key: value for key, value in cfg.items() if key != '_scope_'}  # mmengine's mark
     name = options.pop('type', None)
     transform = SUBNET_TRANSFORMS.get(name) if isinstance(name, str) else name
     if transform is None:

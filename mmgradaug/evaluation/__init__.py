@@ -1,0 +1,1 @@
+"""Reads models and measures them; trains nothing to keep."""

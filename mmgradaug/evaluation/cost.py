@@ -1,0 +1,222 @@
+"""FLOPs, time and peak memory of training steps, measured in turn on the same batch."""
+
+from __future__ import annotations
+
+import copy
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from mmdet.testing import demo_mm_inputs
+from mmengine.config import Config
+from mmengine.optim import OptimWrapper
+from mmengine.registry import MODELS, init_default_scope
+from rich.progress import track
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+LEARNING_RATE = 1e-6  # the weights hardly move, so every round computes alike
+
+
+@dataclass
+class StepCost:
+    """Cost of one kind of training step.
+
+    Attributes:
+        name: Which step.
+        train_flops: Of a step, forward and backward, averaged over the measured rounds.
+        predict_flops: Of the backbone and neck on the batch, as in inference.
+        peak_bytes: Largest memory that tensors held at a time during a step, weights and
+            optimizer state included.
+        seconds: Of each measured step.
+        passes: Seconds of each pass by name, for each measured step.
+    """
+
+    name: str
+    train_flops: float = 0.0
+    predict_flops: float = 0.0
+    peak_bytes: int = 0
+    seconds: list[float] = field(default_factory=list)
+    passes: dict[str, list[float]] = field(default_factory=dict)
+
+    @property
+    def median(self) -> float:
+        """Median seconds of a step."""
+        return statistics.median(self.seconds)
+
+    @property
+    def spread(self) -> tuple[float, float]:
+        """Quartiles of the seconds of a step."""
+        if len(self.seconds) < 2:
+            return self.median, self.median
+        quartiles = statistics.quantiles(self.seconds, n=4, method='inclusive')
+        return quartiles[0], quartiles[2]
+
+
+def measure_costs(
+    cfg: Config, size: tuple[int, int], images: int, rounds: int, warmup: int, device: str
+) -> list[StepCost]:
+    """Measure the steps of a GradAug config and of its plain counterparts.
+
+    Each round runs every kind of step once, so that a noisy machine disturbs all alike; FLOPs
+    are averaged over the same draws of widths and scales that are timed.
+
+    Args:
+        cfg: Config with a ``GradAugDetector``.
+        size: Height and width of the images in pixels.
+        images: Images a batch.
+        rounds: Rounds that are measured.
+        warmup: Rounds before them that are not.
+        device: ``'cpu'`` or ``'cuda'``.
+
+    Returns:
+        Costs of the stock detector's step, of the stock step with the slimmable backbone, and
+        of the GradAug step.
+    """
+    init_default_scope('mmdet')
+    data = random_batch(cfg, size, images)
+    kinds = {name: _Runner(model, data, device) for name, model in build_kinds(cfg).items()}
+    costs = {name: StepCost(name) for name in kinds}
+    for index in track(range(-warmup, rounds), description='timing', transient=True):
+        for name, runner in kinds.items():
+            runner.timed_step(index, costs[name] if index >= 0 else None)
+    for name, runner in track(kinds.items(), description='counting', transient=True):
+        costs[name].peak_bytes = runner.peak_bytes()
+        costs[name].predict_flops = runner.predict_flops()
+        # A plain step computes the same every time; GradAug's depends on the draw.
+        draws = rounds if name == 'GradAug' else 1
+        costs[name].train_flops = statistics.mean(runner.train_flops(i) for i in range(draws))
+    return list(costs.values())
+
+
+def build_kinds(cfg: Config) -> dict[str, nn.Module]:
+    """The stock detector, the stock detector on the slimmable backbone, and GradAug."""
+    gradaug = copy.deepcopy(cfg.model)
+    gradaug.backbone.init_cfg = None
+    plain = copy.deepcopy(gradaug)
+    plain.type = plain.pop('detector')
+    plain.pop('gradaug', None)
+    stock = copy.deepcopy(plain)
+    stock.backbone.type = stock.backbone.type.replace('Slimmable', '')
+    stock.backbone.pop('width_divisor', None)
+    models = {'plain': stock, 'plain, slimmable backbone': plain, 'GradAug': gradaug}
+    return {name: _initialised(model) for name, model in models.items()}
+
+
+def _initialised(model: Any) -> nn.Module:
+    """Build a model with the same random weights every time."""
+    torch.manual_seed(0)
+    built = MODELS.build(model)
+    built.init_weights()
+    return built.train()
+
+
+def random_batch(cfg: Config, size: tuple[int, int], images: int) -> dict[str, Any]:
+    """Random images with eight objects each, as a data loader gives them."""
+    head = cfg.model.get('roi_head', cfg.model).get('bbox_head')
+    head = head[0] if isinstance(head, (list, tuple)) else head
+    with_mask = bool(cfg.model.get('roi_head', {}).get('mask_head'))
+    return demo_mm_inputs(
+        images,
+        [(3, *size)] * images,
+        num_items=[8] * images,
+        num_classes=head.num_classes,
+        with_mask=with_mask,
+    )
+
+
+class _Runner:
+    """Takes steps of one model on one batch."""
+
+    def __init__(self, model: nn.Module, data: dict[str, Any], device: str) -> None:
+        self.model = model.to(device)
+        self.data = data
+        self.device = torch.device(device)
+        parameters = [p for p in model.parameters() if p.requires_grad]
+        optimizer = torch.optim.SGD(parameters, lr=LEARNING_RATE, momentum=0.9)
+        self.optim_wrapper = OptimWrapper(optimizer)
+
+    def step(self, index: int) -> dict[str, Any]:
+        """Take step number ``index``: the same proposals, widths and scales each time."""
+        torch.manual_seed(index)
+        self.model._steps = index  # the iteration that the draw of widths depends on
+        return self.model.train_step(copy.deepcopy(self.data), self.optim_wrapper)
+
+    def timed_step(self, index: int, cost: StepCost | None) -> None:
+        """Take a step and note its time, unless it only warms up."""
+        self._synchronise()
+        start = time.perf_counter()
+        log = self.step(index)
+        self._synchronise()
+        if cost is None:
+            return
+        cost.seconds.append(time.perf_counter() - start)
+        for key, value in log.items():
+            if key.endswith('/seconds'):
+                cost.passes.setdefault(key.removesuffix('/seconds'), []).append(float(value))
+
+    def _synchronise(self) -> None:
+        """Wait for a GPU to finish."""
+        if self.device.type == 'cuda':
+            torch.cuda.synchronize(self.device)
+
+    def train_flops(self, index: int) -> float:
+        """FLOPs of step number ``index``."""
+        return _flops(lambda: self.step(index))
+
+    def predict_flops(self) -> float:
+        """FLOPs of features in evaluation mode."""
+        with _evaluating(self.model), torch.no_grad():
+            batch = self.model.data_preprocessor(copy.deepcopy(self.data), False)
+            return _flops(lambda: self.model.extract_feat(batch['inputs']))
+
+    def peak_bytes(self) -> int:
+        """Most memory that tensors held during a step, in bytes."""
+        if self.device.type == 'cuda':
+            torch.cuda.reset_peak_memory_stats(self.device)
+            self.step(0)
+            return torch.cuda.max_memory_allocated(self.device)
+        standing = sum(_bytes(t) for t in self.model.state_dict().values())
+        standing += sum(_bytes(t) for s in self.optim_wrapper.optimizer.state.values()
+                        for t in s.values() if isinstance(t, torch.Tensor))  # fmt: skip
+        return standing + _peak_allocation(lambda: self.step(0))
+
+
+def _bytes(tensor: torch.Tensor) -> int:
+    """Memory of a tensor's entries."""
+    return tensor.numel() * tensor.element_size()
+
+
+def _flops(function: Callable[[], Any]) -> float:
+    """FLOPs of a call: convolutions and matrix products, two for each multiply-add."""
+    with FlopCounterMode(display=False) as counter:
+        function()
+    return float(counter.get_total_flops())
+
+
+def _peak_allocation(function: Callable[[], Any]) -> int:
+    """Largest sum of live CPU allocations that a call makes, in bytes."""
+    activities = [torch.profiler.ProfilerActivity.CPU]
+    with torch.profiler.profile(activities=activities, profile_memory=True) as profiler:
+        function()
+    live = peak = 0
+    events = profiler.profiler.kineto_results.events()  # type: ignore[union-attr]
+    memory = [event for event in events if event.name() == '[memory]']
+    for event in sorted(memory, key=lambda e: e.start_ns()):
+        live += event.nbytes()
+        peak = max(peak, live)
+    return peak
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode, then training mode again."""
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train()

@@ -1,0 +1,61 @@
+"""Every config builds, and differs from its base in what it says only."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.hub import get_config
+from mmengine.registry import MODELS, init_default_scope
+
+ROOT = Path(__file__).parents[2]
+CONFIGS = sorted(ROOT.glob('configs/*.py'))
+COCO = [path for path in CONFIGS if '_r50_' in path.name]
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+def test_builds_with_the_stock_keys(path):
+    init_default_scope('mmdet')
+    cfg = Config.fromfile(path)
+    with torch.device('meta'):
+        keys = list(MODELS.build(cfg.model).state_dict())
+    stock = cfg.model.copy()
+    if stock.type == 'GradAugDetector':
+        stock.type = stock.pop('detector')
+        assert stock.pop('gradaug').num_subnets >= 2
+        assert stock.backbone.type == 'SlimmableResNet'
+        stock.backbone = {**stock.backbone, 'type': 'ResNet'}
+    with torch.device('meta'):
+        assert keys == list(MODELS.build(stock).state_dict())
+
+
+@pytest.mark.parametrize('path', COCO, ids=lambda path: path.stem)
+def test_image_size(path):
+    cfg = Config.fromfile(path)
+    size = (1333, 800) if '1333x800' in path.name or 'faster' in path.name else (1000, 600)
+    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+        (resize,) = (t for t in loader.dataset.pipeline if t['type'] == 'Resize')
+        assert tuple(resize['scale']) == size
+
+
+def without_scope(value):
+    """A config without the `_scope_` marks that mmengine adds to what it inherits from mmdet."""
+    if isinstance(value, dict):
+        return {k: without_scope(v) for k, v in value.items() if k != '_scope_'}
+    return [without_scope(v) for v in value] if isinstance(value, (list, tuple)) else value
+
+
+@pytest.mark.parametrize('path', COCO, ids=lambda path: path.stem)
+def test_keeps_mmdets_schedule_and_batch(path):
+    cfg = Config.fromfile(path)
+    name = 'faster' if 'faster' in path.name else 'mask'
+    stock = get_config(f'mmdet::{name}_rcnn/{name}-rcnn_r50_fpn_1x_coco.py')
+    assert cfg.train_dataloader.batch_size == 2
+    for key in ('optim_wrapper', 'param_scheduler', 'train_cfg', 'auto_scale_lr', 'val_evaluator'):
+        assert without_scope(cfg[key]) == without_scope(stock[key])
+
+
+def test_main_config_is_the_last_row_of_table_7():
+    model = Config.fromfile(ROOT / 'configs/mask_rcnn_r50_gradaug_1x.py').model
+    assert model.backbone.init_cfg.checkpoint == 'pretrained/resnet50_gradaug.pth'
+    assert (model.detector, model.gradaug.num_subnets, model.gradaug.min_width) == ('MaskRCNN', 3, 0.9)
