@@ -133,7 +133,7 @@ class _Runner:
     """Takes steps of one model on one batch."""
 
     def __init__(self, model: nn.Module, data: dict[str, Any], device: str) -> None:
-        self.model = model.to(device)
+        self.model: Any = model.to(device)
         self.data = data
         self.device = torch.device(device)
         parameters = [p for p in model.parameters() if p.requires_grad]

@@ -58,4 +58,8 @@ def test_keeps_mmdets_schedule_and_batch(path):
 def test_main_config_is_the_last_row_of_table_7():
     model = Config.fromfile(ROOT / 'configs/mask_rcnn_r50_gradaug_1x.py').model
     assert model.backbone.init_cfg.checkpoint == 'pretrained/resnet50_gradaug.pth'
-    assert (model.detector, model.gradaug.num_subnets, model.gradaug.min_width) == ('MaskRCNN', 3, 0.9)
+    assert (model.detector, model.gradaug.num_subnets, model.gradaug.min_width) == (
+        'MaskRCNN',
+        3,
+        0.9,
+    )

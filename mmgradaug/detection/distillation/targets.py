@@ -63,7 +63,7 @@ class DistillConfig:
     """
 
     rpn_cls: Target = Target(soft=1.0)
-    rpn_bbox: Target = Target()
+    rpn_bbox: Target = Target(hard=1.0)
     roi_cls: Target = Target(soft=1.0)
     roi_bbox: Target = Target(hard=1.0)
     roi_mask: Target = Target(soft=1.0)

@@ -1,0 +1,127 @@
+"""tools/train.py and tools/test.py end to end, on a few generated images."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mmgradaug.datasets.shapes import ShapesSpec, make_shapes
+from mmgradaug.engine.mmdet_tools import run_tool
+
+ROOT = Path(__file__).parents[2]
+CONFIG = ROOT / 'configs/mask_rcnn_r18_gradaug_shapes.py'
+SMALL = [
+    'model.backbone.base_channels=8',
+    'model.neck.in_channels=8,16,32,64',
+    'train_dataloader.dataset.times=1',
+    'train_cfg.max_epochs=2',
+    'train_cfg.val_interval=2',
+    'default_hooks.checkpoint.interval=1',
+    'default_hooks.checkpoint.max_keep_ckpts=-1',
+    'default_hooks.logger.interval=1',
+]
+
+
+def run(script, *args, options=(), expect=0):
+    """Run a tool as a user does; returns what it printed."""
+    command = [sys.executable, ROOT / 'tools' / script, *args]
+    if options:
+        command += ['--cfg-options', *options]
+    result = subprocess.run([str(c) for c in command], capture_output=True, text=True, cwd=ROOT)
+    assert result.returncode == expect, result.stdout[-2000:] + result.stderr[-3000:]
+    return result.stdout + result.stderr
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory):
+    root = tmp_path_factory.mktemp('shapes')
+    spec = ShapesSpec(num_images=8, size=(64, 64))
+    make_shapes(root, spec, ShapesSpec(num_images=2, size=(64, 64)))
+    loaders = [
+        f'{loader}.data_root={root}/'
+        for loader in (
+            'train_dataloader.dataset.dataset',
+            'val_dataloader.dataset',
+            'test_dataloader.dataset',
+        )
+    ]
+    evaluators = [
+        f'{e}.ann_file={root}/annotations/val.json' for e in ('val_evaluator', 'test_evaluator')
+    ]
+    return [*SMALL, *loaders, *evaluators]
+
+
+@pytest.fixture(scope='module')
+def trained(data, tmp_path_factory):
+    work_dir = tmp_path_factory.mktemp('run')
+    run('train.py', CONFIG, '--work-dir', work_dir, options=data)
+    return work_dir
+
+
+def logged(work_dir, key):
+    """Values of a key by iteration."""
+    (path,) = work_dir.glob('*/vis_data/scalars.json')
+    lines = map(json.loads, path.read_text().splitlines())
+    return {line['iter']: line[key] for line in lines if key in line}
+
+
+def test_a_resumed_run_draws_the_same_sub_networks(trained, data, tmp_path):
+    checkpoint = trained / 'epoch_1.pth'
+    run('train.py', CONFIG, '--work-dir', tmp_path, '--resume', checkpoint, options=data)
+    for key in ('subnet2/width', 'subnet1/scale', 'subnet2/scale'):
+        uninterrupted = logged(trained, key)
+        assert sorted(uninterrupted) == [1, 2, 3, 4]
+        assert logged(tmp_path, key) == {i: uninterrupted[i] for i in (3, 4)}
+    assert (tmp_path / 'epoch_2.pth').exists()
+
+
+def test_testing_writes_results_and_pictures(trained, data, tmp_path):
+    out = tmp_path / 'results.pkl'
+    shown = ['--show-dir', 'shown', '--out', out]
+    options = [*data, 'model.test_cfg.rcnn.score_thr=0.0']
+    run('test.py', CONFIG, trained / 'epoch_2.pth', '--work-dir', tmp_path, *shown, options=options)
+    assert out.stat().st_size > 0
+    assert len(list(tmp_path.glob('*/shown/*.png'))) == 2
+
+
+def test_testing_with_flips(trained, data, tmp_path):
+    """mmdet averages flipped predictions of boxes, not of masks."""
+    boxes = [
+        'model.detector=FasterRCNN',
+        'model.roi_head.mask_head=None',
+        'test_evaluator.metric=bbox',
+    ]
+    checkpoint = trained / 'epoch_2.pth'
+    out = run(
+        'test.py', CONFIG, checkpoint, '--work-dir', tmp_path, '--tta', options=[*data, *boxes]
+    )
+    assert 'Evaluate annotation type *bbox*' in out
+
+
+def test_missing_data_stops_at_once():
+    out = run(
+        'train.py',
+        CONFIG,
+        options=['train_dataloader.dataset.dataset.data_root=/no/data'],
+        expect=1,
+    )
+    assert 'error: no data at /no/data/annotations/train.json' in out
+    assert 'tools/make_shapes.py' in out
+    assert 'Traceback' not in out
+
+
+def test_missing_pretrained_weights_stop_at_once(data, tmp_path):
+    config = tmp_path / 'config.py'
+    init_cfg = dict(_delete_=True, type='Pretrained', checkpoint='/no/weights.pth')
+    backbone = dict(init_cfg=init_cfg)
+    config.write_text(f"_base_ = '{CONFIG}'\nmodel = dict(backbone={backbone})\n")
+    out = run('train.py', config, options=data, expect=1)
+    assert 'error: no pretrained weights at /no/weights.pth' in out
+    assert 'Traceback' not in out
+
+
+def test_missing_config_is_named(tmp_path):
+    with pytest.raises(SystemExit, match=r'no config at .*none\.py'):
+        run_tool('train', [str(tmp_path / 'none.py')], ('train',))

@@ -1,0 +1,50 @@
+import torch
+from mmengine.config import Config
+from torch import nn
+
+from mmgradaug.evaluation import cost
+from mmgradaug.evaluation.cost import StepCost, build_kinds, measure_costs
+from tests.networks import detector_config
+
+
+def test_costs_of_a_small_detector():
+    cfg = Config(dict(model=detector_config(num_subnets=2, transform=None, min_width=0.5)))
+    plain, slim, gradaug = measure_costs(cfg, (64, 64), 1, rounds=2, warmup=0, device='cpu')
+    assert plain.train_flops == slim.train_flops > 0
+    assert plain.predict_flops == slim.predict_flops == gradaug.predict_flops > 0
+    # Two sub-networks of half to full width on images of the same size.
+    assert 1.3 < gradaug.train_flops / plain.train_flops < 3.0
+    assert all(len(c.seconds) == 2 for c in (plain, slim, gradaug))
+    assert list(gradaug.passes) == ['full', 'subnet1', 'subnet2']
+    assert plain.passes == {}
+    assert 1.0 <= slim.peak_bytes / plain.peak_bytes < 1.01
+    assert gradaug.peak_bytes / plain.peak_bytes < 1.5  # three passes at a time would be 2 to 3
+
+
+def test_kinds_start_from_the_same_weights():
+    models = list(build_kinds(Config(dict(model=detector_config()))).values())
+    names = [type(m).__name__ for m in models]
+    assert names == ['MaskRCNN', 'MaskRCNN', 'GradAugMaskRCNN']
+    states = [m.state_dict() for m in models]
+    assert all(torch.equal(states[0][k], s[k]) for s in states[1:] for k in states[0])
+
+
+def test_peak_is_the_most_alive_at_a_time():
+    def allocate():
+        for _ in range(3):
+            a = torch.zeros(1000, 100)
+            b = torch.zeros(500, 100)
+            del a, b
+
+    assert abs(cost._peak_allocation(allocate) - 600_000) < 1000
+
+
+def test_flops_count_multiply_and_add():
+    layer = nn.Linear(10, 20, bias=False)
+    assert cost._flops(lambda: layer(torch.zeros(3, 10))) == 2 * 3 * 10 * 20
+
+
+def test_median_and_quartiles():
+    step = StepCost('plain', seconds=[1.0, 2.0, 3.0, 4.0, 5.0])
+    assert step.median == 3.0
+    assert step.spread == (2.0, 4.0)
