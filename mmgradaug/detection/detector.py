@@ -67,10 +67,9 @@ class GradAugDetector(_Detector):
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
-        options = dict(gradaug or {})
-        distill = options.pop('distill', None)
-        self.gradaug_seed = options.pop('seed', None)
-        self.sampler = _build_sampler(options)
+        distill = (gradaug or {}).get('distill')
+        self.gradaug_seed = (gradaug or {}).get('seed')
+        self.sampler = build_sampler(gradaug)
         if self.sampler.num_subnets and self.sampler.min_width < 1:
             _require_slimmable(self)
         self._distillers: Sequence[HeadDistiller] = []
@@ -148,12 +147,13 @@ def _detector_class(detector: str | type | None) -> type:
     )
 
 
-def _build_sampler(options: dict[str, Any]) -> SubnetSampler:
-    """The sampler of the ``gradaug`` options.
+def build_sampler(gradaug: Mapping[str, Any] | None) -> SubnetSampler:
+    """The sampler of the config key ``gradaug``.
 
     Raises:
-        ValueError: If an option is unknown.
+        ValueError: If an option is unknown or out of its range.
     """
+    options = {k: v for k, v in (gradaug or {}).items() if k not in ('distill', 'seed')}
     known = list(inspect.signature(SubnetSampler.__init__).parameters)[1:]
     unknown = sorted(set(options) - set(known))
     if unknown:

@@ -17,7 +17,22 @@ DEFAULT_DATA_HELP = (
 
 
 def check_run(cfg: Config, loops: tuple[str, ...]) -> None:
-    """Raise if a file that a run is about to read is not there.
+    """Raise if data or pretrained weights that a run is about to read are not there.
+
+    Args:
+        cfg: The run's config.
+        loops: Of ``'train'``, ``'val'`` and ``'test'``, those that will run.
+
+    Raises:
+        FileNotFoundError: With the path expected, the config key that names it, and the fix.
+    """
+    check_data(cfg, loops)
+    if 'train' in loops:
+        _check_pretrained_files(cfg.get('model'), 'model')
+
+
+def check_data(cfg: Config, loops: tuple[str, ...]) -> None:
+    """Raise if an annotation file or image folder is not there.
 
     Args:
         cfg: The run's config. ``data_help`` in it may say how to get its data set.
@@ -34,8 +49,6 @@ def check_run(cfg: Config, loops: tuple[str, ...]) -> None:
                     f'no data at {path.absolute()} ({key}): '
                     f'{cfg.get("data_help", DEFAULT_DATA_HELP)}'
                 )
-    if 'train' in loops:
-        _check_pretrained_files(cfg.get('model'), 'model')
 
 
 def _data_files(dataset: Any, key: str) -> Iterator[tuple[str, Path]]:
