@@ -16,7 +16,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     add = parser.add_argument
     add('--out', default='data/shapes', help='folder of the data set')
-    add('--train', type=int, default=60, metavar='N', help='training images')
+    add('--train', type=int, default=120, metavar='N', help='training images')
     add('--val', type=int, default=20, metavar='N', help='validation images')
     add('--size', type=int, nargs=2, default=(160, 160), metavar=('W', 'H'), help='pixels')
     add(

@@ -1,0 +1,33 @@
+import copy
+
+import torch
+from mmengine.optim import OptimWrapper
+
+from mmgradaug.evaluation.gradients import measure_gradients
+from tests.networks import batch, build, detector_config
+
+
+def test_pass_totals_sum_up_to_the_steps_gradient():
+    model = build(detector_config(num_subnets=1))
+    twin = copy.deepcopy(model)
+    data = batch()
+    torch.manual_seed(0)
+    rows = measure_gradients(
+        model, model.data_preprocessor(copy.deepcopy(data), True), model.sampler.sample(0, 0)
+    )
+    names = {(row.pass_name, row.term) for row in rows}
+    assert {('full', 'loss_cls'), ('full', 'total'), ('subnet1', 'loss_mask_soft')} <= names
+
+    class Keeps(OptimWrapper):
+        def zero_grad(self, **kwargs):
+            pass
+
+    torch.manual_seed(0)
+    twin.train_step(data, Keeps(optimizer=torch.optim.SGD(twin.parameters(), lr=0.0)))
+    total = torch.cat([p.grad.flatten() for p in twin.parameters()])
+    full, subnet = (row for row in rows if row.term == 'total')
+    # |a + b|^2 = |a|^2 + |b|^2 + 2 |a| |b| cos
+    squared = full.norm**2 + subnet.norm**2 + 2 * full.norm * subnet.norm * subnet.cosine
+    torch.testing.assert_close(squared**0.5, total.norm().item(), rtol=1e-4, atol=0)
+    assert abs(full.cosine - 1) < 1e-5
+    assert full.loss > 0
