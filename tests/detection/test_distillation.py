@@ -74,7 +74,7 @@ def test_turned_outputs_teach_turned_students(turns):
 def test_mapped_rois_cover_the_same_objects(transform):
     model = build(detector_config())
     data = taught(model, batch((4, 3)))
-    lesson = model._distillers[1]._box
+    lesson = model._distillers[1].kept.box
     _, mapping = transform(data['inputs'])
     boxes = [sample.gt_instances.bboxes for sample in data['data_samples']]
     moved = mapping.rois(lesson.rois)
@@ -99,7 +99,7 @@ def test_hard_targets_of_mapped_rois_are_the_full_passes_own():
 
     mask_head.loss_mask.register_forward_pre_hook(lambda m, args: seen.update(mask=args[1:]))
     head.loss = box_loss
-    lesson, mask_lesson = model._distillers[1]._box, model._distillers[1]._mask
+    lesson, mask_lesson = model._distillers[1].kept.box, model._distillers[1].kept.mask
     subnet_losses(model, data, Scale(0.6), width=0.5)
     assert mask_loss is mask_head.loss_mask
     assert all(torch.equal(a, b) for a, b in zip(seen['box'], lesson.targets, strict=True))
@@ -111,7 +111,7 @@ def test_turned_hard_targets_describe_the_turned_objects():
     model = build(detector_config())
     data = taught(model, batch())
     distiller = model._distillers[1]
-    lesson = distiller._box
+    lesson = distiller.kept.box
     _, mapping = DrawnChain((Rotate(1), Scale(0.5)))(data['inputs'])
     coder = model.roi_head.bbox_head.bbox_coder
     positive = lesson.is_positive

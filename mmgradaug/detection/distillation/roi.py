@@ -7,9 +7,8 @@ the full pass's outputs and targets hold for the sub-network as they are, or tur
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -17,50 +16,13 @@ from mmdet.models.roi_heads import StandardRoIHead
 from mmdet.models.roi_heads.bbox_heads import BBoxHead
 from mmdet.models.roi_heads.mask_heads import FCNMaskHead
 from mmdet.structures import SampleList
-from mmdet.structures.bbox import bbox2roi
 from torch import Tensor, nn
 
 from ...transforms import GeometricMap
 from .base import untrained
 from .divergence import bernoulli_kl, categorical_kl, set_agreement
-from .recording import recording_calls
+from .roi_recorder import RoIRecorder, own_class
 from .targets import DistillConfig
-
-
-@dataclass
-class BoxLesson:
-    """What the full pass's box head saw and said; R RoIs.
-
-    Attributes:
-        rois: (R, 5) of (image index, x1, y1, x2, y2) in pixels.
-        cls_score: Class logits (R, C + 1) or None.
-        bbox_pred: Box deltas (R, 4) or (R, 4 * C), or None.
-        targets: labels (R,), label weights (R,), box targets (R, 4), box weights (R, 4).
-        is_positive: (R,), which RoIs were assigned an object.
-    """
-
-    rois: Tensor
-    cls_score: Tensor | None
-    bbox_pred: Tensor | None
-    targets: tuple[Tensor, Tensor, Tensor, Tensor]
-    is_positive: Tensor
-
-
-@dataclass
-class MaskLesson:
-    """What the full pass's mask head saw and said; P positive RoIs.
-
-    Attributes:
-        rois: (P, 5) of (image index, x1, y1, x2, y2) in pixels.
-        labels: (P,), the objects' classes.
-        probabilities: (P, h, w), of the object's own class.
-        targets: (P, h, w), 0 or 1.
-    """
-
-    rois: Tensor
-    labels: Tensor
-    probabilities: Tensor
-    targets: Tensor
 
 
 class RoIDistiller:
@@ -74,8 +36,7 @@ class RoIDistiller:
     def __init__(self, head: StandardRoIHead, config: DistillConfig) -> None:
         self.head = head
         self.config = config
-        self._box: BoxLesson | None = None
-        self._mask: MaskLesson | None = None
+        self.kept = RoIRecorder(head)
 
     @staticmethod
     def supports(head: nn.Module) -> bool:
@@ -92,53 +53,13 @@ class RoIDistiller:
             and (not head.with_mask or _inherits(head.mask_head, FCNMaskHead, ('loss_and_target',)))
         )
 
-    @contextmanager
-    def recording(self) -> Iterator[None]:
+    def recording(self) -> AbstractContextManager[None]:
         """Keep RoIs, outputs and targets of the full pass."""
-        with ExitStack() as stack:
-            record = recording_calls(self.head.bbox_head, 'loss_and_target', self._keep_boxes)
-            stack.enter_context(record)
-            if self.head.with_mask:
-                record = recording_calls(self.head.mask_head, 'loss_and_target', self._keep_masks)
-                stack.enter_context(record)
-            yield
-
-    def _keep_boxes(self, call: dict[str, Any], result: dict[str, Any]) -> None:
-        """Keep a call of the box head's ``loss_and_target``."""
-        positive = [
-            torch.cat([r.pos_priors.new_ones(len(r.pos_priors), dtype=torch.bool),
-                       r.pos_priors.new_zeros(len(r.neg_priors), dtype=torch.bool)])
-            for r in call['sampling_results']
-        ]  # fmt: skip
-        self._box = BoxLesson(
-            rois=call['rois'].detach(),
-            cls_score=_detached(call['cls_score']),
-            bbox_pred=_detached(call['bbox_pred']),
-            targets=result['bbox_targets'],
-            is_positive=torch.cat(positive),
-        )
-
-    def _keep_masks(self, call: dict[str, Any], result: dict[str, Any]) -> None:
-        """Keep a call of the mask head's ``loss_and_target``, of each RoI its own class only."""
-        samples = call['sampling_results']
-        labels = torch.cat([sample.pos_gt_labels for sample in samples])
-        own = self._own_class(call['mask_preds'].detach(), labels)
-        self._mask = MaskLesson(
-            rois=bbox2roi([sample.pos_priors for sample in samples]),
-            labels=labels,
-            probabilities=own.float().sigmoid(),
-            targets=result['mask_targets'],
-        )
-
-    def _own_class(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Mask logits (P, C, h, w) of each RoI's class, (P, h, w)."""
-        if self.head.mask_head.class_agnostic:
-            return logits[:, 0]
-        return logits[torch.arange(len(labels), device=labels.device), labels]
+        return self.kept.recording()
 
     def forget(self) -> None:
         """Drop what was kept."""
-        self._box = self._mask = None
+        self.kept.forget()
 
     def loss(
         self,
@@ -148,14 +69,14 @@ class RoIDistiller:
         soft_ramp: float,
     ) -> dict[str, Tensor]:
         """Losses of the active sub-network; see :class:`HeadDistiller`."""
-        assert self._box is not None, 'the full pass comes first'
-        chosen = evenly_chosen(self._box.rois[:, 0], self.config.max_rois)
+        assert self.kept.box is not None, 'the full pass comes first'
+        chosen = evenly_chosen(self.kept.box.rois[:, 0], self.config.max_rois)
         if mapping.turns:
             require_turnable(self.head.bbox_head.bbox_coder)
-        rois = mapping.rois(self._box.rois[chosen])
+        rois = mapping.rois(self.kept.box.rois[chosen])
         outputs = self.head._bbox_forward(feats, rois)
         losses = self._box_losses(outputs, rois, chosen, mapping, soft_ramp)
-        if self._mask is not None:
+        if self.kept.mask is not None:
             losses |= self._mask_losses(feats, outputs, chosen, mapping, soft_ramp)
         return losses
 
@@ -163,7 +84,7 @@ class RoIDistiller:
         self, outputs: dict, rois: Tensor, chosen: Tensor, mapping: GeometricMap, ramp: float
     ) -> dict[str, Tensor]:
         """Losses of class scores and box deltas."""
-        lesson, config = self._box, self.config
+        lesson, config = self.kept.box, self.config
         assert lesson is not None
         scores, deltas = outputs['cls_score'], outputs['bbox_pred']
         labels, label_weights, box_targets, box_weights = (t[chosen] for t in lesson.targets)
@@ -240,15 +161,15 @@ class RoIDistiller:
         ramp: float,
     ) -> dict[str, Tensor]:
         """Losses of mask logits on the positive RoIs."""
-        lesson, target = self._mask, self.config.roi_mask
-        assert lesson is not None and self._box is not None
-        kept = chosen[self._box.is_positive]
+        lesson, target = self.kept.mask, self.config.roi_mask
+        assert lesson is not None and self.kept.box is not None
+        kept = chosen[self.kept.box.is_positive]
         logits = self._mask_logits(feats, outputs, mapping.rois(lesson.rois[kept]), chosen)
         labels = lesson.labels[kept]
         losses = {'loss_mask_untrained': untrained(logits)}
         if not len(labels):
             return losses
-        own = self._own_class(logits, labels)
+        own = own_class(self.head, logits, labels)
         teacher = mapping.grids(lesson.probabilities[kept])
         losses['agree_mask'] = set_agreement(own.float().sigmoid() > 0.5, teacher > 0.5)
         if target.soft:
@@ -267,8 +188,8 @@ class RoIDistiller:
         """Mask logits (P, C, h, w), from features of their own or the box head's."""
         if not self.head.share_roi_extractor:
             return self.head._mask_forward(feats, rois)['mask_preds']
-        assert self._box is not None
-        positive = self._box.is_positive[chosen]
+        assert self.kept.box is not None
+        positive = self.kept.box.is_positive[chosen]
         shared = outputs['bbox_feats']
         return self.head._mask_forward(feats, pos_inds=positive, bbox_feats=shared)['mask_preds']
 
@@ -317,8 +238,3 @@ def _inherits(obj: Any, base: type, methods: Sequence[str]) -> bool:
     return isinstance(obj, base) and all(
         getattr(type(obj), method) is getattr(base, method) for method in methods
     )
-
-
-def _detached(tensor: Tensor | None) -> Tensor | None:
-    """A tensor without its graph."""
-    return None if tensor is None else tensor.detach()
