@@ -9,6 +9,8 @@ from typing import Any
 from ..slimmable import check_width
 from ..transforms import Transform, build_transform
 
+DEFAULT_TRANSFORM = {'type': 'RandomScale', 'scales': [1.0, 0.8, 0.6, 0.4]}
+
 
 @dataclass(frozen=True)
 class Subnet:
@@ -31,7 +33,8 @@ class SubnetSampler:
             paper's rule: if there are more than one. True is the released code's: always.
         width_step: Draw widths from a grid of this step above ``min_width`` instead of the
             whole interval, so that their shapes are few. None is the paper's law.
-        transform: Config of the transforms, see :func:`~mmgradaug.transforms.build_transform`.
+        transform: Config of the transforms, see :func:`~mmgradaug.transforms.build_transform`;
+            None shows sub-networks the original images.
 
     Raises:
         ValueError: If a number is out of its range; the message names it.
@@ -43,7 +46,7 @@ class SubnetSampler:
         min_width: float = 0.9,
         force_min_width: bool | None = None,
         width_step: float | None = None,
-        transform: Any = None,
+        transform: Any = DEFAULT_TRANSFORM,
     ) -> None:
         if isinstance(num_subnets, bool) or not isinstance(num_subnets, int) or num_subnets < 0:
             raise ValueError(

@@ -78,3 +78,10 @@ def test_every_scale_is_drawn():
 def test_bad_options_are_named(options, message):
     with pytest.raises(ValueError, match=message):
         SubnetSampler(**options)
+
+
+def test_without_a_transform_images_are_rescaled_and_none_keeps_them():
+    scales = {s.transform.factor for i in range(50) for s in SubnetSampler().sample(0, i)}
+    assert scales == {1.0, 0.8, 0.6, 0.4}
+    (subnet,) = SubnetSampler(num_subnets=1, transform=None).sample(0, 0)
+    assert subnet.transform.transforms == ()
