@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from mmdet.structures import DetDataSample, SampleList
 from mmdet.structures.bbox import get_box_tensor
 from mmdet.structures.mask import BitmapMasks, PolygonMasks
 from mmengine.structures import InstanceData, PixelData
+from torch import Tensor
 
 from ..transforms import GeometricMap
 
@@ -56,24 +56,34 @@ def move_metainfo(metainfo: dict[str, Any], mapping: GeometricMap) -> dict[str, 
     return {**metainfo, **sizes, 'batch_input_shape': mapping.out_size}
 
 
-def move_instances(
-    instances: InstanceData, mapping: GeometricMap, only: Iterable[str] | None = None
-) -> InstanceData:
+def without_masks(samples: SampleList) -> SampleList:
+    """Copies of data samples with boxes and labels only, where nothing else is needed."""
+    copies = []
+    for sample in samples:
+        copy = DetDataSample(metainfo=sample.metainfo)
+        for name in ('gt_instances', 'ignored_instances'):
+            if name in sample:
+                kept = {k: v for k, v in sample.get(name).items() if k in ('bboxes', 'labels')}
+                setattr(copy, name, InstanceData(**kept))
+        copies.append(copy)
+    return copies
+
+
+def move_instances(instances: InstanceData, mapping: GeometricMap) -> InstanceData:
     """Move the boxes and masks of instances; other fields are taken over.
 
     Args:
         instances: Instances of one image.
         mapping: Where the transform moved things.
-        only: Fields to keep; by default all.
     """
-    moved = InstanceData()
+    moved = InstanceData(metainfo=instances.metainfo)
     for name, value in instances.items():
-        if only is not None and name not in only:
-            continue
         if name in ('bboxes', 'priors'):
             value = mapping.boxes(get_box_tensor(value))
         elif isinstance(value, (BitmapMasks, PolygonMasks)):
             value = move_masks(value, mapping)
+        elif isinstance(value, Tensor) and value.shape[-2:] == mapping.in_size:
+            value = _move_maps(value, mapping)  # masks as some heads want them
         setattr(moved, name, value)
     return moved
 
@@ -99,11 +109,16 @@ def _move_polygon(polygon: np.ndarray, mapping: GeometricMap) -> np.ndarray:
 
 def _move_pixels(pixels: PixelData, mapping: GeometricMap) -> PixelData:
     """Turn and resize label maps (1, H, W) to the nearest label."""
-    moved = PixelData()
+    moved = PixelData(metainfo=pixels.metainfo)
     for name, value in pixels.items():
         missing = [mapping.in_size[1] - value.size(-1), mapping.in_size[0] - value.size(-2)]
         padded = F.pad(value, (0, missing[0], 0, missing[1]), value=255)
-        turned = mapping.grids(padded)[None].float()
-        resized = F.interpolate(turned, mapping.out_size, mode='nearest')[0]
-        setattr(moved, name, resized.to(value.dtype))
+        setattr(moved, name, _move_maps(padded, mapping))
     return moved
+
+
+def _move_maps(maps: Tensor, mapping: GeometricMap) -> Tensor:
+    """Turn and resize maps (..., H, W) to the nearest value."""
+    turned = mapping.grids(maps).flatten(0, -3)[None].float()
+    resized = F.interpolate(turned, mapping.out_size, mode='nearest')[0]
+    return resized.to(maps.dtype).reshape(*maps.shape[:-2], *mapping.out_size)

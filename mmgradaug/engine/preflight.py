@@ -7,9 +7,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
 
-from ..backbones.pretrained import HOW_TO_GET, pretrained_of
+from ..backbones.pretrained import HOW_TO_GET, check_pretrained, pretrained_of
 
 DEFAULT_DATA_HELP = (
     'get the data set, or set data_root to where it is (--cfg-options, or the config)'
@@ -25,10 +27,12 @@ def check_run(cfg: Config, loops: tuple[str, ...]) -> None:
 
     Raises:
         FileNotFoundError: With the path expected, the config key that names it, and the fix.
+        ValueError: If a local pretrained file does not fit the backbone.
     """
     check_data(cfg, loops)
     if 'train' in loops:
         _check_pretrained_files(cfg.get('model'), 'model')
+        _check_backbone_weights(cfg)
 
 
 def check_data(cfg: Config, loops: tuple[str, ...]) -> None:
@@ -51,6 +55,18 @@ def check_data(cfg: Config, loops: tuple[str, ...]) -> None:
                 )
 
 
+def _check_backbone_weights(cfg: Config) -> None:
+    """Raise if a local pretrained file does not fit the backbone, slimmable or not."""
+    backbone = cfg.get('model', {}).get('backbone')
+    pretrained = pretrained_of((backbone or {}).get('init_cfg'))
+    if pretrained is None or '://' in pretrained['checkpoint']:
+        return
+    init_default_scope(cfg.get('default_scope', 'mmdet'))
+    with torch.device('meta'):
+        network = MODELS.build(backbone)
+    check_pretrained(network, pretrained['checkpoint'], pretrained.get('prefix'))
+
+
 def _data_files(dataset: Any, key: str) -> Iterator[tuple[str, Path]]:
     """Local annotation files and image folders that a data set config names."""
     if isinstance(dataset, (list, tuple)):
@@ -61,6 +77,9 @@ def _data_files(dataset: Any, key: str) -> Iterator[tuple[str, Path]]:
         return
     for wrapped in ('dataset', 'datasets'):  # RepeatDataset, ConcatDataset, ...
         yield from _data_files(dataset.get(wrapped), f'{key}.{wrapped}')
+    backend = (dataset.get('backend_args') or {}).get('backend', 'local')
+    if backend not in ('local', 'LocalBackend'):
+        return  # not on a disk that could be looked at
     root = dataset.get('data_root') or ''
     named = {'ann_file': dataset.get('ann_file'), **_prefixes(dataset)}
     for name, value in named.items():

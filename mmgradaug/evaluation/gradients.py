@@ -57,6 +57,7 @@ def measure_gradients(
         for number, subnet in enumerate(subnets, start=1):
             images, mapping = subnet.transform(batch['inputs'])
             with at_width(model, subnet.width):
+                images = model.pad_images(images)
                 raw = model(images, batch['data_samples'], mode='subnet', mapping=mapping)
                 losses = _terms(model, raw)
                 rows += _rows(f'subnet{number}', losses, parameters, full)

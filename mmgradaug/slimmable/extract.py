@@ -36,7 +36,7 @@ def extract_subnet(network: nn.Module, width: float, example: Tensor | None = No
     if not has_slimmable_layers(network):
         raise ValueError(
             f'{type(network).__name__} has no slimmable layer to extract a sub-network from: '
-            'pass a SlimmableResNet or a model that contains one'
+            'pass a slimmable backbone such as SlimmableResNet'
         )
     sizes = _input_channels(network, width, example)
     dense = copy.deepcopy(network)

@@ -15,6 +15,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from .channels import active_channels
 
@@ -102,6 +103,20 @@ class SlimSyncBatchNorm(nn.SyncBatchNorm):
         tensors = {**dict(self.named_parameters()), **dict(self.named_buffers())}
         narrow = {name: t[:channels] if t.dim() else t for name, t in tensors.items()}
         return functional_call(self, narrow, (x,))
+
+
+def restore_slim_norms(network: nn.Module) -> None:
+    """Make a slimmable network's BatchNorms slimmable again after a conversion.
+
+    mmengine and torch convert BatchNorm to SyncBatchNorm and back by replacing every layer by
+    one of their own, which cannot slice. The layers' tensors stay what they are.
+    """
+    for module in network.modules():
+        if isinstance(module, _BatchNorm) and not isinstance(
+            module, (SlimBatchNorm2d, SlimSyncBatchNorm)
+        ):
+            is_sync = isinstance(module, nn.SyncBatchNorm)
+            module.__class__ = SlimSyncBatchNorm if is_sync else SlimBatchNorm2d
 
 
 def _first(tensor: Tensor | None, channels: int) -> Tensor | None:

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from .channels import check_width
-from .layers import SlimConv2d
+from .layers import SlimConv2d, restore_slim_norms
 
 
 def has_slimmable_layers(model: nn.Module) -> bool:
@@ -40,6 +40,9 @@ def at_width(model: nn.Module, width: float) -> Iterator[nn.Module]:
         ValueError: If the width is not in (0, 1].
     """
     width = check_width(width)
+    for network in model.modules():
+        if hasattr(network, 'dense_class'):
+            restore_slim_norms(network)
     convs = [m for m in model.modules() if isinstance(m, SlimConv2d)]
     norms = [m for m in model.modules() if isinstance(m, _BatchNorm)]
     widths = [conv.width for conv in convs]

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch.distributed as dist
+import torch.nn.functional as F
 from mmengine.logging import MessageHub
 from mmengine.optim import OptimWrapper
 from torch import Tensor
@@ -93,6 +94,19 @@ class GradAugMixin:
         return self.sampler.sample(
             hub.get_info('seed', 0) if seed is None else seed, self.gradaug_iteration
         )
+
+    def pad_images(self, images: Tensor) -> Tensor:
+        """Pad transformed images (N, C, H, W) as the data preprocessor pads a batch.
+
+        Right and bottom, to multiples of its ``pad_size_divisor``: many necks need that.
+        """
+        preprocessor: Any = self.data_preprocessor  # type: ignore[attr-defined]
+        divisor = getattr(preprocessor, 'pad_size_divisor', 1)
+        value = getattr(preprocessor, 'pad_value', 0)
+        missing = [-length % divisor for length in (images.size(-1), images.size(-2))]
+        if not any(missing):
+            return images
+        return F.pad(images, (0, missing[0], 0, missing[1]), value=value)
 
     def recording(self) -> Any:
         """Context of the full pass that keeps what sub-networks learn from."""

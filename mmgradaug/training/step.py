@@ -12,7 +12,8 @@ from typing import Any
 
 import torch
 from mmengine.model import is_model_wrapper
-from mmengine.optim import OptimWrapper
+from mmengine.optim import OptimWrapper, OptimWrapperDict
+from mmengine.structures import BaseDataElement
 from torch import Tensor
 
 from ..slimmable import at_width
@@ -39,7 +40,7 @@ def gradaug_step(model: Any, data: Any, optim_wrapper: OptimWrapper) -> dict[str
         TypeError: If ``optim_wrapper`` holds several optimizers.
         FloatingPointError: If a loss is NaN or infinite; the weights are as before the step.
     """
-    if not isinstance(optim_wrapper, OptimWrapper):
+    if not isinstance(optim_wrapper, OptimWrapper) or isinstance(optim_wrapper, OptimWrapperDict):
         raise TypeError(
             f'GradAug needs one OptimWrapper, got {type(optim_wrapper).__name__}: configure a '
             'single optimizer in optim_wrapper'
@@ -74,16 +75,31 @@ def _train_pass(
     module = model.module if is_model_wrapper(model) else model
     syncing = nullcontext() if last or not hasattr(model, 'no_sync') else model.no_sync()
     width = nullcontext() if subnet is None else at_width(module, subnet.width)
+    own = {**batch, 'data_samples': _own_samples(batch.get('data_samples'))}
     with syncing, width, _counted_once(optim_wrapper):
         with optim_wrapper.optim_context(model):
             if subnet is None:
-                losses, mapping = model(**batch, mode='full'), None
+                losses, mapping = model(**own, mode='full'), None
             else:
                 images, mapping = subnet.transform(batch['inputs'])
-                losses = model(**{**batch, 'inputs': images}, mode='subnet', mapping=mapping)
+                own['inputs'] = module.pad_images(images)
+                losses = model(**own, mode='subnet', mapping=mapping)
         loss, logs = module.parse_losses(losses)
         optim_wrapper.backward(optim_wrapper.scale_loss(loss))
     return _pass_logs(logs, subnet, mapping)
+
+
+def _own_samples(samples: Any) -> Any:
+    """Copies of data samples, their tensors shared, since some heads replace their fields."""
+    if isinstance(samples, (list, tuple)):
+        return [_own_samples(sample) for sample in samples]
+    if not isinstance(samples, BaseDataElement):
+        return samples
+    copy = samples.clone()
+    for name, value in samples.items():
+        if isinstance(value, BaseDataElement):
+            setattr(copy, name, value.clone())
+    return copy
 
 
 @contextmanager
@@ -129,7 +145,8 @@ def _require_finite(
     raise FloatingPointError(
         f'the loss of pass {index} ({_describe(subnets[index], results[index])}) is '
         f'{terms["loss"]}, expected a finite number ({terms_text}). The weights are as they were '
-        'before this step. Lower the learning rate, clip gradients (optim_wrapper.clip_grad), or '
+        'before this step (BatchNorm statistics are not). Lower '
+        'the learning rate, clip gradients (optim_wrapper.clip_grad), or '
         "check this batch's labels"
     )
 

@@ -7,6 +7,7 @@ import torch
 from mmdet.structures.bbox import bbox_overlaps
 
 from mmgradaug import at_width
+from mmgradaug.detection.distillation.rpn import RPNDistiller
 from mmgradaug.transforms import GeometricMap, Rotate, Scale
 from mmgradaug.transforms.chain import DrawnChain
 from tests.networks import batch, build, detector_config
@@ -24,6 +25,7 @@ def taught(model, data):
 
 def subnet_losses(model, data, transform, width=1.0):
     images, mapping = transform(data['inputs'])
+    images = model.pad_images(images)
     with at_width(model, width):
         losses = model(images, data['data_samples'], mode='subnet', mapping=mapping)
         model.zero_grad()
@@ -233,6 +235,59 @@ def test_deltas_that_cannot_be_turned_are_refused():
         subnet_losses(model, data, Rotate(1))
 
 
+def test_soft_objectness_does_not_grow_with_the_image():
+    """Four times the image, four times the anchors and objects: the same loss."""
+    model = build(detector_config(distill=dict(rpn_cls='soft')))
+    torch.nn.init.normal_(model.rpn_head.rpn_cls.weight, std=0.5)
+    losses = []
+    for tiles in (1, 2, 4):
+        data = model.data_preprocessor(batch((2,)), True)
+        data['inputs'] = data['inputs'].repeat(1, 1, tiles, tiles)
+        for sample in data['data_samples']:
+            size = (128 * tiles, 128 * tiles)
+            sample.set_metainfo(dict(img_shape=size, pad_shape=size, batch_input_shape=size))
+        torch.manual_seed(0)
+        model(**data, mode='full')
+        losses.append(subnet_losses(model, data, Scale(0.75), 0.5)['loss_rpn_cls_soft'].item())
+    assert max(losses) < 1.5 * min(losses)
+    assert losses[0] > 0
+
+
+def test_anchors_off_the_image_teach_nothing():
+    model = build(detector_config())
+    _, mapping = Scale(0.6)(torch.zeros(1, 3, 128, 128))  # 77 pixels, padded to 96
+    maps = [torch.zeros(1, 3, 96 // s, 96 // s) for s in (4, 8, 16, 32)] + [torch.zeros(1, 3, 2, 2)]
+    cropped = model._distillers[0]._without_padding(maps, mapping)
+    assert [m.size(-1) for m in cropped] == [20, 10, 5, 3, 2]
+
+
+@pytest.mark.parametrize(
+    'change',
+    [
+        dict(anchor_generator=dict(type='AnchorGenerator', strides=[4, 8, 16, 32, 64], ratios=[1.0],
+                                   base_sizes=[32, 48, 64, 80, 96], scales=[1])),
+        dict(type='GARPNHead'),
+    ],
+    ids=['anchors', 'head'],
+)  # fmt: skip
+def test_proposal_networks_of_other_forms_are_not_distilled(change):
+    config = detector_config()
+    if change.get('type'):
+        from mmdet.models.dense_heads import RPNHead
+
+        class OtherRPN(RPNHead):
+            def forward(self, x):
+                return super().forward(x)
+
+        head = build(config).rpn_head
+        head.__class__ = OtherRPN
+    else:
+        config.rpn_head.anchor_generator = change['anchor_generator']
+        head = build(config).rpn_head
+    assert not RPNDistiller.supports(head)
+    assert RPNDistiller.supports(build(detector_config()).rpn_head)
+
+
 @pytest.mark.parametrize(
     ('distill', 'message'),
     [
@@ -240,6 +295,7 @@ def test_deltas_that_cannot_be_turned_are_refused():
         (dict(roi_class='soft'), "unknown keys \\['roi_class'\\], expected some of"),
         (dict(roi_cls=dict(soft=-1)), 'roi_cls must be'),
         (dict(max_rois=0), 'max_rois must be'),
+        ('label', "must be 'labels' or a dict of outputs, got 'label'"),
         (dict(warmup_iters=-1), 'warmup_iters must be'),
     ],
 )

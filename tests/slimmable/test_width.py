@@ -4,6 +4,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mmengine.model import revert_sync_batchnorm
 from torch import nn
 
 from mmgradaug import at_width
@@ -121,3 +122,27 @@ def test_bad_width_changes_nothing():
 def test_has_slimmable_layers():
     assert has_slimmable_layers(small_resnet(18))
     assert not has_slimmable_layers(nn.Conv2d(3, 3, 1))
+
+
+def converted(network, convert):
+    """The network after a conversion of its BatchNorms as a runner does it."""
+    state = network.state_dict()
+    network = convert(network)
+    assert list(network.state_dict()) == list(state)
+    return network
+
+
+@pytest.mark.parametrize('norm', ['BN', 'SyncBN'])
+@pytest.mark.parametrize(
+    'convert',
+    [revert_sync_batchnorm, nn.SyncBatchNorm.convert_sync_batchnorm],
+    ids=['revert', 'sync'],
+)
+def test_conversions_of_batchnorm_leave_it_slimmable(norm, convert):
+    network = small_resnet(18, norm_cfg=dict(type=norm))
+    expected = copy.deepcopy(network)
+    network = converted(network, convert).eval()
+    x = random_images(2, 3, 32, 32)
+    with at_width(network, 0.5), at_width(expected.eval(), 0.5):
+        for left, right in zip(network(x), expected(x), strict=True):
+            torch.testing.assert_close(left, right)

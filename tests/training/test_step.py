@@ -7,7 +7,7 @@ import pytest
 import torch
 from mmengine.hooks import EMAHook
 from mmengine.logging import MessageHub
-from mmengine.optim import AmpOptimWrapper, OptimWrapper
+from mmengine.optim import AmpOptimWrapper, OptimWrapper, OptimWrapperDict
 from mmengine.optim.optimizer import amp_optimizer_wrapper
 from torch import nn
 
@@ -54,6 +54,7 @@ def summed_gradients(model, data):
     for subnet in model.sample_subnets():
         with at_width(model, subnet.width):
             images, mapping = subnet.transform(data['inputs'])
+            images = model.pad_images(images)
             losses = model(images, data['data_samples'], mode='subnet', mapping=mapping)
             total = total + model.parse_losses(losses)[0]
     total.backward()
@@ -236,8 +237,9 @@ def test_loss_that_is_not_finite_stops_before_the_weights_change(monkeypatch):
 
 def test_several_optimizers_are_refused():
     model = build(detector_config())
-    with pytest.raises(TypeError, match='needs one OptimWrapper, got dict'):
-        model.train_step(batch(), {})
+    pair = OptimWrapperDict(backbone=sgd(model.backbone), neck=sgd(model.neck))
+    with pytest.raises(TypeError, match='needs one OptimWrapper, got OptimWrapperDict'):
+        model.train_step(batch(), pair)
 
 
 def test_log_values():

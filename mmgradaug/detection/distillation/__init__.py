@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from mmdet.models.detectors import TwoStageDetector
 from torch import nn
 
 from .base import HeadDistiller
@@ -12,6 +13,7 @@ from .targets import DistillConfig, Target
 
 __all__ = ['DistillConfig', 'HeadDistiller', 'Target', 'find_distillers']
 
+STOCK_LOSS = TwoStageDetector.loss
 HEADS: dict[str, Any] = {'rpn_head': RPNDistiller, 'roi_head': RoIDistiller}
 
 
@@ -29,6 +31,6 @@ def find_distillers(
     for name, head in heads.items():
         if name not in HEADS or not HEADS[name].supports(head):
             return [], f'{name} ({type(head).__name__})'
-    if 'roi_head' not in heads:
-        return [], 'RoI head'
+    if 'roi_head' not in heads or getattr(type(detector), 'loss', None) is not STOCK_LOSS:
+        return [], f'way to compute losses ({type(detector).__name__})'
     return [HEADS[name](head, config) for name, head in heads.items()], None

@@ -50,6 +50,7 @@ class RoIDistiller:
             and _inherits(head, StandardRoIHead, methods)
             and head.with_bbox
             and _inherits(head.bbox_head, BBoxHead, ('loss_and_target', 'get_targets'))
+            and not head.bbox_head.custom_cls_channels
             and (not head.with_mask or _inherits(head.mask_head, FCNMaskHead, ('loss_and_target',)))
         )
 

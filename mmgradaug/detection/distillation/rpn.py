@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from mmdet.models.dense_heads import RPNHead
+from mmdet.models.utils import unpack_gt_instances
 from mmdet.structures import SampleList
 from torch import Tensor, nn
 
 from ...transforms import GeometricMap
-from ..labels import move_instances, move_metainfo
+from ..labels import move_samples, without_masks
 from .base import untrained
 from .divergence import bernoulli_kl, set_agreement
 from .scale_space import scale_space_target
@@ -33,8 +36,17 @@ class RPNDistiller:
 
     @staticmethod
     def supports(head: nn.Module) -> bool:
-        """Whether ``head`` is a region proposal network of the usual form."""
-        return isinstance(head, RPNHead) and head.use_sigmoid_cls
+        """Whether ``head`` is mmdet's region proposal network on a feature pyramid.
+
+        Its anchors have to grow with the levels' strides, since soft targets come through scale.
+        """
+        methods = ('forward', 'loss_by_feat')
+        return (
+            isinstance(head, RPNHead)
+            and all(getattr(type(head), m) is getattr(RPNHead, m) for m in methods)
+            and head.use_sigmoid_cls
+            and _is_pyramid(head.prior_generator)
+        )
 
     @contextmanager
     def recording(self) -> Iterator[None]:
@@ -75,10 +87,16 @@ class RPNDistiller:
     def _soft_losses(
         self, scores: list[Tensor], deltas: list[Tensor], mapping: GeometricMap, ramp: float
     ) -> dict[str, Tensor]:
-        """Losses against the teacher's maps, summed over anchors, per sampled anchor."""
+        """Losses against the teacher's maps, summed over anchors, per expected object.
+
+        The sum over anchors grows with the image; divided by the number of anchors that the
+        teacher takes for objects it does not.
+        """
+        scores, deltas = (self._without_padding(maps, mapping) for maps in (scores, deltas))
         sizes = [(score.size(-2), score.size(-1)) for score in scores]
         probabilities = self._targets(self._teacher_maps(0, 1), mapping, sizes)
-        norm = self._sampled_anchors(scores)
+        expected = sum(float(p.sum()) for p in probabilities if p is not None)
+        norm = max(expected, float(scores[0].size(0)))
         divergence = scores[0].new_zeros(())
         agreement: list[tuple[Tensor, Tensor]] = []
         for score, target in zip(scores, probabilities, strict=True):
@@ -125,11 +143,17 @@ class RPNDistiller:
             level_map = mapping.deltas(level_map.movedim(2, -1)).movedim(-1, 2)
         return level_map
 
-    def _sampled_anchors(self, scores: list[Tensor]) -> float:
-        """Anchors that the stock loss averages over, so that both kinds weigh alike."""
-        anchors = sum(score[0].numel() for score in scores)
-        sampled = getattr(self.head.sampler, 'num', anchors)  # a PseudoSampler takes all
-        return float(min(sampled, anchors) * scores[0].size(0))
+    def _without_padding(self, maps: list[Tensor], mapping: GeometricMap) -> list[Tensor]:
+        """The cells of each level whose anchors are centred on the image, not on its padding."""
+        prior = self.head.prior_generator
+        offset = getattr(prior, 'center_offset', 0.0)
+        height, width = mapping.out_size
+        cropped = []
+        for level, (stride_x, stride_y) in zip(maps, prior.strides, strict=True):
+            rows = math.ceil(height / stride_y - offset)
+            columns = math.ceil(width / stride_x - offset)
+            cropped.append(level[..., :rows, :columns])
+        return cropped
 
     def _hard_losses(
         self,
@@ -139,14 +163,10 @@ class RPNDistiller:
         mapping: GeometricMap,
     ) -> dict[str, Tensor]:
         """Stock losses on the moved labels, from the head's own assigner and sampler."""
-        objects, ignored, metas = [], [], []
-        for sample in data_samples:
-            moved = move_instances(sample.gt_instances, mapping, only=('bboxes', 'labels'))
-            moved.labels = torch.zeros_like(moved.labels)  # one class: object
-            objects.append(moved)
-            crowd = sample.get('ignored_instances')
-            ignored.append(None if crowd is None else move_instances(crowd, mapping))
-            metas.append(move_metainfo(sample.metainfo, mapping))
+        moved = move_samples(without_masks(data_samples), mapping)
+        objects, ignored, metas = unpack_gt_instances(moved)
+        for instances in objects:
+            instances.labels = torch.zeros_like(instances.labels)  # one class: object
         losses = self.head.loss_by_feat(scores, deltas, objects, metas, ignored)
         hard = {}
         for name, weight in (('cls', self.cls.hard), ('bbox', self.bbox.hard)):
@@ -154,6 +174,15 @@ class RPNDistiller:
                 levels = losses[f'loss_rpn_{name}']
                 hard[f'loss_rpn_{name}_hard'] = sum(level.mean() for level in levels) * weight
         return hard
+
+
+def _is_pyramid(prior: Any) -> bool:
+    """Whether anchors of two or more levels are the same ones in units of the stride."""
+    anchors = getattr(prior, 'base_anchors', [])
+    if len(anchors) < 2 or getattr(prior, 'centers', None) is not None:
+        return False
+    units = [a / a.new_tensor([*s, *s]) for a, s in zip(anchors, prior.strides, strict=True)]
+    return all(u.shape == units[0].shape and torch.allclose(u, units[0]) for u in units)
 
 
 def _delta_error(

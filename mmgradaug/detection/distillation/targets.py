@@ -77,6 +77,11 @@ class DistillConfig:
         Raises:
             ValueError: If a key is unknown or a value is out of its range.
         """
+        if not isinstance(cfg, Mapping | None):
+            raise ValueError(
+                f"gradaug.distill must be 'labels' or a dict of outputs, got {cfg!r}: for example "
+                "dict(roi_cls='both')"
+            )
         cfg = dict(cfg or {})
         names = [field.name for field in fields(cls)]
         unknown = sorted(set(cfg) - set(names))
