@@ -84,8 +84,8 @@ class GradAugDetector(_Detector):
         """Say once that sub-networks train on labels for want of a distillation."""
         print_log(
             f'{type(self).__name__}: there is no distillation for its {self._undistilled}, so '
-            "sub-networks train on labels moved by the transform; gradaug.distill='labels' says "
-            'so and silences this',
+            'sub-networks train on labels moved by the transform, whatever gradaug.distill asks; '
+            "gradaug.distill='labels' silences this",
             logger='current',
             level=30,
         )

@@ -124,7 +124,8 @@ def test_any_registered_detector_trains_on_labels(caplog):
     config.backbone.update(type='SlimmableResNet', base_channels=8, init_cfg=None)
     config.neck.update(in_channels=[8, 16, 32, 64], out_channels=16)
     config.bbox_head.update(in_channels=16, feat_channels=16, num_classes=3)
-    config.gradaug = dict(num_subnets=2, min_width=0.5)
+    transform = [dict(type='RandomRotate', angles=[90]), dict(type='RandomScale', scales=[0.6])]
+    config.gradaug = dict(num_subnets=2, min_width=0.5, transform=transform)
     model = build(config)
     log = model.train_step(
         batch(mask=False), OptimWrapper(torch.optim.SGD(model.parameters(), 1e-3))
@@ -178,21 +179,62 @@ def test_plain_wrapper_of_several_processes_is_refused(monkeypatch):
         model(**data, mode='loss')
 
 
-@pytest.mark.parametrize(
-    'ablation',
-    [
-        dict(distill='labels'),
-        dict(min_width=1.0),
-        dict(transform=None),
-        dict(num_subnets=1),
-        dict(force_min_width=False),
-        dict(transform=dict(type='RandomRotate')),
-        dict(transform=[dict(type='RandomRotate'), dict(type='RandomScale', scales=[1.0, 0.5])]),
-        dict(distill=dict(roi_mask='off')),
-    ],
-    ids=str,
-)
-def test_the_papers_ablations_are_switches(ablation):
-    model = build(detector_config(**ablation))
-    log = model.train_step(batch(), OptimWrapper(torch.optim.SGD(model.parameters(), 1e-3)))
-    assert torch.isfinite(log['loss'])
+def steps(steps=6, **gradaug):
+    """Logs of some steps with an option of the paper's ablations."""
+    model = build(detector_config(**gradaug))
+    wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), 1e-3))
+    return [model.train_step(batch(), wrapper) for _ in range(steps)]
+
+
+def drawn(logs, key):
+    return [log[name] for log in logs for name in log if name.endswith(f'/{key}')]
+
+
+def test_ablation_labels():
+    (log,) = steps(1, distill='labels')
+    assert {'subnet1/loss_cls', 'subnet1/loss_mask', 'subnet1/loss_rpn_cls'} <= set(log)
+    assert not any('soft' in key for key in log)
+
+
+def test_ablation_rand_scale_only():
+    logs = steps(min_width=1.0)
+    assert set(drawn(logs, 'width')) == {1.0}
+    assert len(set(drawn(logs, 'scale'))) > 1
+
+
+def test_ablation_rand_width_only():
+    logs = steps(transform=None)
+    assert set(drawn(logs, 'scale')) == {1.0}
+    assert len(set(drawn(logs, 'width'))) > 3
+
+
+def test_ablation_number_of_subnets():
+    (log,) = steps(1, num_subnets=4)
+    assert 'subnet4/loss' in log
+    assert 'subnet5/loss' not in log
+
+
+def test_ablation_smallest_width():
+    forced, free = steps(), steps(force_min_width=False)
+    assert {log['subnet1/width'] for log in forced} == {0.5}
+    assert 0.5 not in {log['subnet1/width'] for log in free}
+
+
+def test_ablation_rotation():
+    logs = steps(transform=dict(type='RandomRotate'))
+    assert len(set(drawn(logs, 'turns'))) > 1
+    assert set(drawn(logs, 'scale')) == {1.0}
+
+
+def test_ablation_rotation_then_scale():
+    transform = [dict(type='RandomRotate'), dict(type='RandomScale', scales=[1.0, 0.5])]
+    logs = steps(transform=transform)
+    assert len(set(drawn(logs, 'turns'))) > 1
+    assert set(drawn(logs, 'scale')) == {1.0, 0.5}
+
+
+def test_ablation_a_head_not_distilled():
+    (log,) = steps(1, distill=dict(roi_mask='off'))
+    assert 'subnet1/loss_mask_soft' not in log
+    assert 'subnet1/loss_mask_hard' not in log
+    assert 'subnet1/loss_roi_bbox_hard' in log
