@@ -2,7 +2,7 @@
 
 _base_ = 'mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py'
 
-# A quarter of ResNet-18's multiplications: 20 epochs take minutes on two cores.
+# A quarter of ResNet-18's multiplications: 15 epochs take minutes on two cores.
 model = dict(
     backbone=dict(
         depth=18,
@@ -88,7 +88,7 @@ test_dataloader = val_dataloader
 val_evaluator = dict(ann_file=data_root + 'annotations/val.json')
 test_evaluator = val_evaluator
 
-max_epochs = 20
+max_epochs = 15
 train_cfg = dict(max_epochs=max_epochs, val_interval=2)
 optim_wrapper = dict(
     optimizer=dict(lr=0.02),

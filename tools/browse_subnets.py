@@ -18,6 +18,7 @@ from mmengine.runner import Runner
 from rich.progress import track
 
 from mmgradaug.detection.detector import build_sampler
+from mmgradaug.engine.loading import endless
 from mmgradaug.engine.preflight import check_data
 from mmgradaug.training import SubnetSampler
 from mmgradaug.visualization.subnets import SubnetView, save_subnets
@@ -42,6 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise SystemExit(f'error: no config at {Path(args.config).absolute()}')
     cfg = Config.fromfile(args.config)
     cfg.merge_from_dict(args.cfg_options or {})
+    if 'gradaug' not in cfg.model:
+        raise SystemExit(f'error: {args.config} has no model.gradaug, expected a GradAug config')
     try:
         check_data(cfg, ('train',))
         sampler = build_sampler(cfg.model.get('gradaug'))
@@ -57,7 +60,7 @@ def draw(cfg: Config, sampler: SubnetSampler, out: Path, args: argparse.Namespac
     """Write one picture an iteration."""
     init_default_scope(cfg.get('default_scope', 'mmdet'))
     preprocessor: Any = MODELS.build(cfg.model.data_preprocessor)
-    batches = iter(Runner.build_dataloader(cfg.train_dataloader, seed=args.seed))
+    batches = endless(Runner.build_dataloader(cfg.train_dataloader, seed=args.seed))
     for iteration in track(range(args.iterations), description='drawing', transient=True):
         batch = preprocessor(next(batches), True)
         save_subnets(

@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from mmgradaug.engine.loading import endless
 from mmgradaug.engine.preflight import check_data
 from mmgradaug.evaluation.gradients import TermGradient, measure_gradients
 
@@ -63,7 +64,7 @@ def measure(cfg: Config, args: argparse.Namespace) -> list[list[TermGradient]]:
     else:
         model.init_weights()
     model.train()
-    batches = iter(Runner.build_dataloader(cfg.train_dataloader, seed=args.seed))
+    batches = endless(Runner.build_dataloader(cfg.train_dataloader, seed=args.seed))
     results = []
     for index in track(range(args.batches), description='batches', transient=True):
         batch = model.data_preprocessor(next(batches), True)

@@ -68,7 +68,7 @@ class GradAugDetector(_Detector):
     ) -> None:
         super().__init__(*args, **kwargs)
         distill = (gradaug or {}).get('distill')
-        self.gradaug_seed = (gradaug or {}).get('seed')
+        self.gradaug_seed = _checked_seed((gradaug or {}).get('seed'))
         self.sampler = build_sampler(gradaug)
         if self.sampler.num_subnets and self.sampler.min_width < 1:
             _require_slimmable(self)
@@ -161,6 +161,15 @@ def build_sampler(gradaug: Mapping[str, Any] | None) -> SubnetSampler:
             f'gradaug has unknown options {unknown}, expected some of {[*known, "distill", "seed"]}'
         )
     return SubnetSampler(**options)
+
+
+def _checked_seed(seed: Any) -> int | None:
+    """Return a valid ``gradaug.seed``."""
+    if seed is None or (isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0):
+        return seed
+    raise ValueError(
+        f"gradaug.seed must be None or a whole number >= 0, got {seed!r}: None takes the runner's"
+    )
 
 
 def _require_slimmable(detector: Any) -> None:

@@ -50,9 +50,13 @@ def check_data(cfg: Config, loops: tuple[str, ...]) -> None:
         for key, path in _data_files(loader.get('dataset'), f'{loop}_dataloader.dataset'):
             if not path.exists():
                 raise FileNotFoundError(
-                    f'no data at {path.absolute()} ({key}): '
-                    f'{cfg.get("data_help", DEFAULT_DATA_HELP)}'
+                    f'no data at {path.absolute()} ({key}): {DEFAULT_DATA_HELP}{_data_help(cfg)}'
                 )
+
+
+def _data_help(cfg: Config) -> str:
+    """How to get the data set that a config of this repository was written for."""
+    return f'; for the one this config inherits: {cfg.data_help}' if 'data_help' in cfg else ''
 
 
 def _check_backbone_weights(cfg: Config) -> None:

@@ -53,10 +53,19 @@ class SubnetSampler:
                 f'gradaug.num_subnets must be a whole number >= 0, got {num_subnets!r}: the paper '
                 'trains 3; 0 is plain training'
             )
-        if width_step is not None and not 0 < width_step < 1:
+        if width_step is not None and not (isinstance(width_step, float) and 0 < width_step < 1):
             raise ValueError(
                 f'gradaug.width_step must be None or in (0, 1), got {width_step!r}: for '
                 'example 0.02'
+            )
+        if force_min_width not in (None, True, False):
+            raise ValueError(
+                f'gradaug.force_min_width must be None, True or False, got {force_min_width!r}'
+            )
+        if width_step is not None and width_step > 1 - check_width(min_width) + 1e-9:
+            raise ValueError(
+                f'gradaug.width_step={width_step} leaves no width but min_width={min_width}, '
+                f'expected at most {1 - min_width:.4g}; None draws any width'
             )
         self.num_subnets = num_subnets
         self.min_width = check_width(min_width)

@@ -63,4 +63,10 @@ def _build_registered(cfg: dict[str, Any]) -> RandomTransform:
             f'gradaug.transform has type {name!r}, expected one of '
             f'{sorted(SUBNET_TRANSFORMS.module_dict)}'
         )
-    return transform(**options)
+    try:
+        return transform(**options)
+    except TypeError as error:
+        raise ValueError(
+            f'gradaug.transform {name}: {error}; got options {options}. A config that replaces an '
+            'inherited transform needs dict(_delete_=True, ...), or the old options stay'
+        ) from error

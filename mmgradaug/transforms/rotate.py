@@ -40,7 +40,8 @@ class RandomRotate:
     """
 
     def __init__(self, angles: Sequence[int] = (0, 90, 180, 270)) -> None:
-        if not angles or any(angle % 90 for angle in angles):
+        is_list = isinstance(angles, (list, tuple))
+        if not is_list or not angles or any(angle % 90 for angle in angles):
             raise ValueError(
                 f'angles must be multiples of 90 degrees, got {angles!r}: other angles leave no '
                 'upright boxes; for example [0, 90, 180, 270]'

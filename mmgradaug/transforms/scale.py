@@ -47,7 +47,8 @@ class RandomScale:
     """
 
     def __init__(self, scales: Sequence[float], antialias: bool = False) -> None:
-        if not scales or not all(_is_positive(scale) for scale in scales):
+        is_list = isinstance(scales, (list, tuple))
+        if not is_list or not scales or not all(_is_positive(scale) for scale in scales):
             raise ValueError(
                 f'scales must be a list of positive numbers, got {scales!r}: for example '
                 '[1.0, 0.8, 0.6, 0.4]'

@@ -85,3 +85,21 @@ def test_without_a_transform_images_are_rescaled_and_none_keeps_them():
     assert scales == {1.0, 0.8, 0.6, 0.4}
     (subnet,) = SubnetSampler(num_subnets=1, transform=None).sample(0, 0)
     assert subnet.transform.transforms == ()
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (dict(force_min_width='no'), "force_min_width must be None, True or False, got 'no'"),
+        (dict(width_step=0.5, min_width=0.8), 'leaves no width but min_width=0.8'),
+        (dict(width_step='a'), 'width_step must be'),
+        (
+            dict(transform=dict(type='RandomScale', scale=[1.0])),
+            r'unexpected.*_delete_=True',
+        ),
+        (dict(transform=dict(type='RandomScale', scales=0.5)), 'scales must be a list'),
+    ],
+)
+def test_options_that_would_be_misread_are_named(options, message):
+    with pytest.raises(ValueError, match=message):
+        SubnetSampler(**options)

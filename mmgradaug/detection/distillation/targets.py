@@ -33,9 +33,9 @@ class Target:
         if isinstance(value, str) and value in MODES:
             return cls(*MODES[value])
         if isinstance(value, Mapping) and set(value) <= {'soft', 'hard'}:
-            target = cls(**value)
-            if target.soft >= 0 and target.hard >= 0:
-                return target
+            weights = value.values()
+            if all(isinstance(w, (int, float)) and w >= 0 for w in weights):
+                return cls(**value)
         raise ValueError(
             f'gradaug.distill.{name} must be one of {sorted(MODES)} or weights such as '
             f'dict(soft=0.5, hard=1.0), got {value!r}'
@@ -46,8 +46,8 @@ class Target:
 class DistillConfig:
     """The config key ``gradaug.distill`` for heads that are distilled.
 
-    Probabilities are trained soft and box deltas hard by default: an output without bound
-    that is trained soft alone can run away, because its teacher shares its weights.
+    Probabilities are trained soft and hard, box deltas hard by default: an output without
+    bound that is trained soft alone can run away, because its teacher shares its weights.
     docs/DISTILLATION.md shows the measurements behind these defaults.
 
     Attributes:
@@ -62,11 +62,11 @@ class DistillConfig:
             untrained teacher has nothing to teach.
     """
 
-    rpn_cls: Target = Target(soft=1.0)
+    rpn_cls: Target = Target(soft=1.0, hard=1.0)
     rpn_bbox: Target = Target(hard=1.0)
-    roi_cls: Target = Target(soft=1.0)
+    roi_cls: Target = Target(soft=1.0, hard=1.0)
     roi_bbox: Target = Target(hard=1.0)
-    roi_mask: Target = Target(soft=1.0)
+    roi_mask: Target = Target(soft=1.0, hard=1.0)
     max_rois: int | None = None
     warmup_iters: int = 0
 
@@ -99,11 +99,11 @@ class DistillConfig:
 
     def _check_counts(self) -> None:
         """Raise on counts that make no sense."""
-        if self.max_rois is not None and self.max_rois < 1:
+        if self.max_rois is not None and not _is_count(self.max_rois, 1):
             raise ValueError(
                 f'gradaug.distill.max_rois must be None or >= 1, got {self.max_rois!r}'
             )
-        if self.warmup_iters < 0:
+        if not _is_count(self.warmup_iters, 0):
             raise ValueError(
                 f'gradaug.distill.warmup_iters must be >= 0, got {self.warmup_iters!r}'
             )
@@ -111,3 +111,8 @@ class DistillConfig:
     def soft_ramp(self, iteration: int) -> float:
         """Factor of all soft losses at an iteration, from 0 up to 1."""
         return min(1.0, iteration / self.warmup_iters) if self.warmup_iters else 1.0
+
+
+def _is_count(value: Any, least: int) -> bool:
+    """Whether a value is a whole number of at least ``least``."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
