@@ -248,7 +248,9 @@ def _texture(
     total = np.zeros((height, width, 3))
     for cell in (8, 24):
         coarse = rng.normal(0, strength, size=(height // cell + 2, width // cell + 2, 3))
-        total += cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+        total += np.asarray(
+            cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC), dtype=np.float64
+        )
     return total
 
 
