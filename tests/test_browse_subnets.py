@@ -13,4 +13,6 @@ def test_draws_every_iteration(tmp_path):
     assert main([config, *args]) == 0
     pictures = sorted((tmp_path / 'out').iterdir())
     assert [p.name for p in pictures] == ['iteration_000.png', 'iteration_001.png']
-    assert all(min(Image.open(p).size) > 200 for p in pictures)
+    for picture in pictures:
+        with Image.open(picture) as image:
+            assert min(image.size) > 200

@@ -95,7 +95,9 @@ def move_masks(
     if isinstance(masks, PolygonMasks):
         polygons = [[_move_polygon(part, mapping) for part in parts] for parts in masks.masks]
         return PolygonMasks(polygons, *mapping.out_size)
-    padded = masks.pad(mapping.in_size)
+    # OpenCV, which pads and resizes, takes no booleans.
+    bitmap = BitmapMasks(masks.masks.astype(np.uint8), masks.height, masks.width)
+    padded = bitmap.pad(mapping.in_size)
     turned = np.ascontiguousarray(np.rot90(padded.masks, mapping.turns, (1, 2)))
     return BitmapMasks(turned, *mapping.turned_size).resize(mapping.out_size)
 

@@ -92,5 +92,6 @@ def _rows(
         gradient = _gradient(loss, parameters)
         norms = gradient.norm() * full.norm()
         cosine = float(gradient @ full / norms) if norms > 0 else 0.0
-        rows.append(TermGradient(name, term, float(loss), float(gradient.norm()), cosine))
+        value = float(torch.as_tensor(loss).detach())
+        rows.append(TermGradient(name, term, value, float(gradient.norm()), cosine))
     return rows

@@ -104,8 +104,8 @@ def test_mmdet_loads_the_masks_pixel_by_pixel(root: Path) -> None:
         data_prefix=dict(img='train/'),
         metainfo=dict(classes=nuclei.CLASSES),
         pipeline=[
-            dict(type='mmdet.LoadImageFromFile'),
-            dict(type='mmdet.LoadAnnotations', with_bbox=True, with_mask=True),
+            dict(type='LoadImageFromFile'),
+            dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
         ],
     )
     first = dataset[0]

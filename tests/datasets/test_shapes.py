@@ -34,8 +34,8 @@ def loaded(root: Path, **kwargs: object) -> CocoDataset:
         data_prefix=dict(img='train/'),
         metainfo=dict(classes=CLASSES),
         pipeline=[
-            dict(type='mmdet.LoadImageFromFile'),
-            dict(type='mmdet.LoadAnnotations', with_bbox=True, with_mask=True),
+            dict(type='LoadImageFromFile'),
+            dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
         ],
         **kwargs,
     )

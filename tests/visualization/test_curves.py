@@ -44,7 +44,8 @@ def test_picture_is_written(tmp_path: Path, gradaug: bool) -> None:
     scalars = read_scalars(write_log(tmp_path / 'scalars.json', gradaug))
     path = save_curves(scalars, tmp_path / 'new' / 'curves.png', title='a run')
     with Image.open(path) as picture:
-        assert picture.size == (1155, 506)
+        assert abs(picture.size[0] - 1155) <= 2  # rounds differently between matplotlibs
+        assert abs(picture.size[1] - 506) <= 2
         assert len(np.unique(np.asarray(picture.convert('RGB')).reshape(-1, 3), axis=0)) > 10
     assert [p.name for p in path.parent.iterdir()] == ['curves.png']
 

@@ -60,7 +60,8 @@ def test_views_are_the_passes_of_one_step(config: Config, model: nn.Module) -> N
         assert view.title == f'sub-network {index}'
         assert view.width == pytest.approx(float(logs[f'subnet{index}/width']))
         x, y = view.scale
-        assert view.image.shape[1:] == (round(192 * y), round(192 * x))
+        padded = [-(-round(192 * factor) // 32) * 32 for factor in (y, x)]
+        assert list(view.image.shape[1:]) == padded
         assert torch.allclose(view.boxes, full.boxes * torch.tensor([x, y, x, y]), atol=1e-3)
         assert torch.equal(view.labels, full.labels)
     assert set(full.labels.tolist()) - {-1}, 'labels are among the proposals'
