@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import DictAction
 
+from mmgradaug.engine.loading import load_config
 from mmgradaug.evaluation.cost import StepCost, measure_costs
 from mmgradaug.evaluation.report import print_costs
 
@@ -34,14 +34,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     """Measure and print; returns the exit status."""
     args = parse_args(argv)
-    if not Path(args.config).is_file():
-        print(f'error: no config at {Path(args.config).absolute()}', file=sys.stderr)
-        return 2
-    cfg = Config.fromfile(args.config)
-    cfg.merge_from_dict(args.cfg_options or {})
-    if cfg.model.type != 'GradAugDetector':
-        print(f'error: {args.config} has model type {cfg.model.type!r}, expected GradAugDetector')
-        return 2
+    cfg = load_config(args.config, args.cfg_options, gradaug=True)
     costs: list[StepCost] = measure_costs(
         cfg, tuple(args.size), args.batch, args.rounds, args.warmup, args.device
     )

@@ -18,7 +18,7 @@ from mmengine.runner import Runner
 from rich.progress import track
 
 from mmgradaug.detection.detector import build_sampler
-from mmgradaug.engine.loading import endless
+from mmgradaug.engine.loading import endless, load_config
 from mmgradaug.engine.preflight import check_data
 from mmgradaug.training import SubnetSampler
 from mmgradaug.visualization.subnets import SubnetView, save_subnets
@@ -39,12 +39,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     """Draw the pictures and say where they are; returns the exit status."""
     args = parse_args(argv)
-    if not Path(args.config).is_file():
-        raise SystemExit(f'error: no config at {Path(args.config).absolute()}')
-    cfg = Config.fromfile(args.config)
-    cfg.merge_from_dict(args.cfg_options or {})
-    if 'gradaug' not in cfg.model:
-        raise SystemExit(f'error: {args.config} has no model.gradaug, expected a GradAug config')
+    cfg = load_config(args.config, args.cfg_options, gradaug=True)
     try:
         check_data(cfg, ('train',))
         sampler = build_sampler(cfg.model.get('gradaug'))

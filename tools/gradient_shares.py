@@ -10,7 +10,6 @@ import argparse
 import statistics
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,7 +20,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from mmgradaug.engine.loading import endless
+from mmgradaug.engine.loading import endless, load_config
 from mmgradaug.engine.preflight import check_data
 from mmgradaug.evaluation.gradients import TermGradient, measure_gradients
 
@@ -40,12 +39,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure and print; returns the exit status."""
     args = parse_args(argv)
-    if not Path(args.config).is_file():
-        raise SystemExit(f'error: no config at {Path(args.config).absolute()}')
-    cfg = Config.fromfile(args.config)
-    cfg.merge_from_dict(args.cfg_options or {})
-    if cfg.model.type != 'GradAugDetector':
-        raise SystemExit(f'error: model type {cfg.model.type!r}, expected GradAugDetector')
+    cfg = load_config(args.config, args.cfg_options, gradaug=True)
     try:
         check_data(cfg, ('train',))
     except FileNotFoundError as error:

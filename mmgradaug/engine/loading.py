@@ -1,9 +1,38 @@
-"""Batches of a data loader for as long as somebody wants some."""
+"""Read a config as the tools do, and batches for as long as somebody wants some."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
+
+from mmengine.config import Config
+
+
+def load_config(path: str, options: Mapping[str, Any] | None, gradaug: bool = False) -> Config:
+    """Read a config file and merge ``--cfg-options`` into it.
+
+    Args:
+        path: The config file.
+        options: What to merge.
+        gradaug: Whether it has to be a GradAug config.
+
+    Raises:
+        SystemExit: With a one-line message if there is no such file or it is of another kind.
+    """
+    if not Path(path).is_file():
+        raise SystemExit(
+            f'error: no config at {Path(path).absolute()}: expected a file such as '
+            'configs/mask_rcnn_r50_gradaug_1x.py'
+        )
+    cfg = Config.fromfile(path)
+    cfg.merge_from_dict(dict(options or {}))
+    if gradaug and cfg.get('model', {}).get('type') != 'GradAugDetector':
+        raise SystemExit(
+            f'error: {path} has model type {cfg.get("model", {}).get("type")!r}, expected '
+            'GradAugDetector: README.md shows the few lines that make a config one'
+        )
+    return cfg
 
 
 def endless(loader: Iterable[Any]) -> Iterator[Any]:

@@ -20,6 +20,7 @@ import mmengine.runner.checkpoint
 from mmengine.config import Config, DictAction
 
 from ..detection import GradAugDetector
+from .loading import load_config
 from .preflight import check_run
 
 DDP_OPTION = 'model_wrapper_cfg.type=GradAugDistributedDataParallel'
@@ -87,14 +88,7 @@ def _config_of(argv: Sequence[str]) -> Config | None:
     args, _ = parser.parse_known_args(argv)
     if args.config is None or {'-h', '--help'} & set(argv):
         return None
-    if not Path(args.config).is_file():
-        raise SystemExit(
-            f'error: no config at {Path(args.config).absolute()}: expected a file such as '
-            'configs/mask_rcnn_r50_gradaug_1x.py'
-        )
-    cfg = Config.fromfile(args.config)
-    cfg.merge_from_dict(args.cfg_options or {})
-    return cfg
+    return load_config(args.config, args.cfg_options)
 
 
 def _wrapper_options(cfg: Config) -> list[str]:

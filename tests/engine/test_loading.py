@@ -2,7 +2,7 @@ from itertools import islice
 
 import pytest
 
-from mmgradaug.engine.loading import endless
+from mmgradaug.engine.loading import endless, load_config
 
 
 def test_starts_again():
@@ -12,3 +12,10 @@ def test_starts_again():
 def test_empty_loader_is_an_error():
     with pytest.raises(ValueError, match='no batch'):
         next(endless([]))
+
+
+def test_config_of_another_kind_is_an_error():
+    with pytest.raises(SystemExit, match=r"type 'MaskRCNN', expected GradAugDetector"):
+        load_config('configs/mask_rcnn_r50_1x.py', None, gradaug=True)
+    cfg = load_config('configs/mask_rcnn_r50_1x.py', {'train_dataloader.batch_size': 1})
+    assert cfg.train_dataloader.batch_size == 1
