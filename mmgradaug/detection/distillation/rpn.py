@@ -95,8 +95,9 @@ class RPNDistiller:
         scores, deltas = (self._without_padding(maps, mapping) for maps in (scores, deltas))
         sizes = [(score.size(-2), score.size(-1)) for score in scores]
         probabilities = self._targets(self._teacher_maps(0, 1), mapping, sizes)
-        expected = sum(float(p.sum()) for p in probabilities if p is not None)
-        norm = max(expected, float(scores[0].size(0)))
+        # Stays on the device: reading it here would make a GPU wait in every pass.
+        expected = [p.sum() for p in probabilities if p is not None]
+        norm = sum(expected, torch.zeros((), device=scores[0].device)).clamp(min=scores[0].size(0))
         divergence = scores[0].new_zeros(())
         agreement: list[tuple[Tensor, Tensor]] = []
         for score, target in zip(scores, probabilities, strict=True):
