@@ -15,7 +15,7 @@ from mmengine.registry import MODELS
 from torch import Tensor
 
 from ..slimmable import has_slimmable_layers
-from ..training import GradAugMixin, SubnetSampler
+from ..training import GradAugMixin, GradAugOptions
 from ..transforms import GeometricMap
 from .distillation import DistillConfig, HeadDistiller, find_distillers
 from .labels import move_samples
@@ -44,7 +44,7 @@ class GradAugDetector(_Detector):
 
             - ``distill``: targets of sub-networks, see :class:`DistillConfig`, or
               ``'labels'`` for the stock losses on labels moved by the transform.
-            - ``seed``: seed of the draws; by default the runner's.
+            - ``seed``, ``recompute_above``: see :class:`GradAugOptions`.
         **kwargs: The detector's own.
 
     Raises:
@@ -68,8 +68,7 @@ class GradAugDetector(_Detector):
     ) -> None:
         super().__init__(*args, **kwargs)
         distill = (gradaug or {}).get('distill')
-        self.gradaug_seed = _checked_seed((gradaug or {}).get('seed'))
-        self.sampler = build_sampler(gradaug)
+        self.gradaug = GradAugOptions.parse(gradaug)
         if self.sampler.num_subnets and self.sampler.min_width < 1:
             _require_slimmable(self)
         self._distillers: Sequence[HeadDistiller] = []
@@ -144,31 +143,6 @@ def _detector_class(detector: str | type | None) -> type:
     raise ValueError(
         f'detector={detector!r} is not a detector registered in mmdet, expected a name such as '
         f'{", ".join(close)}: set model.detector to the `type` of the stock config'
-    )
-
-
-def build_sampler(gradaug: Mapping[str, Any] | None) -> SubnetSampler:
-    """The sampler of the config key ``gradaug``.
-
-    Raises:
-        ValueError: If an option is unknown or out of its range.
-    """
-    options = {k: v for k, v in (gradaug or {}).items() if k not in ('distill', 'seed')}
-    known = list(inspect.signature(SubnetSampler.__init__).parameters)[1:]
-    unknown = sorted(set(options) - set(known))
-    if unknown:
-        raise ValueError(
-            f'gradaug has unknown options {unknown}, expected some of {[*known, "distill", "seed"]}'
-        )
-    return SubnetSampler(**options)
-
-
-def _checked_seed(seed: Any) -> int | None:
-    """Return a valid ``gradaug.seed``."""
-    if seed is None or (isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0):
-        return seed
-    raise ValueError(
-        f"gradaug.seed must be None or a whole number >= 0, got {seed!r}: None takes the runner's"
     )
 
 

@@ -143,7 +143,7 @@ class _Runner:
     def step(self, index: int) -> dict[str, Any]:
         """Take step number ``index``: the same proposals, widths and scales each time."""
         torch.manual_seed(index)
-        self.model._steps = index  # the iteration that the draw of widths depends on
+        self.model.gradaug_iteration = index - 1  # the draw of widths depends on the iteration
         return self.model.train_step(copy.deepcopy(self.data), self.optim_wrapper)
 
     def timed_step(self, index: int, cost: StepCost | None) -> None:
@@ -183,7 +183,7 @@ class _Runner:
         standing = sum(_bytes(t) for t in self.model.state_dict().values())
         standing += sum(_bytes(t) for s in self.optim_wrapper.optimizer.state.values()
                         for t in s.values() if isinstance(t, torch.Tensor))  # fmt: skip
-        return standing + _peak_allocation(lambda: self.step(0))
+        return standing + peak_allocation(lambda: self.step(0))
 
 
 def _bytes(tensor: torch.Tensor) -> int:
@@ -198,7 +198,7 @@ def _flops(function: Callable[[], Any]) -> float:
     return float(counter.get_total_flops())
 
 
-def _peak_allocation(function: Callable[[], Any]) -> int:
+def peak_allocation(function: Callable[[], Any]) -> int:
     """Largest sum of live CPU allocations that a call makes, in bytes."""
     activities = [torch.profiler.ProfilerActivity.CPU]
     with torch.profiler.profile(activities=activities, profile_memory=True) as profiler:
