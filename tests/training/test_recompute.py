@@ -28,12 +28,12 @@ def backward(network, images, recompute):
     return peak_allocation(run), gradients(network), dict(network.named_buffers())
 
 
-@pytest.mark.parametrize('depth', [18, 50])
-def test_gradients_are_the_same_bitwise_and_less_memory_is_held(depth):
+@pytest.mark.parametrize(('depth', 'share'), [(18, 0.85), (50, 0.65)])
+def test_gradients_are_the_same_bitwise_and_less_memory_is_held(depth, share):
     network, images = small_resnet(depth), random_images(2, 3, 256, 256)
     plain_bytes, plain, buffers = backward(network, images, recompute=False)
     saved_bytes, saved, same_buffers = backward(network, images, recompute=True)
-    assert saved_bytes < 0.8 * plain_bytes
+    assert saved_bytes < share * plain_bytes
     assert plain.keys() == saved.keys()
     assert all(torch.equal(plain[key], saved[key]) for key in plain)
     assert all(torch.equal(buffers[key], same_buffers[key]) for key in buffers)
