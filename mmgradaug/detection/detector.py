@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
+from mmcv.ops import SyncBatchNorm as MMSyncBN
 from mmdet.models.detectors import BaseDetector
 from mmdet.registry import MODELS as MMDET_MODELS
 from mmengine.logging import print_log
@@ -69,8 +70,10 @@ class GradAugDetector(_Detector):
         super().__init__(*args, **kwargs)
         distill = (gradaug or {}).get('distill')
         self.gradaug = GradAugOptions.parse(gradaug)
-        if self.sampler.num_subnets and self.sampler.min_width < 1:
-            _require_slimmable(self)
+        if self.sampler.num_subnets:
+            _require_known_norms(self)
+            if self.sampler.min_width < 1:
+                _require_slimmable(self)
         self._distillers: Sequence[HeadDistiller] = []
         self._config = DistillConfig()
         if distill != 'labels':
@@ -155,3 +158,13 @@ def _require_slimmable(detector: Any) -> None:
             f"{type(detector.backbone).__name__}: set backbone type='SlimmableResNet', or "
             'gradaug.min_width=1.0 to train full-width copies only'
         )
+
+
+def _require_known_norms(detector: Any) -> None:
+    """Raise on a norm layer whose running statistics a sub-network pass could not leave alone."""
+    for name, module in detector.named_modules():
+        if isinstance(module, MMSyncBN):
+            raise ValueError(
+                f"{name} is mmcv's MMSyncBN, whose statistics sub-networks would change: use "
+                "norm_cfg=dict(type='SyncBN') there"
+            )
