@@ -36,7 +36,7 @@ def _move_sample(sample: DetDataSample, mapping: GeometricMap) -> DetDataSample:
         if isinstance(value, InstanceData):
             value = move_instances(value, mapping)
         elif isinstance(value, PixelData):
-            value = _move_pixels(value, mapping)
+            value = move_pixels(value, mapping)
         setattr(moved, name, value)
     return moved
 
@@ -109,7 +109,7 @@ def _move_polygon(polygon: np.ndarray, mapping: GeometricMap) -> np.ndarray:
     return moved.reshape(-1).numpy().astype(polygon.dtype)
 
 
-def _move_pixels(pixels: PixelData, mapping: GeometricMap) -> PixelData:
+def move_pixels(pixels: PixelData, mapping: GeometricMap) -> PixelData:
     """Turn and resize label maps (1, H, W) to the nearest label."""
     moved = PixelData(metainfo=pixels.metainfo)
     for name, value in pixels.items():
