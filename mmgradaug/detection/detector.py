@@ -117,7 +117,8 @@ class GradAugDetector(_Detector):
         """
         assert mapping is not None
         if not self._distillers:
-            return self.loss(inputs, move_samples(data_samples, mapping))
+            size = (inputs.size(-2), inputs.size(-1))
+            return self.loss(inputs, move_samples(data_samples, mapping, size))
         feats = self.extract_feat(inputs)
         ramp = self._config.soft_ramp(self.gradaug_iteration)
         losses: dict[str, Tensor] = {}

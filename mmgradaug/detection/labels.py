@@ -16,27 +16,33 @@ from torch import Tensor
 from ..transforms import GeometricMap
 
 
-def move_samples(samples: SampleList, mapping: GeometricMap) -> SampleList:
+def move_samples(
+    samples: SampleList, mapping: GeometricMap, padded_size: tuple[int, int] | None = None
+) -> SampleList:
     """Labels of transformed images, for heads that train on them as on any image's.
 
     Args:
         samples: Labels of the original batch, boxes in pixels of the padded batch.
         mapping: Where the transform moved things.
+        padded_size: Height and width of the transformed images with the padding that followed;
+            semantic labels are padded alike.
 
     Returns:
         New data samples; the originals are not changed.
     """
-    return [_move_sample(sample, mapping) for sample in samples]
+    return [_move_sample(sample, mapping, padded_size or mapping.out_size) for sample in samples]
 
 
-def _move_sample(sample: DetDataSample, mapping: GeometricMap) -> DetDataSample:
+def _move_sample(
+    sample: DetDataSample, mapping: GeometricMap, padded_size: tuple[int, int]
+) -> DetDataSample:
     """Move all that a data sample holds."""
     moved = DetDataSample(metainfo=move_metainfo(sample.metainfo, mapping))
     for name, value in sample.items():
         if isinstance(value, InstanceData):
             value = move_instances(value, mapping)
         elif isinstance(value, PixelData):
-            value = move_pixels(value, mapping)
+            value = move_pixels(value, mapping, padded_size)
         setattr(moved, name, value)
     return moved
 
@@ -109,14 +115,28 @@ def _move_polygon(polygon: np.ndarray, mapping: GeometricMap) -> np.ndarray:
     return moved.reshape(-1).numpy().astype(polygon.dtype)
 
 
-def move_pixels(pixels: PixelData, mapping: GeometricMap) -> PixelData:
-    """Turn and resize label maps (1, H, W) to the nearest label."""
+def move_pixels(
+    pixels: PixelData, mapping: GeometricMap, padded_size: tuple[int, int], ignored: int = 255
+) -> PixelData:
+    """Turn and resize label maps (1, H, W) to the nearest label.
+
+    Args:
+        pixels: The maps, of the original images or the original batch.
+        mapping: Where the transform moved things.
+        padded_size: Height and width of the moved maps, with padding right and bottom.
+        ignored: Label of all padding.
+    """
     moved = PixelData(metainfo=pixels.metainfo)
     for name, value in pixels.items():
-        missing = [mapping.in_size[1] - value.size(-1), mapping.in_size[0] - value.size(-2)]
-        padded = F.pad(value, (0, missing[0], 0, missing[1]), value=255)
-        setattr(moved, name, _move_maps(padded, mapping))
+        whole = _padded(value, mapping.in_size, ignored)
+        setattr(moved, name, _padded(_move_maps(whole, mapping), padded_size, ignored))
     return moved
+
+
+def _padded(maps: Tensor, size: tuple[int, int], value: int) -> Tensor:
+    """Maps (..., H, W) padded right and bottom to a size."""
+    missing = (0, size[1] - maps.size(-1), 0, size[0] - maps.size(-2))
+    return F.pad(maps, missing, value=value) if any(missing) else maps
 
 
 def _move_maps(maps: Tensor, mapping: GeometricMap) -> Tensor:

@@ -10,7 +10,7 @@ from mmengine.registry import MODELS
 
 from mmgradaug.detection.distillation import ROI_HEADS, STOCK_LOSS, find_distillers
 from mmgradaug.detection.distillation.mask_scoring import mask_ious, meaningful_iou
-from mmgradaug.transforms import Rotate, Scale
+from mmgradaug.transforms import GeometricMap, Rotate, Scale
 from mmgradaug.transforms.chain import DrawnChain
 from tests.detection.test_distillation import SOFT, subnet_losses, taught
 from tests.networks import batch, build, mmdet_config, two_stage_config
@@ -26,6 +26,10 @@ FAMILIES = {
     'htc_semantic': 'htc/htc_r50_fpn_1x_coco',
 }
 every_family = pytest.mark.parametrize('family', FAMILIES)
+# The others run the same code with fewer heads.
+main_families = pytest.mark.parametrize(
+    'family', [f for f in FAMILIES if f not in ('cascade', 'htc')]
+)
 HARD = dict.fromkeys(SOFT, 'hard')
 OFF = dict.fromkeys(SOFT, 'off')
 
@@ -123,8 +127,30 @@ def test_every_stage_runs_on_the_full_passes_rois_moved(family, transform, monke
         assert torch.equal(mapping.rois(before), after)
 
 
-@every_family
-@pytest.mark.parametrize('num_items', [(3, 2), (0, 0), (0, 3), (2,)])
+@pytest.mark.parametrize('family', ['cascade_mask', 'mask_scoring'])
+@pytest.mark.parametrize('turns', [1, 2, 3])
+def test_a_student_that_turns_with_the_image_has_nothing_to_learn(family, turns):
+    """Boxes agnostic of the class, in the cascade, and of each class."""
+    model = family_model(family, distill=SOFT)
+    taught(model, family_batch(family))
+    mapping = GeometricMap((128, 128), (64, 64), turns)
+    stage = model._distillers[1].stages[-1]
+    box, mask = stage.kept.box, stage.kept.mask
+    deltas = mapping.deltas(box.bbox_pred.unflatten(1, (-1, 4))).flatten(1)
+    logits = torch.zeros(len(mask.labels), 3, *mask.targets.shape[1:])
+    logits[range(len(logits)), mask.labels] = mask.probabilities.logit().rot90(turns, (1, 2))
+    losses = stage.box_losses(dict(cls_score=box.cls_score, bbox_pred=deltas), mapping, 1.0)
+    losses |= stage.mask_losses(logits, mapping, 1.0)
+    for name in ('roi_cls', 'roi_bbox', 'mask'):
+        assert losses[f'loss_{name}_soft'].abs() < 1e-5
+    unturned = stage.box_losses(
+        dict(cls_score=box.cls_score, bbox_pred=box.bbox_pred), mapping, 1.0
+    )
+    assert unturned['loss_roi_bbox_soft'] > 1e-3
+
+
+@main_families
+@pytest.mark.parametrize('num_items', [(0, 0), (0, 3), (2,)])
 def test_a_step_trains(family, num_items):
     model = family_model(family, transform=dict(type='RandomScale', scales=[0.6]))
     wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.001))
@@ -134,9 +160,10 @@ def test_a_step_trains(family, num_items):
     assert log['subnet1/scale'] == pytest.approx(0.6, abs=0.01)
 
 
-@every_family
-@pytest.mark.parametrize('num_items', [(3, 2), (0, 0)], ids=['objects', 'none'])
-@pytest.mark.parametrize('distill', [None, OFF], ids=['default', 'off'])
+@main_families
+@pytest.mark.parametrize(
+    ('num_items', 'distill'), [((3, 2), OFF), ((0, 0), None)], ids=['off', 'no objects']
+)
 def test_every_pass_gives_every_trained_parameter_a_gradient(family, num_items, distill):
     model = family_model(family, distill=distill)
     data = model.data_preprocessor(family_batch(family, num_items), True)
@@ -148,7 +175,7 @@ def test_every_pass_gives_every_trained_parameter_a_gradient(family, num_items, 
     assert set(gradients(model)) == trained
 
 
-@every_family
+@main_families
 def test_gradients_are_the_sum_over_passes(family):
     both = dict.fromkeys(SOFT, 'both')
     model = family_model(family, distill=both)
@@ -182,8 +209,8 @@ def test_stages_that_the_full_pass_did_not_reach_stay_in_the_graph(monkeypatch):
 
 
 @pytest.mark.parametrize('family', ['htc', 'mask_scoring'])
-def test_fewer_rois_on_request(family):
-    """Of every sampling of its own, also the second one that interleaved execution makes."""
+def test_max_rois_holds_for_every_sampling(family):
+    """Also for the second one that interleaved execution makes."""
     model = family_model(family, distill=dict(max_rois=8))
     losses = subnet_losses(model, taught(model, family_batch(family)), Scale(0.6), width=0.5)
     for stage in model._distillers[1].stages:
@@ -305,3 +332,11 @@ def test_subclasses_are_distilled_if_they_replay_alike(method):
     own = {method: lambda self, *args, **kwargs: {}} if method else dict(predict=lambda self: [])
     head.__class__ = type('OwnHead', (type(head),), own)
     assert any(distiller.supports(head) for distiller in ROI_HEADS) == (method is None)
+
+
+def test_semantic_labels_of_any_scale_train():
+    """Also on labels alone; 0.6 times 128 pixels are padded to a multiple of 32."""
+    transform = dict(type='RandomScale', scales=[0.6])
+    model = family_model('htc_semantic', distill='labels', transform=transform)
+    log = model.train_step(family_batch('htc_semantic'), sgd(model))
+    assert log['subnet1/loss_semantic_seg'] > 0

@@ -49,9 +49,10 @@ class CascadeDistiller(RoIDistiller):
     def _cascade_losses(
         self, feats: Sequence[Tensor], mapping: GeometricMap, ramp: float, **inputs: Any
     ) -> dict[str, Tensor]:
-        """Losses of all stages under mmdet's names; ``inputs`` go to the heads too."""
+        """Losses of all stages, prefixed as mmdet does; ``inputs`` go to the heads too."""
         losses = {}
-        for index, weight in enumerate(self.head.stage_loss_weights):
+        for index in range(len(self.stages)):
+            weight = self.head.stage_loss_weights[index]
             for name, value in self._stage_losses(index, feats, mapping, ramp, inputs).items():
                 losses[f's{index}.{name}'] = value * weight if 'loss' in name else value
         return losses

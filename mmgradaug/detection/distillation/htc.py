@@ -18,11 +18,11 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from mmdet.models.losses import CrossEntropyLoss
 from mmdet.models.roi_heads import HybridTaskCascadeRoIHead
 from mmdet.models.roi_heads.mask_heads import FusedSemanticHead
 from mmdet.structures import SampleList
+from mmengine.structures import PixelData
 from torch import Tensor, nn
 
 from ...transforms import GeometricMap
@@ -111,9 +111,8 @@ class HTCDistiller(CascadeDistiller):
         head = self.head.semantic_head
         ignored = -100 if head.criterion.ignore_index is None else head.criterion.ignore_index
         height, width = (round(length / head.seg_scale_factor) for length in logits.shape[-2:])
-        maps = []
+        labels = []
         for sample in data_samples:
-            labels = move_pixels(sample.gt_sem_seg, mapping).sem_seg.long()
-            missing = (0, width - labels.size(-1), 0, height - labels.size(-2))
-            maps.append(F.pad(labels, missing, value=ignored))
-        return head.loss(logits, torch.stack(maps)) * self.config.roi_mask.hard
+            label_map = PixelData(sem_seg=sample.gt_sem_seg.sem_seg.long())
+            labels.append(move_pixels(label_map, mapping, (height, width), ignored).sem_seg)
+        return head.loss(logits, torch.stack(labels)) * self.config.roi_mask.hard
