@@ -82,7 +82,7 @@ class HTCDistiller(CascadeDistiller):
         if not self.head.with_semantic:
             return self._cascade_losses(feats, mapping, soft_ramp)
         logits, embedding = self.head.semantic_head(feats)
-        losses = {'loss_semantic_untrained': untrained(logits)}
+        losses = {'loss_semantic_untrained': untrained(logits, embedding)}
         losses |= self._soft_semantic(logits, mapping, soft_ramp)
         if self.config.roi_mask.hard:
             losses['loss_semantic_seg_hard'] = self._hard_semantic(logits, data_samples, mapping)
