@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from typing import Any
 
 import torch
@@ -49,7 +50,22 @@ def detector_config(mask: bool = True, **gradaug: Any) -> Any:
     name = (
         'mask_rcnn/mask-rcnn_r50_fpn_1x_coco' if mask else 'faster_rcnn/faster-rcnn_r50_fpn_1x_coco'
     )
-    cfg = get_config(f'mmdet::{name}.py')
+    return two_stage_config(name, **gradaug)
+
+
+def mmdet_config(name: str) -> Any:
+    """A config of mmdet's own, to change as one likes."""
+    return copy.deepcopy(_read_mmdet_config(name))
+
+
+@functools.cache
+def _read_mmdet_config(name: str) -> Any:
+    return get_config(f'mmdet::{name}.py')  # slow: reads the index of all models
+
+
+def two_stage_config(name: str, **gradaug: Any) -> Any:
+    """Model config of a tiny GradAug copy, with 3 classes, of a two-stage detector of mmdet."""
+    cfg = mmdet_config(name)
     cfg.merge_from_dict(
         {
             'model.backbone': dict(
@@ -58,23 +74,16 @@ def detector_config(mask: bool = True, **gradaug: Any) -> Any:
             'model.neck': dict(in_channels=[8, 16, 32, 64], out_channels=16),
             'model.rpn_head': dict(in_channels=16, feat_channels=16),
             'model.rpn_head.anchor_generator.scales': [4],
-            'model.roi_head.bbox_roi_extractor.out_channels': 16,
-            'model.roi_head.bbox_head': dict(in_channels=16, fc_out_channels=32, num_classes=3),
             'model.train_cfg.rpn_proposal': dict(nms_pre=100, max_per_img=50),
-            'model.train_cfg.rcnn.sampler.num': 32,
             'model.test_cfg.rpn': dict(nms_pre=100, max_per_img=50),
         }
     )
-    if mask:
-        cfg.merge_from_dict(
-            {
-                'model.roi_head.mask_roi_extractor.out_channels': 16,
-                'model.roi_head.mask_head': dict(
-                    num_convs=1, in_channels=16, conv_out_channels=16, num_classes=3
-                ),
-            }
-        )
     model = cfg.model
+    for key, options in TINY_ROI_HEADS.items():
+        for part in _as_list(model.roi_head.get(key)):
+            part.update({k: v for k, v in options.items() if k not in OPTIONAL or k in part})
+    for stage in _as_list(model.train_cfg.rcnn):
+        stage.sampler.num = 32
     options = dict(
         num_subnets=2,
         min_width=0.5,
@@ -85,6 +94,29 @@ def detector_config(mask: bool = True, **gradaug: Any) -> Any:
     model.detector, model.type = model.type, 'GradAugDetector'
     model.backbone.type = 'SlimmableResNet'
     return model
+
+
+OPTIONAL = ('num_convs', 'conv_out_channels')
+TINY_ROI_HEADS: dict[str, dict[str, Any]] = {
+    'bbox_roi_extractor': dict(out_channels=16),
+    'mask_roi_extractor': dict(out_channels=16),
+    'semantic_roi_extractor': dict(out_channels=16),
+    'bbox_head': dict(
+        in_channels=16, fc_out_channels=32, num_classes=3, num_convs=1, conv_out_channels=16
+    ),
+    'mask_head': dict(in_channels=16, num_classes=3, num_convs=1, conv_out_channels=16),
+    'mask_iou_head': dict(
+        in_channels=16, fc_out_channels=32, num_classes=3, num_convs=1, conv_out_channels=16
+    ),
+    'semantic_head': dict(in_channels=16, num_classes=4, num_convs=1, conv_out_channels=16),
+}
+
+
+def _as_list(parts: Any) -> list:
+    """One config, several or none as a list."""
+    if parts is None:
+        return []
+    return list(parts) if isinstance(parts, (list, tuple)) else [parts]
 
 
 def stock_config(model: Any) -> Any:
@@ -106,9 +138,16 @@ def build(model: Any, seed: int = 0) -> Any:
     return detector.train()
 
 
-def batch(num_items: tuple[int, ...] = (3, 2), size: int = 128, mask: bool = True) -> dict:
+def batch(
+    num_items: tuple[int, ...] = (3, 2), size: int = 128, mask: bool = True, semantic: bool = False
+) -> dict:
     """Random images with labels, as a data loader gives them."""
     shapes = [[3, size, size - 8 * index] for index in range(len(num_items))]
     return demo_mm_inputs(
-        len(num_items), shapes, num_items=list(num_items), num_classes=3, with_mask=mask
+        len(num_items),
+        shapes,
+        num_items=list(num_items),
+        num_classes=3,
+        with_mask=mask,
+        with_semantic=semantic,
     )

@@ -78,7 +78,9 @@ class GradAugDetector(_Detector):
         self._config = DistillConfig()
         if distill != 'labels':
             self._config = DistillConfig.parse(distill)
-            self._distillers, self._undistilled = find_distillers(self, self._config)
+            self._distillers, self._undistilled = find_distillers(
+                self, self._config, self.sampler.turns
+            )
             if self._undistilled and self.sampler.num_subnets:
                 self._warn_labels()
 

@@ -15,8 +15,6 @@ from torch import Tensor
 
 from ..transforms import GeometricMap
 
-IGNORED_LABEL = 255  # mmdet's `seg_pad_value`
-
 
 def move_samples(
     samples: SampleList, mapping: GeometricMap, padded_size: tuple[int, int] | None = None
@@ -45,7 +43,7 @@ def _move_sample(
         if isinstance(value, InstanceData):
             value = _padded_masks(move_instances(value, mapping), size)
         elif isinstance(value, PixelData):
-            value = _move_pixels(value, mapping, size)
+            value = move_pixels(value, mapping, size)
         setattr(moved, name, value)
     return moved
 
@@ -126,19 +124,28 @@ def _move_polygon(polygon: np.ndarray, mapping: GeometricMap) -> np.ndarray:
     return moved.reshape(-1).numpy().astype(polygon.dtype)
 
 
-def _move_pixels(pixels: PixelData, mapping: GeometricMap, size: tuple[int, int]) -> PixelData:
-    """Turn and resize label maps (1, H, W) to the nearest label, and pad them to a size."""
+def move_pixels(
+    pixels: PixelData, mapping: GeometricMap, padded_size: tuple[int, int], ignored: int = 255
+) -> PixelData:
+    """Turn and resize label maps (1, H, W) to the nearest label.
+
+    Args:
+        pixels: The maps, of the original images or the original batch.
+        mapping: Where the transform moved things.
+        padded_size: Height and width of the moved maps, with padding right and bottom.
+        ignored: Label of all padding.
+    """
     moved = PixelData(metainfo=pixels.metainfo)
     for name, value in pixels.items():
-        maps = _move_maps(_padded_map(value, mapping.in_size), mapping)
-        setattr(moved, name, _padded_map(maps, size))
+        whole = _padded(value, mapping.in_size, ignored)
+        setattr(moved, name, _padded(_move_maps(whole, mapping), padded_size, ignored))
     return moved
 
 
-def _padded_map(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """Pad label maps (..., h, w) right and bottom with the label that nothing trains on."""
+def _padded(maps: Tensor, size: tuple[int, int], value: int) -> Tensor:
+    """Maps (..., H, W) padded right and bottom to a size."""
     missing = (0, size[1] - maps.size(-1), 0, size[0] - maps.size(-2))
-    return F.pad(maps, missing, value=IGNORED_LABEL) if any(missing) else maps
+    return F.pad(maps, missing, value=value) if any(missing) else maps
 
 
 def _move_maps(maps: Tensor, mapping: GeometricMap) -> Tensor:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..slimmable import check_width
-from ..transforms import Transform, build_transform
+from ..transforms import Transform, build_transform, possible_turns
 
 DEFAULT_TRANSFORM = {'type': 'RandomScale', 'scales': [1.0, 0.8, 0.6, 0.4]}
 
@@ -72,6 +72,11 @@ class SubnetSampler:
         self.force_min_width = num_subnets > 1 if force_min_width is None else force_min_width
         self.width_step = width_step
         self.transform = build_transform(transform)
+
+    @property
+    def turns(self) -> frozenset[int]:
+        """Quarter turns that the images of sub-networks may make."""
+        return possible_turns(self.transform) if self.num_subnets else frozenset()
 
     def sample(self, seed: int, iteration: int) -> list[Subnet]:
         """Draw the sub-networks of an iteration, in the order they are trained."""

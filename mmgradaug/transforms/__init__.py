@@ -1,6 +1,6 @@
 """What sub-networks see: random transforms of the normalised batch, and where things went."""
 
-from .base import SUBNET_TRANSFORMS, RandomTransform, Transform, build_transform
+from .base import SUBNET_TRANSFORMS, RandomTransform, Transform, build_transform, possible_turns
 from .chain import Chain
 from .geometry import GeometricMap
 from .rotate import RandomRotate, Rotate
@@ -17,4 +17,5 @@ __all__ = [
     'Scale',
     'Transform',
     'build_transform',
+    'possible_turns',
 ]

@@ -23,10 +23,23 @@ class Transform(Protocol):
 
 
 class RandomTransform(Protocol):
-    """A distribution of transforms."""
+    """A distribution of transforms.
+
+    One that can turn images has an attribute ``possible_turns``, see :func:`possible_turns`.
+    """
 
     def draw(self, generator: random.Random) -> Transform:
         """Draw one transform."""
+
+
+def possible_turns(transform: RandomTransform) -> frozenset[int]:
+    """Counter-clockwise quarter turns, 0 to 3, that drawn transforms may make.
+
+    What cannot be turned, such as some anchors, is then refused before training starts. A
+    transform that does not say is taken to make none; if it does make some, training stops
+    at the first that meets what cannot be turned.
+    """
+    return frozenset(getattr(transform, 'possible_turns', {0}))
 
 
 def build_transform(cfg: Any) -> RandomTransform:

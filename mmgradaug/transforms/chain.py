@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from .base import SUBNET_TRANSFORMS, Transform, build_transform
+from .base import SUBNET_TRANSFORMS, Transform, build_transform, possible_turns
 from .geometry import GeometricMap
 
 
@@ -39,6 +39,14 @@ class Chain:
 
     def __init__(self, transforms: Sequence[Any]) -> None:
         self.transforms = [build_transform(transform) for transform in transforms]
+
+    @property
+    def possible_turns(self) -> frozenset[int]:
+        """Quarter turns, 0 to 3, that the drawn transforms may make together."""
+        sums = {0}
+        for transform in self.transforms:
+            sums = {(a + b) % 4 for a in sums for b in possible_turns(transform)}
+        return frozenset(sums)
 
     def draw(self, generator: random.Random) -> Transform:
         """Draw every transform."""

@@ -1,7 +1,12 @@
 import torch
 import torch.nn.functional as F
 
-from mmgradaug.detection.distillation.divergence import bernoulli_kl, categorical_kl, set_agreement
+from mmgradaug.detection.distillation.divergence import (
+    bernoulli_kl,
+    categorical_kl,
+    distribution_kl,
+    set_agreement,
+)
 from tests.networks import random_images
 
 
@@ -15,6 +20,13 @@ def test_bernoulli_kl_equals_the_two_class_divergence():
     student, teacher = random_images(9, seed=1), random_images(9, seed=2)
     pairs = [torch.stack([x, torch.zeros_like(x)], 1) for x in (student, teacher)]
     torch.testing.assert_close(bernoulli_kl(student, teacher.sigmoid()), categorical_kl(*pairs))
+
+
+def test_kl_of_maps_is_that_of_each_cell():
+    student, teacher = random_images(2, 5, 3, 4, seed=1), random_images(2, 5, 3, 4, seed=2)
+    rows = [maps.movedim(1, -1).reshape(-1, 5) for maps in (student, teacher)]
+    maps = distribution_kl(student, teacher.softmax(1))
+    torch.testing.assert_close(maps, categorical_kl(*rows).reshape(2, 3, 4))
 
 
 def test_both_are_zero_with_zero_gradient_at_agreement():

@@ -113,3 +113,13 @@ def test_detectors_with_semantic_heads_train_on_images_that_need_padding():
         sample.gt_sem_seg = PixelData(sem_seg=labels)
     log = model.train_step(data, OptimWrapper(torch.optim.SGD(model.parameters(), 1e-3)))
     assert torch.isfinite(log['subnet1/loss_seg'])
+
+
+def test_semantic_labels_are_padded_as_the_images_are():
+    sample = batch((1,))['data_samples'][0]
+    sample.gt_sem_seg = PixelData(sem_seg=torch.full((1, 128, 128), 3, dtype=torch.uint8))
+    (moved,) = move_samples([sample], GeometricMap((128, 128), (77, 77)), (96, 96))
+    labels = moved.gt_sem_seg.sem_seg
+    assert labels.shape == (1, 96, 96)
+    assert labels[:, :77, :77].unique().tolist() == [3]
+    assert (labels == 255).sum() == 96 * 96 - 77 * 77

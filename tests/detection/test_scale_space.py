@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mmgradaug.detection.distillation.scale_space import scale_space_target
+from mmgradaug.detection.distillation.scale_space import same_level_target, scale_space_target
 from mmgradaug.transforms import GeometricMap
 from tests.networks import random_images
 
@@ -113,3 +113,23 @@ def test_levels_just_outside_take_the_nearest():
     targets = scale_space_target(teacher, STRIDES, mapping, sizes_of(pyramid(200, 200)))
     assert targets[4] is not None
     assert targets[4].min() >= teacher[4].min() - 1e-5
+
+
+@pytest.mark.parametrize('turns', [0, 1, 2, 3])
+def test_the_same_level_turned_is_the_turned_map(turns):
+    teacher = random_images(2, 3, 16, 24)
+    size = (192, 128) if turns % 2 else (128, 192)
+    target = same_level_target(teacher, GeometricMap((128, 192), size, turns))
+    assert torch.equal(target, torch.rot90(teacher, turns, (-2, -1)))
+
+
+def test_the_same_level_at_half_scale_is_the_mean_of_four_cells():
+    teacher = random_images(2, 3, 16, 24)
+    target = same_level_target(teacher, GeometricMap((128, 192), (64, 96)))
+    torch.testing.assert_close(target, torch.nn.functional.avg_pool2d(teacher, 2))
+
+
+def test_the_same_level_has_cells_on_the_image_only():
+    teacher = random_images(1, 2, 16, 16)
+    target = same_level_target(teacher, GeometricMap((128, 128), (77, 77)))  # 9.6 cells
+    assert target.shape == (1, 2, 10, 10)

@@ -7,6 +7,10 @@ from mmdet.models.detectors import TwoStageDetector
 from torch import nn
 
 from .base import HeadDistiller
+from .cascade import CascadeDistiller
+from .dynamic import DynamicDistiller
+from .htc import HTCDistiller
+from .mask_scoring import MaskScoringDistiller
 from .roi import RoIDistiller
 from .rpn import RPNDistiller
 from .targets import DistillConfig, Target
@@ -14,23 +18,38 @@ from .targets import DistillConfig, Target
 __all__ = ['DistillConfig', 'HeadDistiller', 'Target', 'find_distillers']
 
 STOCK_LOSS = TwoStageDetector.loss
-HEADS: dict[str, Any] = {'rpn_head': RPNDistiller, 'roi_head': RoIDistiller}
+ROI_HEADS = (RoIDistiller, DynamicDistiller, MaskScoringDistiller, CascadeDistiller, HTCDistiller)
+HEADS: dict[str, Sequence[Any]] = {'rpn_head': (RPNDistiller,), 'roi_head': ROI_HEADS}
 
 
 def find_distillers(
-    detector: nn.Module, config: DistillConfig
+    detector: nn.Module, config: DistillConfig, turns: frozenset[int] = frozenset()
 ) -> tuple[Sequence[HeadDistiller], str | None]:
     """Distillers for all heads of a detector.
+
+    Args:
+        detector: The detector.
+        config: The targets of sub-networks.
+        turns: Quarter turns that sub-networks' images may make.
 
     Returns:
         The distillers, in the order the heads run, and None; or none and the name of the
         first head that has no distillation, in which case sub-networks train on labels.
+
+    Raises:
+        ValueError: If outputs are to be trained under turns that they do not allow.
     """
     heads = {name: m for name, m in detector.named_children() if name not in ('backbone', 'neck')}
     heads = {n: m for n, m in heads.items() if any(True for _ in m.parameters())}
-    for name, head in heads.items():
-        if name not in HEADS or not HEADS[name].supports(head):
-            return [], f'{name} ({type(head).__name__})'
+    found = {name: _distiller_class(name, head) for name, head in heads.items()}
+    for name, distiller in found.items():
+        if distiller is None:
+            return [], f'{name} ({type(heads[name]).__name__})'
     if 'roi_head' not in heads or getattr(type(detector), 'loss', None) is not STOCK_LOSS:
         return [], f'way to compute losses ({type(detector).__name__})'
-    return [HEADS[name](head, config) for name, head in heads.items()], None
+    return [found[name](head, config, turns) for name, head in heads.items()], None
+
+
+def _distiller_class(name: str, head: nn.Module) -> Any:
+    """The distiller for a head of a detector, or None."""
+    return next((d for d in HEADS.get(name, ()) if d.supports(head)), None)

@@ -13,7 +13,12 @@ from ...transforms import GeometricMap
 
 
 class HeadDistiller(Protocol):
-    """Teaches a head's sub-network passes with the head's full pass."""
+    """Teaches a head's sub-network passes with the head's full pass.
+
+    Its class has ``supports(head)`` and is called with the head, the targets
+    (:class:`DistillConfig`) and the quarter turns that sub-networks' images may make; it raises
+    there if its outputs cannot be turned, and not in the middle of training.
+    """
 
     def recording(self) -> AbstractContextManager[None]:
         """Context of the full pass; keeps what the head saw and said."""

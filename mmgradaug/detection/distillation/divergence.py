@@ -26,6 +26,20 @@ def categorical_kl(student: Tensor, teacher: Tensor) -> Tensor:
     return (log_teacher.exp() * (log_teacher - log_student)).sum(dim=1)
 
 
+def distribution_kl(student: Tensor, teacher: Tensor) -> Tensor:
+    """KL divergence of softmax distributions over the second dimension.
+
+    Args:
+        student: Logits (N, C, ...).
+        teacher: Probabilities (N, C, ...), without gradient.
+
+    Returns:
+        One value a distribution, (N, ...).
+    """
+    log_student = F.log_softmax(student.float(), dim=1)
+    return (torch.xlogy(teacher, teacher) - teacher * log_student).sum(dim=1)
+
+
 def bernoulli_kl(student: Tensor, teacher: Tensor) -> Tensor:
     """KL divergence of independent yes/no distributions, element by element.
 

@@ -19,6 +19,7 @@ from .base import untrained
 from .divergence import bernoulli_kl, set_agreement
 from .scale_space import scale_space_target
 from .targets import DistillConfig
+from .turning import require_turnable
 
 
 class RPNDistiller:
@@ -27,11 +28,22 @@ class RPNDistiller:
     Args:
         head: The detector's region proposal network.
         config: The targets of ``rpn_cls`` and ``rpn_bbox``.
+        turns: Quarter turns that the sub-networks' images may make.
+
+    Raises:
+        ValueError: If outputs are to be trained soft under turns that they do not allow.
     """
 
-    def __init__(self, head: RPNHead, config: DistillConfig) -> None:
+    def __init__(
+        self, head: RPNHead, config: DistillConfig, turns: frozenset[int] = frozenset()
+    ) -> None:
         self.head = head
         self.cls, self.bbox = config.rpn_cls, config.rpn_bbox
+        if self.bbox.soft:
+            require_turnable(head.bbox_coder, turns)
+        if any(turn % 2 for turn in turns) and (self.cls.soft or self.bbox.soft):
+            for anchors in head.prior_generator.base_anchors:
+                turned_anchors(anchors)  # raises where an anchor has no counterpart
         self._teacher: tuple[list[Tensor], list[Tensor]] | None = None
 
     @staticmethod
@@ -110,6 +122,7 @@ class RPNDistiller:
             weight = self.cls.soft * ramp * self.head.loss_cls.loss_weight
             losses['loss_rpn_cls_soft'] = divergence / norm * weight
         if self.bbox.soft:
+            require_turnable(self.head.bbox_coder, frozenset({mapping.turns}))
             targets = self._targets(self._teacher_maps(1, 4), mapping, sizes)
             weight = self.bbox.soft * ramp * self.head.loss_bbox.loss_weight
             error = _delta_error(deltas, targets, probabilities)

@@ -54,6 +54,25 @@ def scale_space_target(
     return targets
 
 
+def same_level_target(teacher: Tensor, mapping: GeometricMap) -> Tensor:
+    """Read the target of a student's map from the teacher's map of the same level.
+
+    For maps whose cells say what is there and not how large it is, such as a segmentation.
+
+    Args:
+        teacher: (N, C, H_t, W_t), which covers the original batch.
+        mapping: The transform of the student's images.
+
+    Returns:
+        (N, C, h, w), the student's cells whose centres lie on the transformed images.
+    """
+    stride = (mapping.in_size[1] / teacher.size(-1), mapping.in_size[0] / teacher.size(-2))
+    height, width = mapping.out_size
+    size = (math.ceil(height / stride[1] - 0.5), math.ceil(width / stride[0] - 0.5))
+    points = mapping.source_points(_centres(size, stride, 0.5, teacher))
+    return _read(teacher, points / points.new_tensor(stride) - 0.5)
+
+
 def _level_position(logs: Sequence[float], wanted: float) -> float | None:
     """Fractional index of a log2 stride among the levels; None if too far outside."""
     below, above = logs[0] - wanted, wanted - logs[-1]

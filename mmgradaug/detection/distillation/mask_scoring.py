@@ -1,0 +1,137 @@
+"""Distillation of Mask Scoring R-CNN's RoI head.
+
+Beside masks it predicts how well each mask fits its object, as their intersection over union
+(IoU). That output follows the target of ``roi_mask``:
+
+- hard: the IoU of the sub-network's own mask with the full pass's mask target, as in the full
+  pass. The share of the object that lies inside the RoI, which that IoU needs, does not change
+  when both move.
+- soft: what the full network predicts for the same RoI. An IoU has no bound in the head, but only
+  values from 0 to 1 mean anything: a prediction outside means 0 or 1, and sub-networks
+  have to mean the same. So the teacher cannot lead them away from meaningful values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from mmdet.models.roi_heads import MaskScoringRoIHead
+from mmdet.models.roi_heads.mask_heads import MaskIoUHead
+from torch import Tensor
+
+from ...transforms import GeometricMap
+from .base import untrained
+from .recording import recording_calls
+from .roi import RoIDistiller
+from .roi_recorder import chosen_positives, own_class
+from .roi_stage import keeps_methods
+
+METHODS = ('forward', 'loss_and_target', 'get_targets', '_get_area_ratio')
+
+
+@dataclass
+class IoULesson:
+    """What the full pass's mask IoU head said; P positive RoIs.
+
+    Attributes:
+        predicted: (P,), IoU of the mask of the object's own class.
+        visible: (P,), share of the object's area that lies inside the RoI.
+    """
+
+    predicted: Tensor
+    visible: Tensor
+
+
+class MaskScoringDistiller(RoIDistiller):
+    """Trains a sub-network's predicted mask IoU beside its boxes and masks."""
+
+    head_classes = (MaskScoringRoIHead,)
+    _kept_ious: IoULesson | None = None
+
+    @classmethod
+    def supports(cls, head: Any) -> bool:
+        """Whether ``head`` is mmdet's Mask Scoring head, which needs a mask for each class."""
+        return (
+            super().supports(head)
+            and head.with_mask
+            and not head.mask_head.class_agnostic
+            and keeps_methods(head.mask_iou_head, (MaskIoUHead,), METHODS)
+        )
+
+    @contextmanager
+    def recording(self) -> Iterator[None]:
+        """Keep RoIs, outputs and targets of the full pass."""
+        shares: list[Tensor] = []  # of each image
+
+        def keep(call: dict[str, Any], result: dict[str, Tensor]) -> None:
+            chosen = chosen_positives(call['sampling_results'], self.config.max_rois)
+            predicted = call['mask_iou_pred'].detach()
+            self._kept_ious = IoULesson(predicted[chosen], torch.cat(shares)[chosen])
+
+        head = self.head.mask_iou_head
+        share = recording_calls(head, '_get_area_ratio', lambda call, ratio: shares.append(ratio))
+        with super().recording(), share, recording_calls(head, 'loss_and_target', keep):
+            yield
+
+    def forget(self) -> None:
+        """Drop what was kept."""
+        super().forget()
+        self._kept_ious = None
+
+    def _mask_losses(
+        self, outputs: dict[str, Tensor], mapping: GeometricMap, ramp: float
+    ) -> dict[str, Tensor]:
+        """Losses of the masks and of how well they are predicted to fit."""
+        logits, lesson, target = outputs['mask_preds'], self._kept_ious, self.config.roi_mask
+        masks = self.stages[0].kept.mask
+        assert masks is not None and lesson is not None
+        own = own_class(self.head.mask_head, logits, masks.labels)
+        scores = self.head.mask_iou_head(outputs['mask_feats'], own)
+        losses = super()._mask_losses(outputs, mapping, ramp)
+        losses['loss_mask_iou_untrained'] = untrained(scores)
+        predicted = scores[torch.arange(len(scores), device=scores.device), masks.labels]
+        loss_iou = self.head.mask_iou_head.loss_iou
+        if target.soft and len(predicted):
+            wanted = meaningful_iou(predicted.detach(), lesson.predicted)
+            losses['loss_mask_iou_soft'] = loss_iou(predicted, wanted) * target.soft * ramp
+        if target.hard:
+            threshold = self.head.train_cfg.mask_thr_binary
+            grids = mapping.grids(masks.targets)
+            truth = mask_ious(own.detach() > threshold, grids, lesson.visible)
+            scored = truth > 0
+            if scored.any():
+                hard = loss_iou(predicted[scored], truth[scored])
+                losses['loss_mask_iou_hard'] = hard * target.hard
+        return losses
+
+
+def mask_ious(masks: Tensor, targets: Tensor, visible: Tensor) -> Tensor:
+    """Intersection over union of masks inside RoIs with whole objects.
+
+    Args:
+        masks: Predicted (P, h, w), booleans.
+        targets: The objects inside the RoIs (P, h, w), 0 or 1.
+        visible: (P,), share of each object's area that lies inside its RoI.
+
+    Returns:
+        One IoU a RoI, (P,).
+    """
+    masks = masks.to(targets.dtype)
+    overlap = (masks * targets).sum((-1, -2))
+    whole = targets.sum((-1, -2)) / (visible + 1e-7)
+    return overlap / (masks.sum((-1, -2)) + whole - overlap)
+
+
+def meaningful_iou(student: Tensor, teacher: Tensor) -> Tensor:
+    """What the student should predict: the teacher's IoU, or anything that means the same.
+
+    Args:
+        student: Predictions of any shape.
+        teacher: Predictions of the same shape; below 0 they mean 0, above 1 they mean 1.
+    """
+    low = torch.where(teacher < 0, student.clamp(max=0), teacher)
+    return torch.where(teacher > 1, student.clamp(min=1), low)

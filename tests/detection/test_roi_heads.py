@@ -1,0 +1,342 @@
+"""Distillation of RoI heads beyond the standard one: each stage learns on the full pass's RoIs."""
+
+import copy
+
+import pytest
+import torch
+from mmdet.models.detectors import TridentFasterRCNN
+from mmengine.optim import OptimWrapper
+from mmengine.registry import MODELS
+
+from mmgradaug.detection.distillation import ROI_HEADS, STOCK_LOSS, find_distillers
+from mmgradaug.detection.distillation.mask_scoring import mask_ious, meaningful_iou
+from mmgradaug.transforms import GeometricMap, Rotate, Scale
+from mmgradaug.transforms.chain import DrawnChain
+from tests.detection.test_distillation import SOFT, subnet_losses, taught
+from tests.networks import batch, build, mmdet_config, two_stage_config
+from tests.training.test_step import assert_close, gradients, sgd, summed_gradients
+
+FAMILIES = {
+    'cascade': 'cascade_rcnn/cascade-rcnn_r50_fpn_1x_coco',
+    'cascade_mask': 'cascade_rcnn/cascade-mask-rcnn_r50_fpn_1x_coco',
+    'double': 'double_heads/dh-faster-rcnn_r50_fpn_1x_coco',
+    'dynamic': 'dynamic_rcnn/dynamic-rcnn_r50_fpn_1x_coco',
+    'mask_scoring': 'ms_rcnn/ms-rcnn_r50-caffe_fpn_1x_coco',
+    'htc': 'htc/htc-without-semantic_r50_fpn_1x_coco',
+    'htc_semantic': 'htc/htc_r50_fpn_1x_coco',
+}
+every_family = pytest.mark.parametrize('family', FAMILIES)
+# The others run the same code with fewer heads.
+main_families = pytest.mark.parametrize(
+    'family', [f for f in FAMILIES if f not in ('cascade', 'htc')]
+)
+HARD = dict.fromkeys(SOFT, 'hard')
+OFF = dict.fromkeys(SOFT, 'off')
+
+
+def family_config(family, **gradaug):
+    """A tiny detector's config, lenient enough for RoIs beside the objects to be positive."""
+    config = two_stage_config(FAMILIES[family], **gradaug)
+    stages = config.train_cfg.rcnn
+    for stage in stages if isinstance(stages, list) else [stages]:
+        stage.assigner.update(pos_iou_thr=0.3, neg_iou_thr=0.3, min_pos_iou=0.3)
+    return config
+
+
+def family_model(family, **gradaug):
+    """A tiny detector whose RoI outputs are far from zero."""
+    model = build(family_config(family, **gradaug))
+    torch.manual_seed(7)
+    for parameter in model.roi_head.parameters():
+        parameter.data += 0.02 * torch.randn_like(parameter)
+    return model
+
+
+def family_batch(family, num_items=(3, 2)):
+    return batch(num_items, semantic=family == 'htc_semantic')
+
+
+def rois_reported(forward, seen):
+    """A head's forward on RoIs that also appends them to ``seen``."""
+
+    def watched(*args, **kwargs):
+        seen.append(kwargs['rois'] if 'rois' in kwargs else args[-1])
+        return forward(*args, **kwargs)
+
+    return watched
+
+
+@every_family
+def test_a_student_equal_to_its_teacher_has_nothing_to_learn(family):
+    model = family_model(family, distill=SOFT)
+    data = taught(model, family_batch(family))
+    losses = subnet_losses(model, data, Scale(1.0))
+    soft = [name for name in losses if name.endswith('_soft')]
+    assert len(soft) == {'cascade': 8, 'cascade_mask': 11, 'double': 4, 'dynamic': 4,
+                         'mask_scoring': 6, 'htc': 11, 'htc_semantic': 12}[family]  # fmt: skip
+    for name, loss in losses.items():
+        assert loss.abs() < 1e-5 or 'loss' not in name, name
+        assert loss == 1 or 'agree' not in name, name
+    largest = max(p.grad.abs().max().item() for p in model.parameters() if p.grad is not None)
+    assert largest < 1e-6
+
+
+@every_family
+def test_hard_losses_on_the_same_images_are_the_full_passes(family):
+    model = family_model(family, distill=HARD)
+    data = model.data_preprocessor(family_batch(family), True)
+    full = model(**copy.deepcopy(data), mode='full')
+    subnet = subnet_losses(model, data, Scale(1.0))
+    names = [name for name in full if 'loss' in name and 'rpn' not in name]
+    for name in names:
+        renamed = name.replace('loss_cls', 'loss_roi_cls').replace('loss_bbox', 'loss_roi_bbox')
+        assert full[name] > 0, name
+        torch.testing.assert_close(subnet[f'{renamed}_hard'], full[name].sum())
+    hard = [name for name in subnet if name.endswith('_hard') and 'rpn' not in name]
+    assert len(hard) == len(names)
+
+
+@every_family
+@pytest.mark.parametrize(
+    'transform', [Scale(0.6), DrawnChain((Rotate(1), Scale(0.75)))], ids=['scaled', 'turned']
+)
+def test_every_stage_runs_on_the_full_passes_rois_moved(family, transform, monkeypatch):
+    """Nothing is proposed, assigned or sampled again; boxes turn into the same boxes, moved."""
+    model = family_model(family, distill=SOFT)
+    data = model.data_preprocessor(family_batch(family), True)
+    seen = []
+    for name in ('_bbox_forward', '_mask_forward'):
+        watched = rois_reported(getattr(model.roi_head, name), seen)
+        monkeypatch.setattr(model.roi_head, name, watched)
+    model(**copy.deepcopy(data), mode='full')
+    full, seen[:] = list(seen), []
+
+    def refused(*args, **kwargs):
+        raise AssertionError('a sub-network pass makes no RoIs of its own')
+
+    assigners, samplers = model.roi_head.bbox_assigner, model.roi_head.bbox_sampler
+    for assigner in assigners if isinstance(assigners, list) else [assigners]:
+        monkeypatch.setattr(assigner, 'assign', refused)
+    for sampler in samplers if isinstance(samplers, list) else [samplers]:
+        monkeypatch.setattr(sampler, 'sample', refused)
+    monkeypatch.setattr(model.rpn_head, 'predict_by_feat', refused)
+    subnet_losses(model, data, transform, width=0.5)
+    _, mapping = transform(data['inputs'])
+    assert len(seen) == len(full) >= 1
+    for before, after in zip(full, seen, strict=True):
+        assert torch.equal(mapping.rois(before), after)
+
+
+@pytest.mark.parametrize('family', ['cascade_mask', 'mask_scoring'])
+@pytest.mark.parametrize('turns', [1, 2, 3])
+def test_a_student_that_turns_with_the_image_has_nothing_to_learn(family, turns):
+    """Boxes agnostic of the class, in the cascade, and of each class."""
+    model = family_model(family, distill=SOFT)
+    taught(model, family_batch(family))
+    mapping = GeometricMap((128, 128), (64, 64), turns)
+    stage = model._distillers[1].stages[-1]
+    box, mask = stage.kept.box, stage.kept.mask
+    deltas = mapping.deltas(box.bbox_pred.unflatten(1, (-1, 4))).flatten(1)
+    logits = torch.zeros(len(mask.labels), 3, *mask.targets.shape[1:])
+    logits[range(len(logits)), mask.labels] = mask.probabilities.logit().rot90(turns, (1, 2))
+    losses = stage.box_losses(dict(cls_score=box.cls_score, bbox_pred=deltas), mapping, 1.0)
+    losses |= stage.mask_losses(logits, mapping, 1.0)
+    for name in ('roi_cls', 'roi_bbox', 'mask'):
+        assert losses[f'loss_{name}_soft'].abs() < 1e-5
+    unturned = stage.box_losses(
+        dict(cls_score=box.cls_score, bbox_pred=box.bbox_pred), mapping, 1.0
+    )
+    assert unturned['loss_roi_bbox_soft'] > 1e-3
+
+
+@main_families
+@pytest.mark.parametrize('num_items', [(0, 0), (0, 3), (2,)])
+def test_a_step_trains(family, num_items):
+    model = family_model(family, transform=dict(type='RandomScale', scales=[0.6]))
+    wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.001))
+    log = model.train_step(family_batch(family, num_items), wrapper)
+    assert torch.isfinite(log['loss'])
+    assert log['subnet1/width'] == 0.5
+    assert log['subnet1/scale'] == pytest.approx(0.6, abs=0.01)
+
+
+@main_families
+@pytest.mark.parametrize(
+    ('num_items', 'distill'), [((3, 2), OFF), ((0, 0), None)], ids=['off', 'no objects']
+)
+def test_every_pass_gives_every_trained_parameter_a_gradient(family, num_items, distill):
+    model = family_model(family, distill=distill)
+    data = model.data_preprocessor(family_batch(family, num_items), True)
+    model.parse_losses(model(**copy.deepcopy(data), mode='full'))[0].backward()
+    trained = {name for name, p in model.named_parameters() if p.requires_grad}
+    assert set(gradients(model)) == trained
+    model.zero_grad()
+    subnet_losses(model, data, Scale(0.6), width=0.5)
+    assert set(gradients(model)) == trained
+
+
+@main_families
+def test_gradients_are_the_sum_over_passes(family):
+    both = dict.fromkeys(SOFT, 'both')
+    model = family_model(family, distill=both)
+    data = family_batch(family)
+    expected = summed_gradients(model, data)
+    torch.manual_seed(3)
+    model.train_step(copy.deepcopy(data), sgd(model))
+    assert_close(gradients(model), expected, 2e-5)
+
+
+def test_stages_have_the_heads_own_weights():
+    model = family_model('cascade', distill=HARD)
+    model.roi_head.stage_loss_weights = [1.0, 0.5, 0.0]
+    losses = subnet_losses(model, taught(model, batch()), Scale(0.6), width=0.5)
+    assert losses['s0.loss_roi_cls_hard'] > 0
+    assert losses['s2.loss_roi_cls_hard'] == losses['s2.loss_roi_bbox_hard'] == 0
+    model.roi_head.stage_loss_weights = [2.0, 1.0, 1.0]
+    other = subnet_losses(model, taught(model, batch()), Scale(0.6), width=0.5)
+    for name in ('s0.loss_roi_cls_hard', 's1.loss_roi_bbox_hard'):
+        torch.testing.assert_close(other[name], 2 * losses[name])
+
+
+def test_stages_that_the_full_pass_did_not_reach_stay_in_the_graph(monkeypatch):
+    """mmdet breaks off a cascade that has run out of RoIs."""
+    model = family_model('cascade_mask')
+    monkeypatch.setattr(model.roi_head.bbox_head[0], 'refine_bboxes', lambda *args: None)
+    losses = subnet_losses(model, taught(model, batch()), Scale(0.6), width=0.5)
+    assert 's0.loss_roi_cls_hard' in losses
+    assert 's1.loss_roi_cls_hard' not in losses
+    assert all(p.grad is not None for p in model.parameters() if p.requires_grad)
+
+
+@pytest.mark.parametrize('family', ['htc', 'mask_scoring'])
+def test_max_rois_holds_for_every_sampling(family):
+    """Also for the second one that interleaved execution makes."""
+    model = family_model(family, distill=dict(max_rois=8))
+    losses = subnet_losses(model, taught(model, family_batch(family)), Scale(0.6), width=0.5)
+    for stage in model._distillers[1].stages:
+        boxes, masks = stage.kept.box.rois, stage.kept.mask.rois
+        assert torch.bincount(boxes[:, 0].long()).tolist() == [8, 8]
+        assert 0 < len(masks) < 16
+    assert all(torch.isfinite(loss) for loss in losses.values())
+
+
+# Learn beta from the largest deltas, which are not those of the objects themselves: zero.
+WIDE_BETA = dict(beta_topk=99, initial_beta=100.0)
+
+
+def dynamic_histories(steps=3, **gradaug):
+    config = family_config('dynamic', **gradaug)
+    config.train_cfg.rcnn.dynamic_rcnn.update(update_iter_interval=2, **WIDE_BETA)
+    model = build(config)
+    wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.0))
+    head, seen = model.roi_head, []
+    for index in range(steps):
+        torch.manual_seed(index)
+        model.train_step(batch((3, 2 + index)), wrapper)
+        beta, threshold = head.bbox_head.loss_bbox.beta, head.bbox_assigner.pos_iou_thr
+        seen.append((list(head.iou_history), list(head.beta_history), beta, threshold))
+    return seen
+
+
+def test_subnets_leave_the_histories_of_dynamic_rcnn_alone():
+    plain, gradaug = dynamic_histories(num_subnets=0), dynamic_histories(num_subnets=3)
+    assert gradaug == plain
+    assert [len(step[0]) for step in gradaug] == [1, 0, 1]
+    assert gradaug[0][2] == 1.0
+    assert gradaug[1][2] not in (0.0, 1.0)  # beta was updated from the history
+    assert gradaug[1][3] != gradaug[0][3]  # and the threshold
+
+
+def test_all_passes_of_an_iteration_have_one_beta(monkeypatch):
+    config = family_config('dynamic', num_subnets=2)
+    config.train_cfg.rcnn.dynamic_rcnn.update(update_iter_interval=1, **WIDE_BETA)
+    model = build(config)
+    betas = []
+    loss_bbox = model.roi_head.bbox_head.loss_bbox
+    loss_bbox.register_forward_pre_hook(lambda module, args: betas.append(module.beta))
+    wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.0))
+    for _ in range(2):
+        model.train_step(batch(), wrapper)
+    assert betas[:3] == [1.0] * 3
+    assert betas[3:] == [betas[3]] * 3
+    assert betas[3] not in (0.0, 1.0)
+
+
+def test_mask_iou_counts_the_object_outside_the_roi():
+    masks, targets = torch.zeros(2, 1, 4, 4)
+    masks[:, :, :2], targets[:, :2] = 1, 1  # left half predicted, upper half true
+    ious = mask_ious(masks.bool(), targets, torch.tensor([0.5]))
+    torch.testing.assert_close(ious, torch.tensor([4 / (8 + 16 - 4)]))
+
+
+def test_predicted_ious_out_of_range_mean_its_ends():
+    student = torch.tensor([-3.0, 0.4, 0.4, 5.0, 0.4])
+    teacher = torch.tensor([-0.1, -9.0, 0.7, 1.5, 2.0])
+    assert meaningful_iou(student, teacher).tolist() == pytest.approx([-3.0, 0.0, 0.7, 5.0, 1.0])
+
+
+def test_hard_mask_iou_is_that_of_the_students_own_mask():
+    model = family_model('mask_scoring', distill=HARD)
+    data = taught(model, batch())
+    iou_head, seen = model.roi_head.mask_iou_head, {}
+    iou_head.register_forward_pre_hook(lambda m, args: seen.update(mask=args[1]))
+    iou_head.loss_iou.register_forward_pre_hook(lambda m, args: seen.update(target=args[1]))
+    subnet_losses(model, data, Scale(0.6), width=0.5)
+    visible = model._distillers[1]._kept_ious.visible
+    truth = mask_ious(seen['mask'] > 0.5, model._distillers[1].stages[0].kept.mask.targets, visible)
+    torch.testing.assert_close(seen['target'], truth[truth > 0])
+    assert visible.min() < 1
+
+
+SUPPORTED = [
+    *FAMILIES.values(),
+    'libra_rcnn/libra-faster-rcnn_r50_fpn_1x_coco',
+    'tridentnet/tridentnet_r50-caffe_1x_coco',
+]
+OTHER_HEADS = [
+    'point_rend/point-rend_r50-caffe_fpn_ms-1x_coco',
+    'grid_rcnn/grid-rcnn_r50_fpn_gn-head_2x_coco',
+    'sabl/sabl-faster-rcnn_r50_fpn_1x_coco',
+    'sabl/sabl-cascade-rcnn_r50_fpn_1x_coco',
+    'pisa/faster-rcnn_r50_fpn_pisa_1x_coco',
+    'scnet/scnet_r50_fpn_1x_coco',
+    'sparse_rcnn/sparse-rcnn_r50_fpn_1x_coco',
+    'queryinst/queryinst_r50_fpn_1x_coco',
+    'crowddet/crowddet-rcnn_r50_fpn_8xb2-30e_crowdhuman',
+    'seesaw_loss/mask-rcnn_r50_fpn_seesaw-loss_random-ms-2x_lvis-v1',
+]
+
+
+@pytest.mark.parametrize('name', [*SUPPORTED, *OTHER_HEADS])
+def test_a_head_has_one_distillation_or_none(name):
+    model = mmdet_config(name).model
+    cfg = dict(train_cfg=model.train_cfg.rcnn, test_cfg=model.test_cfg.rcnn)
+    with torch.device('meta'):
+        head = MODELS.build(model.roi_head | cfg)
+    found = [distiller for distiller in ROI_HEADS if distiller.supports(head)]
+    assert len(found) == (name in SUPPORTED)
+
+
+def test_a_detector_with_a_loss_of_its_own_is_not_distilled():
+    """TridentNet has the standard RoI head, but repeats the images once a branch."""
+    assert TridentFasterRCNN.loss is not STOCK_LOSS
+    model = family_model('cascade')
+    model.__class__ = type('Own', (type(model),), dict(loss=lambda self, *args: {}))
+    assert find_distillers(model, model._config)[0] == []
+    assert 'way to compute losses' in find_distillers(model, model._config)[1]
+
+
+@pytest.mark.parametrize('method', ['_mask_forward', 'bbox_loss', None])
+def test_subclasses_are_distilled_if_they_replay_alike(method):
+    head = family_model('htc').roi_head
+    own = {method: lambda self, *args, **kwargs: {}} if method else dict(predict=lambda self: [])
+    head.__class__ = type('OwnHead', (type(head),), own)
+    assert any(distiller.supports(head) for distiller in ROI_HEADS) == (method is None)
+
+
+def test_semantic_labels_of_any_scale_train():
+    """Also on labels alone; 0.6 times 128 pixels are padded to a multiple of 32."""
+    transform = dict(type='RandomScale', scales=[0.6])
+    model = family_model('htc_semantic', distill='labels', transform=transform)
+    log = model.train_step(family_batch('htc_semantic'), sgd(model))
+    assert log['subnet1/loss_semantic_seg'] > 0
