@@ -112,3 +112,67 @@ def batch(num_items: tuple[int, ...] = (3, 2), size: int = 128, mask: bool = Tru
     return demo_mm_inputs(
         len(num_items), shapes, num_items=list(num_items), num_classes=3, with_mask=mask
     )
+
+
+def dense_config(name: str, changes: dict | None = None, **gradaug: Any) -> Any:
+    """Model config of a tiny single-stage detector with 3 classes, from a config of mmdet's.
+
+    Args:
+        name: Path of mmdet's config, such as ``'retinanet/retinanet_r50_fpn_1x_coco'``.
+        changes: Options of the head.
+        gradaug: Options of GradAug.
+    """
+    model = get_config(f'mmdet::{name}.py').model
+    out_indices = model.backbone.get('out_indices', (0, 1, 2, 3))
+    if 'ResNet' not in model.backbone.type:
+        out_indices = (1, 2, 3)
+    model.backbone = dict(
+        type='SlimmableResNet',
+        depth=18,
+        base_channels=8,
+        norm_eval=False,
+        out_indices=out_indices,
+    )
+    channels = [8, 16, 32, 64]
+    necks = [model.neck] if isinstance(model.neck, dict) else model.neck
+    last = 0
+    for neck in necks:
+        listed = isinstance(neck.in_channels, (list, tuple))
+        taken = channels[-len(neck.in_channels) :] if listed else channels[-1]
+        neck.in_channels = [16] * 4 if listed and last else taken
+        neck.out_channels = last = 16
+        _shrink(neck)
+    head = model.bbox_head
+    head.update(num_classes=3, in_channels=16)
+    if 'YOLOF' in head.type:
+        neck.update(block_mid_channels=8)
+        head.update(num_cls_convs=1, num_reg_convs=1)
+    else:
+        head.update(feat_channels=16, stacked_convs=1)
+    if 'point_feat_channels' in head:
+        head.point_feat_channels = 16
+    _shrink(head)
+    head.update(changes or {})
+    options = dict(
+        num_subnets=2,
+        min_width=0.5,
+        transform=dict(type='RandomScale', scales=[1.0, 0.75, 0.5]),
+        seed=0,
+    )
+    model.gradaug = options | gradaug
+    model.detector, model.type = model.type, 'GradAugDetector'
+    model.data_preprocessor.pop('batch_augments', None)
+    return model
+
+
+def _shrink(cfg: Any) -> None:
+    """Give group normalisations few groups, and drop normalisations across processes."""
+    for key, value in list(cfg.items()):
+        if isinstance(value, dict):
+            if value.get('type') == 'GN':
+                value['num_groups'] = 4
+            if value.get('type') == 'SyncBN':
+                value['type'] = 'BN'
+            _shrink(value)
+        elif key == 'num_csp_blocks':
+            cfg[key] = 1

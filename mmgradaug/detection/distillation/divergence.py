@@ -26,6 +26,22 @@ def categorical_kl(student: Tensor, teacher: Tensor) -> Tensor:
     return (log_teacher.exp() * (log_teacher - log_student)).sum(dim=1)
 
 
+def categorical_kl_of_probabilities(student: Tensor, teacher: Tensor, dim: int) -> Tensor:
+    """KL divergence of categorical distributions, from the teacher's to the student's.
+
+    Args:
+        student: Logits of any shape.
+        teacher: Probabilities of the same shape, without gradient.
+        dim: Dimension of the categories.
+
+    Returns:
+        One value a distribution; the shape without ``dim``.
+    """
+    teacher = teacher.float()
+    log_student = F.log_softmax(student.float(), dim=dim)
+    return (torch.xlogy(teacher, teacher) - teacher * log_student).sum(dim=dim)
+
+
 def bernoulli_kl(student: Tensor, teacher: Tensor) -> Tensor:
     """KL divergence of independent yes/no distributions, element by element.
 
