@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from typing import Any
 
 import torch
+from mmdet.registry import MODELS as MMDET_MODELS
 from mmdet.testing import demo_mm_inputs
 from mmengine.hub import get_config
 from mmengine.registry import MODELS, DefaultScope, init_default_scope
@@ -151,8 +153,11 @@ def dense_config(name: str, changes: dict | None = None, **gradaug: Any) -> Any:
         head.update(feat_channels=16, stacked_convs=1)
     if 'point_feat_channels' in head:
         head.point_feat_channels = 16
+    if 'norm_cfg' not in head and _normalises_in_groups(head.type):
+        head.norm_cfg = dict(type='GN')
     _shrink(head)
-    head.update(changes or {})
+    for key, value in (changes or {}).items():
+        head[key] = value
     options = dict(
         num_subnets=2,
         min_width=0.5,
@@ -163,6 +168,15 @@ def dense_config(name: str, changes: dict | None = None, **gradaug: Any) -> Any:
     model.detector, model.type = model.type, 'GradAugDetector'
     model.data_preprocessor.pop('batch_augments', None)
     return model
+
+
+def _normalises_in_groups(head: str) -> bool:
+    """Whether a head of mmdet's has group normalisations unless told otherwise."""
+    for cls in MMDET_MODELS.get(head).__mro__:
+        found = inspect.signature(cls.__init__).parameters.get('norm_cfg')
+        if found is not None:
+            return (found.default or {}).get('type') == 'GN'
+    return False
 
 
 def _shrink(cfg: Any) -> None:

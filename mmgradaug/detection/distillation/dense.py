@@ -232,7 +232,8 @@ class DenseDistiller:
         objects, ignored, metas = unpack_gt_instances(self._relabelled(moved))
         # Lists of their own: FSAF replaces their members.
         own = [list(output) for output in outputs]
-        losses = self.head.loss_by_feat(*own, objects, metas, ignored)
+        with _unchanged(self.head, self.form.counts):
+            losses = self.head.loss_by_feat(*own, objects, metas, ignored)
         hard = {}
         for name, value in losses.items():
             if 'loss' in name:
@@ -240,13 +241,24 @@ class DenseDistiller:
                 if weight:
                     levels = [value] if isinstance(value, Tensor) else value
                     stem = name.removeprefix('loss_').removesuffix('_loss').removeprefix('rpn_')
-                    total = torch.stack([level.mean() for level in levels]).sum()
+                    total = sum((level.mean() for level in levels), levels[0].new_zeros(()))
                     hard[f'loss_{self.prefix}_{stem}_hard'] = total * weight
         return hard
 
     def _relabelled(self, samples: SampleList) -> SampleList:
         """Labels as the detector gives them to this head."""
         return samples
+
+
+@contextmanager
+def _unchanged(head: Any, counts: Sequence[str]) -> Iterator[None]:
+    """Take back what a sub-network's losses count: as with BatchNorm, only the full pass does."""
+    before = {name: list(getattr(head, name)) for name in counts}
+    try:
+        yield
+    finally:
+        for name, values in before.items():
+            setattr(head, name, values)
 
 
 def _weighted_sum(

@@ -30,6 +30,7 @@ from .dense_outputs import (
 from .priors import PriorPyramid
 
 CLS, BBOX, QUALITY, DFL = 'cls', 'bbox', 'quality', 'dfl'
+_IOU_LOSSES = {'loss_cls': (CLS,), 'loss_bbox': (BBOX,), 'loss_iou': (QUALITY,)}
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,8 @@ class DenseForm:
         losses: For each loss of mmdet's, which keys its outputs have.
         objectness: Whether the quality says if there is an object at all, so that class
             scores mean something only where it does.
+        counts: Attributes of the head in which its losses count what they see, over all
+            iterations.
     """
 
     outputs: Sequence[DenseOutput]
@@ -69,6 +72,7 @@ class DenseForm:
         default_factory=lambda: {'loss_cls': (CLS,), 'loss_bbox': (BBOX,)}
     )
     objectness: bool = False
+    counts: Sequence[str] = ()
 
 
 def describe(head: nn.Module) -> DenseForm | None:
@@ -143,15 +147,19 @@ def _atss(head: Any) -> DenseForm | None:
     return DenseForm([_cls(head), boxes, quality], losses) if boxes else None
 
 
-def _iou_aware(loss: str) -> Callable[[Any], DenseForm | None]:
-    """Scores, coded boxes and IoU: PAA, DDOD."""
+def _paa(head: Any) -> DenseForm | None:
+    """Scores, coded boxes and IoU."""
+    boxes = _anchor_boxes(head)
+    quality = _quality('iou', 'loss_centerness')
+    return DenseForm([_cls(head), boxes, quality], _IOU_LOSSES) if boxes else None
 
-    def form(head: Any) -> DenseForm | None:
-        boxes = _anchor_boxes(head)
-        losses = {'loss_cls': (CLS,), 'loss_bbox': (BBOX,), 'loss_iou': (QUALITY,)}
-        return DenseForm([_cls(head), boxes, _quality('iou', loss)], losses) if boxes else None
 
-    return form
+def _ddod(head: Any) -> DenseForm | None:
+    """PAA's form; its losses count positive anchors a level."""
+    boxes = _anchor_boxes(head)
+    outputs = boxes and [_cls(head), boxes, _quality('iou', 'loss_iou')]
+    counts = ('cls_num_pos_samples_per_level', 'reg_num_pos_samples_per_level')
+    return DenseForm(outputs, _IOU_LOSSES, counts=counts) if outputs else None
 
 
 def _gfl(head: Any) -> DenseForm:
@@ -244,8 +252,8 @@ FAMILIES: dict[type, Callable[[Any], DenseForm | None]] = {
     mmdet_heads.FSAFHead: _anchors,
     mmdet_heads.YOLOFHead: _anchors,
     mmdet_heads.ATSSHead: _atss,
-    mmdet_heads.PAAHead: _iou_aware('loss_centerness'),
-    mmdet_heads.DDODHead: _iou_aware('loss_iou'),
+    mmdet_heads.PAAHead: _paa,
+    mmdet_heads.DDODHead: _ddod,
     mmdet_heads.GFLHead: _gfl,
     mmdet_heads.TOODHead: _tood,
     mmdet_heads.FCOSHead: _fcos,
