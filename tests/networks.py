@@ -167,6 +167,7 @@ def dense_config(name: str, changes: dict | None = None, **gradaug: Any) -> Any:
     model.gradaug = options | gradaug
     model.detector, model.type = model.type, 'GradAugDetector'
     model.data_preprocessor.pop('batch_augments', None)
+    model.data_preprocessor.setdefault('pad_size_divisor', 32)
     return model
 
 

@@ -7,13 +7,20 @@ import types
 import numpy as np
 import pytest
 import torch
+from mmdet.models.task_modules.prior_generators import AnchorGenerator
 from mmengine.logging import MessageHub
 from mmengine.optim import OptimWrapper
 
 from mmgradaug import at_width
 from mmgradaug.detection.distillation import DistillConfig, find_distillers
 from mmgradaug.detection.distillation.dense_heads import describe
-from mmgradaug.detection.distillation.dense_outputs import Deltas, Distances, LogDistances
+from mmgradaug.detection.distillation.dense_outputs import (
+    Deltas,
+    Distances,
+    LogDistances,
+    SideDistributions,
+)
+from mmgradaug.detection.distillation.priors import PriorPyramid
 from mmgradaug.transforms import GeometricMap, Rotate, Scale
 from mmgradaug.transforms.chain import DrawnChain
 from tests.networks import batch, build, dense_config, random_images
@@ -412,6 +419,15 @@ def test_distributions_over_distances_move_with_their_means(transform):
     assert checked > 5
 
 
+def test_distributions_keep_their_precision_in_mixed_precision():
+    kind = SideDistributions(17)
+    values = kind.teacher(random_images(1, 4 * 17, 3, 5))
+    expected = kind.rescaled(values, (0.75, 1.5))
+    with torch.autocast('cpu', torch.bfloat16):
+        assert torch.equal(kind.rescaled(values, (0.75, 1.5)), expected)
+    assert torch.equal(kind.rescaled(values, (1.0, 1.0)), values)
+
+
 @pytest.mark.parametrize('name', ['RetinaNet', 'YOLOF', 'FCOS', 'GFL', 'TOOD', 'YOLOX'])
 @pytest.mark.parametrize('turns', [1, 2, 3])
 def test_turned_students_learn_turned_scores(name, turns):
@@ -505,6 +521,38 @@ def test_weights_scale_losses_and_warm_up_scales_soft_ones():
     torch.testing.assert_close(scaled[quality], base[quality] * 0.5)
 
 
+def bernoulli(student, teacher):
+    """KL divergence of yes/no distributions, by the book, from logits."""
+    p, q = teacher.sigmoid(), student.sigmoid()
+    return p * (p / q).log() + (1 - p) * ((1 - p) / (1 - q)).log()
+
+
+@pytest.mark.parametrize('name', ['ATSS', 'YOLOX'])
+def test_soft_losses_by_hand(name):
+    """Divergences, what they are weighted by and what they are divided by."""
+    model = detector(name, **all_keys('soft'))
+    distiller, size = model._distillers[0], (128, 192)
+    teacher = teach(distiller, random_feats(model, size))
+    student = [[0.5 * m for m in output] for output in teacher]
+    losses = distiller._soft_losses(student, GeometricMap(size, size), 1.0)
+    scores, boxes, quality = (torch.cat([m.flatten(2) for m in out], 2) for out in teacher)
+    present = scores.sigmoid().amax(dim=1)
+    if name == 'YOLOX':  # whose quality is whether there is an object at all
+        present = present * quality.sigmoid()[:, 0]
+    norm = present.sum().clamp(min=1)
+    classes = bernoulli(0.5 * scores, scores).sum(dim=1)
+    qualities = bernoulli(0.5 * quality, quality)[:, 0]
+    deltas = (0.5 * boxes).abs().sum(dim=1)  # of standard deviations
+    if name == 'YOLOX':
+        expected = [(classes * quality.sigmoid()[:, 0]).sum(), (deltas * present).sum() * 5,
+                    qualities.sum()]  # fmt: skip
+    else:
+        expected = [classes.sum(), (deltas * present).sum() * 2, (qualities * present).sum()]
+    soft = [value for key, value in losses.items() if key.endswith('_soft')]
+    for found, wanted in zip(soft, expected, strict=True):
+        torch.testing.assert_close(found, wanted / norm, rtol=1e-3, atol=1e-5)
+
+
 @pytest.mark.parametrize('name', ['FreeAnchor', 'AutoAssign'])
 def test_joint_losses_need_one_hard_weight(name):
     with pytest.raises(ValueError, match=r'trains several outputs together.*same hard weight'):
@@ -586,3 +634,12 @@ def test_coders_nobody_knows_are_not_distilled():
     head = copy.deepcopy(built('RetinaNet').bbox_head)
     head.bbox_coder = types.SimpleNamespace(encode_size=4)
     assert describe(head) is None
+
+
+def test_anchors_of_a_single_level_are_steps_by_size():
+    generator = AnchorGenerator(scales=[2, 4, 8], ratios=[0.5, 1.0, 2.0], strides=[16])
+    priors = PriorPyramid.of(generator)
+    assert priors.groups == [[0, 3, 6], [1, 4, 7], [2, 5, 8]]
+    torch.testing.assert_close(torch.tensor(priors.sizes)[:, 0], torch.tensor([32.0, 64.0, 128.0]))
+    assert priors.turned_anchors == [2, 1, 0]
+    assert PriorPyramid.of(AnchorGenerator(scales=[8], ratios=[1.0], strides=[16])) is None

@@ -280,7 +280,8 @@ class SideDistributions:
             return values
         moves = torch.stack([self._moves(f, values) for f in (*factor, *factor)])
         sides = values.unflatten(2, (4, self.bins))
-        return torch.einsum('skb,nasbhw->naskhw', moves, sides).flatten(2, 3)
+        with torch.autocast(values.device.type, enabled=False):
+            return torch.einsum('skb,nasbhw->naskhw', moves, sides).flatten(2, 3)
 
     def _moves(self, factor: float, like: Tensor) -> Tensor:
         """How much of each bin's mass (columns) goes to each bin (rows)."""

@@ -151,12 +151,13 @@ def turned_anchors(anchors: Tensor) -> list[int]:
 def _groups_by_size(anchors: Tensor) -> tuple[list[list[int]], list[Stride]]:
     """Indices of anchors (A, 4) of one size, and that size, from small to large."""
     lengths = anchors[:, 2:] - anchors[:, :2]
-    groups: dict[int, list[int]] = {}
-    for index, log in enumerate((lengths.prod(dim=1).log2() / 2).tolist()):
-        groups.setdefault(round(log * 100), []).append(index)
-    ordered = [groups[key] for key in sorted(groups)]
-    sizes = [float(lengths[group[0]].prod().sqrt()) for group in ordered]
-    return ordered, [(size, size) for size in sizes]
+    sizes = lengths.prod(dim=1).sqrt().tolist()
+    groups: list[list[int]] = []
+    for index in sorted(range(len(sizes)), key=lambda i: sizes[i]):
+        if not groups or sizes[index] > 1.01 * sizes[groups[-1][0]]:
+            groups.append([])
+        groups[-1].append(index)
+    return [sorted(group) for group in groups], [(sizes[g[0]], sizes[g[0]]) for g in groups]
 
 
 def _is_growing(sizes: Sequence[Stride]) -> bool:
