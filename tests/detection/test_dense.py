@@ -13,13 +13,13 @@ from mmengine.optim import OptimWrapper
 
 from mmgradaug import at_width
 from mmgradaug.detection.distillation import DistillConfig, find_distillers
-from mmgradaug.detection.distillation.dense_heads import describe
-from mmgradaug.detection.distillation.dense_outputs import (
+from mmgradaug.detection.distillation.dense_boxes import (
     Deltas,
     Distances,
     LogDistances,
     SideDistributions,
 )
+from mmgradaug.detection.distillation.dense_heads import describe
 from mmgradaug.detection.distillation.priors import PriorPyramid
 from mmgradaug.transforms import GeometricMap, Rotate, Scale
 from mmgradaug.transforms.chain import DrawnChain

@@ -15,18 +15,16 @@ from mmdet.models.task_modules.coders import (
 )
 from torch import nn
 
-from .dense_outputs import (
+from .dense_boxes import (
     CellBoxes,
     Deltas,
     Distances,
     ExpectedDistances,
     LogDistances,
-    OutputKind,
     PointSets,
     SideDistributions,
-    SigmoidScores,
-    SoftmaxScores,
 )
+from .dense_outputs import OutputKind, SigmoidScores, SoftmaxScores
 from .priors import PriorPyramid
 
 CLS, BBOX, QUALITY, DFL = 'cls', 'bbox', 'quality', 'dfl'
