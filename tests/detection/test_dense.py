@@ -458,18 +458,12 @@ def test_anchors_without_counterparts_are_refused_when_built():
     changes = dict(anchor_generator=generator)
     config = dense_config(FAMILIES['RetinaNet'][0], changes)
     model = build(config)  # without turns there is nothing to refuse
-
-    class Turning:
-        may_turn = True
-
-        def draw(self, generator):
-            return Rotate(1)
-
-    model.sampler.transform = Turning()
+    quarters, halves = frozenset({0, 1}), frozenset({0, 2})
     with pytest.raises(ValueError, match='have no counterparts under a quarter turn: use ratios'):
-        find_distillers(model, DistillConfig())
-    distillers, _ = find_distillers(model, DistillConfig.parse(all_keys('hard')))
-    assert len(distillers) == 1
+        find_distillers(model, DistillConfig(), quarters)
+    for config, turns in ((all_keys('hard'), quarters), ({}, halves)):
+        distillers, _ = find_distillers(model, DistillConfig.parse(config), turns)
+        assert len(distillers) == 1
 
 
 # -- which targets -------------------------------------------------------------------------

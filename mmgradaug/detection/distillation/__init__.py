@@ -29,30 +29,40 @@ HEADS: dict[str, Sequence[Any]] = {
 
 
 def find_distillers(
-    detector: nn.Module, config: DistillConfig
+    detector: nn.Module, config: DistillConfig, turns: frozenset[int] = frozenset()
 ) -> tuple[Sequence[HeadDistiller], str | None]:
     """Distillers for all heads of a detector.
+
+    Args:
+        detector: The detector.
+        config: The targets of sub-networks.
+        turns: Quarter turns that sub-networks' images may make.
 
     Returns:
         The distillers, in the order the heads run, and None; or none and the name of the
         first head that has no distillation, in which case sub-networks train on labels.
 
     Raises:
-        ValueError: If the targets do not fit a head, or could not follow the transform's turns.
+        ValueError: If the targets do not fit a head, or could not follow the turns.
     """
     heads = {name: m for name, m in detector.named_children() if name not in ('backbone', 'neck')}
     heads = {n: m for n, m in heads.items() if any(True for _ in m.parameters())}
-    kinds: dict[str, Any] = {}
-    for name, head in heads.items():
-        kinds[name] = next((kind for kind in HEADS.get(name, ()) if kind.supports(head)), None)
-        if kinds[name] is None:
-            return [], f'{name} ({type(head).__name__})'
+    found = {name: _distiller_class(name, head) for name, head in heads.items()}
+    for name, distiller in found.items():
+        if distiller is None:
+            return [], f'{name} ({type(heads[name]).__name__})'
     if STOCK_LOSSES.get(getattr(type(detector), 'loss', None)) not in heads:
         return [], f'way to compute losses ({type(detector).__name__})'
-    distillers = [kinds[name](head, config) for name, head in heads.items()]
-    transform = getattr(getattr(detector, 'sampler', None), 'transform', None)
-    if getattr(transform, 'may_turn', False):
-        for distiller in distillers:
-            if isinstance(distiller, DenseDistiller):
-                distiller.require_turnable()
-    return distillers, None
+    return [_built(found[name], head, config, turns) for name, head in heads.items()], None
+
+
+def _built(distiller: Any, head: nn.Module, config: DistillConfig, turns: frozenset[int]) -> Any:
+    """A distiller of a head."""
+    if issubclass(distiller, DenseDistiller):
+        return distiller(head, config, turns)
+    return distiller(head, config)
+
+
+def _distiller_class(name: str, head: nn.Module) -> Any:
+    """The distiller for a head of a detector, or None."""
+    return next((d for d in HEADS.get(name, ()) if d.supports(head)), None)

@@ -34,14 +34,18 @@ class DenseDistiller:
     Args:
         head: The detector's dense head.
         config: The targets of ``dense_cls``, ``dense_bbox``, ``dense_quality``, ``dense_dfl``.
+        turns: Quarter turns that the sub-networks' images may make.
 
     Raises:
-        ValueError: If a loss of the head joins outputs whose hard weights differ.
+        ValueError: If a loss of the head joins outputs whose hard weights differ, or if
+            outputs are to be trained soft under turns that the anchors do not allow.
     """
 
     prefix = 'dense'
 
-    def __init__(self, head: nn.Module, config: DistillConfig) -> None:
+    def __init__(
+        self, head: nn.Module, config: DistillConfig, turns: frozenset[int] = frozenset()
+    ) -> None:
         self.head: Any = head
         self.form = cast(DenseForm, describe(head))
         self.priors = cast(PriorPyramid, PriorPyramid.of(self.head.prior_generator))
@@ -55,6 +59,8 @@ class DenseDistiller:
         self._used = [output for output in self.form.outputs if self._uses(output)]
         self._teacher: dict[str, list[Tensor]] | None = None
         self._require_one_weight_a_loss()
+        if self._has_soft and any(turn % 2 for turn in turns):
+            assert self.priors.turned_anchors  # raises where an anchor has no counterpart
 
     @staticmethod
     def supports(head: nn.Module) -> bool:
@@ -84,15 +90,6 @@ class DenseDistiller:
                     f'{name} of {type(self.head).__name__} trains several outputs together, so '
                     f'gradaug.distill needs the same hard weight for them, got {weights}'
                 )
-
-    def require_turnable(self) -> None:
-        """Raise if soft targets could not follow a quarter turn.
-
-        Raises:
-            ValueError: If an anchor has no counterpart, such as a wide one without a tall one.
-        """
-        if self._has_soft:
-            assert self.priors.turned_anchors
 
     @contextmanager
     def recording(self) -> Iterator[None]:

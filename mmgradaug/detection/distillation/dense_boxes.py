@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ...transforms import GeometricMap
 from .dense_outputs import Factor
-from .divergence import categorical_kl_of_probabilities
+from .divergence import distribution_kl
 
 
 class _Boxes:
@@ -184,7 +184,7 @@ class SideDistributions:
     def divergence(self, student: Tensor, target: Tensor) -> Tensor:
         """KL divergence, mean over sides."""
         student, target = (v.unflatten(2, (4, self.bins)) for v in (student, target))
-        return categorical_kl_of_probabilities(student, target, dim=3).mean(dim=2)
+        return distribution_kl(student, target, dim=3).mean(dim=2)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Protocol
 from torch import Tensor
 
 from ...transforms import GeometricMap
-from .divergence import bernoulli_kl, categorical_kl_of_probabilities
+from .divergence import bernoulli_kl, distribution_kl
 
 Factor = tuple[float, float]
 
@@ -112,7 +112,7 @@ class SoftmaxScores(_Unmoved):
 
     def divergence(self, student: Tensor, target: Tensor) -> Tensor:
         """KL divergence."""
-        return categorical_kl_of_probabilities(student, target, dim=2)
+        return distribution_kl(student, target, dim=2)
 
     def presence(self, probabilities: Tensor) -> Tensor:
         """The probability of any class but background."""

@@ -26,16 +26,16 @@ def categorical_kl(student: Tensor, teacher: Tensor) -> Tensor:
     return (log_teacher.exp() * (log_teacher - log_student)).sum(dim=1)
 
 
-def categorical_kl_of_probabilities(student: Tensor, teacher: Tensor, dim: int) -> Tensor:
-    """KL divergence of categorical distributions, from the teacher's to the student's.
+def distribution_kl(student: Tensor, teacher: Tensor, dim: int = 1) -> Tensor:
+    """KL divergence of softmax distributions over a dimension.
 
     Args:
-        student: Logits of any shape.
+        student: Logits (N, C, ...), or with C elsewhere.
         teacher: Probabilities of the same shape, without gradient.
         dim: Dimension of the categories.
 
     Returns:
-        One value a distribution; the shape without ``dim``.
+        One value a distribution, (N, ...).
     """
     teacher = teacher.float()
     log_student = F.log_softmax(student.float(), dim=dim)

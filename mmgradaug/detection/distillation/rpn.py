@@ -16,6 +16,7 @@ class RPNDistiller(DenseDistiller):
     Args:
         head: The detector's region proposal network.
         config: The targets of ``rpn_cls`` and ``rpn_bbox``.
+        turns: Quarter turns that the sub-networks' images may make.
     """
 
     prefix = 'rpn'
