@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 import functools
+import inspect
 from typing import Any
 
 import torch
+from mmdet.registry import MODELS as MMDET_MODELS
 from mmdet.testing import demo_mm_inputs
 from mmengine.hub import get_config
 from mmengine.registry import MODELS, DefaultScope, init_default_scope
@@ -151,3 +153,80 @@ def batch(
         with_mask=mask,
         with_semantic=semantic,
     )
+
+
+def dense_config(name: str, changes: dict | None = None, **gradaug: Any) -> Any:
+    """Model config of a tiny single-stage detector with 3 classes, from a config of mmdet's.
+
+    Args:
+        name: Path of mmdet's config, such as ``'retinanet/retinanet_r50_fpn_1x_coco'``.
+        changes: Options of the head.
+        gradaug: Options of GradAug.
+    """
+    model = mmdet_config(name).model
+    out_indices = model.backbone.get('out_indices', (0, 1, 2, 3))
+    if 'ResNet' not in model.backbone.type:
+        out_indices = (1, 2, 3)
+    model.backbone = dict(
+        type='SlimmableResNet',
+        depth=18,
+        base_channels=8,
+        norm_eval=False,
+        out_indices=out_indices,
+    )
+    channels = [8, 16, 32, 64]
+    necks = [model.neck] if isinstance(model.neck, dict) else model.neck
+    last = 0
+    for neck in necks:
+        listed = isinstance(neck.in_channels, (list, tuple))
+        taken = channels[-len(neck.in_channels) :] if listed else channels[-1]
+        neck.in_channels = [16] * 4 if listed and last else taken
+        neck.out_channels = last = 16
+        _shrink(neck)
+    head = model.bbox_head
+    head.update(num_classes=3, in_channels=16)
+    if 'YOLOF' in head.type:
+        neck.update(block_mid_channels=8)
+        head.update(num_cls_convs=1, num_reg_convs=1)
+    else:
+        head.update(feat_channels=16, stacked_convs=1)
+    if 'point_feat_channels' in head:
+        head.point_feat_channels = 16
+    if 'norm_cfg' not in head and _normalises_in_groups(head.type):
+        head.norm_cfg = dict(type='GN')
+    _shrink(head)
+    for key, value in (changes or {}).items():
+        head[key] = value
+    options = dict(
+        num_subnets=2,
+        min_width=0.5,
+        transform=dict(type='RandomScale', scales=[1.0, 0.75, 0.5]),
+        seed=0,
+    )
+    model.gradaug = options | gradaug
+    model.detector, model.type = model.type, 'GradAugDetector'
+    model.data_preprocessor.pop('batch_augments', None)
+    model.data_preprocessor.setdefault('pad_size_divisor', 32)
+    return model
+
+
+def _normalises_in_groups(head: str) -> bool:
+    """Whether a head of mmdet's has group normalisations unless told otherwise."""
+    for cls in MMDET_MODELS.get(head).__mro__:
+        found = inspect.signature(cls.__init__).parameters.get('norm_cfg')
+        if found is not None:
+            return (found.default or {}).get('type') == 'GN'
+    return False
+
+
+def _shrink(cfg: Any) -> None:
+    """Give group normalisations few groups, and drop normalisations across processes."""
+    for key, value in list(cfg.items()):
+        if isinstance(value, dict):
+            if value.get('type') == 'GN':
+                value['num_groups'] = 4
+            if value.get('type') == 'SyncBN':
+                value['type'] = 'BN'
+            _shrink(value)
+        elif key == 'num_csp_blocks':
+            cfg[key] = 1

@@ -18,7 +18,7 @@ from torch import Tensor
 from ..slimmable import has_slimmable_layers
 from ..training import GradAugMixin, GradAugOptions
 from ..transforms import GeometricMap
-from .distillation import DistillConfig, HeadDistiller, find_distillers
+from .distillation import DistillConfig, HeadDistiller, find_distillers, is_query_based
 from .labels import move_samples
 
 if TYPE_CHECKING:
@@ -85,10 +85,19 @@ class GradAugDetector(_Detector):
                 self._warn_labels()
 
     def _warn_labels(self) -> None:
-        """Say once that sub-networks train on labels for want of a distillation."""
+        """Say once that sub-networks train on labels, and whether by choice or for want."""
+        if is_query_based(self):
+            reason = (
+                'its queries answer in no fixed order, so sub-networks train on labels moved by '
+                'the transform, the choice for query-based heads (docs/DISTILLATION.md)'
+            )
+        else:
+            reason = (
+                f'there is no distillation for its {self._undistilled}, so sub-networks train on '
+                'labels moved by the transform'
+            )
         print_log(
-            f'{type(self).__name__}: there is no distillation for its {self._undistilled}, so '
-            'sub-networks train on labels moved by the transform, whatever gradaug.distill asks; '
+            f'{type(self).__name__}: {reason}, whatever gradaug.distill asks; '
             "gradaug.distill='labels' silences this",
             logger='current',
             level=30,

@@ -63,11 +63,13 @@ def move_metainfo(metainfo: dict[str, Any], mapping: GeometricMap) -> dict[str, 
     """
     scale_x, scale_y = mapping.scale
     height, width = metainfo['img_shape'][:2]
+    padded_height, padded_width = metainfo.get('pad_shape', mapping.in_size)[:2]
     if mapping.turns:
-        shape = mapping.out_size
+        shape = pad_shape = mapping.out_size
     else:
         shape = (round(height * scale_y), round(width * scale_x))
-    sizes = {'img_shape': shape, 'pad_shape': mapping.out_size}
+        pad_shape = (round(padded_height * scale_y), round(padded_width * scale_x))
+    sizes = {'img_shape': shape, 'pad_shape': pad_shape}
     return {**metainfo, **sizes, 'batch_input_shape': mapping.out_size}
 
 

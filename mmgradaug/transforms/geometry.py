@@ -88,6 +88,13 @@ class GeometricMap:
             dx, dy, dw, dh = dy, -dx, dh, dw
         return torch.stack([dx, dy, dw, dh], dim=-1)
 
+    def sides(self, values: Tensor, dim: int) -> Tensor:
+        """Turn one value a side of a box (left, top, right, bottom) along a dimension of four.
+
+        Rescaling leaves them as they are; what is in pixels has to be multiplied by ``scale``.
+        """
+        return values.roll(-self.turns, dim) if self.turns else values
+
     def grids(self, grids: Tensor) -> Tensor:
         """Map grids (..., h, w) that lie on boxes that move along, such as mask logits."""
         return torch.rot90(grids, self.turns, (-2, -1)) if self.turns else grids

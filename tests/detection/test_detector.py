@@ -17,7 +17,7 @@ from torch import nn
 
 from mmgradaug import GradAugDetector
 from mmgradaug.detection.detector import _require_known_norms
-from tests.networks import batch, build, detector_config, stock_config
+from tests.networks import batch, build, dense_config, detector_config, stock_config
 
 
 def full_config(model):
@@ -119,22 +119,76 @@ def test_copies_train_on_their_own():
     assert any(not torch.equal(left[k], right[k]) for k in left)
 
 
-def test_any_registered_detector_trains_on_labels(caplog):
-    init_default_scope('mmdet')
-    config = get_config('mmdet::retinanet/retinanet_r18_fpn_1x_coco.py').model
-    config.detector, config.type = config.type, 'GradAugDetector'
-    config.backbone.update(type='SlimmableResNet', base_channels=8, init_cfg=None)
-    config.neck.update(in_channels=[8, 16, 32, 64], out_channels=16)
-    config.bbox_head.update(in_channels=16, feat_channels=16, num_classes=3)
-    transform = [dict(type='RandomRotate', angles=[90]), dict(type='RandomScale', scales=[0.6])]
-    config.gradaug = dict(num_subnets=2, min_width=0.5, transform=transform)
+@pytest.fixture
+def warnings(monkeypatch):
+    """What detectors say when they are built."""
+    said = []
+    monkeypatch.setattr(
+        'mmgradaug.detection.detector.print_log', lambda text, **_: said.append(text)
+    )
+    return said
+
+
+TURN_AND_SCALE = [dict(type='RandomRotate', angles=[90]), dict(type='RandomScale', scales=[0.6])]
+
+
+def test_any_registered_detector_trains_on_labels(warnings):
+    config = dense_config('retinanet/retinanet_r50_fpn_1x_coco', transform=TURN_AND_SCALE)
+    config.bbox_head.type = 'PISARetinaHead'  # which computes its losses in its own way
     model = build(config)
     log = model.train_step(
         batch(mask=False), OptimWrapper(torch.optim.SGD(model.parameters(), 1e-3))
     )
     assert torch.isfinite(log['loss'])
     assert log['subnet1/loss_cls'] > 0
-    assert model._undistilled == 'bbox_head (RetinaHead)'
+    assert model._undistilled == 'bbox_head (PISARetinaHead)'
+    assert len(warnings) == 1
+    assert 'no distillation for its bbox_head (PISARetinaHead)' in warnings[0]
+
+
+def test_query_based_detectors_train_on_labels_by_choice(warnings):
+    config = get_config('mmdet::detr/detr_r50_8xb2-150e_coco.py').model
+    config.detector, config.type = config.type, 'GradAugDetector'
+    config.backbone = dict(
+        type='SlimmableResNet', depth=18, base_channels=8, out_indices=(3,), norm_eval=False
+    )
+    config.neck.update(in_channels=[64], out_channels=16)
+    attention = dict(embed_dims=16, num_heads=2, dropout=0.0, batch_first=True)
+    layer = dict(self_attn_cfg=attention, ffn_cfg=dict(embed_dims=16, feedforward_channels=16))
+    config.encoder.update(num_layers=1, layer_cfg=layer)
+    config.decoder.layer_cfg = dict(cross_attn_cfg=attention, **layer)
+    config.positional_encoding.num_feats = 8
+    config.num_queries = 10
+    config.bbox_head.update(num_classes=3, embed_dims=16)
+    config.gradaug = dict(num_subnets=1, min_width=0.5, transform=TURN_AND_SCALE)
+    model = build(config)
+    log = model.train_step(
+        batch(mask=False), OptimWrapper(torch.optim.SGD(model.parameters(), 1e-3))
+    )
+    assert torch.isfinite(log['loss'])
+    assert log['subnet1/loss_cls'] > 0
+    assert log['subnet1/loss_bbox'] > 0
+    assert len(warnings) == 1
+    assert 'the choice for query-based heads' in warnings[0]
+    assert 'no distillation' not in warnings[0]
+    config.gradaug.distill = 'labels'
+    build(config)
+    assert len(warnings) == 1
+
+
+def test_a_region_proposal_network_alone_is_distilled():
+    config = detector_config()
+    rpn = get_config('mmdet::rpn/rpn_r50_fpn_1x_coco.py').model
+    for key in ('roi_head', 'train_cfg', 'test_cfg'):
+        config.pop(key)
+    config.update(detector='RPN', train_cfg=rpn.train_cfg, test_cfg=rpn.test_cfg)
+    model = build(config)
+    log = model.train_step(
+        batch(mask=False), OptimWrapper(torch.optim.SGD(model.parameters(), 1e-3))
+    )
+    assert log['subnet1/loss_rpn_cls_soft'] > 0
+    assert log['subnet1/loss_rpn_cls_hard'] > 0
+    assert 'agree_dense' not in log
 
 
 def test_head_that_changes_what_is_replayed_is_not_distilled():

@@ -58,8 +58,9 @@ def test_turned_outputs_teach_turned_students(turns):
         scores, _ = model.rpn_head(feats)
     size = (8 * 16 * 4,) * 2
     mapping = GeometricMap(size, size, turns)
-    maps = distiller._teacher_maps(0, 1)
-    turned = distiller._targets(maps, mapping, [tuple(s.shape[-2:]) for s in scores])
+    sizes = [tuple(s.shape[-2:]) for s in scores]
+    turned = distiller._targets(distiller.form.outputs[0], mapping, sizes)
+    turned = [values.flatten(1, 2) for values in turned]
     order = [2, 1, 0] if turns % 2 else [0, 1, 2]
     for level, score in enumerate(scores):
         expected = torch.rot90(score.sigmoid(), turns, (-2, -1))[:, order]
@@ -249,7 +250,7 @@ def test_anchors_off_the_image_teach_nothing():
     model = build(detector_config())
     _, mapping = Scale(0.6)(torch.zeros(1, 3, 128, 128))  # 77 pixels, padded to 96
     maps = [torch.zeros(1, 3, 96 // s, 96 // s) for s in (4, 8, 16, 32)] + [torch.zeros(1, 3, 2, 2)]
-    cropped = model._distillers[0]._without_padding(maps, mapping)
+    cropped = model._distillers[0].priors.without_padding(maps, mapping.out_size)
     assert [m.size(-1) for m in cropped] == [20, 10, 5, 3, 2]
 
 

@@ -16,6 +16,15 @@ def test_categorical_kl_equals_torch():
     torch.testing.assert_close(categorical_kl(student, teacher).mean(), expected)
 
 
+def test_categories_may_be_given_as_probabilities_along_any_dimension():
+    student, teacher = random_images(5, 7, seed=1), random_images(5, 7, seed=2)
+    found = distribution_kl(student.T, teacher.softmax(1).T, dim=0)
+    torch.testing.assert_close(found, categorical_kl(student, teacher))
+    certain = torch.eye(7)[:5]
+    expected = F.cross_entropy(student, torch.arange(5), reduction='none')
+    torch.testing.assert_close(distribution_kl(student, certain, 1), expected)
+
+
 def test_bernoulli_kl_equals_the_two_class_divergence():
     student, teacher = random_images(9, seed=1), random_images(9, seed=2)
     pairs = [torch.stack([x, torch.zeros_like(x)], 1) for x in (student, teacher)]

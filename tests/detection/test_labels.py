@@ -58,6 +58,11 @@ def test_metainfo_of_a_scaled_image_keeps_its_padding():
     moved = move_metainfo(dict(img_shape=(100, 150), pad_shape=(128, 160), flip=True), mapping)
     assert moved['img_shape'] == (50, 75)
     assert moved['pad_shape'] == moved['batch_input_shape'] == (64, 80)
+    # An image smaller than the batch: beyond its own padding there are no valid anchors.
+    small = dict(img_shape=(100, 90), pad_shape=(128, 96))
+    assert move_metainfo(small, mapping)['pad_shape'] == (64, 48)
+    same = GeometricMap((128, 160), (128, 160))
+    assert move_metainfo(small, same)['pad_shape'] == (128, 96)
     assert moved['flip'] is True
 
 

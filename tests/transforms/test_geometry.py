@@ -154,3 +154,14 @@ def test_a_transform_that_does_not_say_is_taken_not_to_turn():
             return Scale(0.5)
 
     assert possible_turns(build_transform(Own())) == {0}
+
+
+@pytest.mark.parametrize('turns', [0, 1, 2, 3])
+def test_sides_turn_with_their_box(turns):
+    """Distances from a point to the sides of a box, and of its turned copy."""
+    mapping = GeometricMap((20, 30), (30, 20) if turns % 2 else (20, 30), turns)
+    box, point = torch.tensor([3.0, 2.0, 17.0, 11.0]), torch.tensor([5.0, 9.0, 5.0, 9.0])
+    signs = torch.tensor([-1.0, -1.0, 1.0, 1.0])
+    sides = (box - point) * signs
+    turned = (mapping.boxes(box) - mapping.boxes(point)) * signs
+    assert torch.equal(mapping.sides(sides, dim=0), turned)

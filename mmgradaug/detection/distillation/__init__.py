@@ -3,23 +3,34 @@
 from collections.abc import Sequence
 from typing import Any
 
-from mmdet.models.detectors import TwoStageDetector
+from mmdet.models.detectors import RPN, SingleStageDetector, TwoStageDetector
 from torch import nn
 
 from .base import HeadDistiller
 from .cascade import CascadeDistiller
+from .dense import DenseDistiller
 from .dynamic import DynamicDistiller
 from .htc import HTCDistiller
 from .mask_scoring import MaskScoringDistiller
+from .queries import is_query_based
 from .roi import RoIDistiller
 from .rpn import RPNDistiller
 from .targets import DistillConfig, Target
 
-__all__ = ['DistillConfig', 'HeadDistiller', 'Target', 'find_distillers']
+__all__ = ['DistillConfig', 'HeadDistiller', 'Target', 'find_distillers', 'is_query_based']
 
-STOCK_LOSS = TwoStageDetector.loss
+# Ways to compute losses, each with the head that has to be there.
+STOCK_LOSSES: dict[Any, str] = {
+    TwoStageDetector.loss: 'roi_head',
+    SingleStageDetector.loss: 'bbox_head',
+    RPN.loss: 'bbox_head',
+}
 ROI_HEADS = (RoIDistiller, DynamicDistiller, MaskScoringDistiller, CascadeDistiller, HTCDistiller)
-HEADS: dict[str, Sequence[Any]] = {'rpn_head': (RPNDistiller,), 'roi_head': ROI_HEADS}
+HEADS: dict[str, Sequence[Any]] = {
+    'rpn_head': (RPNDistiller,),
+    'roi_head': ROI_HEADS,
+    'bbox_head': (RPNDistiller, DenseDistiller),
+}
 
 
 def find_distillers(
@@ -37,7 +48,7 @@ def find_distillers(
         first head that has no distillation, in which case sub-networks train on labels.
 
     Raises:
-        ValueError: If outputs are to be trained under turns that they do not allow.
+        ValueError: If the targets do not fit a head, or could not follow the turns.
     """
     heads = {name: m for name, m in detector.named_children() if name not in ('backbone', 'neck')}
     heads = {n: m for n, m in heads.items() if any(True for _ in m.parameters())}
@@ -45,7 +56,7 @@ def find_distillers(
     for name, distiller in found.items():
         if distiller is None:
             return [], f'{name} ({type(heads[name]).__name__})'
-    if 'roi_head' not in heads or getattr(type(detector), 'loss', None) is not STOCK_LOSS:
+    if STOCK_LOSSES.get(getattr(type(detector), 'loss', None)) not in heads:
         return [], f'way to compute losses ({type(detector).__name__})'
     return [found[name](head, config, turns) for name, head in heads.items()], None
 

@@ -26,18 +26,20 @@ def categorical_kl(student: Tensor, teacher: Tensor) -> Tensor:
     return (log_teacher.exp() * (log_teacher - log_student)).sum(dim=1)
 
 
-def distribution_kl(student: Tensor, teacher: Tensor) -> Tensor:
-    """KL divergence of softmax distributions over the second dimension.
+def distribution_kl(student: Tensor, teacher: Tensor, dim: int = 1) -> Tensor:
+    """KL divergence of softmax distributions over a dimension.
 
     Args:
-        student: Logits (N, C, ...).
-        teacher: Probabilities (N, C, ...), without gradient.
+        student: Logits (N, C, ...), or with C elsewhere.
+        teacher: Probabilities of the same shape, without gradient.
+        dim: Dimension of the categories.
 
     Returns:
         One value a distribution, (N, ...).
     """
-    log_student = F.log_softmax(student.float(), dim=1)
-    return (torch.xlogy(teacher, teacher) - teacher * log_student).sum(dim=1)
+    teacher = teacher.float()
+    log_student = F.log_softmax(student.float(), dim=dim)
+    return (torch.xlogy(teacher, teacher) - teacher * log_student).sum(dim=dim)
 
 
 def bernoulli_kl(student: Tensor, teacher: Tensor) -> Tensor:

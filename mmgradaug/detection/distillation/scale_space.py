@@ -8,7 +8,7 @@ teacher, at the place the cell's prior comes from.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +17,7 @@ from torch import Tensor
 from ...transforms import GeometricMap
 
 Stride = tuple[float, float]
+Rescale = Callable[[Tensor, int, int], Tensor]
 WHOLE = 1e-3  # a cell index this near a whole number is that number
 
 
@@ -26,21 +27,27 @@ def scale_space_target(
     mapping: GeometricMap,
     sizes: Sequence[tuple[int, int]],
     offset: float = 0.0,
+    prior_sizes: Sequence[Stride] | None = None,
+    rescale: Rescale | None = None,
 ) -> list[Tensor | None]:
     """Read the targets of a student's levels from the teacher's levels.
 
     Args:
-        teacher: One map (N, C, H_t, W_t) a level, channels already turned for ``mapping``.
-        strides: Cell sizes (x, y) of the levels in pixels, growing.
+        teacher: One map (N, ..., H_t, W_t) a level, channels already turned for ``mapping``.
+        strides: Cell sizes (x, y) of the levels in pixels.
         mapping: The transform of the student's images.
         sizes: Height and width of the student's levels.
         offset: Where in its cell a prior is centred, in cells (0 for anchors, 0.5 for points).
+        prior_sizes: Sizes (x, y) of the levels' priors in pixels, growing; the strides by
+            default.
+        rescale: Called with a map read from the teacher's level i for the student's level j,
+            and i and j, where values are in units that depend on the level.
 
     Returns:
-        One map (N, C, h, w) a level; None for a level whose scale the teacher's pyramid
+        One map (N, ..., h, w) a level; None for a level whose scale the teacher's pyramid
         misses by more than half a level.
     """
-    logs = [math.log2(x * y) / 2 for x, y in strides]
+    logs = [math.log2(x * y) / 2 for x, y in prior_sizes or strides]
     scale_x, scale_y = mapping.scale
     zoom = math.log2(scale_x * scale_y) / 2
     targets: list[Tensor | None] = []
@@ -49,8 +56,14 @@ def scale_space_target(
         if position is None:
             targets.append(None)
             continue
-        points = mapping.source_points(_centres(size, strides[level], offset, teacher[0]))
-        targets.append(_between_levels(teacher, strides, position, points, offset))
+        points = mapping.source_points(_centres(size, strides[level], offset))
+
+        def read(source: int, points: Tensor = points, level: int = level) -> Tensor:
+            cells = points / points.new_tensor(strides[source]) - offset
+            values = _read(teacher[source], cells)
+            return values if rescale is None else rescale(values, source, level)
+
+        targets.append(_between_levels(read, position))
     return targets
 
 
@@ -69,7 +82,7 @@ def same_level_target(teacher: Tensor, mapping: GeometricMap) -> Tensor:
     stride = (mapping.in_size[1] / teacher.size(-1), mapping.in_size[0] / teacher.size(-2))
     height, width = mapping.out_size
     size = (math.ceil(height / stride[1] - 0.5), math.ceil(width / stride[0] - 0.5))
-    points = mapping.source_points(_centres(size, stride, 0.5, teacher))
+    points = mapping.source_points(_centres(size, stride, 0.5))
     return _read(teacher, points / points.new_tensor(stride) - 0.5)
 
 
@@ -86,33 +99,28 @@ def _level_position(logs: Sequence[float], wanted: float) -> float | None:
     return float(len(logs) - 1)
 
 
-def _centres(size: tuple[int, int], stride: Stride, offset: float, like: Tensor) -> Tensor:
-    """Prior centres (h, w, 2) of a level in pixels, (x, y)."""
-    y = (torch.arange(size[0], device=like.device, dtype=torch.float32) + offset) * stride[1]
-    x = (torch.arange(size[1], device=like.device, dtype=torch.float32) + offset) * stride[0]
+def _centres(size: tuple[int, int], stride: Stride, offset: float) -> Tensor:
+    """Prior centres (h, w, 2) of a level in pixels, (x, y).
+
+    On the CPU: whether they fall on whole cells is asked there, and no GPU has to answer.
+    """
+    y = (torch.arange(size[0], dtype=torch.float32) + offset) * stride[1]
+    x = (torch.arange(size[1], dtype=torch.float32) + offset) * stride[0]
     grid_y, grid_x = torch.meshgrid(y, x, indexing='ij')
     return torch.stack([grid_x, grid_y], dim=-1)
 
 
-def _between_levels(
-    teacher: Sequence[Tensor],
-    strides: Sequence[Stride],
-    position: float,
-    points: Tensor,
-    offset: float,
-) -> Tensor:
-    """Read ``points`` (h, w, 2) linearly between the two levels nearest to ``position``."""
+def _between_levels(read: Callable[[int], Tensor], position: float) -> Tensor:
+    """Read linearly between the two levels nearest to ``position``."""
     low = math.floor(position + WHOLE)
     share = position - low
-    at_low = _read(teacher[low], points / points.new_tensor(strides[low]) - offset)
     if abs(share) <= WHOLE:
-        return at_low
-    at_high = _read(teacher[low + 1], points / points.new_tensor(strides[low + 1]) - offset)
-    return torch.lerp(at_low, at_high, share)
+        return read(low)
+    return torch.lerp(read(low), read(low + 1), share)
 
 
 def _read(level: Tensor, cells: Tensor) -> Tensor:
-    """Read a map (N, C, H, W) bilinearly at cell indices (h, w, 2), nearest inside the border.
+    """Read a map (N, ..., H, W) bilinearly at cell indices (h, w, 2), nearest inside the border.
 
     Whole indices are read without interpolation, so that a target which is a copy is exact.
     """
@@ -120,8 +128,10 @@ def _read(level: Tensor, cells: Tensor) -> Tensor:
     limits = cells.new_tensor([width - 1, height - 1])
     whole = cells.round()
     if (cells - whole).abs().max() < WHOLE:
-        index = torch.minimum(whole.clamp(min=0), limits).long()
+        index = torch.minimum(whole.clamp(min=0), limits).long().to(level.device)
         return level[..., index[..., 1], index[..., 0]]
     grid = 2 * cells / limits.clamp(min=1) - 1
-    grid = grid.expand(level.size(0), *grid.shape).to(level.dtype)
-    return F.grid_sample(level, grid, 'bilinear', 'border', align_corners=True)
+    grid = grid.expand(level.size(0), *grid.shape).to(level)
+    flat = level.flatten(1, -3)
+    sampled = F.grid_sample(flat, grid, 'bilinear', 'border', align_corners=True)
+    return sampled.unflatten(1, level.shape[1:-2])

@@ -56,6 +56,10 @@ class DistillConfig:
         roi_cls: Class scores of RoIs.
         roi_bbox: Box deltas of RoIs.
         roi_mask: Mask logits of positive RoIs.
+        dense_cls: Class scores of a single-stage head.
+        dense_bbox: Boxes of a single-stage head, as it codes them.
+        dense_quality: Centerness, IoU or objectness of a single-stage head.
+        dense_dfl: Distributions over the distances to a box's sides (GFL).
         max_rois: RoIs an image that sub-networks learn from; None for all that the full
             network sampled.
         warmup_iters: Iterations over which the weights of soft losses rise from 0, since an
@@ -67,6 +71,10 @@ class DistillConfig:
     roi_cls: Target = Target(soft=1.0, hard=1.0)
     roi_bbox: Target = Target(hard=1.0)
     roi_mask: Target = Target(soft=1.0, hard=1.0)
+    dense_cls: Target = Target(soft=1.0, hard=1.0)
+    dense_bbox: Target = Target(hard=1.0)
+    dense_quality: Target = Target(soft=1.0, hard=1.0)
+    dense_dfl: Target = Target(soft=1.0, hard=1.0)
     max_rois: int | None = None
     warmup_iters: int = 0
 
@@ -89,7 +97,7 @@ class DistillConfig:
             raise ValueError(
                 f'gradaug.distill has unknown keys {unknown}, expected some of {names}'
             )
-        targets = names[:5]
+        targets = [field.name for field in fields(cls) if isinstance(field.default, Target)]
         parsed: dict[str, Any] = {
             k: Target.parse(v, k) if k in targets else v for k, v in cfg.items()
         }
