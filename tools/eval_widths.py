@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import platform
 import sys
 from collections.abc import Sequence
@@ -23,7 +24,12 @@ from rich.table import Table
 
 from mmgradaug.engine.loading import load_config
 from mmgradaug.engine.preflight import check_data
-from mmgradaug.evaluation.widths import Validation, WidthResult, measure_cost
+from mmgradaug.evaluation.widths import (
+    Validation,
+    WidthResult,
+    measure_cost,
+    precision_labels,
+)
 from mmgradaug.publishing import Cut, Source, build_parent, narrow_detector, open_source
 from mmgradaug.slimmable import check_width
 from mmgradaug.visualization.widths import save_widths
@@ -109,14 +115,14 @@ def write(results: Sequence[WidthResult], out: Path, args: argparse.Namespace) -
 def table_of(results: Sequence[WidthResult]) -> Table:
     """One row a width."""
     table = Table(title='widths (time: median of one image, quartiles)')
-    labels = list(results[0].precision())
+    labels = precision_labels(results)
     for column in ('width', *labels, 'GFLOPs', 'of the backbone', 'M parameters', 'ms'):
         table.add_column(column, justify='right')
     for result in results:
         low, high = result.spread
         table.add_row(
             f'{result.width:g}',
-            *(f'{result.precision()[label]:.3f}' for label in labels),
+            *(f'{result.precision().get(label, math.nan):.3f}' for label in labels),
             f'{result.flops / 1e9:.2f}',
             f'{result.backbone_flops / 1e9:.2f}',
             f'{result.parameters / 1e6:.2f}',
@@ -127,7 +133,8 @@ def table_of(results: Sequence[WidthResult]) -> Table:
 
 def _precision(result: WidthResult) -> str:
     """AP in words."""
-    return ', '.join(f'{label} {value:.3f}' for label, value in result.precision().items())
+    found = result.precision()
+    return ', '.join(f'{label} {value:.3f}' for label, value in found.items()) or 'nothing found'
 
 
 if __name__ == '__main__':

@@ -60,9 +60,15 @@ class WidthResult:
         return quartiles_of(self.seconds)
 
     def precision(self) -> dict[str, float]:
-        """Box and mask AP, as far as the evaluator gives them."""
+        """Box and mask AP, as far as the evaluator gives them; none if nothing was found."""
         by_name = {key.split('/')[-1]: value for key, value in self.metrics.items()}
         return {label: by_name[name] for name, label in AP_NAMES.items() if name in by_name}
+
+
+def precision_labels(results: Sequence[WidthResult]) -> list[str]:
+    """The kinds of AP that any of the results has."""
+    found = {label for result in results for label in result.precision()}
+    return [label for label in AP_NAMES.values() if label in found]
 
 
 class Validation:

@@ -119,14 +119,15 @@ def publish_detector(source: Source, cut: Cut, out: Path, overwrite: bool) -> tu
         stock, detector = narrow_detector(*build_parent(source, cut), cut.width)
     record = {'network': network_name(stock.model), **_record(source, cut)}
     dataset_meta = (source.checkpoint.get('meta') or {}).get('dataset_meta')
-    meta = {'cfg': stock.pretty_text, 'mmgradaug': record}
+    text = stock.pretty_text
+    meta = {'cfg': text, 'mmgradaug': record}
     meta |= {'dataset_meta': dict(dataset_meta)} if dataset_meta else {}
     data = serialised(detector.state_dict(), meta)
     checkpoint = write_named(data, out, _stem(record, cut), '.pth', overwrite)
     header = HEADER.format(**record, weights=checkpoint.name)
     load_from = f"load_from = '{{{{ fileDirname }}}}/{checkpoint.name}'\n"
-    text = f'{header}\n{stock.pretty_text}{load_from}'
-    return write(text.encode(), checkpoint.with_suffix('.py'), overwrite), checkpoint
+    config = f'{header}\n{text}{load_from}'.encode()
+    return write(config, checkpoint.with_suffix('.py'), overwrite), checkpoint
 
 
 def publish_backbone(source: Source, cut: Cut, out: Path, overwrite: bool) -> Path:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 
-from ..evaluation.widths import WidthResult
+from ..evaluation.widths import WidthResult, precision_labels
 from .canvas import COLOURS, new_figure, save_figure
 
 
@@ -47,8 +47,8 @@ def _draw_precision(axes: Axes, results: Sequence[WidthResult]) -> None:
     """Average precision (IoU 0.50 to 0.95)."""
     axes.set_title('precision', fontsize=10)
     axes.set_ylabel('AP (IoU 0.50:0.95)')
-    for index, label in enumerate(results[0].precision()):
-        points = [(r.width, r.precision()[label]) for r in results]
+    for index, label in enumerate(precision_labels(results)):
+        points = [(r.width, r.precision()[label]) for r in results if label in r.precision()]
         _draw_line(axes, points, COLOURS[index], label, '{:.3f}', below=index == 0)
     if axes.lines:
         axes.legend(fontsize=8, loc='lower right')
