@@ -95,7 +95,9 @@ def test_table_json_and_picture(demo, tmp_path, capsys):
     config, checkpoint, out = tmp_path / 'c.py', tmp_path / 'epoch_1.pth', tmp_path / 'out'
     config.write_text(demo.pretty_text)
     demo.model.test_cfg.rcnn.score_thr = 0.0
-    torch.save({'state_dict': randomised(build(demo.model)).state_dict()}, checkpoint)
+    model = build(demo.model)
+    randomised(model.backbone)
+    torch.save({'state_dict': model.state_dict()}, checkpoint)
     options = ['--widths', '1.0', '0.5', '--recalibrate', '2', '--images', '2', '--rounds', '1']
     command = [str(config), str(checkpoint), *options, '--out', str(out), '--device', 'cpu']
     assert main(command) == 0

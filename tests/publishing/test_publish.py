@@ -178,6 +178,7 @@ def test_narrow_backbone_tells_its_options(run, tmp_path):
         torch.testing.assert_close(backbone(x)[3], expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_onnx_of_the_whole_backbone(run, tmp_path):
     onnxruntime = pytest.importorskip('onnxruntime')
     pytest.importorskip('onnx')
