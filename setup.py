@@ -25,5 +25,13 @@ setup(
     package_data={'mmgradaug': ['py.typed']},
     python_requires='>=3.10',
     install_requires=[],
+    extras_require={
+        # tools/publish.py --to onnx
+        'onnx': [
+            'onnx',  # the file format (Apache-2.0)
+            'onnxscript',  # torch.onnx translates with it (MIT)
+            'onnxruntime',  # runs the file, to check it against torch (MIT)
+        ],
+    },
     zip_safe=False,
 )

@@ -52,10 +52,7 @@ class StepCost:
     @property
     def spread(self) -> tuple[float, float]:
         """Quartiles of the seconds of a step."""
-        if len(self.seconds) < 2:
-            return self.median, self.median
-        quartiles = statistics.quantiles(self.seconds, n=4, method='inclusive')
-        return quartiles[0], quartiles[2]
+        return quartiles_of(self.seconds)
 
 
 def measure_costs(
@@ -188,13 +185,13 @@ class _Runner:
 
     def train_flops(self, index: int) -> float:
         """FLOPs of step number ``index``."""
-        return _flops(lambda: self.step(index))
+        return count_flops(lambda: self.step(index))
 
     def predict_flops(self) -> float:
         """FLOPs of features in evaluation mode."""
         with _evaluating(self.model), torch.no_grad():
             batch = self.model.data_preprocessor(copy.deepcopy(self.data), False)
-            return _flops(lambda: self.model.extract_feat(batch['inputs']))
+            return count_flops(lambda: self.model.extract_feat(batch['inputs']))
 
     def peak_bytes(self) -> int:
         """Most memory that tensors held during a step, in bytes."""
@@ -208,12 +205,20 @@ class _Runner:
         return standing + peak_allocation(lambda: self.step(0))
 
 
+def quartiles_of(values: Sequence[float]) -> tuple[float, float]:
+    """First and third quartile."""
+    if len(values) < 2:
+        return values[0], values[0]
+    quartiles = statistics.quantiles(values, n=4, method='inclusive')
+    return quartiles[0], quartiles[2]
+
+
 def _bytes(tensor: torch.Tensor) -> int:
     """Memory of a tensor's entries."""
     return tensor.numel() * tensor.element_size()
 
 
-def _flops(function: Callable[[], Any]) -> float:
+def count_flops(function: Callable[[], Any]) -> float:
     """FLOPs of a call: convolutions and matrix products, two for each multiply-add."""
     with FlopCounterMode(display=False) as counter:
         function()

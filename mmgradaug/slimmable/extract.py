@@ -30,9 +30,16 @@ def extract_subnet(network: nn.Module, width: float, example: Tensor | None = No
             pixels with as many channels as the first convolution takes.
 
     Raises:
-        ValueError: If the width is not in (0, 1], if the network has no slimmable layer, or
-            if the example does not reach one of them.
+        ValueError: If the width is not in (0, 1], if the network has no slimmable layer, if it
+            is a whole model around a backbone, or if the example does not reach a convolution or
+            BatchNorm.
     """
+    backbone = getattr(network, 'backbone', None)
+    if isinstance(backbone, nn.Module) and has_slimmable_layers(backbone):
+        raise ValueError(
+            f'{type(network).__name__} is a model around a backbone, expected the backbone: pass '
+            'model.backbone (for a whole narrow detector see tools/publish.py --width)'
+        )
     if not has_slimmable_layers(network):
         raise ValueError(
             f'{type(network).__name__} has no slimmable layer to extract a sub-network from: '
@@ -41,13 +48,15 @@ def extract_subnet(network: nn.Module, width: float, example: Tensor | None = No
     sizes = _input_channels(network, width, example)
     dense = copy.deepcopy(network)
     for name, module in list(dense.named_modules()):
-        if isinstance(module, (SlimConv2d, _BatchNorm)) and name in sizes:
+        if isinstance(module, (SlimConv2d, _BatchNorm)):
+            if name not in sizes:
+                raise ValueError(
+                    f'layer {name!r} was not reached by the example: pass one that does'
+                )
             with at_width(module, width):
                 plain = _dense_layer(module, sizes[name])
             parent, _, child = name.rpartition('.')
             setattr(dense.get_submodule(parent), child, plain)
-        elif isinstance(module, SlimConv2d):
-            raise ValueError(f'layer {name!r} was not reached by the example: pass one that does')
         elif hasattr(module, 'dense_class'):
             module.__class__ = module.dense_class  # its layers are plain now, and so is it
     return dense

@@ -4,7 +4,8 @@ from mmdet.models.backbones import ResNet
 from torch import nn
 
 from mmgradaug import SlimmableResNetV1d, at_width, extract_subnet
-from tests.networks import random_images, randomised, small_resnet
+from mmgradaug.slimmable import SlimConv2d
+from tests.networks import build, detector_config, random_images, randomised, small_resnet
 
 TOLERANCE = {torch.float32: 1e-6, torch.float64: 1e-12}
 DEPTHS = [18, 34, 50, 101, 152]
@@ -123,6 +124,20 @@ def test_result_is_ordinary_and_the_network_unchanged():
     frozen = [n for n, p in dense.named_parameters() if not p.requires_grad]
     assert frozen == [n for n, p in network.named_parameters() if not p.requires_grad]
     assert frozen
+
+
+def test_a_layer_that_is_not_reached_is_an_error():
+    for layer in (SlimConv2d(8, 8, 1), nn.BatchNorm2d(8)):
+        network = small_resnet()
+        network.unused = layer
+        with pytest.raises(ValueError, match="layer 'unused' was not reached by the example"):
+            extract_subnet(network, 0.5)
+
+
+def test_a_whole_detector_is_an_error():
+    detector = build(detector_config(mask=False))
+    with pytest.raises(ValueError, match=r'GradAugFasterRCNN is a model .* pass model\.backbone'):
+        extract_subnet(detector, 0.5)
 
 
 def test_nothing_to_extract_is_an_error():

@@ -1,0 +1,171 @@
+"""How precise, how large and how fast a detector is at each width."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.evaluator import Evaluator
+from mmengine.registry import DATASETS, EVALUATOR, init_default_scope
+from mmengine.runner import Runner
+from rich.progress import track
+from torch.utils.data import DataLoader, Subset
+
+from .cost import count_flops, quartiles_of
+
+AP_NAMES = {'bbox_mAP': 'box AP', 'segm_mAP': 'mask AP'}
+
+
+@dataclass
+class WidthResult:
+    """What one width gives and costs.
+
+    Attributes:
+        width: Share of the backbone's channels.
+        metrics: The evaluator's, by name.
+        flops: Of one image through the whole detector, two for each multiply-add; they depend
+            on how many objects it finds.
+        backbone_flops: Of one image through the backbone.
+        parameters: Of the whole detector.
+        seconds: Of each measured prediction of that image.
+        recalibration_images: That BatchNorm statistics were averaged over; 0 if they are those
+            of training.
+    """
+
+    width: float
+    metrics: dict[str, float]
+    flops: float = 0.0
+    backbone_flops: float = 0.0
+    parameters: int = 0
+    seconds: list[float] = field(default_factory=list)
+    recalibration_images: int = 0
+
+    @property
+    def median(self) -> float:
+        """Median seconds of a prediction."""
+        return statistics.median(self.seconds)
+
+    @property
+    def spread(self) -> tuple[float, float]:
+        """Quartiles of the seconds of a prediction."""
+        return quartiles_of(self.seconds)
+
+    def precision(self) -> dict[str, float]:
+        """Box and mask AP, as far as the evaluator gives them; none if nothing was found."""
+        by_name = {key.split('/')[-1]: value for key, value in self.metrics.items()}
+        return {label: by_name[name] for name, label in AP_NAMES.items() if name in by_name}
+
+
+def precision_labels(results: Sequence[WidthResult]) -> list[str]:
+    """The kinds of AP that any of the results has."""
+    found = {label for result in results for label in result.precision()}
+    return [label for label in AP_NAMES.values() if label in found]
+
+
+class Validation:
+    """A config's evaluation data and evaluator, or a part of them.
+
+    Args:
+        cfg: The config.
+        split: ``'val'`` or ``'test'``.
+        images: Evaluate that many, evenly spread; all by default.
+
+    Raises:
+        ValueError: If ``images`` is below 1.
+    """
+
+    def __init__(self, cfg: Config, split: str = 'val', images: int | None = None) -> None:
+        if images is not None and images < 1:
+            raise ValueError(f'images to evaluate must be at least 1, got {images}')
+        init_default_scope(cfg.get('default_scope', 'mmdet'))
+        loader = copy.deepcopy(cfg[f'{split}_dataloader'])
+        dataset: Any = DATASETS.build(loader.pop('dataset'))
+        dataset.full_init()
+        total = len(dataset)
+        count = total if images is None else min(images, total)
+        self.indices = [i * total // count for i in range(count)]
+        self.metainfo = dataset.metainfo
+        self._ids = [dataset.get_data_info(i).get('img_id') for i in self.indices]
+        self._metrics = cfg[f'{split}_evaluator']
+        self.loader: DataLoader = Runner.build_dataloader(
+            {**loader, 'dataset': Subset(dataset, self.indices)}
+        )
+
+    def evaluate(self, detector: Any) -> dict[str, float]:
+        """Metrics of a detector, by mmdet's own evaluator."""
+        evaluator = self._evaluator()
+        for batch in track(self.loader, description='evaluating', transient=True):
+            with torch.no_grad():
+                samples = detector.test_step(batch)
+            evaluator.process(data_samples=samples, data_batch=batch)
+        with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its tables
+            metrics = evaluator.evaluate(len(self.indices))
+        return {name: float(value) for name, value in metrics.items()}
+
+    def one_image(self, detector: Any) -> dict[str, Any]:
+        """The first image, preprocessed as for inference."""
+        batch = next(iter(self.loader))
+        return detector.data_preprocessor({k: v[:1] for k, v in batch.items()}, False)
+
+    def _evaluator(self) -> Evaluator:
+        """A new evaluator that knows which images it is going to see."""
+        config = copy.deepcopy(self._metrics)
+        composed = isinstance(config, Mapping) and 'metrics' in config
+        evaluator = EVALUATOR.build(config) if composed else Evaluator(config)
+        evaluator.dataset_meta = self.metainfo
+        for metric in evaluator.metrics:
+            # mmdet's COCO metric would count the objects of all other images as missed.
+            if hasattr(metric, 'img_ids'):
+                metric.img_ids = self._ids
+        return evaluator
+
+
+def measure_cost(
+    detectors: Sequence[Any], results: Sequence[WidthResult], data: Mapping[str, Any], rounds: int
+) -> None:
+    """Add FLOPs, size and time of detectors to their results.
+
+    Each round runs every detector once, so that a noisy machine disturbs all alike.
+
+    Args:
+        detectors: In evaluation mode, on the device of the data.
+        results: One for each.
+        data: A preprocessed image.
+        rounds: Rounds that are measured, after one that is not.
+    """
+    for detector, result in zip(detectors, results, strict=True):
+        with torch.no_grad():
+            result.flops = count_flops(partial(_predict, detector, data))
+            result.backbone_flops = count_flops(partial(detector.backbone, data['inputs']))
+        result.parameters = sum(p.numel() for p in detector.parameters())
+    for index in track(range(-1, rounds), description='timing', transient=True):
+        for detector, result in zip(detectors, results, strict=True):
+            seconds = _predict(detector, data)
+            if index >= 0:
+                result.seconds.append(seconds)
+
+
+def _predict(detector: Any, data: Mapping[str, Any]) -> float:
+    """Detect objects in a preprocessed image; returns the seconds it took."""
+    inputs, samples = data['inputs'], copy.deepcopy(data['data_samples'])
+    with torch.no_grad():
+        _wait_for(inputs.device)
+        start = time.perf_counter()
+        detector(inputs, samples, mode='predict')
+        _wait_for(inputs.device)
+    return time.perf_counter() - start
+
+
+def _wait_for(device: torch.device) -> None:
+    """Wait for a GPU to finish."""
+    if device.type == 'cuda':
+        torch.cuda.synchronize(device)

@@ -1,0 +1,253 @@
+"""A detector's sub-network as a stock mmdet detector of its own.
+
+mmdet's ResNet has ``base_channels * 2**i`` channels in stage i, while a sub-network rounds every
+layer by itself: ResNet-50 at 0.9 keeps 57, 115, 230 and 461 of 64, 128, 256 and 512. The smallest
+mmdet ResNet that every layer fits into (``base_channels=58`` here) computes the same function, with
+its few additional channels silent: their weights, scales and shifts are zero. They stay silent in
+further training too, since their gradients are zero.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import ceil
+from typing import Any
+
+import torch
+from mmdet.models.backbones.resnet import BasicBlock, ResNet
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
+from torch import Tensor, nn
+
+from ..slimmable import at_width, extract_subnet, has_slimmable_layers
+from .stock_config import stock_config
+
+BACKBONE_ONLY = 'publish the backbone alone (--to backbone --width W)'
+TOLERANCE = 1e-4  # of the largest feature; convolutions of other shapes add in another order
+
+
+@dataclass(frozen=True)
+class Channels:
+    """Channels of a backbone output.
+
+    Attributes:
+        full: Of the parent.
+        active: That the sub-network computes.
+        narrow: Of the published network: the active ones and some silent ones.
+    """
+
+    full: int
+    active: int
+    narrow: int
+
+
+def narrow_detector(model: Any, cfg: Config, width: float) -> tuple[Config, Any]:
+    """The sub-network of a detector as a stock detector.
+
+    Args:
+        model: A detector with a slimmable backbone; its BatchNorm statistics should have been
+            recalibrated at the width. It is not changed.
+        cfg: Its config.
+        width: Share of the backbone's channels, in (0, 1].
+
+    Returns:
+        The stock config and the stock detector in evaluation mode, whose detections are those of
+        ``model`` inside ``at_width(model, width)``.
+
+    Raises:
+        ValueError: If the backbone is not slimmable, or what reads its outputs does not say so
+            by ``neck.in_channels``.
+    """
+    if not has_slimmable_layers(model):
+        raise ValueError(
+            f'{type(model).__name__} has no slimmable backbone, expected SlimmableResNet: a narrow '
+            'detector can be cut out of a GradAug run only; leave out --width'
+        )
+    stock = stock_config(cfg)
+    options, backbone, channels = narrow_backbone(model.backbone, stock.model.backbone, width)
+    stock.model.backbone = options
+    _narrow_neck(stock.model, channels)
+    narrow = build_stock(stock)
+    narrow.load_state_dict(_narrow_state(model, backbone, narrow, channels))
+    check_features(model, width, narrow)
+    return stock, narrow
+
+
+def narrow_backbone(
+    backbone: Any, options: Mapping[str, Any], width: float
+) -> tuple[dict[str, Any], ResNet, list[Channels]]:
+    """The sub-network of a slimmable backbone as a stock mmdet ResNet, in evaluation mode.
+
+    Args:
+        backbone: A slimmable backbone; it is not changed.
+        options: Its stock config.
+        width: Share of the channels, in (0, 1].
+
+    Returns:
+        The narrow backbone's config, the backbone, and the channels of its outputs.
+    """
+    dense: Any = extract_subnet(backbone, width)
+    options = {**options, **backbone_options(dense)}
+    narrow = MODELS.build(options)
+    narrow.eval()  # returns nothing, in mmdet's ResNet
+    state = dense.state_dict()
+    narrow.load_state_dict(
+        {key: _silenced(key, state[key], t.shape) for key, t in narrow.state_dict().items()}
+    )
+    sizes = zip(backbone.out_channels, _out_channels(dense), _out_channels(narrow), strict=True)
+    return options, narrow, [Channels(*size) for size in sizes]
+
+
+def build_stock(cfg: Config) -> Any:
+    """The detector of a stock config, in evaluation mode on the CPU.
+
+    Raises:
+        ValueError: If any of its modules is of this package after all.
+    """
+    init_default_scope(cfg.get('default_scope', 'mmdet'))
+    detector = MODELS.build(copy.deepcopy(cfg.model))
+    package = __name__.split('.')[0]
+    own = [n for n, m in detector.named_modules() if type(m).__module__.split('.')[0] == package]
+    if own:
+        raise ValueError(f'{own[0]} of the stock config is still a module of {package}')
+    return detector.eval()
+
+
+def backbone_options(dense: Any) -> dict[str, int]:
+    """Options of the smallest mmdet ResNet that a dense sub-network fits into.
+
+    Args:
+        dense: What ``extract_subnet`` gave; its own options are still the full network's.
+    """
+    base = max(
+        ceil(planes / 2**stage)
+        for stage, layer in enumerate(dense.res_layers)
+        for block in dense.get_submodule(layer)
+        for planes in _planes(block)
+    )
+    first = dense.stem if dense.deep_stem else dense.conv1
+    widths = [m.out_channels for m in first.modules() if isinstance(m, nn.Conv2d)]
+    # A deep stem ends in two convolutions of half its channels and one of all.
+    stem = max(widths[-1], *(2 * w for w in widths[:-1])) if dense.deep_stem else widths[0]
+    expansion = dense.block.expansion
+    if dense.layer1[0].downsample is None:  # the stem enters the first sum as it is
+        base = max(base, ceil(stem / expansion))
+        stem = base * expansion
+    elif stem == base * expansion and dense.strides[0] == 1:
+        stem += 2  # mmdet would leave out the projection that the sub-network has
+    return {'base_channels': base, 'stem_channels': stem}
+
+
+def _planes(block: Any) -> list[int]:
+    """What the layers of a block ask of mmdet's ``planes``."""
+    widths = [conv.out_channels for conv in _convs(block)]
+    return [*widths[:-1], ceil(widths[-1] / block.expansion)]
+
+
+def _convs(block: Any) -> list[nn.Conv2d]:
+    """The convolutions of a residual branch."""
+    convs = [block.conv1, block.conv2]
+    return convs if isinstance(block, BasicBlock) else [*convs, block.conv3]
+
+
+def _out_channels(network: Any) -> list[int]:
+    """Channels of each output of a ResNet, read from its layers."""
+    layers = [network.get_submodule(network.res_layers[i]) for i in network.out_indices]
+    return [_convs(layer[-1])[-1].out_channels for layer in layers]
+
+
+def _narrow_neck(model: Any, channels: Sequence[Channels]) -> None:
+    """Tell the neck of a model config how many channels it gets."""
+    neck = model.get('neck')
+    first = neck[0] if isinstance(neck, (list, tuple)) and neck else neck
+    declared = (first or {}).get('in_channels')
+    listed = list(declared) if isinstance(declared, (list, tuple)) else [declared]
+    if listed != [c.full for c in channels]:
+        raise ValueError(
+            f'model.neck.in_channels={declared!r} are not the outputs of the backbone, expected '
+            f'{[c.full for c in channels]}: {BACKBONE_ONLY}'
+        )
+    narrow = [c.narrow for c in channels]
+    first['in_channels'] = narrow if isinstance(declared, (list, tuple)) else narrow[0]
+
+
+def _narrow_state(
+    model: nn.Module, backbone: nn.Module, narrow: nn.Module, channels: Sequence[Channels]
+) -> dict[str, Tensor]:
+    """The narrow detector's state dict.
+
+    Args:
+        model: The parent detector.
+        backbone: The narrow backbone.
+        narrow: The narrow detector, whose shapes are taken.
+        channels: Of each output of the backbone.
+    """
+    source = model.state_dict() | {f'backbone.{k}': v for k, v in backbone.state_dict().items()}
+    target = narrow.state_dict()
+    if source.keys() != target.keys():
+        raise ValueError(
+            f'the stock detector has other weights: {sorted(source.keys() ^ target.keys())[:3]}'
+        )
+    return {
+        key: source[key]
+        if source[key].shape == t.shape
+        else _silenced(key, _active_inputs(key, source[key], t.shape, channels), t.shape)
+        for key, t in target.items()
+    }
+
+
+def _silenced(key: str, tensor: Tensor, shape: torch.Size) -> Tensor:
+    """A tensor with silent channels up to another shape."""
+    # They are zero whatever their variance; one is what mmdet starts from.
+    silenced = tensor.new_full(shape, 1.0 if key.endswith('running_var') else 0.0)
+    silenced[tuple(slice(size) for size in tensor.shape)] = tensor
+    return silenced
+
+
+def _active_inputs(
+    key: str, weight: Tensor, shape: torch.Size, channels: Sequence[Channels]
+) -> Tensor:
+    """The weights (C_out, C_active, ...) that a layer after the backbone gives to active inputs."""
+    by_size = {(c.full, c.narrow): c.active for c in channels}
+    active = by_size.get((weight.size(1), shape[1])) if weight.dim() > 1 else None
+    if active is None or (weight.shape[0], *weight.shape[2:]) != (shape[0], *shape[2:]):
+        raise ValueError(
+            f'{key} changes from {tuple(weight.shape)} to {tuple(shape)} with the width of the '
+            f'backbone, expected a layer that reads its outputs: {BACKBONE_ONLY}'
+        )
+    return weight[:, :active]
+
+
+def check_features(model: Any, width: float, narrow: Any) -> float:
+    """Compare the features of both detectors on a random image.
+
+    Returns:
+        The largest difference, relative to the largest feature.
+
+    Raises:
+        ValueError: If it is above 1e-4.
+    """
+    image = torch.randn(1, 3, 128, 160, generator=torch.Generator().manual_seed(0))
+    image = image.to(next(model.parameters()))
+    training = model.training
+    model.eval()
+    with torch.no_grad(), at_width(model, width):
+        expected = model.extract_feat(image)
+    model.train(training)
+    with torch.no_grad():
+        found = narrow.to(image).extract_feat(image)
+    error = max(relative_difference(a, b) for a, b in zip(found, expected, strict=True))
+    if not error <= TOLERANCE:
+        raise ValueError(
+            f'the narrow detector differs from its parent at width {width} by {error:.1e}, '
+            f'expected at most {TOLERANCE}: its detector has a layer that this cannot narrow'
+        )
+    return error
+
+
+def relative_difference(found: Tensor, expected: Tensor) -> float:
+    """Largest difference of two tensors as a share of the largest entry."""
+    scale = max(float(expected.abs().max()), 1e-12)
+    return float((found - expected).abs().max()) / scale

@@ -1,0 +1,91 @@
+"""What a published file says about where it comes from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from ..version import __version__
+from ..visualization.curves import read_scalars
+
+# mmengine names an experiment CONFIG_DATE_TIME, and the folder of its log DATE_TIME.
+EXPERIMENT = re.compile(r'(?P<config>.+)_(?P<started>\d{8}_\d{6})')
+
+
+def record_of(
+    checkpoint: Mapping[str, Any],
+    source: Path,
+    cfg: Config | None,
+    width: float = 1.0,
+    recalibration_images: int = 0,
+    validated: bool = True,
+) -> dict[str, Any]:
+    """Recipe, training state, precision and origin of what is published, as plain data.
+
+    Args:
+        checkpoint: What :func:`read_checkpoint` returned.
+        source: The checkpoint's file.
+        cfg: Config of the run, if known.
+        width: Width of the network that is published.
+        recalibration_images: Images that its BatchNorm statistics were averaged over; 0 if they
+            are the run's own.
+        validated: Whether the run validated these weights.
+
+    Returns:
+        The record. ``metrics`` are those of exactly this network, empty where they are unknown.
+    """
+    validated = validated and width == 1 and not recalibration_images
+    meta = checkpoint.get('meta') or {}
+    return {
+        'config': recipe_name(meta, source),
+        'width': width,
+        'recalibration_images': recalibration_images,
+        'epoch': meta.get('epoch'),
+        'iter': meta.get('iter'),
+        'metrics': validated_metrics(meta, source, cfg) if validated else {},
+        'mmgradaug_version': __version__,
+        'source': source.name,
+    }
+
+
+def network_name(model: Mapping[str, Any]) -> str:
+    """Detector and backbone of a model config, such as ``MaskRCNN, ResNet-18``."""
+    return f'{model.get("type")}, {backbone_name(model["backbone"])}'
+
+
+def backbone_name(backbone: Mapping[str, Any]) -> str:
+    """Type and depth of a backbone config, such as ``ResNet-18``."""
+    depth = backbone.get('depth')
+    return f'{backbone.get("type")}-{depth}' if depth else str(backbone.get('type'))
+
+
+def recipe_name(meta: Mapping[str, Any], source: Path) -> str:
+    """Name of the config that a run was started with."""
+    match = EXPERIMENT.fullmatch(str(meta.get('experiment_name')))
+    return match['config'] if match else f'{source.absolute().parent.name}_{source.stem}'
+
+
+def validated_metrics(
+    meta: Mapping[str, Any], source: Path, cfg: Config | None
+) -> dict[str, float]:
+    """What the validation of exactly these weights gave, from the log beside the checkpoint.
+
+    The checkpoint itself does not tell: it is saved before its epoch's validation, with the
+    values of the one before.
+
+    Returns:
+        Metrics by name; none where the log or its entry is missing.
+    """
+    match = EXPERIMENT.fullmatch(str(meta.get('experiment_name')))
+    log = source.absolute().parent / match['started'] / 'vis_data/scalars.json' if match else None
+    if log is None or not log.is_file():
+        return {}
+    by_epoch = cfg is None or 'IterBased' not in str((cfg.get('train_cfg') or {}).get('type'))
+    step = meta.get('epoch' if by_epoch else 'iter')
+    entries = [entry for entry in read_scalars(log).val if entry.get('step') == step]
+    numbers = entries[-1] if entries else {}
+    return {k: v for k, v in numbers.items() if '/' in k and isinstance(v, (int, float))}

@@ -1,0 +1,146 @@
+"""Turn the config of a GradAug run into one that needs mmdet alone."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import mmengine.registry
+from mmengine.config import Config, ConfigDict
+from mmengine.registry import Registry
+
+PACKAGE = __name__.split('.')[0]
+# Of this project, or of the machine that the run was on.
+DROPPED = ('gradaug', 'data_help', 'work_dir', 'launcher', 'local_rank', 'resume', 'load_from')
+
+
+def stock_config(cfg: Config) -> Config:
+    """The same detector, data and recipe without mmgradaug.
+
+    Detector and backbone get their stock types back; sub-networks, hooks and wrappers of this
+    package go. Pretrained weights go too, since a published checkpoint replaces them. Whatever
+    else the config has stays.
+
+    Args:
+        cfg: Config of a run; one without GradAug is fine. It is not changed.
+
+    Raises:
+        ValueError: If it uses a class of this package that has no stock counterpart.
+    """
+    ours = registered_here()
+    values = {k: v for k, v in copy.deepcopy(cfg.to_dict()).items() if k not in DROPPED}
+    _drop_imports(values)
+    _drop_wrapper(values, ours)
+    for key in ('custom_hooks', 'default_hooks'):
+        if values.get(key):
+            values[key] = _without(values[key], ours)
+    values['model'] = _without_pretrained(_stock(values.get('model'), ours))
+    left = next(_uses(values, ours), None)
+    if left is not None:
+        raise ValueError(
+            f'{left[0]}.type={left[1]!r} is of {PACKAGE} and has no counterpart in mmdet: take it '
+            'out of the config and give that with --config'
+        )
+    return Config(values)
+
+
+def registered_here() -> dict[str, type]:
+    """Every class that this package registered with mmengine or mmdet, by its name."""
+    found: dict[str, type] = {}
+    pending = [r for r in vars(mmengine.registry).values() if isinstance(r, Registry)]
+    while pending:
+        registry = pending.pop()
+        pending += registry.children.values()
+        for name, member in registry.module_dict.items():
+            if inspect.isclass(member) and member.__module__.split('.')[0] == PACKAGE:
+                found[name] = member
+    return found
+
+
+def _name(value: Any) -> str:
+    """The bare name of a ``type``: a class, ``'Name'``, ``'scope.Name'`` or ``'path.to.Name'``."""
+    return value.__name__ if inspect.isclass(value) else str(value).rpartition('.')[2]
+
+
+def _is_ours(value: Any, ours: Mapping[str, type]) -> bool:
+    """Whether a config entry builds an instance of a class of this package."""
+    if not isinstance(value, Mapping) or value.get('type') is None:
+        return False
+    path = str(getattr(value['type'], '__module__', value['type']))
+    return path.split('.')[0] == PACKAGE or _name(value['type']) in ours
+
+
+def _stock(value: Any, ours: Mapping[str, type]) -> Any:
+    """A model config with detectors and backbones of this package replaced by stock ones."""
+    if isinstance(value, (list, tuple)):
+        return type(value)(_stock(item, ours) for item in value)
+    if not isinstance(value, Mapping):
+        return value
+    plain = {key: _stock(item, ours) for key, item in value.items()}
+    if not _is_ours(plain, ours):
+        return plain
+    if _name(plain['type']) == 'GradAugDetector':
+        plain.pop('gradaug', None)
+        plain['type'] = _name(plain.pop('detector'))
+    dense = getattr(ours.get(_name(plain['type'])), 'dense_class', None)
+    if dense is not None:
+        plain.pop('width_divisor', None)
+        plain['type'] = dense.__name__
+    return plain
+
+
+def _without_pretrained(value: Any) -> Any:
+    """A model config that starts from random weights where it started from a file."""
+    if isinstance(value, (list, tuple)):
+        return type(value)(_without_pretrained(item) for item in value)
+    if not isinstance(value, Mapping):
+        return value
+    plain = {key: _without_pretrained(item) for key, item in value.items()}
+    init_cfg = plain.get('init_cfg')
+    if isinstance(init_cfg, Mapping) and _name(init_cfg.get('type')) == 'Pretrained':
+        plain['init_cfg'] = None
+    if plain.get('pretrained'):
+        plain['pretrained'] = None
+    return plain
+
+
+def _without(hooks: Any, ours: Mapping[str, type]) -> Any:
+    """Hooks, as a list or by name, but for those of this package."""
+    if isinstance(hooks, Mapping):
+        return {name: hook for name, hook in hooks.items() if not _is_ours(hook, ours)}
+    return [hook for hook in hooks if not _is_ours(hook, ours)]
+
+
+def _drop_imports(values: dict[str, Any]) -> None:
+    """Import the user's own modules only."""
+    imports = values.get('custom_imports') or {}
+    names = imports.get('imports') or []
+    names = [names] if isinstance(names, str) else names
+    kept = [name for name in names if name.split('.')[0] != PACKAGE]
+    values.pop('custom_imports', None)
+    if kept:
+        values['custom_imports'] = {**imports, 'imports': kept}
+
+
+def _drop_wrapper(values: dict[str, Any], ours: Mapping[str, type]) -> None:
+    """Leave the choice of a model wrapper to mmengine, with the same search for unused weights."""
+    wrapper = values.get('model_wrapper_cfg') or {}
+    if _is_ours(wrapper, ours):
+        del values['model_wrapper_cfg']
+        if wrapper.get('find_unused_parameters'):
+            values['find_unused_parameters'] = True
+
+
+def _uses(value: Any, ours: Mapping[str, type], key: str = '') -> Iterator[tuple[str, Any]]:
+    """Key and type of every entry of a config that needs this package."""
+    items: Any = ()
+    if isinstance(value, (dict, ConfigDict)):
+        items = value.items()
+        if _is_ours(value, ours):
+            yield key, _name(value['type'])
+    elif isinstance(value, (list, tuple)):
+        items = enumerate(value)
+    for name, item in items:
+        yield from _uses(item, ours, f'{key}.{name}' if key else str(name))

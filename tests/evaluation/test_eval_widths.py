@@ -1,0 +1,124 @@
+"""tools/eval_widths.py, and the evaluation and timing behind it."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.structures import InstanceData
+from PIL import Image
+from torch import nn
+
+from mmgradaug.datasets.shapes import ShapesSpec, make_shapes
+from mmgradaug.evaluation.widths import Validation, WidthResult, measure_cost
+from mmgradaug.publishing import narrow_detector
+from tests.networks import batch, build, detector_config, randomised
+from tools.eval_widths import main
+
+SIZE = (64, 64)
+
+
+@pytest.fixture(scope='module')
+def demo(tmp_path_factory):
+    """The demo's config with a tiny detector, on 4 training and 6 validation images."""
+    root = tmp_path_factory.mktemp('shapes')
+    make_shapes(root, ShapesSpec(num_images=4, size=SIZE), ShapesSpec(num_images=6, size=SIZE))
+    cfg = Config.fromfile('configs/mask_rcnn_r18_gradaug_shapes.py')
+    cfg.model = detector_config()
+    cfg.train_dataloader.dataset.dataset.data_root = f'{root}/'
+    for loop in ('val', 'test'):
+        cfg[f'{loop}_dataloader'].dataset.data_root = f'{root}/'
+        cfg[f'{loop}_evaluator'].ann_file = f'{root}/annotations/val.json'
+    return cfg
+
+
+class Oracle(nn.Module):
+    """Predicts the labels of the images that it is allowed to."""
+
+    def __init__(self, known=None):
+        super().__init__()
+        self.known = known
+
+    def test_step(self, data):
+        for sample in data['data_samples']:
+            labels = sample.gt_instances
+            known = self.known is None or sample.img_id in self.known
+            count = len(labels) if known else 0
+            # Validation pipelines load labels after resizing: they are in original pixels.
+            masks = labels.masks.to_tensor(torch.bool, 'cpu')
+            sample.pred_instances = InstanceData(
+                bboxes=labels.bboxes.tensor[:count],
+                labels=labels.labels[:count],
+                scores=torch.ones(count),
+                masks=masks[:count],
+            )
+        return data['data_samples']
+
+
+def test_labels_as_predictions_have_full_precision(demo):
+    metrics = Validation(demo).evaluate(Oracle())
+    assert metrics['coco/bbox_mAP'] == metrics['coco/segm_mAP'] == 1.0
+
+
+def test_a_part_of_the_images_counts_those_only(demo):
+    part = Validation(demo, images=2)
+    assert part.indices == [0, 3]
+    known = {part.loader.dataset[i]['data_samples'].img_id for i in range(2)}
+    assert part.evaluate(Oracle(known))['coco/bbox_mAP'] == 1.0
+    # The other images' objects are missed where all are evaluated.
+    assert Validation(demo).evaluate(Oracle(known))['coco/bbox_mAP'] < 0.7
+
+
+def test_no_image_is_an_error(demo):
+    with pytest.raises(ValueError, match='at least 1, got 0'):
+        Validation(demo, images=0)
+
+
+def test_costs_are_of_every_detector_in_turn():
+    model = build(detector_config(mask=False)).eval()
+    cfg = Config(dict(model=detector_config(mask=False)))
+    results = [WidthResult(1.0, {}), WidthResult(0.5, {})]
+    detectors = [narrow_detector(model, cfg, r.width)[1] for r in results]
+    data = detectors[0].data_preprocessor(batch((1,), mask=False), False)
+    measure_cost(detectors, results, data, rounds=3)
+    full, half = results
+    assert [len(r.seconds) for r in results] == [3, 3]
+    assert full.spread[0] <= full.median <= full.spread[1]
+    assert 0.2 < half.backbone_flops / full.backbone_flops < 0.35
+    assert full.backbone_flops < full.flops
+    assert full.parameters == sum(p.numel() for p in model.parameters())
+    assert half.parameters < full.parameters
+
+
+def test_table_json_and_picture(demo, tmp_path, capsys):
+    config, checkpoint, out = tmp_path / 'c.py', tmp_path / 'epoch_1.pth', tmp_path / 'out'
+    config.write_text(demo.pretty_text)
+    demo.model.test_cfg.rcnn.score_thr = 0.0
+    model = build(demo.model)
+    randomised(model.backbone)
+    torch.save({'state_dict': model.state_dict()}, checkpoint)
+    options = ['--widths', '1.0', '0.5', '--recalibrate', '2', '--images', '2', '--rounds', '1']
+    command = [str(config), str(checkpoint), *options, '--out', str(out), '--device', 'cpu']
+    assert main(command) == 0
+    record = json.loads((out / 'widths.json').read_text())
+    full, half = record['widths']
+    assert (full['width'], full['recalibration_images']) == (1.0, 0)
+    assert (half['width'], half['recalibration_images']) == (0.5, 2)
+    assert half['backbone_flops'] < full['backbone_flops']
+    assert set(full['metrics']) >= {'coco/bbox_mAP', 'coco/segm_mAP'}
+    assert full['median_seconds'] == full['seconds'][0] > 0
+    with Image.open(out / 'widths.png') as picture:
+        assert picture.size[0] > 1000
+    assert 'mask AP' in capsys.readouterr().out
+
+
+def test_mistakes_are_one_line(demo, tmp_path):
+    config = tmp_path / 'c.py'
+    config.write_text(f"_base_ = '{Path(demo.filename).absolute()}'\n")
+    for options, message in (
+        (['--widths', '0'], r'^error: width must be a number in \(0, 1\], got 0\.0'),
+        (['--cfg-options', 'val_dataloader.dataset.data_root=/no/'], '^error: no data at /no/'),
+    ):
+        with pytest.raises(SystemExit, match=message):
+            main([str(config), 'none.pth', *options])

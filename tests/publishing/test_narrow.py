@@ -1,0 +1,184 @@
+"""The narrow detector is a stock one with its parent's detections."""
+
+import copy
+
+import pytest
+import torch
+from mmdet.models.backbones import ResNet, ResNetV1d
+from mmdet.models.detectors import FasterRCNN, MaskRCNN, RetinaNet
+from mmengine.config import Config
+from mmengine.optim import OptimWrapper
+from torch import nn
+
+from mmgradaug import SlimmableResNet, SlimmableResNetV1d, at_width, extract_subnet
+from mmgradaug.evaluation.cost import count_flops
+from mmgradaug.publishing.narrow import backbone_options, narrow_backbone, narrow_detector
+from tests.networks import batch, build, detector_config, random_images, randomised, small_resnet
+
+
+def detector(kind='mask', depth=18, **backbone):
+    """A detector with random weights and statistics, and its config."""
+    if kind == 'retina':
+        model = detector_config(mask=False)
+        model.detector = 'RetinaNet'
+        for key in ('rpn_head', 'roi_head'):
+            model.pop(key)
+        model.neck.update(start_level=1, add_extra_convs='on_input')
+        model.bbox_head = dict(
+            type='RetinaHead', num_classes=3, in_channels=16, feat_channels=16, stacked_convs=1
+        )
+        model.train_cfg = dict(
+            assigner=dict(type='MaxIoUAssigner', pos_iou_thr=0.5, neg_iou_thr=0.4, min_pos_iou=0),
+            sampler=dict(type='PseudoSampler'),
+        )
+        model.test_cfg = dict(
+            nms_pre=100, score_thr=0.0, nms=dict(type='nms', iou_threshold=0.5), max_per_img=50
+        )
+    else:
+        model = detector_config(mask=kind == 'mask')
+        model.test_cfg.rcnn.score_thr = 0.0
+    model.backbone.update(depth=depth, **backbone)
+    expansion = 1 if depth < 50 else 4
+    base = model.backbone.base_channels
+    model.neck.in_channels = [base * expansion * 2**i for i in range(4)]
+    built = build(model)
+    randomised(built.backbone)
+    return built.eval(), Config(dict(model=model))
+
+
+def detections(model, data):
+    with torch.no_grad():
+        return [s.pred_instances for s in model.test_step(copy.deepcopy(data))]
+
+
+@pytest.mark.parametrize(
+    ('kind', 'depth', 'width', 'stock'),
+    [
+        ('mask', 18, 0.8, MaskRCNN),
+        ('mask', 50, 0.6, MaskRCNN),
+        ('faster', 18, 0.5, FasterRCNN),
+        ('retina', 18, 0.7, RetinaNet),
+    ],
+)
+def test_detections_are_the_parents(kind, depth, width, stock):
+    parent, cfg = detector(kind, depth)
+    weights = copy.deepcopy(parent.state_dict())
+    narrow_cfg, narrow = narrow_detector(parent, cfg, width)
+    assert type(narrow) is stock
+    assert type(narrow.backbone) is ResNet
+    assert narrow_cfg.model.backbone.type == 'ResNet'
+    data = batch(mask=False)
+    with at_width(parent, width):
+        expected = detections(parent, data)
+    for found, wanted in zip(detections(narrow, data), expected, strict=True):
+        assert len(found) == len(wanted) > 0
+        assert torch.equal(found.labels, wanted.labels)
+        torch.testing.assert_close(found.bboxes, wanted.bboxes, rtol=0, atol=2e-3)
+        torch.testing.assert_close(found.scores, wanted.scores, rtol=0, atol=1e-5)
+        if kind == 'mask':
+            assert (found.masks != wanted.masks).float().mean() < 1e-4
+    assert all(torch.equal(weights[k], v) for k, v in parent.state_dict().items())
+
+
+@pytest.mark.parametrize('width', [0.3, 0.77, 0.9, 1.0])
+@pytest.mark.parametrize(
+    'options',
+    [
+        dict(depth=18),
+        dict(depth=50),
+        dict(depth=18, deep_stem=True, avg_down=True),
+        dict(depth=50, deep_stem=True),
+        dict(depth=18, stem_channels=32),
+        dict(depth=50, stem_channels=32),
+        dict(depth=50, base_channels=32, width_divisor=8),
+        dict(depth=50, out_indices=(1, 3)),
+    ],
+    ids=str,
+)
+def test_backbone_outputs_are_the_subnets(options, width):
+    parent = small_resnet(**options).double().eval()
+    config = dict(options, type='ResNet', base_channels=options.get('base_channels', 8))
+    config.pop('width_divisor', None)
+    narrow_config, narrow, channels = narrow_backbone(parent, config, width)
+    assert type(narrow) is ResNet
+    x = random_images(2, 3, 64, 64, dtype=torch.float64)
+    with at_width(parent, width):
+        expected = parent(x)
+    outs = narrow.double()(x)
+    for out, wanted, size in zip(outs, expected, channels, strict=True):
+        assert (size.full, size.narrow) == (wanted.size(1), out.size(1))
+        active = wanted[:, : size.active]
+        assert (out[:, : size.active] - active).abs().max() <= 1e-6 * active.abs().max()
+        assert out[:, size.active :].abs().sum() == 0
+        assert wanted[:, size.active :].abs().sum() == 0
+    assert narrow_config['base_channels'] <= config['base_channels']
+
+
+def test_v1d_stays_v1d():
+    parent = randomised(SlimmableResNetV1d(depth=50, base_channels=8)).eval()
+    config = dict(type='ResNetV1d', depth=50, base_channels=8)
+    _, narrow, channels = narrow_backbone(parent, config, 0.7)
+    assert type(narrow) is ResNetV1d
+    x = random_images(1, 3, 64, 64)
+    with at_width(parent, 0.7):
+        expected = parent(x)[3][:, : channels[3].active]
+    difference = (narrow(x)[3][:, : channels[3].active] - expected).abs().max()
+    assert difference <= 1e-5 * expected.abs().max()
+
+
+@pytest.mark.parametrize(('width', 'base'), [(0.9, 58), (0.8, 52), (0.75, 48), (0.5, 32)])
+def test_resnet50_becomes_a_barely_wider_stock_network(width, base):
+    with torch.device('meta'):
+        parent = SlimmableResNet(50).eval()
+        options = backbone_options(extract_subnet(parent, width))
+    assert options['base_channels'] == base
+    assert base <= 64 * width * 1.02  # silent channels: under 2 %
+
+
+def test_narrow_costs_less():
+    parent, cfg = detector(depth=50, base_channels=32)
+    x = random_images(1, 3, 64, 64)
+    full = count_flops(lambda: parent.backbone(x))
+    _, narrow = narrow_detector(parent, cfg, 0.5)
+    assert 0.2 < count_flops(lambda: narrow.backbone(x)) / full < 0.3
+
+
+def test_silent_channels_stay_silent_in_training():
+    parent, cfg = detector(depth=50)
+    _, narrow = narrow_detector(parent, cfg, 0.77)
+    before = {k: v.clone() for k, v in narrow.state_dict().items()}
+    narrow.train()
+    optimizer = torch.optim.SGD(narrow.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4)
+    wrapper = OptimWrapper(optimizer)
+    for _ in range(2):
+        narrow.train_step(batch(), wrapper)
+    after = narrow.state_dict()
+    trained = silent = 0
+    for key, start in before.items():
+        if key.endswith(('running_var', 'num_batches_tracked')) or 'backbone' not in key:
+            continue
+        zero = start.flatten(1).abs().sum(1) == 0 if start.dim() > 1 else start == 0
+        silent += int(zero.sum())
+        assert after[key][zero].abs().sum() == 0, key
+        trained += int((after[key] != start).any())
+    assert silent > 20
+    assert trained > 100
+
+
+def test_what_cannot_be_cut_is_named():
+    model = detector_config()
+    model.type, model.backbone.type = model.pop('detector'), 'ResNet'
+    model.pop('gradaug')
+    with pytest.raises(ValueError, match=r'MaskRCNN has no slimmable backbone.*leave out --width'):
+        narrow_detector(build(model).eval(), Config(dict(model=model)), 0.5)
+    parent, cfg = detector('faster')
+    cfg.model.neck.in_channels = [8, 16, 32, 65]
+    with pytest.raises(ValueError, match=r'in_channels=\[8, 16, 32, 65\].*--to backbone'):
+        narrow_detector(parent, cfg, 0.5)
+
+
+def test_a_neck_that_reads_otherwise_is_named():
+    parent, cfg = detector('faster')
+    parent.neck.extra = nn.Conv2d(8, 4, 1)  # unknown to the stock detector
+    with pytest.raises(ValueError, match=r"other weights: \['neck\.extra"):
+        narrow_detector(parent, cfg, 0.5)

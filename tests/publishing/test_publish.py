@@ -1,0 +1,229 @@
+"""tools/publish.py end to end: what it writes works without mmgradaug, and is the same network."""
+
+import json
+import re
+import subprocess
+import sys
+from collections import OrderedDict
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmdet.apis import inference_detector, init_detector
+from mmdet.models.backbones import ResNet
+from mmengine.config import Config
+from mmengine.logging.history_buffer import HistoryBuffer
+from mmengine.registry import MODELS, init_default_scope
+
+from mmgradaug import at_width
+from mmgradaug.datasets.shapes import ShapesSpec, make_shapes
+from mmgradaug.publishing import Cut, build_parent, open_source
+from mmgradaug.publishing.config_text import config_from_text
+from tests.networks import build, detector_config, random_images, randomised
+from tools.publish import main
+
+WIDTH, IMAGES = 0.8, 6
+
+
+@pytest.fixture(scope='module')
+def run(tmp_path_factory):
+    """Config file and checkpoint of a run of the demo's recipe with a tiny Mask R-CNN."""
+    root = tmp_path_factory.mktemp('run')
+    spec = ShapesSpec(num_images=4, size=(64, 64))
+    make_shapes(root / 'shapes', spec, ShapesSpec(num_images=1, size=(64, 64)))
+    cfg = Config.fromfile('configs/mask_rcnn_r18_gradaug_shapes.py')
+    cfg = config_from_text(cfg.pretty_text.replace('data/shapes/', f'{root}/shapes/'))
+    cfg.model = detector_config()
+    cfg.model.test_cfg.rcnn.score_thr = 0.0
+    cfg.custom_hooks = [dict(type='EMAHook')]
+    cfg.model_wrapper_cfg = dict(type='GradAugDistributedDataParallel')
+    init_default_scope('mmdet')
+    model = build(cfg.model)
+    randomised(model.backbone)
+    state = model.state_dict()
+    checkpoint = {
+        'meta': dict(
+            cfg=cfg.pretty_text,
+            experiment_name='mask_rcnn_tiny_20261122_031205',
+            epoch=3,
+            iter=30,
+            dataset_meta=dict(classes=('circle', 'square', 'triangle')),
+        ),
+        'state_dict': state,
+        'ema_state_dict': OrderedDict(
+            {f'module.{k}': v + 1 for k, v in model.named_parameters()}, steps=torch.tensor(3)
+        ),
+        'message_hub': {'log_scalars': {'train/loss': HistoryBuffer([1.0], [1])}},
+        'optimizer': {'state': {0: {'momentum_buffer': torch.ones(10)}}},
+        'param_schedulers': [{'last_step': np.int64(3)}],
+    }
+    torch.save(checkpoint, root / 'epoch_3.pth')
+    (root / 'config.py').write_text(cfg.pretty_text)
+    return root / 'epoch_3.pth'
+
+
+@pytest.fixture(scope='module')
+def published(run, tmp_path_factory):
+    """Published configs, whole and narrow, and a folder with what they did elsewhere."""
+    out = tmp_path_factory.mktemp('published')
+    narrow = ['--width', str(WIDTH), '--recalibrate', str(IMAGES)]
+    for options in ([], narrow):
+        assert main([str(run), '--out', str(out), '--device', 'cpu', *options]) == 0
+    configs = sorted(out.glob('*.py'), key=lambda path: len(path.name))
+    assert len(configs) == len(list(out.glob('*.pth'))) == 2
+    results = tmp_path_factory.mktemp('results')
+    script = Path(__file__).parent / 'without_mmgradaug.py'
+    command = [sys.executable, script, results, image_of(run), *configs]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, cwd=results)
+    assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-3000:]
+    return [(c, torch.load(results / f'{c.stem}.pt'), results / f'{c.stem}.json') for c in configs]
+
+
+def image_of(run):
+    """A validation image."""
+    return str(sorted((run.parent / 'shapes/val').iterdir())[0])
+
+
+def test_detections_without_mmgradaug_are_identical(run, published):
+    config, found, _ = published[0]
+    assert 'mmgradaug' not in config.read_text().split('"""')[2]
+    model = init_detector(str(run.parent / 'config.py'), str(run), device='cpu')
+    expected = inference_detector(model, image_of(run)).pred_instances
+    assert len(expected) > 10
+    for key in ('bboxes', 'scores', 'labels', 'masks'):
+        assert torch.equal(found[key], expected[key]), key
+
+
+def test_narrow_detections_are_the_parents_at_that_width(run, published):
+    config, found, _ = published[1]
+    parent, cfg = build_parent(open_source(run), Cut(WIDTH, IMAGES))
+    parent.cfg = cfg
+    with at_width(parent, WIDTH):
+        expected = inference_detector(parent, image_of(run)).pred_instances
+    assert len(found['labels']) == len(expected) > 10
+    assert torch.equal(found['labels'], expected.labels)
+    torch.testing.assert_close(found['scores'], expected.scores, rtol=0, atol=1e-5)
+    torch.testing.assert_close(found['bboxes'], expected.bboxes, rtol=0, atol=1e-2)
+    assert (found['masks'] != expected.masks).float().mean() < 1e-3
+    backbone = Config.fromfile(config).model.backbone
+    assert (backbone.type, backbone.base_channels) == ('ResNet', 7)
+
+
+@pytest.mark.parametrize('index', [0, 1])
+def test_training_goes_on_without_mmgradaug(published, index):
+    result = json.loads(published[index][2].read_text())
+    assert result['loaded']
+    assert result['iterations'] == 1
+    assert result['changed'] > 50
+    assert {'coco/bbox_mAP', 'coco/segm_mAP'} <= set(result['metrics'])
+
+
+def test_files_name_their_contents(published):
+    for (config, _, _), width in zip(published, (1.0, WIDTH), strict=True):
+        path = config.with_suffix('.pth')
+        digest = sha256(path.read_bytes()).hexdigest()[:8]
+        stem = 'mask_rcnn_tiny' + ('' if width == 1 else f'_w{width}')
+        assert path.name == f'{stem}-{digest}.pth'
+        contents = torch.load(path, weights_only=True)
+        assert set(contents) == {'meta', 'state_dict'}
+        record = contents['meta']['mmgradaug']
+        assert record['network'] == 'MaskRCNN, ResNet-18'
+        assert record['width'] == width
+        assert record['recalibration_images'] == (0 if width == 1 else IMAGES)
+        assert (record['epoch'], record['iter'], record['source']) == (3, 30, 'epoch_3.pth')
+        assert contents['meta']['dataset_meta']['classes'] == ('circle', 'square', 'triangle')
+        # Slices are stored without the tensors they were cut from.
+        size = sum(t.numel() * t.element_size() for t in contents['state_dict'].values())
+        assert size < path.stat().st_size < size + 120_000
+
+
+def test_existing_files_stay(run, published, capsys):
+    path = published[0][0].with_suffix('.pth')
+    before = path.stat().st_mtime_ns
+    args = [str(run), '--out', str(path.parent)]
+    with pytest.raises(SystemExit, match=r'error: .*\.pth exists: give --overwrite'):
+        main(args)
+    assert path.stat().st_mtime_ns == before
+    assert main([*args, '--overwrite']) == 0
+    assert path.stat().st_mtime_ns > before
+    assert str(path) in capsys.readouterr().out
+    assert not list(path.parent.glob('.*'))
+
+
+def test_backbone_alone_loads_as_pretrained_weights(run, tmp_path):
+    assert main([str(run), '--to', 'backbone', '--out', str(tmp_path), '--no-ema']) == 0
+    (path,) = tmp_path.iterdir()
+    init_cfg = dict(type='Pretrained', checkpoint=str(path))
+    backbone = ResNet(18, base_channels=8, init_cfg=init_cfg)
+    backbone.init_weights()
+    trained = torch.load(run, weights_only=False)['ema_state_dict']
+    for name, parameter in backbone.named_parameters():
+        assert torch.equal(parameter, trained[f'module.backbone.{name}'])
+
+
+def test_narrow_backbone_tells_its_options(run, tmp_path):
+    narrow = ['--width', '0.5', '--recalibrate', '2', '--device', 'cpu']
+    assert main([str(run), '--to', 'backbone', '--out', str(tmp_path), *narrow]) == 0
+    (path,) = tmp_path.iterdir()
+    contents = torch.load(path, weights_only=True)
+    backbone = MODELS.build(contents['meta']['mmgradaug']['backbone'])
+    backbone.load_state_dict(contents['state_dict'])
+    backbone.eval()
+    parent, _ = build_parent(open_source(run), Cut(0.5, 2))
+    x = random_images(1, 3, 64, 64)
+    with torch.no_grad(), at_width(parent, 0.5):
+        expected = parent.backbone(x)[3][:, :32]
+        torch.testing.assert_close(backbone(x)[3], expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_onnx_of_the_whole_backbone(run, tmp_path):
+    onnxruntime = pytest.importorskip('onnxruntime')
+    pytest.importorskip('onnx')
+    pytest.importorskip('onnxscript')
+    assert main([str(run), '--to', 'onnx', '--out', str(tmp_path)]) == 0
+    (path,) = tmp_path.iterdir()
+    session = onnxruntime.InferenceSession(str(path), providers=['CPUExecutionProvider'])
+    record = json.loads(session.get_modelmeta().custom_metadata_map['mmgradaug'])
+    assert record['mean'] == [123.675, 116.28, 103.53]
+    parent, _ = build_parent(open_source(run), Cut())
+    x = random_images(1, 3, 64, 96)
+    with torch.no_grad():
+        expected = parent.backbone(x)
+    for found, wanted in zip(session.run(None, {'images': x.numpy()}), expected, strict=True):
+        scale = max(1.0, wanted.abs().max().item())
+        assert (torch.from_numpy(found) - wanted).abs().max() <= 1e-4 * scale
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (['--width', '0.9'], r'--width 0\.9 without --recalibrate N'),
+        (['--width', '1.5', '--recalibrate', '4'], r'width must be a number in \(0, 1\], got 1\.5'),
+        (['--recalibrate', '4'], '--recalibrate 4 without --width'),
+        (['--width', '0.9', '--recalibrate', '-1'], '--recalibrate -1, expected a number'),
+        (['--config', 'configs/none.py'], r'no config at .*none\.py'),
+        (['--config', 'configs/mask_rcnn_r18_shapes.py'], r'epoch_3\.pth does not fit MaskRCNN'),
+    ],
+)
+def test_mistakes_are_one_line(run, tmp_path, options, message):
+    with pytest.raises(SystemExit) as error:
+        main([str(run), '--out', str(tmp_path / 'out'), *options])
+    text = str(error.value)
+    assert text.startswith('error: ')
+    assert '\n' not in text
+    assert re.search(message, text), text
+    assert not (tmp_path / 'out').exists()
+
+
+def test_weights_without_a_config_need_one(run, tmp_path):
+    state = torch.load(run, weights_only=False)['state_dict']
+    torch.save({'state_dict': state}, tmp_path / 'weights.pth')
+    args = [str(tmp_path / 'weights.pth'), '--out', str(tmp_path / 'out')]
+    with pytest.raises(SystemExit, match=r'carries no config .*--config'):
+        main(args)
+    assert main([*args, '--to', 'backbone']) == 0
+    assert main([*args, '--config', str(run.parent / 'config.py')]) == 0
+    assert len(list((tmp_path / 'out').iterdir())) == 3

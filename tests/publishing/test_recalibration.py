@@ -1,0 +1,111 @@
+"""Statistics of a width are the averages of what its layers see."""
+
+import copy
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+
+from mmgradaug import extract_subnet
+from mmgradaug.datasets.shapes import ShapesSpec, make_shapes
+from mmgradaug.publishing.recalibration import recalibrate, training_batches
+from tests.networks import batch, build, detector_config, randomised
+
+
+def detector(**gradaug):
+    model = build(detector_config(mask=False, **gradaug))
+    randomised(model.backbone)
+    return model
+
+
+@pytest.mark.parametrize('width', [0.5, 0.8, 1.0])
+def test_averages_are_torchs_own_on_the_dense_network(width):
+    model = detector().eval()
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    batches = [batch((1, 1), size=96 + 32 * i, mask=False) for i in range(3)]
+    dense = extract_subnet(model.backbone, width)
+    assert recalibrate(model, width, copy.deepcopy(batches)) == 6
+    dense.train()
+    for norm in (m for m in dense.modules() if hasattr(m, 'running_mean')):
+        norm.reset_running_stats()
+        norm.momentum = None  # torch's cumulative average; batches are equally large here
+    for data in batches:
+        dense(model.data_preprocessor(data, False)['inputs'])
+    for name, expected in dense.state_dict().items():
+        found = model.backbone.state_dict()[name]
+        old = before[f'backbone.{name}']
+        if 'num_batches_tracked' in name:
+            assert found == 3
+        elif 'running' in name:
+            first = found[: len(expected)]
+            torch.testing.assert_close(first, expected, rtol=1e-5, atol=1e-6)
+            assert not torch.equal(first, old[: len(expected)])
+            assert torch.equal(found[len(expected) :], old[len(expected) :])
+        else:
+            assert torch.equal(found, old)
+    assert not any(module.training for module in model.modules())
+
+
+def test_batches_weigh_by_their_images():
+    model = detector().eval()
+    one, three = batch((1,), mask=False), batch((1, 1, 1), mask=False)
+    means = []
+    for batches in ([one], [three], [one, three]):
+        recalibrate(model, 0.5, copy.deepcopy(batches))
+        means.append(model.backbone.layer2[0].bn1.running_mean.clone())
+    torch.testing.assert_close(means[2], (means[0] + 3 * means[1]) / 4, rtol=1e-5, atol=1e-6)
+
+
+def test_modes_are_restored():
+    model = detector().train()
+    model.neck.eval()
+    modes = [m.training for m in model.modules()]
+    recalibrate(model, 0.5, [batch((1,), mask=False)])
+    assert [m.training for m in model.modules()] == modes
+
+
+def test_heads_are_recalibrated_too():
+    cfg = detector_config(mask=False)
+    cfg.roi_head.bbox_head.update(
+        type='Shared4Conv1FCBBoxHead', conv_out_channels=8, norm_cfg=dict(type='BN')
+    )
+    model = build(cfg).eval()
+    norm = model.roi_head.bbox_head.shared_convs[0].bn
+    assert norm.running_mean.abs().sum() == 0
+    recalibrate(model, 0.5, [batch((2, 2), mask=False)])
+    assert norm.running_mean.abs().sum() > 0
+    assert norm.num_batches_tracked == 1
+
+
+@pytest.fixture(scope='module')
+def demo(tmp_path_factory):
+    """The demo's config on 8 small images."""
+    root = tmp_path_factory.mktemp('shapes')
+    make_shapes(
+        root, ShapesSpec(num_images=8, size=(64, 64)), ShapesSpec(num_images=1, size=(64, 64))
+    )
+    cfg = Config.fromfile('configs/mask_rcnn_r18_gradaug_shapes.py')
+    cfg.train_dataloader.dataset.dataset.data_root = f'{root}/'
+    init_default_scope('mmdet')
+    return cfg
+
+
+@pytest.mark.parametrize('images', [3, 4, 6, 10])
+def test_batches_hold_as_many_images_as_asked(demo, images):
+    batches = list(training_batches(demo, images))
+    assert sum(len(b['inputs']) for b in batches) == images
+    assert all(len(b['inputs']) == len(b['data_samples']) for b in batches)
+
+
+def test_the_seed_fixes_the_images(demo):
+    def pixels(seed):
+        return torch.stack([x for b in training_batches(demo, 6, seed) for x in b['inputs']])
+
+    assert torch.equal(pixels(1), pixels(1))
+    assert not torch.equal(pixels(1), pixels(2))
+
+
+def test_no_image_is_an_error(demo):
+    with pytest.raises(ValueError, match='at least 1, got 0'):
+        next(training_batches(demo, 0))

@@ -1,0 +1,58 @@
+"""Published files tell where they come from."""
+
+import json
+from pathlib import Path
+
+from mmgradaug.publishing.record import recipe_name, record_of, validated_metrics
+from mmgradaug.version import __version__
+
+META = dict(experiment_name='mask_rcnn_mine_20261122_031205', epoch=2, iter=20)
+
+
+def run_folder(tmp_path: Path) -> Path:
+    """A checkpoint's place with the log of its run, and that of another one."""
+    for started, ap in (('20261122_031205', 0.25), ('20261122_040000', 0.75)):
+        folder = tmp_path / started / 'vis_data'
+        folder.mkdir(parents=True)
+        lines = [
+            {'loss': 1.0, 'step': 2},
+            {'coco/bbox_mAP': 0.1, 'data_time': 0.5, 'step': 1},
+            {'coco/bbox_mAP': ap, 'data_time': 0.5, 'step': 2},
+        ]
+        (folder / 'scalars.json').write_text('\n'.join(map(json.dumps, lines)))
+    return tmp_path / 'epoch_2.pth'
+
+
+def test_metrics_are_of_the_same_run_and_epoch(tmp_path):
+    path = run_folder(tmp_path)
+    assert validated_metrics(META, path, None) == {'coco/bbox_mAP': 0.25}
+    assert validated_metrics(META | {'epoch': 1}, path, None) == {'coco/bbox_mAP': 0.1}
+    assert validated_metrics(META | {'epoch': 3}, path, None) == {}
+    assert validated_metrics({}, path, None) == {}
+    iterations = {'train_cfg': {'type': 'IterBasedTrainLoop'}}
+    assert validated_metrics(META | {'iter': 1}, path, iterations) == {'coco/bbox_mAP': 0.1}
+
+
+def test_record(tmp_path):
+    path = run_folder(tmp_path)
+    assert record_of({'meta': META}, path, None) == {
+        'config': 'mask_rcnn_mine',
+        'width': 1.0,
+        'recalibration_images': 0,
+        'epoch': 2,
+        'iter': 20,
+        'metrics': {'coco/bbox_mAP': 0.25},
+        'mmgradaug_version': __version__,
+        'source': 'epoch_2.pth',
+    }
+
+
+def test_the_full_networks_metrics_are_not_a_narrow_ones(tmp_path):
+    path = run_folder(tmp_path)
+    assert record_of({'meta': META}, path, None, 0.9, 8)['metrics'] == {}
+    assert record_of({'meta': META}, path, None, 1.0, 8)['metrics'] == {}
+    assert record_of({'meta': META}, path, None, validated=False)['metrics'] == {}
+
+
+def test_a_file_without_a_run_is_named_by_its_place(tmp_path):
+    assert recipe_name({}, tmp_path / 'mine' / 'weights.pth') == 'mine_weights'

@@ -1,0 +1,115 @@
+"""A GradAug config becomes the config it was made from."""
+
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+
+from mmgradaug.publishing.stock_config import stock_config
+
+CONFIGS = Path(__file__).parents[2] / 'configs'
+GRADAUG = sorted(p for p in CONFIGS.glob('*_gradaug_*.py'))
+
+
+def config(**extra):
+    values = dict(
+        custom_imports=dict(imports=['mmgradaug'], allow_failed_imports=False),
+        model=dict(
+            type='GradAugDetector',
+            detector='MaskRCNN',
+            gradaug=dict(num_subnets=2),
+            backbone=dict(type='SlimmableResNet', depth=18, width_divisor=8),
+        ),
+    )
+    return Config(values | extra)
+
+
+@pytest.fixture
+def own_hook():
+    """A hook of this package, as far as the registry can tell."""
+    hook = type('OwnHook', (Hook,), {'__module__': 'mmgradaug.visualization.hook'})
+    HOOKS.register_module(module=hook)
+    yield 'OwnHook'
+    HOOKS.module_dict.pop('OwnHook')
+
+
+@pytest.mark.parametrize('path', GRADAUG, ids=lambda path: path.stem)
+def test_model_and_recipe_are_those_of_the_stock_config(path):
+    cfg = Config.fromfile(path)
+    stock = stock_config(cfg)
+    assert 'gradaug' not in str(stock.to_dict()).lower()
+    changed = {'model', 'custom_imports', 'gradaug', 'data_help', 'load_from', 'resume'}
+    kept = {k: v for k, v in cfg.to_dict().items() if k not in changed}
+    assert {k: v for k, v in stock.to_dict().items() if k != 'model'} == kept
+    plain = CONFIGS / path.name.replace('gradaug_', '')
+    if plain.is_file():
+        expected = Config.fromfile(plain).model.to_dict()
+        expected['backbone']['init_cfg'] = None
+        assert stock.model.to_dict() == expected
+
+
+def test_the_config_given_is_not_changed():
+    cfg = config()
+    before = cfg.to_dict()
+    stock_config(cfg)
+    assert cfg.to_dict() == before
+
+
+def test_backbone_options_of_this_package_go():
+    model = stock_config(config()).model
+    assert model == dict(type='MaskRCNN', backbone=dict(type='ResNet', depth=18))
+    for name in ('SlimmableResNetV1d', 'mmgradaug.backbones.resnet.SlimmableResNetV1d'):
+        cfg = config()
+        cfg.model.backbone.type = name
+        assert stock_config(cfg).model.backbone.type == 'ResNetV1d'
+
+
+def test_detectors_inside_detectors_are_found():
+    inner = config().model
+    outer = stock_config(Config(dict(model=dict(type='SoftTeacher', detector=inner))))
+    assert outer.model.type == 'SoftTeacher'
+    assert outer.model.detector.type == 'MaskRCNN'
+
+
+def test_only_this_packages_imports_go():
+    cfg = config(custom_imports=dict(imports=['mmgradaug', 'my.hooks'], allow_failed_imports=True))
+    assert stock_config(cfg).custom_imports == dict(imports=['my.hooks'], allow_failed_imports=True)
+    assert 'custom_imports' not in stock_config(config())
+
+
+def test_only_this_packages_hooks_go(own_hook):
+    cfg = config(
+        custom_hooks=[dict(type='EMAHook'), dict(type=own_hook)],
+        default_hooks=dict(timer=dict(type='IterTimerHook'), own=dict(type=own_hook)),
+    )
+    stock = stock_config(cfg)
+    assert stock.custom_hooks == [dict(type='EMAHook')]
+    assert stock.default_hooks == dict(timer=dict(type='IterTimerHook'))
+
+
+def test_the_wrapper_goes_and_its_search_for_unused_weights_stays():
+    wrapper = dict(type='GradAugDistributedDataParallel', find_unused_parameters=True)
+    stock = stock_config(config(model_wrapper_cfg=wrapper))
+    assert 'model_wrapper_cfg' not in stock
+    assert stock.find_unused_parameters is True
+    wrapper = dict(type='MMFullyShardedDataParallel')
+    assert stock_config(config(model_wrapper_cfg=wrapper)).model_wrapper_cfg == wrapper
+
+
+def test_pretrained_weights_go_and_other_initialisations_stay():
+    cfg = config()
+    cfg.model.backbone.init_cfg = dict(type='Pretrained', checkpoint='mine.pth')
+    cfg.model.neck = dict(type='FPN', init_cfg=dict(type='Xavier', layer='Conv2d'))
+    model = stock_config(cfg).model
+    assert model.backbone.init_cfg is None
+    assert model.neck.init_cfg.type == 'Xavier'
+
+
+def test_what_has_no_counterpart_is_named(own_hook):
+    cfg = config(train_dataloader=dict(dataset=dict(pipeline=[dict(type=own_hook)])))
+    with pytest.raises(
+        ValueError, match=r"train_dataloader\.dataset\.pipeline\.0\.type='OwnHook' is of mmgradaug"
+    ):
+        stock_config(cfg)

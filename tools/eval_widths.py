@@ -1,0 +1,141 @@
+"""AP, FLOPs and time over widths: `tools/eval_widths.py CONFIG CHECKPOINT --widths 1.0 0.9 0.8`.
+
+Each width is measured as the stock detector that `tools/publish.py --width` writes: BatchNorm
+statistics averaged over training images at that width (those of training at width 1), then mmdet's
+own evaluator, FLOPs, and the time of one image with all widths taken in turn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import platform
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config, DictAction
+from rich.console import Console
+from rich.table import Table
+
+from mmgradaug.engine.loading import load_config
+from mmgradaug.engine.preflight import check_data
+from mmgradaug.evaluation.widths import (
+    Validation,
+    WidthResult,
+    measure_cost,
+    precision_labels,
+)
+from mmgradaug.publishing import Cut, Source, build_parent, narrow_detector, open_source
+from mmgradaug.slimmable import check_width
+from mmgradaug.visualization.widths import save_widths
+
+
+def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or '').split('\n')[0])
+    parser.add_argument('config', help='a GradAug config')
+    parser.add_argument('checkpoint', type=Path)
+    parser.add_argument('--widths', type=float, nargs='+', default=[1.0, 0.9, 0.8])
+    parser.add_argument(
+        '--recalibrate',
+        type=int,
+        default=200,
+        metavar='N',
+        help="training images to average BatchNorm statistics over (0: keep the full network's; "
+        'default: %(default)s)',
+    )
+    parser.add_argument('--images', type=int, metavar='M', help='evaluate M images (default: all)')
+    parser.add_argument('--split', choices=('val', 'test'), default='val')
+    parser.add_argument('--rounds', type=int, default=15, help='to time (default: %(default)s)')
+    parser.add_argument('--seed', type=int, default=0, help='of the training images')
+    parser.add_argument('--out', type=Path, help='folder (default: work_dirs/CONFIG/widths)')
+    parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='as of tools/train.py')
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure, print, draw; returns the exit status."""
+    args = parse_args(argv)
+    cfg = load_config(args.config, args.cfg_options)
+    try:
+        widths = [check_width(width) for width in args.widths]
+        check_data(cfg, ('train', args.split) if args.recalibrate else (args.split,))
+        results = measure(cfg, open_source(args.checkpoint, cfg), widths, args)
+    except (OSError, ValueError) as error:
+        raise SystemExit(f'error: {error}') from error
+    out = args.out or Path('work_dirs') / Path(args.config).stem / 'widths'
+    write(results, out, args)
+    Console(width=110).print(table_of(results))
+    return 0
+
+
+def measure(
+    cfg: Config, source: Source, widths: Sequence[float], args: argparse.Namespace
+) -> list[WidthResult]:
+    """Cut, recalibrate and evaluate every width, then time them in turn."""
+    validation = Validation(cfg, args.split, args.images)
+    detectors, results = [], []
+    for width in widths:
+        images = args.recalibrate if width < 1 else 0
+        parent, _ = build_parent(source, Cut(width, images, args.seed, args.device))
+        _, detector = narrow_detector(parent, cfg, width)
+        metrics = validation.evaluate(detector)
+        detectors.append(detector)
+        results.append(WidthResult(width, metrics, recalibration_images=images))
+        print(f'width {width:g}: {_precision(results[-1])}', flush=True)
+    measure_cost(detectors, results, validation.one_image(detectors[0]), args.rounds)
+    return results
+
+
+def write(results: Sequence[WidthResult], out: Path, args: argparse.Namespace) -> None:
+    """Write ``widths.json`` and ``widths.png``."""
+    out.mkdir(parents=True, exist_ok=True)
+    record: dict[str, Any] = {
+        'config': args.config,
+        'checkpoint': str(args.checkpoint),
+        'split': args.split,
+        'images': args.images,
+        'device': args.device,
+        'machine': platform.machine(),
+        'torch_threads': torch.get_num_threads(),
+        'torch': torch.__version__,
+        'widths': [{**asdict(result), 'median_seconds': result.median} for result in results],
+    }
+    (out / 'widths.json').write_text(json.dumps(record, indent=2) + '\n')
+    title = f'{Path(args.config).stem}, {args.checkpoint.name}'
+    print(f'{save_widths(results, out / "widths.png", title)}\n{out / "widths.json"}')
+
+
+def table_of(results: Sequence[WidthResult]) -> Table:
+    """One row a width."""
+    table = Table(title='widths (time: median of one image, quartiles)')
+    labels = precision_labels(results)
+    for column in ('width', *labels, 'GFLOPs', 'of the backbone', 'M parameters', 'ms'):
+        table.add_column(column, justify='right')
+    for result in results:
+        low, high = result.spread
+        table.add_row(
+            f'{result.width:g}',
+            *(f'{result.precision().get(label, math.nan):.3f}' for label in labels),
+            f'{result.flops / 1e9:.2f}',
+            f'{result.backbone_flops / 1e9:.2f}',
+            f'{result.parameters / 1e6:.2f}',
+            f'{1e3 * result.median:.1f} ({1e3 * low:.1f} to {1e3 * high:.1f})',
+        )
+    return table
+
+
+def _precision(result: WidthResult) -> str:
+    """AP in words."""
+    found = result.precision()
+    return ', '.join(f'{label} {value:.3f}' for label, value in found.items()) or 'nothing found'
+
+
+if __name__ == '__main__':
+    sys.exit(main())
