@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from typing import Any
 
 import torch
@@ -44,12 +45,18 @@ def small_resnet(depth: int = 18, **kwargs: Any) -> mmgradaug.SlimmableResNet:
     return randomised(mmgradaug.SlimmableResNet(depth, **options)).train()  # type: ignore
 
 
+@functools.cache
+def _mmdet_config(name: str) -> Any:
+    """A config of mmdet; reading one takes a while."""
+    return get_config(f'mmdet::{name}.py')
+
+
 def detector_config(mask: bool = True, **gradaug: Any) -> Any:
     """Model config of a tiny GradAug Mask or Faster R-CNN with 3 classes."""
     name = (
         'mask_rcnn/mask-rcnn_r50_fpn_1x_coco' if mask else 'faster_rcnn/faster-rcnn_r50_fpn_1x_coco'
     )
-    cfg = get_config(f'mmdet::{name}.py')
+    cfg = copy.deepcopy(_mmdet_config(name))
     cfg.merge_from_dict(
         {
             'model.backbone': dict(

@@ -85,7 +85,7 @@ def join_processes(cfg: Config, argv: Sequence[str]) -> None:
         return
     env_cfg = cfg.get('env_cfg') or {}
     set_multi_processing(**env_cfg.get('mp_cfg', {}), distributed=True)
-    with mock.patch.object(torch.cuda, 'set_device', lambda device: None):
+    with mock.patch.object(torch.cuda, 'set_device'):
         init_dist(launcher, **{**env_cfg.get('dist_cfg', {}), 'backend': 'gloo'})
 
 

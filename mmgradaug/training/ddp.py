@@ -29,10 +29,16 @@ class GradAugDistributedDataParallel(MMDistributedDataParallel):
         **kwargs: As ``MMDistributedDataParallel``.
 
     Raises:
-        ValueError: If a layer synchronises BatchNorm in a way that sub-networks cannot use.
+        ValueError: If a layer synchronises BatchNorm in a way that sub-networks cannot use, or
+            ``static_graph`` is set.
     """
 
     def __init__(self, module: nn.Module, broadcast_buffers: bool = False, **kwargs: Any) -> None:
+        if kwargs.get('static_graph') and module.sampler.num_subnets:
+            raise ValueError(
+                'static_graph=True does not work with passes that reduce nothing (torch fails in '
+                'the first), expected False: remove static_graph from model_wrapper_cfg'
+            )
         on_cpu = all(parameter.device.type == 'cpu' for parameter in module.parameters())
         require_usable_norms(module, on_cpu)
         if on_cpu:  # mmengine names a GPU by the process's local rank, whether it has one or not

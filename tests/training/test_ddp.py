@@ -6,8 +6,6 @@ computes the same by accumulating the shards as batches of one step, with the dr
 iteration. Losses that a head normalises by a mean over processes get that mean.
 """
 
-import copy
-
 import mmdet.models.dense_heads.fcos_head as fcos_head
 import pytest
 import torch
@@ -21,7 +19,6 @@ from tests.processes import run_group
 from tests.training import ddp_checks
 from tests.training.ddp_checks import (
     Classifier,
-    KeepsGradients,
     fcos_config,
     frozen_norms,
     gradients,
@@ -30,9 +27,9 @@ from tests.training.ddp_checks import (
     train_classifier,
 )
 
-IN_THREES = ['trains', 'reduces', 'accumulates', 'empty', 'not_finite']
-IN_PAIRS = [*IN_THREES, 'fcos_reduces', 'sends', 'broadcasts', 'wrong_wrappers', 'anomalies',
-            'mixed_precision', 'sync_norms']  # fmt: skip
+IN_THREES = ['trains', 'reduces', 'empty', 'not_finite']
+IN_PAIRS = [*IN_THREES, 'reduces_otherwise', 'fcos_reduces', 'accumulates', 'sends', 'broadcasts',
+            'wrong_wrappers', 'anomalies', 'mixed_precision', 'sync_norms']  # fmt: skip
 
 
 class Group:
@@ -44,7 +41,7 @@ class Group:
     def __getitem__(self, check):
         """What a check returned, a list over processes."""
         failed = [text for r in self.results for text in r.values() if isinstance(text, str)]
-        assert all(check in result for result in self.results), '\n'.join(failed)
+        assert not any(isinstance(r.get(check, ''), str) for r in self.results), '\n'.join(failed)
         return [result[check] for result in self.results]
 
 
@@ -89,14 +86,12 @@ def assert_gradients(found, expected, tolerance=1e-6):
 
 def of_one_process(model, shards, batches=1):
     """Gradients of one process that sees all shards, each a batch of its own."""
-    wrapper = KeepsGradients(
-        torch.optim.SGD(model.parameters(), lr=0.0), accumulative_counts=shards * batches
-    )
+    wrapper = sgd(model)  # whose gradients add up until they are cleared, which it does not
     for index in range(batches):
         for rank in range(shards):
             model.gradaug_iteration = index - 1
             step(model, rank, wrapper, index)
-    return gradients(model)
+    return {name: total / (shards * batches) for name, total in gradients(model).items()}
 
 
 # ------------------------------------------------------------------ the step
@@ -125,14 +120,14 @@ def test_gradients_are_those_of_one_process_that_sees_all_shards(group):
     found = group['reduces']
     expected = of_one_process(build(frozen_norms()), group.world)
     for result in found:
-        assert_gradients(result['default'], expected)
-        assert all(torch.equal(g, found[0]['default'][k]) for k, g in result['default'].items())
+        assert_gradients(result, expected)
+        assert all(torch.equal(g, found[0][k]) for k, g in result.items())
 
 
-@pytest.mark.parametrize('option', ['unused', 'views', 'static', 'buffers'])
-def test_gradients_do_not_depend_on_how_torchs_wrapper_is_configured(group, option):
-    for result in group['reduces']:
-        assert_gradients(result[option], result['default'])
+@pytest.mark.parametrize('option', ['unused', 'views', 'buffers'])
+def test_gradients_do_not_depend_on_how_torchs_wrapper_is_configured(pair, option):
+    for result, default in zip(pair['reduces_otherwise'], pair['reduces'], strict=True):
+        assert_gradients(result[option], default)
 
 
 def test_gradients_of_losses_that_are_normalised_over_processes(pair, monkeypatch):
@@ -156,10 +151,10 @@ def test_gradients_of_losses_that_are_normalised_over_processes(pair, monkeypatc
         assert_gradients(result, expected)
 
 
-def test_accumulation_sends_once_and_is_the_mean_of_all_batches(group):
-    expected = of_one_process(build(frozen_norms()), group.world, batches=2)
+def test_accumulation_sends_once_and_is_the_mean_of_all_batches(pair):
+    expected = of_one_process(build(frozen_norms()), 2, batches=2)
     trained = sum(p.nbytes for p in build(frozen_norms()).parameters() if p.requires_grad)
-    for result in group['accumulates']:
+    for result in pair['accumulates']:
         assert result['bytes'] == [0, trained]
         assert_gradients(result['gradients'], expected)
 
@@ -167,9 +162,9 @@ def test_accumulation_sends_once_and_is_the_mean_of_all_batches(group):
 def test_mixed_precision(pair):
     found = pair['mixed_precision']
     assert same([result['weights'] for result in found])
-    exact = pair['trains']  # of the same first shard and draws but for the seed
-    assert all(torch.tensor(result['losses']).isfinite().all() for result in found)
-    assert len(found[0]['losses']) == 2 and len(exact) == 2
+    for result, exact in zip(found, pair['trains'], strict=True):  # of the same weights and shard
+        assert result['losses'][0] == pytest.approx(exact['losses'][0], rel=0.02)
+        assert result['losses'][0] != exact['losses'][0]
 
 
 # ------------------------------------------------------------------ what is sent
@@ -178,19 +173,18 @@ def test_mixed_precision(pair):
 def test_a_step_sends_as_many_bytes_as_a_plain_step(pair):
     for found in pair['sends']:
         assert found['stock'] == found['parameters']
-        for subnets in ('0', '1', '3'):
-            assert found[subnets]['bytes'] == found['stock']
-        # Besides: whether each pass's loss is finite, one 32-bit number a pass.
-        assert found['0']['calls'] == []
-        assert found['1']['calls'] == [['all_reduce', 8]]
-        assert found['3']['calls'] == [['all_reduce', 16]]
+        for subnets in (0, 3):
+            assert found[str(subnets)]['bytes'] == found['stock']
+            # Besides: whether each pass's loss is finite, one 32-bit number a pass.
+            finite = [['all_reduce', 4 * (subnets + 1)]] if subnets else []
+            assert found[str(subnets)]['calls'] == [['all_reduce', found['stock']], *finite]
 
 
 def test_statistics_are_sent_once_a_step_if_asked_for(pair):
     found = pair['broadcasts']
     assert same([result['weights'] for result in found])
     assert same([result['starts'] for result in found])
-    assert len(found[0]['starts']) == len(set(found[0]['starts'])) == 3
+    assert len(found[0]['starts']) == len(set(found[0]['starts'])) == 2
 
 
 # ------------------------------------------------------------------ what may go wrong
@@ -199,7 +193,7 @@ def test_statistics_are_sent_once_a_step_if_asked_for(pair):
 def test_batches_without_objects_on_some_processes(group):
     found = group['empty']
     assert same(found)
-    assert len(set(found[0])) == 6  # every step changed the weights
+    assert len(set(found[0])) == 4  # every step changed the weights
 
 
 def test_an_infinite_loss_on_one_process_stops_all_and_changes_nothing(group):
@@ -207,7 +201,9 @@ def test_an_infinite_loss_on_one_process_stops_all_and_changes_nothing(group):
     *others, last = (result['errors'] for result in found)
     for errors in others:
         assert len(errors) == 1
-        assert 'FloatingPointError: the loss of a pass is not finite on another process' in errors[0]
+        assert (
+            'FloatingPointError: the loss of a pass is not finite on another process' in errors[0]
+        )
     assert 'FloatingPointError: the loss of pass 1 (a sub-network of width 0.5' in last[0]
     assert all(result['unchanged'] for result in found)
     assert same([result['weights'] for result in found])
@@ -215,10 +211,14 @@ def test_an_infinite_loss_on_one_process_stops_all_and_changes_nothing(group):
 
 def test_wrappers_that_would_drop_sub_networks_are_refused(pair):
     for found in pair['wrong_wrappers']:
-        assert found['errors'].keys() == {'plain', 'separate', 'none'}
-        assert 'would train without sub-networks' in found['errors']['plain']
-        for text in found['errors'].values():
-            assert "model_wrapper_cfg=dict(type='GradAugDistributedDataParallel')" in text
+        errors = found['errors']
+        assert errors.keys() == {'plain', 'separate', 'none', 'static', 'mmcv'}
+        assert 'would train without sub-networks' in errors['plain']
+        for name in ('plain', 'separate', 'none'):
+            assert "model_wrapper_cfg=dict(type='GradAugDistributedDataParallel')" in errors[name]
+        assert 'static_graph=True does not work' in errors['static']
+        assert "backbone.bn1 is mmcv's" in errors['mmcv']
+        assert "sync_bn='torch'" in errors['mmcv']
         assert found['plain'] > 0  # which is not refused where there is nothing to drop
 
 
@@ -252,18 +252,10 @@ def test_norms_are_slimmable_after_they_are_reverted(pair):
         assert result['narrow'].isfinite().all()
 
 
-def test_synchronised_norms_that_cannot_work_are_refused():
+def test_synchronised_norms_are_refused_on_the_cpu():
     model = build(detector_config())
     require_usable_norms(model, on_cpu=True)
-    torchs = convert_sync_batchnorm(copy.deepcopy(model), 'torch')
+    torchs = convert_sync_batchnorm(model, 'torch')
     require_usable_norms(torchs, on_cpu=False)
     with pytest.raises(ValueError, match=r'backbone\.bn1 is a SyncBatchNorm.*remove sync_bn'):
         GradAugDistributedDataParallel(torchs)
-    with pytest.raises(ValueError, match=r"backbone\.bn1 is mmcv's.*sync_bn='torch'"):
-        GradAugDistributedDataParallel(convert_sync_batchnorm(model, 'mmcv'))
-
-
-def test_sgd_of_the_checks_keeps_gradients():
-    model = Classifier()
-    model.train_step(ddp_checks.images_of([0]), sgd(model))
-    assert gradients(model)
