@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from mmgradaug.datasets.shapes import ShapesSpec, make_shapes
 ROOT = Path(__file__).parents[1]
 TOOLS = ROOT / 'tools'
 CONFIG = ROOT / 'configs/mask_rcnn_r18_gradaug_shapes.py'
-SECONDS = 300  # for one run; a hang fails, it does not stall the tests
+SECONDS = 600  # for one run; a hang fails, it does not stall the tests
 SMALL = [
     'model.backbone.base_channels=8',
     'model.neck.in_channels=8,16,32,64',
@@ -50,18 +51,31 @@ def free_port():
 
 
 def start(script, *args, **variables):
-    """Start a script as a user does, in a session of its own; its output comes in one stream."""
+    """Start a script as a user does, in a session of its own; `log` is what it prints."""
     env = {**os.environ, 'PYTHON': sys.executable, 'OMP_NUM_THREADS': '1'}
     env |= {name: str(value) for name, value in variables.items()}
-    return subprocess.Popen(
+    log = tempfile.NamedTemporaryFile('w')  # noqa: SIM115
+    process = subprocess.Popen(
         ['bash', TOOLS / script, *map(str, args)],
         env=env,
         cwd=ROOT,
-        stdout=subprocess.PIPE,
+        stdout=log,
         stderr=subprocess.STDOUT,
-        text=True,
         start_new_session=True,
     )
+    process.log = log
+    return process
+
+
+def finish(process):
+    """Wait for the end of a script; returns what it printed."""
+    process.wait(timeout=SECONDS)
+    return printed(process)
+
+
+def printed(process):
+    """What a script has printed so far."""
+    return Path(process.log.name).read_text()
 
 
 @contextlib.contextmanager
@@ -74,12 +88,13 @@ def running(*starts):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+            process.log.close()
 
 
 def run(script, *args, expect=0, **variables):
     """Run a script to its end; returns what it printed."""
     with running(start(script, *args, **variables)) as (process,):
-        out, _ = process.communicate(timeout=SECONDS)
+        out = finish(process)
     assert process.returncode == expect, out[-5000:]
     return out
 
@@ -143,7 +158,7 @@ def test_a_killed_process_ends_the_run(options, tmp_path):
     with running(endless(tmp_path, options, GPUS=2)) as (parent,):
         wait_until_training(parent, tmp_path)
         os.kill(children(parent.pid)[1], signal.SIGKILL)
-        out, _ = parent.communicate(timeout=SECONDS)
+        out = finish(parent)
     assert parent.returncode != 0
     assert 'Signal 9 (SIGKILL)' in out
 
@@ -162,7 +177,7 @@ def test_two_machines_train_together(options, tmp_path):
     arguments = ['dist_train.sh', CONFIG, 1, '--work-dir', tmp_path, *options]
     with running(*two_machines(*arguments)) as machines:
         for machine in machines:
-            out, _ = machine.communicate(timeout=SECONDS)
+            out = finish(machine)
             assert machine.returncode == 0, out[-5000:]
     require_trained(tmp_path, steps=2)
 
@@ -186,7 +201,7 @@ def test_a_machine_that_fails_ends_the_other(options, tmp_path, number, seconds,
         begin = time.monotonic()
         os.kill(worker, number)
         try:
-            out, _ = first.communicate(timeout=SECONDS)
+            out = finish(first)
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(worker, signal.SIGKILL)
@@ -209,7 +224,7 @@ def wait_until_training(parent, work_dir):
     """Wait for the first logged iteration."""
     deadline = time.monotonic() + SECONDS
     while not any(p.stat().st_size for p in work_dir.glob('*/vis_data/scalars.json')):
-        assert parent.poll() is None, parent.communicate()[0][-5000:]
+        assert parent.poll() is None, printed(parent)[-5000:]
         assert time.monotonic() < deadline, 'no iteration was logged'
         time.sleep(0.5)
 

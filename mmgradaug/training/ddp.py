@@ -33,7 +33,7 @@ class GradAugDistributedDataParallel(MMDistributedDataParallel):
             ``static_graph`` is set.
     """
 
-    def __init__(self, module: nn.Module, broadcast_buffers: bool = False, **kwargs: Any) -> None:
+    def __init__(self, module: Any, broadcast_buffers: bool = False, **kwargs: Any) -> None:
         if kwargs.get('static_graph') and module.sampler.num_subnets:
             raise ValueError(
                 'static_graph=True does not work with passes that reduce nothing (torch fails in '
