@@ -45,7 +45,7 @@ def run_tool(name: str, argv: Sequence[str], loops: tuple[str, ...]) -> None:
     if cfg is not None:
         try:
             check_run(cfg, loops)
-            argv += wrapper_options(cfg)
+            argv += wrapper_options(cfg, argv)
             join_processes(cfg, argv)
         except (FileNotFoundError, ValueError) as error:
             raise SystemExit(f'error: {error}') from error

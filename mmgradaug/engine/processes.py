@@ -20,13 +20,15 @@ from ..detection import GradAugDetector
 from ..training import GradAugDistributedDataParallel
 
 WRAPPER = GradAugDistributedDataParallel.__name__
+LOCAL_RANKS = ('LOCAL_RANK', 'SLURM_LOCALID', 'OMPI_COMM_WORLD_LOCAL_RANK')  # by launcher
 
 
-def wrapper_options(cfg: Config) -> list[str]:
+def wrapper_options(cfg: Config, argv: Sequence[str]) -> list[str]:
     """Options that make several processes train sub-networks too, and work on the CPU.
 
     Args:
         cfg: The run's config. What it says of the wrapper is kept.
+        argv: Command line of the tool: ``--launcher``.
 
     Returns:
         Arguments of ``--cfg-options``.
@@ -37,7 +39,7 @@ def wrapper_options(cfg: Config) -> list[str]:
     model, wrapper = cfg.get('model') or {}, cfg.get('model_wrapper_cfg') or {}
     options: dict[str, Any] = {'type': WRAPPER}
     if model.get('type') not in ('GradAugDetector', GradAugDetector):
-        if wrapper or get_device() != 'cpu':
+        if wrapper or get_device() != 'cpu' or _launcher(argv) == 'none':
             return []
         # As mmengine's own, but for the GPU that it takes for granted.
         options = {'type': 'MMDistributedDataParallel', 'device_ids': None}
@@ -98,8 +100,8 @@ def _launcher(argv: Sequence[str]) -> str:
 
 def _require_own_gpu() -> None:
     """Raise if this process comes after the last GPU of its machine."""
-    rank = int(os.environ.get('LOCAL_RANK') or os.environ.get('SLURM_LOCALID') or 0)
-    gpus = torch.cuda.device_count()
+    given = [os.environ[name] for name in LOCAL_RANKS if name in os.environ]
+    rank, gpus = int(given[0]) if given else 0, torch.cuda.device_count()
     if rank >= gpus:
         raise ValueError(
             f'process {rank} of this machine (counted from 0) has no GPU, there are {gpus}: start '

@@ -18,12 +18,12 @@ class Mine(GradAugDistributedDataParallel):
     """A user's own."""
 
 
-def wrapper(model, **cfg):
+def wrapper(model, argv=('--launcher', 'pytorch'), **cfg):
     """The wrapper's config after the options are merged, as mmdet's tools merge them."""
     cfg = Config(dict(model=model, **cfg))
     parser = argparse.ArgumentParser()
     parser.add_argument('--cfg-options', nargs='+', action=DictAction)
-    cfg.merge_from_dict(parser.parse_args(wrapper_options(cfg)).cfg_options or {})
+    cfg.merge_from_dict(parser.parse_args(wrapper_options(cfg, argv)).cfg_options or {})
     return cfg.get('model_wrapper_cfg')
 
 
@@ -39,7 +39,7 @@ def test_a_gradaug_config_gets_its_wrapper():
 
 @pytest.mark.parametrize('kind', ['GradAugDistributedDataParallel', Mine])
 def test_a_configured_wrapper_is_kept(kind):
-    assert wrapper_options(Config(dict(model=GRADAUG, model_wrapper_cfg=dict(type=kind)))) == []
+    assert wrapper_options(Config(dict(model=GRADAUG, model_wrapper_cfg=dict(type=kind))), []) == []
 
 
 @pytest.mark.parametrize(
@@ -56,9 +56,9 @@ def test_a_configured_wrapper_is_kept(kind):
 def test_wrappers_that_would_drop_sub_networks_are_refused(kind):
     name = kind if isinstance(kind, str) else kind.__name__
     with pytest.raises(ValueError, match=rf"type='{name}' computes.*GradAugDistributedDataPar"):
-        wrapper_options(Config(dict(model=GRADAUG, model_wrapper_cfg=dict(type=kind))))
+        wrapper_options(Config(dict(model=GRADAUG, model_wrapper_cfg=dict(type=kind))), [])
     plain = dict(GRADAUG, gradaug=dict(num_subnets=0))
-    assert wrapper_options(Config(dict(model=plain, model_wrapper_cfg=dict(type=kind)))) == []
+    assert wrapper_options(Config(dict(model=plain, model_wrapper_cfg=dict(type=kind))), []) == []
 
 
 def test_plain_training_on_the_cpu_names_no_gpu(monkeypatch):
@@ -69,6 +69,7 @@ def test_plain_training_on_the_cpu_names_no_gpu(monkeypatch):
         broadcast_buffers=False,
         find_unused_parameters=False,
     )
+    assert wrapper(dict(type='MaskRCNN'), argv=()) is None
     monkeypatch.setattr(processes, 'get_device', lambda: 'cuda')
     assert wrapper(dict(type='MaskRCNN')) is None
 
