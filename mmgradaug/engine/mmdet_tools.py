@@ -19,11 +19,10 @@ import mmdet
 import mmengine.runner.checkpoint
 from mmengine.config import Config, DictAction
 
-from ..detection import GradAugDetector
 from .loading import load_config
 from .preflight import check_run
+from .processes import join_processes, wrapper_options
 
-DDP_OPTION = 'model_wrapper_cfg.type=GradAugDistributedDataParallel'
 WEIGHTS_ONLY = ('WEIGHTS_ONLY_LOAD', 'NO_WEIGHTS_ONLY_LOAD')
 
 
@@ -46,10 +45,10 @@ def run_tool(name: str, argv: Sequence[str], loops: tuple[str, ...]) -> None:
     if cfg is not None:
         try:
             check_run(cfg, loops)
+            argv += wrapper_options(cfg, argv)
+            join_processes(cfg, argv)
         except (FileNotFoundError, ValueError) as error:
             raise SystemExit(f'error: {error}') from error
-        if cfg.model.get('type') in ('GradAugDetector', GradAugDetector):
-            argv += _wrapper_options(cfg)
     with ExitStack() as stack:
         stack.enter_context(mock.patch.object(sys, 'argv', [str(script), *argv]))
         stack.enter_context(mock.patch.dict(os.environ, _safe_loading()))
@@ -89,11 +88,3 @@ def _config_of(argv: Sequence[str]) -> Config | None:
     if args.config is None or {'-h', '--help'} & set(argv):
         return None
     return load_config(args.config, args.cfg_options)
-
-
-def _wrapper_options(cfg: Config) -> list[str]:
-    """Options that make several processes train sub-networks too, unless configured."""
-    if cfg.get('model_wrapper_cfg'):
-        return []
-    unused = bool(cfg.get('find_unused_parameters', False))  # not read where a wrapper is set
-    return ['--cfg-options', DDP_OPTION, f'model_wrapper_cfg.find_unused_parameters={unused}']

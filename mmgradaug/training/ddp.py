@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from mmcv.ops import SyncBatchNorm as MMCVSyncBatchNorm
 from mmengine.model import MMDistributedDataParallel
 from mmengine.optim import OptimWrapper
 from mmengine.registry import MODEL_WRAPPERS
@@ -17,11 +18,31 @@ class GradAugDistributedDataParallel(MMDistributedDataParallel):
     """``MMDistributedDataParallel`` that trains sub-networks too.
 
     mmengine's own wrapper computes the plain loss itself and never calls the model's
-    ``train_step``. Gradients are reduced once a step, during the last pass.
+    ``train_step``. Gradients are reduced once a step, during the last pass, so as many bytes
+    are sent as in plain training. What is reduced is the mean over processes of each one's own
+    gradient, summed over its passes: plain training's rule.
+
+    Args:
+        module: A model with :class:`~mmgradaug.training.GradAugMixin`, on a GPU or the CPU.
+        broadcast_buffers: Whether a step begins with the first process's BatchNorm statistics.
+            As in mmdet's default, each process keeps its own.
+        **kwargs: As ``MMDistributedDataParallel``.
+
+    Raises:
+        ValueError: If a layer synchronises BatchNorm in a way that sub-networks cannot use, or
+            ``static_graph`` is set.
     """
 
-    def __init__(self, module: nn.Module, broadcast_buffers: bool = False, **kwargs: Any) -> None:
-        # As mmdet's own default: each process keeps its statistics, nothing is sent forward.
+    def __init__(self, module: Any, broadcast_buffers: bool = False, **kwargs: Any) -> None:
+        if kwargs.get('static_graph') and module.sampler.num_subnets:
+            raise ValueError(
+                'static_graph=True does not work with passes that reduce nothing (torch fails in '
+                'the first), expected False: remove static_graph from model_wrapper_cfg'
+            )
+        on_cpu = all(parameter.device.type == 'cpu' for parameter in module.parameters())
+        require_usable_norms(module, on_cpu)
+        if on_cpu:  # mmengine names a GPU by the process's local rank, whether it has one or not
+            kwargs['device_ids'] = None
         super().__init__(module=module, broadcast_buffers=broadcast_buffers, **kwargs)
 
     def train_step(self, data: Any, optim_wrapper: OptimWrapper) -> dict[str, Any]:
@@ -29,3 +50,27 @@ class GradAugDistributedDataParallel(MMDistributedDataParallel):
         if not self.module.sampler.num_subnets:
             return super().train_step(data, optim_wrapper)
         return gradaug_step(self, data, optim_wrapper)
+
+
+def require_usable_norms(module: nn.Module, on_cpu: bool) -> None:
+    """Raise on synchronised BatchNorm that sub-networks or this device cannot run.
+
+    mmengine converts BatchNorm for several processes before it wraps the model. What torch's
+    layer replaced becomes slimmable again; mmcv's has neither narrow inputs nor a switch that
+    keeps its running statistics.
+
+    Raises:
+        ValueError: With the layer's name and the remedy.
+    """
+    for name, layer in module.named_modules():
+        if isinstance(layer, MMCVSyncBatchNorm):
+            raise ValueError(
+                f"{name} is mmcv's SyncBatchNorm, whose statistics sub-networks would change, "
+                "expected torch's: set sync_bn='torch' instead of 'mmcv', and norm_cfg type "
+                "'SyncBN' instead of 'MMSyncBN'"
+            )
+        if on_cpu and isinstance(layer, nn.SyncBatchNorm):
+            raise ValueError(
+                f'{name} is a SyncBatchNorm, which torch runs on GPUs only, got a model on the '
+                "CPU: remove sync_bn from the config, and use norm_cfg type 'BN'"
+            )

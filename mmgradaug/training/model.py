@@ -8,7 +8,7 @@ from typing import Any
 
 import torch.distributed as dist
 import torch.nn.functional as F
-from mmengine.dist import broadcast_object_list
+from mmengine.dist import broadcast_object_list, get_world_size
 from mmengine.logging import MessageHub
 from mmengine.optim import OptimWrapper
 from torch import Tensor
@@ -17,6 +17,11 @@ from ..transforms import GeometricMap
 from .options import GradAugOptions
 from .sampler import Subnet, SubnetSampler
 from .step import gradaug_step
+
+WRAP = (
+    "set model_wrapper_cfg=dict(type='GradAugDistributedDataParallel') in the config "
+    '(tools/train.py does), or gradaug.num_subnets=0 for plain training'
+)
 
 
 class GradAugMixin:
@@ -44,9 +49,14 @@ class GradAugMixin:
 
         See :func:`~mmgradaug.training.step.gradaug_step`. Without sub-networks it is the
         stock model's step.
+
+        Raises:
+            RuntimeError: If several processes train, which takes a wrapper around the model.
         """
         if not self.sampler.num_subnets:
             return super().train_step(data, optim_wrapper)  # type: ignore[misc]
+        if get_world_size() > 1:
+            raise RuntimeError(f'each process would train on its own, or reduce every pass: {WRAP}')
         return gradaug_step(self, data, optim_wrapper)  # type: ignore[arg-type]
 
     def forward(
@@ -148,7 +158,5 @@ class GradAugMixin:
         training = self.training and self.sampler.num_subnets  # type: ignore[attr-defined]
         if training and dist.is_available() and dist.is_initialized():
             raise RuntimeError(
-                'this wrapper computes the plain loss and would train without sub-networks: set '
-                "model_wrapper_cfg=dict(type='GradAugDistributedDataParallel') in the config "
-                '(tools/train.py does), or gradaug.num_subnets=0 for plain training'
+                f'this wrapper computes the plain loss and would train without sub-networks: {WRAP}'
             )

@@ -1,0 +1,109 @@
+"""Several processes: what wraps the model, and how they find each other without a GPU."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+from unittest import mock
+
+import torch
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.dist import init_dist
+from mmengine.registry import MODEL_WRAPPERS
+from mmengine.utils.dl_utils import set_multi_processing
+
+from ..detection import GradAugDetector
+from ..training import GradAugDistributedDataParallel
+
+WRAPPER = GradAugDistributedDataParallel.__name__
+LOCAL_RANKS = ('LOCAL_RANK', 'SLURM_LOCALID', 'OMPI_COMM_WORLD_LOCAL_RANK')  # by launcher
+
+
+def wrapper_options(cfg: Config, argv: Sequence[str]) -> list[str]:
+    """Options that make several processes train sub-networks too, and work on the CPU.
+
+    Args:
+        cfg: The run's config. What it says of the wrapper is kept.
+        argv: Command line of the tool: ``--launcher``.
+
+    Returns:
+        Arguments of ``--cfg-options``.
+
+    Raises:
+        ValueError: If the configured wrapper would train the full network only.
+    """
+    model, wrapper = cfg.get('model') or {}, cfg.get('model_wrapper_cfg') or {}
+    options: dict[str, Any] = {'type': WRAPPER}
+    if model.get('type') not in ('GradAugDetector', GradAugDetector):
+        if wrapper or get_device() != 'cpu' or _launcher(argv) == 'none':
+            return []
+        # As mmengine's own, but for the GPU that it takes for granted.
+        options = {'type': 'MMDistributedDataParallel', 'device_ids': None}
+        options |= {'broadcast_buffers': False}
+    elif 'type' in wrapper:
+        _require_gradaug_wrapper(wrapper['type'], model.get('gradaug') or {})
+        return []
+    if 'find_unused_parameters' not in wrapper:  # mmengine reads its top-level key without one
+        options |= {'find_unused_parameters': bool(cfg.get('find_unused_parameters', False))}
+    return ['--cfg-options', *(f'model_wrapper_cfg.{k}={v}' for k, v in options.items())]
+
+
+def _require_gradaug_wrapper(kind: Any, gradaug: Mapping[str, Any]) -> None:
+    """Raise if a model wrapper, by name or class, has a training step without sub-networks."""
+    wrapper = MODEL_WRAPPERS.get(kind) if isinstance(kind, str) else kind
+    is_ours = inspect.isclass(wrapper) and issubclass(wrapper, GradAugDistributedDataParallel)
+    if wrapper is None or is_ours or gradaug.get('num_subnets') == 0:
+        return  # mmengine names those that are not registered
+    raise ValueError(
+        f'model_wrapper_cfg.type={getattr(kind, "__name__", kind)!r} computes the plain loss and '
+        f'would train without sub-networks, expected {WRAPPER!r} or a subclass: remove '
+        'model_wrapper_cfg.type, or set gradaug.num_subnets=0 for plain training'
+    )
+
+
+def join_processes(cfg: Config, argv: Sequence[str]) -> None:
+    """Join the processes of a run on the CPU, as mmengine does those on GPUs.
+
+    mmengine picks a GPU for each process first, which fails without one. With GPUs this only
+    checks that there is one for this process.
+
+    Args:
+        cfg: The run's config: ``env_cfg.dist_cfg`` may give a ``timeout`` in seconds.
+        argv: Command line of the tool: ``--launcher``.
+
+    Raises:
+        ValueError: If there are more processes than GPUs on this machine.
+    """
+    launcher, device = _launcher(argv), get_device()
+    if launcher == 'none':
+        return
+    if device == 'cuda':
+        _require_own_gpu()
+    if device != 'cpu':
+        return
+    env_cfg = cfg.get('env_cfg') or {}
+    set_multi_processing(**env_cfg.get('mp_cfg', {}), distributed=True)
+    with mock.patch.object(torch.cuda, 'set_device'):
+        init_dist(launcher, **{**env_cfg.get('dist_cfg', {}), 'backend': 'gloo'})
+
+
+def _launcher(argv: Sequence[str]) -> str:
+    """What started this process, by its command line."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument('--launcher', default='none')
+    return str(parser.parse_known_args(argv)[0].launcher)
+
+
+def _require_own_gpu() -> None:
+    """Raise if this process comes after the last GPU of its machine."""
+    given = [os.environ[name] for name in LOCAL_RANKS if name in os.environ]
+    rank, gpus = int(given[0]) if given else 0, torch.cuda.device_count()
+    if rank >= gpus:
+        raise ValueError(
+            f'process {rank} of this machine (counted from 0) has no GPU, there are {gpus}: start '
+            f'at most {gpus} here, or look at CUDA_VISIBLE_DEVICES'
+        )

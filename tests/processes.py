@@ -1,0 +1,73 @@
+"""Groups of processes on this machine for tests: checks run inside, numbers come back."""
+
+from __future__ import annotations
+
+import datetime
+import importlib
+import multiprocessing
+import os
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+SECONDS = 120  # after which a group that waits for one of its own gives up
+
+
+def run_group(world: int, module: str, checks: Sequence[str], folder: Path) -> list[dict[str, Any]]:
+    """Run checks one after the other in a group of processes.
+
+    The processes are forked from a server that has imported the module and done nothing else, so
+    importing mmdet is paid once in a test session.
+
+    Args:
+        world: Number of processes.
+        module: Name of the module with the checks, functions ``(rank, world)`` that return
+            tensors, numbers, text, and lists and dicts of them.
+        checks: Their names.
+        folder: An empty folder of this group.
+
+    Returns:
+        What the checks returned by name, for each process. A check that raised has its
+        traceback instead, and those after it are missing.
+    """
+    context = multiprocessing.get_context('forkserver')
+    context.set_forkserver_preload([module])
+    processes = [
+        context.Process(target=_run, args=(rank, world, module, list(checks), str(folder)))
+        for rank in range(world)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(3 * SECONDS)
+        if process.exitcode is None:
+            process.kill()
+            process.join()
+    return [torch.load(folder / f'{rank}.pt', weights_only=True) for rank in range(world)]
+
+
+def _run(rank: int, world: int, module: str, checks: list[str], folder: str) -> None:
+    """One process of a group."""
+    torch.set_num_threads(1)
+    dist.init_process_group(
+        'gloo',
+        init_method=f'file://{folder}/rendezvous',
+        rank=rank,
+        world_size=world,
+        timeout=datetime.timedelta(seconds=SECONDS),
+    )
+    results: dict[str, Any] = {}
+    for name in checks:
+        try:
+            results[name] = getattr(importlib.import_module(module), name)(rank, world)
+        except BaseException:
+            results[name] = traceback.format_exc()
+            break
+    torch.save(results, f'{folder}/{rank}.pt')
+    if any(isinstance(result, str) for result in results.values()):
+        os._exit(1)  # the others see at once that this one is gone
+    dist.destroy_process_group()
