@@ -22,6 +22,7 @@ _ABOUT_INPUT = (
     NotImplementedError,
     ImportError,
     SyntaxError,
+    RuntimeError,  # mmengine's for names it cannot resolve; torch's own are not meant
     ConfigParsingError,
 )
 _WRONG_OPTIONS = re.compile(r'unexpected keyword argument|missing \d+ required|multiple values for')
@@ -61,8 +62,8 @@ def is_about_input(error: Exception) -> bool:
     if isinstance(root, TypeError):
         if _WRONG_OPTIONS.search(str(root)):  # the caller hands options on: a registry, a parent
             return '**' in statement or '__init__(' in statement
-        if place.startswith(_TORCH):
-            return False
+    if isinstance(root, (TypeError, RuntimeError)) and place.startswith(_TORCH):
+        return False
     if isinstance(root, KeyError):  # mmengine's "... is not in the ... registry"
         return 'registry' in str(root)
     return statement.startswith(('raise', 'assert'))

@@ -112,7 +112,8 @@ def _data_files(dataset: Any, key: str) -> Iterator[tuple[str, Path]]:
     for leaf, leaf_key in _leaves(dataset, key):
         if not _is_local(leaf):
             continue  # not on a disk that could be looked at
-        root = leaf.get('data_root') or ''
+        root = leaf.get('data_root')
+        root = root if isinstance(root, str) else ''
         for name, value in {'ann_file': leaf.get('ann_file'), **_prefixes(leaf)}.items():
             joined = os.path.join(root, value) if isinstance(value, str) and value else ''
             if joined and '://' not in joined:
@@ -121,7 +122,8 @@ def _data_files(dataset: Any, key: str) -> Iterator[tuple[str, Path]]:
 
 def _is_local(config: Mapping) -> bool:
     """Whether a data set, evaluator or transform reads from a disk."""
-    backend = (config.get('backend_args') or {}).get('backend', 'local')
+    options = config.get('backend_args')
+    backend = options.get('backend', 'local') if isinstance(options, Mapping) else 'local'
     named = (config.get('data_root'), config.get('ann_file'))
     remote = any(isinstance(value, str) and '://' in value for value in named)
     return backend in ('local', 'LocalBackend') and not remote
@@ -129,7 +131,8 @@ def _is_local(config: Mapping) -> bool:
 
 def _prefixes(dataset: Mapping) -> dict[str, Any]:
     """Folders of a data set's ``data_prefix``, by config key."""
-    prefixes = dataset.get('data_prefix') or {}
+    prefixes = dataset.get('data_prefix')
+    prefixes = prefixes if isinstance(prefixes, Mapping) else {}
     return {f'data_prefix.{name}': value for name, value in prefixes.items()}
 
 
@@ -170,10 +173,11 @@ def _dataset_uses(dataset: Any, key: str) -> Iterator[CocoUse]:
     for leaf, leaf_key in _leaves(dataset, key):
         if not _reads_coco(leaf) or not _is_local(leaf):
             continue
+        _check_options(leaf, leaf_key)
         built: Any = _built(leaf)
         if not built.ann_file:
             continue
-        if 'img' not in built.data_prefix:
+        if not isinstance(built.data_prefix.get('img'), str):
             raise ValueError(
                 f"{leaf_key}.data_prefix is {dict(built.data_prefix)}, expected a key 'img': set "
                 "data_prefix=dict(img='FOLDER/')"
@@ -192,6 +196,25 @@ def _dataset_uses(dataset: Any, key: str) -> Iterator[CocoUse]:
         )
 
 
+def _check_options(dataset: Mapping, key: str) -> None:
+    """Raise if an option that ``CocoDataset`` takes without a look is of another type."""
+    expected = {
+        'ann_file': (str, 'a path'),
+        'data_root': (str, 'a path'),
+        'data_prefix': (Mapping, "a dict such as dict(img='train/')"),
+        'metainfo': (Mapping, "a dict such as dict(classes=('cat', 'dog'))"),
+        'filter_cfg': (Mapping, 'a dict such as dict(filter_empty_gt=True)'),
+        'backend_args': (Mapping, "a dict such as dict(backend='local')"),
+    }
+    for name, (kind, text) in expected.items():
+        value = dataset.get(name)
+        if value is not None and not isinstance(value, kind):
+            raise ValueError(f'{key}.{name} is {value!r}, expected {text}')
+    for name, value in _prefixes(dataset).items():
+        if not isinstance(value, str):
+            raise ValueError(f'{key}.{name} is {value!r}, expected a folder')
+
+
 def _reads_coco(dataset: Mapping) -> bool:
     """Whether a data set config's class reads annotation files by ``CocoDataset``'s own code."""
     kind = dataset.get('type')
@@ -204,7 +227,8 @@ def _reads_coco(dataset: Mapping) -> bool:
 
 def _built(dataset: Mapping) -> Any:
     """The data set without its data: paths joined and classes found by its own rules."""
-    config = copy.deepcopy(dict(dataset))
+    given = {name: value for name, value in dataset.items() if value is not None}
+    config = copy.deepcopy(given)
     return DATASETS.build({**config, 'pipeline': [], 'lazy_init': True})
 
 
