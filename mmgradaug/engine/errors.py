@@ -59,9 +59,8 @@ def is_about_input(error: Exception) -> bool:
     if isinstance(root, SyntaxError):
         return True
     statement, place = _statement(root), _place(root)[0]
-    if isinstance(root, TypeError):
-        if _WRONG_OPTIONS.search(str(root)):  # the caller hands options on: a registry, a parent
-            return '**' in statement or '__init__(' in statement
+    if isinstance(root, TypeError) and _WRONG_OPTIONS.search(str(root)):
+        return '**' in statement or '__init__(' in statement  # options handed on, as by a registry
     if isinstance(root, (TypeError, RuntimeError)) and place.startswith(_TORCH):
         return False
     if isinstance(root, KeyError):  # mmengine's "... is not in the ... registry"

@@ -171,7 +171,7 @@ def _evaluator_uses(cfg: Config, loop: str, datasets: list[CocoUse]) -> Iterator
 def _dataset_uses(dataset: Any, key: str) -> Iterator[CocoUse]:
     """Data sets that read a local file as ``CocoDataset`` does."""
     for leaf, leaf_key in _leaves(dataset, key):
-        if not _reads_coco(leaf) or not _is_local(leaf):
+        if not _reads_coco(leaf, leaf_key) or not _is_local(leaf):
             continue
         _check_options(leaf, leaf_key)
         built: Any = _built(leaf)
@@ -215,10 +215,15 @@ def _check_options(dataset: Mapping, key: str) -> None:
             raise ValueError(f'{key}.{name} is {value!r}, expected a folder')
 
 
-def _reads_coco(dataset: Mapping) -> bool:
+def _reads_coco(dataset: Mapping, key: str) -> bool:
     """Whether a data set config's class reads annotation files by ``CocoDataset``'s own code."""
     kind = dataset.get('type')
-    kind = DATASETS.get(kind) if isinstance(kind, str) else kind
+    try:
+        kind = DATASETS.get(kind) if isinstance(kind, str) else kind
+    except RuntimeError as error:  # a name that cannot even be looked up
+        raise ValueError(
+            f'{key}.type is {kind!r}, expected the name of a data set class'
+        ) from error
     if not isinstance(kind, type) or not issubclass(kind, CocoDataset):
         return False
     names = ('load_data_list', 'parse_data_info', 'full_init', 'filter_data')
