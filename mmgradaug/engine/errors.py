@@ -70,9 +70,8 @@ def is_about_input(error: Exception) -> bool:
 
 def message_of(error: Exception) -> str:
     """What an error says, on one line; a bare assertion is quoted."""
-    root = _root(error)
-    text = str(root.args[0]) if isinstance(root, KeyError) and root.args else str(root)
-    return ' '.join(text.split()) or f'{type(root).__name__} at {_statement(root)}'
+    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    return ' '.join(text.split()) or f'{type(error).__name__} at {_statement(_root(error))}'
 
 
 def warn(text: str) -> None:

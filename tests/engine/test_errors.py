@@ -67,7 +67,7 @@ def test_files_are_about_input(tmp_path):
     assert 'not in' in exit_of(lambda: MODELS.build(dict(type='Nonesuch')))
 
 
-def test_a_cause_of_the_same_kind_is_what_is_said():
-    wrapped = ValueError('class X: inner')
+def test_the_outermost_error_of_a_kind_is_what_is_said():
+    wrapped = ValueError('gradaug.min_width: inner')
     wrapped.__cause__ = ValueError('inner')
-    assert message_of(wrapped) == 'inner'
+    assert message_of(wrapped) == 'gradaug.min_width: inner'

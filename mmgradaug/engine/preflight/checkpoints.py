@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import pickle
+import re
 import zipfile
 from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import mmengine.runner.checkpoint
@@ -140,24 +141,31 @@ def read_checkpoint(path: Path, key: str) -> Mapping[str, Any]:
         )
     try:
         content = _load_plain(path)
-    except pickle.UnpicklingError as error:
-        raise ValueError(
-            f'{path} ({key}) holds more than tensors and plain data, or is no checkpoint '
-            f'({str(error).splitlines()[0]}): expected a file that torch.save wrote; save '
-            '{"state_dict": model.state_dict()} to a new file'
-        ) from error
-    except Exception as error:  # damaged archives raise whatever their bytes happen to mean
-        reason = ' '.join(str(error).split())[:160] or type(error).__name__
-        raise ValueError(
-            f'{path} ({key}, {path.stat().st_size} bytes) is damaged, cut short or no checkpoint '
-            f'({reason}): copy it again, or use an earlier one'
-        ) from error
+    except Exception as error:  # damaged files raise whatever their bytes happen to mean
+        raise ValueError(_unreadable(path, key, error)) from error
     if not isinstance(content, Mapping):
         raise ValueError(
             f'{path} ({key}) holds a {type(content).__name__}, expected a checkpoint: a dict of '
             'weights'
         )
     return content
+
+
+def _unreadable(path: Path, key: str, error: Exception) -> str:
+    """Why a file cannot be read as plain data, and what to do."""
+    named = re.search(r'GLOBAL (\S+)', str(error)) if isinstance(error, UnpicklingError) else None
+    if named:
+        return (
+            f'{path} ({key}) holds more than tensors and plain data ({named[1]}), which would be '
+            'executed: save {"state_dict": model.state_dict()} to a new file where you trust it'
+        )
+    reason = ' '.join(str(error).split())[:160] or type(error).__name__
+    if isinstance(error, UnpicklingError):
+        reason = 'its content is not what torch.save writes'
+    return (
+        f'{path} ({key}, {path.stat().st_size} bytes) is damaged, cut short or no checkpoint '
+        f'({reason}): copy it again, or use an earlier one'
+    )
 
 
 def _load_plain(path: Path) -> Any:
