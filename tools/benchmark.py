@@ -11,22 +11,26 @@ import argparse
 import sys
 
 import torch
-from mmengine.config import DictAction
 
+from mmgradaug.engine.arguments import add_number, at_least, config_parser
+from mmgradaug.engine.errors import one_line_errors
 from mmgradaug.engine.loading import load_config
+from mmgradaug.engine.preflight import check_model
 from mmgradaug.evaluation.cost import StepCost, measure_costs
 from mmgradaug.evaluation.report import print_costs
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or '').split('\n')[0])
-    parser.add_argument('config', help='a GradAug config')
-    parser.add_argument('--size', type=int, nargs=2, default=(320, 512), metavar=('H', 'W'))
-    parser.add_argument('--batch', type=int, default=2, help='images (default: %(default)s)')
-    parser.add_argument('--rounds', type=int, default=7, help='of all steps (default: %(default)s)')
-    parser.add_argument('--warmup', type=int, default=1, help='rounds not counted')
-    parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
+    parser = config_parser(__doc__)
+    parser.add_argument(
+        '--size', type=at_least(32), nargs=2, default=(320, 512), metavar=('H', 'W')
+    )
+    add_number(parser, '--batch', default=2, least=1, text='images')
+    add_number(parser, '--rounds', default=7, least=1, text='of all steps')
+    add_number(parser, '--warmup', default=1, least=0, text='rounds not counted')
+    default = 'cuda' if torch.cuda.is_available() else 'cpu'
+    parser.add_argument('--device', type=usable_device, default=default)
     parser.add_argument(
         '--variants',
         nargs='+',
@@ -34,14 +38,25 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         metavar='OPTIONS',
         help="more GradAug steps to compare, such as 'gradaug.width_step=0.025'",
     )
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='as of tools/train.py')
     return parser.parse_args(argv)
+
+
+def usable_device(name: str) -> str:
+    """An argparse type: a device on which a tensor can be made."""
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError) as error:  # torch asserts that it was built for CUDA
+        reason = str(error).splitlines()[0]
+        raise argparse.ArgumentTypeError(f'{name!r} cannot be used: {reason}') from error
+    return name
 
 
 def main(argv: list[str] | None = None) -> int:
     """Measure and print; returns the exit status."""
     args = parse_args(argv)
     cfg = load_config(args.config, args.cfg_options, gradaug=True)
+    with one_line_errors():
+        check_model(cfg)
     costs: list[StepCost] = measure_costs(
         cfg,
         tuple(args.size),

@@ -13,26 +13,27 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from mmengine.config import Config, DictAction
-from mmengine.registry import MODELS, init_default_scope
-from mmengine.runner import Runner, load_checkpoint
+from mmengine.config import Config
+from mmengine.registry import MODELS
+from mmengine.runner import Runner
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from mmgradaug.engine.arguments import add_number, config_parser
+from mmgradaug.engine.errors import one_line_errors
 from mmgradaug.engine.loading import endless, load_config
-from mmgradaug.engine.preflight import check_data
+from mmgradaug.engine.preflight import check_data, check_model, check_weights
+from mmgradaug.engine.preflight.checkpoints import load_weights
 from mmgradaug.evaluation.gradients import TermGradient, measure_gradients
 
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or '').split('\n')[0])
-    parser.add_argument('config', help='a GradAug config')
+    parser = config_parser(__doc__)
     parser.add_argument('checkpoint', nargs='?', help='weights; by default initial ones')
-    parser.add_argument('--batches', type=int, default=4, help='(default: %(default)s)')
-    parser.add_argument('--seed', type=int, default=0)
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='as of tools/train.py')
+    add_number(parser, '--batches', default=4, least=1)
+    add_number(parser, '--seed', default=0, least=0)
     return parser.parse_args(argv)
 
 
@@ -40,24 +41,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Measure and print; returns the exit status."""
     args = parse_args(argv)
     cfg = load_config(args.config, args.cfg_options, gradaug=True)
-    try:
+    with one_line_errors():
         check_data(cfg, ('train',))
-    except FileNotFoundError as error:
-        raise SystemExit(f'error: {error}') from error
-    Console(width=100).print(table_of(measure(cfg, args)))
+        model = prepared_model(cfg, args)
+    Console(width=100).print(table_of(measure(cfg, model, args)))
     return 0
 
 
-def measure(cfg: Config, args: argparse.Namespace) -> list[list[TermGradient]]:
-    """Gradients of each batch."""
-    init_default_scope(cfg.get('default_scope', 'mmdet'))
+def prepared_model(cfg: Config, args: argparse.Namespace) -> Any:
+    """The detector with the weights of the checkpoint, or initial ones, in training mode."""
+    check_model(cfg, ('train',))
     torch.manual_seed(args.seed)
     model: Any = MODELS.build(cfg.model)
     if args.checkpoint:
-        load_checkpoint(model, args.checkpoint, map_location='cpu', strict=True)
+        load_weights(model, args.checkpoint)
     else:
+        check_weights(cfg)
         model.init_weights()
-    model.train()
+    return model.train()
+
+
+def measure(cfg: Config, model: Any, args: argparse.Namespace) -> list[list[TermGradient]]:
+    """Gradients of each batch."""
     batches = endless(Runner.build_dataloader(cfg.train_dataloader, seed=args.seed))
     seed = args.seed if model.gradaug.seed is None else model.gradaug.seed
     results = []

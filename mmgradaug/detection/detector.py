@@ -50,7 +50,8 @@ class GradAugDetector(_Detector):
 
     Raises:
         ValueError: If an option is out of its range or unknown, if the detector is not
-            registered, or if widths below 1 are asked of a backbone without slimmable layers.
+            registered or does not take these options, or if widths below 1 are asked of a backbone
+            without slimmable layers.
     """
 
     def __new__(cls, *args: Any, detector: str | type | None = None, **kwargs: Any) -> Any:
@@ -67,6 +68,8 @@ class GradAugDetector(_Detector):
         gradaug: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
+        if not args:
+            _require_options(type(self), kwargs)
         super().__init__(*args, **kwargs)
         distill = (gradaug or {}).get('distill')
         self.gradaug = GradAugOptions.parse(gradaug)
@@ -159,6 +162,28 @@ def _detector_class(detector: str | type | None) -> type:
         f'detector={detector!r} is not a detector registered in mmdet, expected a name such as '
         f'{", ".join(close)}: set model.detector to the `type` of the stock config'
     )
+
+
+def _require_options(cls: type, options: Mapping[str, Any]) -> None:
+    """Raise if the stock detector of a GradAug class does not take some options."""
+    stock = next(c for c in cls.__mro__ if not issubclass(c, GradAugMixin))
+    parameters = inspect.signature(stock.__init__).parameters  # type: ignore[misc]
+    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
+        return
+    known = list(parameters)[1:]
+    unknown = sorted(set(options) - set(known))
+    required = [k for k in known if parameters[k].default is inspect.Parameter.empty]
+    missing = [k for k in required if k not in options]
+    if unknown:
+        raise ValueError(
+            f'detector={stock.__name__!r} does not take {", ".join(unknown)}, expected some of '
+            f'{", ".join(known)}: set model.detector to the `type` of the stock config'
+        )
+    if missing:
+        raise ValueError(
+            f'detector={stock.__name__!r} needs {", ".join(missing)}: set model.detector to the '
+            '`type` of the stock config, or add them to model'
+        )
 
 
 def _require_slimmable(detector: Any) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 
 from mmengine.config import Config
 
+from .errors import one_line_errors
+
 
 def load_config(path: str, options: Mapping[str, Any] | None, gradaug: bool = False) -> Config:
     """Read a config file and merge ``--cfg-options`` into it.
@@ -18,15 +20,17 @@ def load_config(path: str, options: Mapping[str, Any] | None, gradaug: bool = Fa
         gradaug: Whether it has to be a GradAug config.
 
     Raises:
-        SystemExit: With a one-line message if there is no such file or it is of another kind.
+        SystemExit: With a one-line message if there is no such file, it cannot be read, or it is
+            of another kind.
     """
     if not Path(path).is_file():
         raise SystemExit(
             f'error: no config at {Path(path).absolute()}: expected a file such as '
             'configs/mask_rcnn_r50_gradaug_1x.py'
         )
-    cfg = Config.fromfile(path)
-    cfg.merge_from_dict(dict(options or {}))
+    with one_line_errors():
+        cfg = Config.fromfile(path)
+        cfg.merge_from_dict(dict(options or {}))
     if gradaug and cfg.get('model', {}).get('type') != 'GradAugDetector':
         raise SystemExit(
             f'error: {path} has model type {cfg.get("model", {}).get("type")!r}, expected '

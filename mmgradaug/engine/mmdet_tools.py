@@ -17,10 +17,11 @@ from unittest import mock
 
 import mmdet
 import mmengine.runner.checkpoint
-from mmengine.config import Config, DictAction
 
+from .errors import one_line_errors
 from .loading import load_config
 from .preflight import check_run
+from .preflight.checkpoints import checkpoint_use
 from .processes import join_processes, wrapper_options
 
 WEIGHTS_ONLY = ('WEIGHTS_ONLY_LOAD', 'NO_WEIGHTS_ONLY_LOAD')
@@ -40,15 +41,14 @@ def run_tool(name: str, argv: Sequence[str], loops: tuple[str, ...]) -> None:
         SystemExit: With a one-line message if something it needs is missing.
     """
     script = _find_tool(name)
-    cfg = _config_of(argv)
-    argv = list(argv)
-    if cfg is not None:
-        try:
-            check_run(cfg, loops)
-            argv += wrapper_options(cfg, argv)
-            join_processes(cfg, argv)
-        except (FileNotFoundError, ValueError) as error:
-            raise SystemExit(f'error: {error}') from error
+    args = _parsed(script, argv)
+    cfg = load_config(args.config, args.cfg_options)
+    with one_line_errors():
+        work_dir = args.work_dir or cfg.get('work_dir') or Path('work_dirs', Path(args.config).stem)
+        checkpoint = checkpoint_use(cfg, args, Path(work_dir))
+        check_run(cfg, loops, checkpoint, _is_main_process(args.launcher))
+        argv = [*argv, *wrapper_options(cfg, args.launcher)]
+        join_processes(cfg, args.launcher)
     with ExitStack() as stack:
         stack.enter_context(mock.patch.object(sys, 'argv', [str(script), *argv]))
         stack.enter_context(mock.patch.dict(os.environ, _safe_loading()))
@@ -79,12 +79,18 @@ def _safe_loading() -> dict[str, str]:
     return {} if decided or not can_resume else {f'TORCH_FORCE_{WEIGHTS_ONLY[0]}': '1'}
 
 
-def _config_of(argv: Sequence[str]) -> Config | None:
-    """The config that a command line names, with its options; None where it asks for help."""
-    parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument('config', nargs='?')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction)
-    args, _ = parser.parse_known_args(argv)
-    if args.config is None or {'-h', '--help'} & set(argv):
-        return None
-    return load_config(args.config, args.cfg_options)
+def _parsed(script: Path, argv: Sequence[str]) -> argparse.Namespace:
+    """A command line, read by the tool's own parser; ends the process where that does.
+
+    A parser of ours would take the value of an option it does not know for the config.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(mock.patch.object(sys, 'argv', [str(script), *argv]))
+        stack.enter_context(mock.patch.dict(os.environ))  # the parser sets LOCAL_RANK
+        return runpy.run_path(str(script))['parse_args']()
+
+
+def _is_main_process(launcher: str) -> bool:
+    """Whether this is the first of a run's processes."""
+    name = {'pytorch': 'RANK', 'slurm': 'SLURM_PROCID', 'mpi': 'OMPI_COMM_WORLD_RANK'}
+    return os.environ.get(name.get(launcher, ''), '0') == '0'

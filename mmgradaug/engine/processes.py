@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 import inspect
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 from unittest import mock
 
@@ -23,12 +22,12 @@ WRAPPER = GradAugDistributedDataParallel.__name__
 LOCAL_RANKS = ('LOCAL_RANK', 'SLURM_LOCALID', 'OMPI_COMM_WORLD_LOCAL_RANK')  # by launcher
 
 
-def wrapper_options(cfg: Config, argv: Sequence[str]) -> list[str]:
+def wrapper_options(cfg: Config, launcher: str) -> list[str]:
     """Options that make several processes train sub-networks too, and work on the CPU.
 
     Args:
         cfg: The run's config. What it says of the wrapper is kept.
-        argv: Command line of the tool: ``--launcher``.
+        launcher: What starts the processes, as in ``--launcher``.
 
     Returns:
         Arguments of ``--cfg-options``.
@@ -39,7 +38,7 @@ def wrapper_options(cfg: Config, argv: Sequence[str]) -> list[str]:
     model, wrapper = cfg.get('model') or {}, cfg.get('model_wrapper_cfg') or {}
     options: dict[str, Any] = {'type': WRAPPER}
     if model.get('type') not in ('GradAugDetector', GradAugDetector):
-        if wrapper or get_device() != 'cpu' or _launcher(argv) == 'none':
+        if wrapper or get_device() != 'cpu' or launcher == 'none':
             return []
         # As mmengine's own, but for the GPU that it takes for granted.
         options = {'type': 'MMDistributedDataParallel', 'device_ids': None}
@@ -65,7 +64,7 @@ def _require_gradaug_wrapper(kind: Any, gradaug: Mapping[str, Any]) -> None:
     )
 
 
-def join_processes(cfg: Config, argv: Sequence[str]) -> None:
+def join_processes(cfg: Config, launcher: str) -> None:
     """Join the processes of a run on the CPU, as mmengine does those on GPUs.
 
     mmengine picks a GPU for each process first, which fails without one. With GPUs this only
@@ -73,14 +72,14 @@ def join_processes(cfg: Config, argv: Sequence[str]) -> None:
 
     Args:
         cfg: The run's config: ``env_cfg.dist_cfg`` may give a ``timeout`` in seconds.
-        argv: Command line of the tool: ``--launcher``.
+        launcher: What starts the processes, as in ``--launcher``.
 
     Raises:
         ValueError: If there are more processes than GPUs on this machine.
     """
-    launcher, device = _launcher(argv), get_device()
     if launcher == 'none':
         return
+    device = get_device()
     if device == 'cuda':
         _require_own_gpu()
     if device != 'cpu':
@@ -89,13 +88,6 @@ def join_processes(cfg: Config, argv: Sequence[str]) -> None:
     set_multi_processing(**env_cfg.get('mp_cfg', {}), distributed=True)
     with mock.patch.object(torch.cuda, 'set_device'):
         init_dist(launcher, **{**env_cfg.get('dist_cfg', {}), 'backend': 'gloo'})
-
-
-def _launcher(argv: Sequence[str]) -> str:
-    """What started this process, by its command line."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument('--launcher', default='none')
-    return str(parser.parse_known_args(argv)[0].launcher)
 
 
 def _require_own_gpu() -> None:

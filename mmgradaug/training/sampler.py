@@ -62,13 +62,14 @@ class SubnetSampler:
             raise ValueError(
                 f'gradaug.force_min_width must be None, True or False, got {force_min_width!r}'
             )
-        if width_step is not None and width_step > 1 - check_width(min_width) + 1e-9:
+        min_width = _checked_min_width(min_width)
+        if width_step is not None and width_step > 1 - min_width + 1e-9:
             raise ValueError(
                 f'gradaug.width_step={width_step} leaves no width but min_width={min_width}, '
                 f'expected at most {1 - min_width:.4g}; None draws any width'
             )
         self.num_subnets = num_subnets
-        self.min_width = check_width(min_width)
+        self.min_width = min_width
         self.force_min_width = num_subnets > 1 if force_min_width is None else force_min_width
         self.width_step = width_step
         self.transform = build_transform(transform)
@@ -93,3 +94,11 @@ class SubnetSampler:
             return generator.uniform(self.min_width, 1.0)
         steps = int((1.0 - self.min_width) / self.width_step + 1e-9)
         return round(self.min_width + generator.randint(0, steps) * self.width_step, 6)
+
+
+def _checked_min_width(width: Any) -> float:
+    """Return a valid ``gradaug.min_width``."""
+    try:
+        return check_width(width)
+    except ValueError as error:
+        raise ValueError(f'gradaug.min_width: {error}') from error

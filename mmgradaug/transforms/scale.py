@@ -12,6 +12,10 @@ from torch import Tensor
 from .base import SUBNET_TRANSFORMS, Transform
 from .geometry import GeometricMap
 
+# A twentieth of 1333 pixels is 67; four times the side is 16 times the pixels. Beyond lie
+# mistakes, such as percentages.
+SMALLEST, LARGEST = 0.05, 4.0
+
 
 @dataclass(frozen=True)
 class Scale:
@@ -43,7 +47,7 @@ class RandomScale:
             ``resize`` does; the paper's resizing does not.
 
     Raises:
-        ValueError: If there is no scale or one is not positive.
+        ValueError: If there is no scale or one is not in [:data:`SMALLEST`, :data:`LARGEST`].
     """
 
     def __init__(self, scales: Sequence[float], antialias: bool = False) -> None:
@@ -54,6 +58,12 @@ class RandomScale:
                 '[1.0, 0.8, 0.6, 0.4]'
             )
         self.scales = [float(scale) for scale in scales]
+        beyond = [scale for scale in self.scales if not SMALLEST <= scale <= LARGEST]
+        if beyond:
+            raise ValueError(
+                f'scales must be factors of height and width from {SMALLEST} to {LARGEST}, got '
+                f'{beyond} in {scales!r}: for example [1.0, 0.8, 0.6, 0.4]'
+            )
         self.antialias = antialias
 
     def draw(self, generator: random.Random) -> Transform:

@@ -19,6 +19,7 @@ from mmengine.runner import Runner
 from mmengine.structures import InstanceData
 from torch import nn
 
+from .colours import network_sees_bgr, statistics_of
 from .predictions import LabelledImage, Objects, save_predictions
 from .recorder import recording_passes
 from .subnets import save_subnets
@@ -67,7 +68,8 @@ def picture_subnets(run: TrainedRun, path: Path | str, image: int = 0, title: st
     with recording_passes(model, image) as views:
         model.train_step(next(iter(loader)), OptimWrapper(optimizer))  # type: ignore[operator]
     preprocessor: Any = model.data_preprocessor
-    return save_subnets(views, path, preprocessor.mean.flatten(), preprocessor.std.flatten(), title)
+    bgr = network_sees_bgr(run.config.model.data_preprocessor, run.config.train_dataloader.dataset)
+    return save_subnets(views, path, *statistics_of(preprocessor), title, bgr=bgr)
 
 
 def _predicted(

@@ -19,3 +19,26 @@ def test_config_of_another_kind_is_an_error():
         load_config('configs/mask_rcnn_r50_1x.py', None, gradaug=True)
     cfg = load_config('configs/mask_rcnn_r50_1x.py', {'train_dataloader.batch_size': 1})
     assert cfg.train_dataloader.batch_size == 1
+
+
+@pytest.mark.parametrize(
+    ('text', 'words'),
+    [
+        ('model = dict(', 'error: '),
+        ("_base_ = './none.py'\n", r'none\.py'),
+        ("custom_imports = dict(imports=['nonesuch_package'])\n", 'nonesuch_package'),
+    ],
+)
+def test_configs_that_cannot_be_read_are_one_line(tmp_path, text, words):
+    path = tmp_path / 'config.py'
+    path.write_text(text)
+    with pytest.raises(SystemExit, match=words) as stopped:
+        load_config(str(path), None)
+    assert '\n' not in str(stopped.value)
+
+
+def test_a_config_without_a_model_is_an_error(tmp_path):
+    path = tmp_path / 'config.py'
+    path.write_text('train_cfg = dict()\n')
+    with pytest.raises(SystemExit, match='model type None, expected GradAugDetector'):
+        load_config(str(path), None, gradaug=True)

@@ -18,12 +18,12 @@ class Mine(GradAugDistributedDataParallel):
     """A user's own."""
 
 
-def wrapper(model, argv=('--launcher', 'pytorch'), **cfg):
+def wrapper(model, launcher='pytorch', **cfg):
     """The wrapper's config after the options are merged, as mmdet's tools merge them."""
     cfg = Config(dict(model=model, **cfg))
     parser = argparse.ArgumentParser()
     parser.add_argument('--cfg-options', nargs='+', action=DictAction)
-    cfg.merge_from_dict(parser.parse_args(wrapper_options(cfg, argv)).cfg_options or {})
+    cfg.merge_from_dict(parser.parse_args(wrapper_options(cfg, launcher)).cfg_options or {})
     return cfg.get('model_wrapper_cfg')
 
 
@@ -39,7 +39,10 @@ def test_a_gradaug_config_gets_its_wrapper():
 
 @pytest.mark.parametrize('kind', ['GradAugDistributedDataParallel', Mine])
 def test_a_configured_wrapper_is_kept(kind):
-    assert wrapper_options(Config(dict(model=GRADAUG, model_wrapper_cfg=dict(type=kind))), []) == []
+    assert (
+        wrapper_options(Config(dict(model=GRADAUG, model_wrapper_cfg=dict(type=kind))), 'none')
+        == []
+    )
 
 
 @pytest.mark.parametrize(
@@ -56,9 +59,11 @@ def test_a_configured_wrapper_is_kept(kind):
 def test_wrappers_that_would_drop_sub_networks_are_refused(kind):
     name = kind if isinstance(kind, str) else kind.__name__
     with pytest.raises(ValueError, match=rf"type='{name}' computes.*GradAugDistributedDataPar"):
-        wrapper_options(Config(dict(model=GRADAUG, model_wrapper_cfg=dict(type=kind))), [])
+        wrapper_options(Config(dict(model=GRADAUG, model_wrapper_cfg=dict(type=kind))), 'none')
     plain = dict(GRADAUG, gradaug=dict(num_subnets=0))
-    assert wrapper_options(Config(dict(model=plain, model_wrapper_cfg=dict(type=kind))), []) == []
+    assert (
+        wrapper_options(Config(dict(model=plain, model_wrapper_cfg=dict(type=kind))), 'none') == []
+    )
 
 
 def test_plain_training_on_the_cpu_names_no_gpu(monkeypatch):
@@ -69,7 +74,7 @@ def test_plain_training_on_the_cpu_names_no_gpu(monkeypatch):
         broadcast_buffers=False,
         find_unused_parameters=False,
     )
-    assert wrapper(dict(type='MaskRCNN'), argv=()) is None
+    assert wrapper(dict(type='MaskRCNN'), launcher='none') is None
     monkeypatch.setattr(processes, 'get_device', lambda: 'cuda')
     assert wrapper(dict(type='MaskRCNN')) is None
 
@@ -86,10 +91,10 @@ def joined(monkeypatch):
 def test_processes_without_a_gpu_meet_through_gloo(joined, monkeypatch):
     monkeypatch.setattr(processes, 'get_device', lambda: 'cpu')
     cfg = Config(dict(env_cfg=dict(dist_cfg=dict(backend='nccl', timeout=60))))
-    join_processes(cfg, ['c.py', '--amp'])
+    join_processes(cfg, 'none')
     assert joined == []
-    join_processes(cfg, ['c.py', '--launcher', 'pytorch'])
-    join_processes(Config(), ['c.py', '--launcher=slurm'])
+    join_processes(cfg, 'pytorch')
+    join_processes(Config(), 'slurm')
     assert joined == [
         ('pytorch', dict(backend='gloo', timeout=60)),
         ('slurm', dict(backend='gloo')),
@@ -99,11 +104,10 @@ def test_processes_without_a_gpu_meet_through_gloo(joined, monkeypatch):
 def test_more_processes_than_gpus_are_named(joined, monkeypatch):
     monkeypatch.setattr(processes, 'get_device', lambda: 'cuda')
     monkeypatch.setattr(torch.cuda, 'device_count', lambda: 2)
-    launched = ['c.py', '--launcher', 'pytorch']
     monkeypatch.setenv('LOCAL_RANK', '1')
-    join_processes(Config(), launched)
+    join_processes(Config(), 'pytorch')
     monkeypatch.setenv('LOCAL_RANK', '2')
     with pytest.raises(ValueError, match=r'process 2 of this.*there are 2: start at most 2'):
-        join_processes(Config(), launched)
-    join_processes(Config(), ['c.py'])
+        join_processes(Config(), 'pytorch')
+    join_processes(Config(), 'none')
     assert joined == []  # mmengine joins them, with nccl

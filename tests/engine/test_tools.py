@@ -122,6 +122,47 @@ def test_missing_pretrained_weights_stop_at_once(data, tmp_path):
     assert 'Traceback' not in out
 
 
+@pytest.mark.parametrize(
+    ('options', 'words'),
+    [
+        (['model.gradaug.min_width=0'], 'min_width'),
+        (['model.detector=RetinaNet'], "error: detector='RetinaNet' does not take"),
+        (['model.roi_head.mask_head.num_classes=2'], 'model.roi_head.mask_head.num_classes=2'),
+    ],
+)
+def test_wrong_options_stop_with_one_line(data, options, words):
+    with pytest.raises(SystemExit) as stopped:
+        run_tool('train', [str(CONFIG), '--cfg-options', *data, *options], ('train', 'val'))
+    assert str(stopped.value).startswith('error: ')
+    assert '\n' not in str(stopped.value)
+    assert words in str(stopped.value)
+
+
+def test_checkpoints_are_checked_before_anything_runs(data, tmp_path):
+    broken = tmp_path / 'broken.pth'
+    broken.write_bytes(b'PK')
+    options = ['--cfg-options', *data]
+    with pytest.raises(SystemExit, match=r'error: no checkpoint at .*none\.pth \(CHECKPOINT\)'):
+        run_tool('test', [str(CONFIG), str(tmp_path / 'none.pth'), *options], ('test',))
+    with pytest.raises(SystemExit, match=r'broken\.pth \(--resume, 2 bytes\) is damaged'):
+        run_tool('train', [str(CONFIG), '--resume', str(broken), *options], ('train', 'val'))
+    with pytest.raises(SystemExit, match=r'broken\.pth \(load_from'):
+        run_tool('train', [str(CONFIG), *options, f'load_from={broken}'], ('train', 'val'))
+
+
+def test_the_value_of_an_option_is_not_taken_for_the_config(tmp_path):
+    line = ['--show-dir', 'shown', str(tmp_path / 'none.py'), 'checkpoint.pth']
+    with pytest.raises(SystemExit, match=r'no config at .*none\.py'):
+        run_tool('test', line, ('test',))
+
+
+def test_help_is_the_tools_own(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        run_tool('train', ['--help'], ('train',))
+    assert stopped.value.code == 0
+    assert '--auto-scale-lr' in capsys.readouterr().out
+
+
 def test_missing_config_is_named(tmp_path):
     with pytest.raises(SystemExit, match=r'no config at .*none\.py'):
         run_tool('train', [str(tmp_path / 'none.py')], ('train',))

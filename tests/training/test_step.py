@@ -316,3 +316,12 @@ def test_a_step_leaves_the_full_network_behind():
     assert all(norm.track_running_stats for norm in norms)
     rpn, roi = model._distillers
     assert rpn._teacher is roi.stages[0].kept.box is roi.stages[0].kept.mask is None
+
+
+def test_images_smaller_than_the_stride_are_refused():
+    model = build(detector_config(transform=dict(type='RandomScale', scales=[0.2])))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    words = r'made images of 26 x 26 pixels, expected at least 32 .*pad_size_divisor.*larger scales'
+    with pytest.raises(ValueError, match=words):
+        model.train_step(batch(size=128), OptimWrapper(optimizer))
+    assert model.pad_images(torch.zeros(1, 3, 26, 40)).shape == (1, 3, 32, 64)  # a narrow strip

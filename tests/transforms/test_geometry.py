@@ -125,6 +125,13 @@ def test_bad_scales_are_named(scales):
         RandomScale(scales)
 
 
+@pytest.mark.parametrize('scales', [[0.001], [1.0, 50], [0.049], [4.1]])
+def test_scales_beyond_reason_are_named(scales):
+    with pytest.raises(ValueError, match=rf'from 0\.05 to 4\.0, got \[{float(scales[-1])}\]'):
+        RandomScale(scales)
+    assert RandomScale([0.05, 4]).scales == [0.05, 4.0]
+
+
 def test_bad_angles_are_named():
     with pytest.raises(ValueError, match='multiples of 90'):
         RandomRotate([45])

@@ -1,0 +1,104 @@
+"""Find out before a run starts what would stop it, or silently spoil it, later."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mmengine.config import Config
+
+from .annotations import check_annotations
+from .checkpoints import CheckpointUse, check_checkpoint
+from .classes import check_class_names, check_num_classes
+from .datasets import check_files, coco_uses
+from .model import build_model
+from .pretrained import check_backbone_weights, check_pretrained_files
+
+__all__ = ['check_data', 'check_model', 'check_run', 'check_weights']
+
+
+def check_run(
+    cfg: Config,
+    loops: tuple[str, ...],
+    checkpoint: CheckpointUse | None = None,
+    main_process: bool = True,
+) -> None:
+    """Raise if a run would stop at, or be spoilt by, something that can be known before.
+
+    Args:
+        cfg: The run's config. ``check_annotations=False`` in it leaves annotation files unread.
+        loops: Of ``'train'``, ``'val'`` and ``'test'``, those that will run.
+        checkpoint: The checkpoint that will be loaded.
+        main_process: Whether this is the first process of the run. The others look for files
+            only: they wait for the first one anyway, which would not be faster for company.
+
+    Raises:
+        FileNotFoundError: If a file is missing: path, config key and fix.
+        ValueError: If a file, or the numbers of classes, do not fit.
+        Exception: What building the model raises, by the config's options.
+    """
+    check_files(cfg, loops)
+    if 'train' in loops:  # mmengine reads them even where a checkpoint follows
+        check_pretrained_files(cfg.get('model'))
+    if not main_process:
+        return
+    model = check_model(cfg, loops)
+    if 'train' in loops:
+        check_weights(cfg)
+    if checkpoint is not None:
+        check_checkpoint(model, checkpoint)
+    _check_contents(cfg, loops)
+
+
+def check_model(cfg: Config, loops: tuple[str, ...] = ()) -> Any:
+    """Build a config's model, raise if it and the data sets of ``loops`` differ in classes.
+
+    Returns:
+        The model, its weights not initialised.
+
+    Raises:
+        ValueError: If numbers of classes differ.
+        Exception: What building the model raises, by the config's options.
+    """
+    uses = coco_uses(cfg, loops)
+    check_class_names(uses)
+    model = build_model(cfg)
+    check_num_classes(model, [use for use in uses if not use.evaluator])
+    return model
+
+
+def check_weights(cfg: Config) -> None:
+    """Raise if local pretrained weights are missing or do not fit.
+
+    Raises:
+        FileNotFoundError: With the path expected, the config key that names it, and the fix.
+        ValueError: If a file does not fit the backbone.
+    """
+    check_pretrained_files(cfg.get('model'))
+    check_backbone_weights(cfg)
+
+
+def check_data(cfg: Config, loops: tuple[str, ...]) -> None:
+    """Raise if data are not there, or annotations are not what the config makes of them.
+
+    Args:
+        cfg: The run's config.
+        loops: Of ``'train'``, ``'val'`` and ``'test'``, those that will run.
+
+    Raises:
+        FileNotFoundError: With the path expected, the config key that names it, and the fix.
+        ValueError: If annotations do not fit.
+    """
+    check_files(cfg, loops)
+    check_class_names(coco_uses(cfg, loops))
+    _check_contents(cfg, loops)
+
+
+def _check_contents(cfg: Config, loops: tuple[str, ...]) -> None:
+    """Read the annotation files, unless the config says not to.
+
+    mmdet will read them again: on COCO's 450 MB some seconds of one process, next to hours of
+    training that a wrong class name costs. Keeping what was read for mmdet would mean to patch
+    pycocotools, and remembering files that passed would miss images that have gone since.
+    """
+    if cfg.get('check_annotations', True):
+        check_annotations(coco_uses(cfg, loops))

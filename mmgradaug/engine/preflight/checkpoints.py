@@ -1,0 +1,229 @@
+"""Checkpoints that a run will load: there, whole, and of this network."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import mmengine.runner.checkpoint
+import torch
+from mmengine.config import Config
+from torch import Tensor, nn
+
+from ..errors import warn
+
+_RESUMED = ('meta', 'message_hub')
+_COUNTERS = 'num_batches_tracked'  # files of old torch versions do not have them
+
+
+@dataclass(frozen=True)
+class CheckpointUse:
+    """A checkpoint and what for.
+
+    Attributes:
+        path: The local file.
+        purpose: ``'test'``: every weight of the model has to be in it. ``'resume'``: the model's
+            weights, no others, and the state of the run. ``'start'``: the backbone's weights;
+            heads may differ, as they do in fine-tuning to other classes.
+        key: The config key or option that names it.
+    """
+
+    path: Path
+    purpose: str
+    key: str
+
+
+@dataclass(frozen=True)
+class Misfit:
+    """Keys by which a checkpoint differs from a model.
+
+    Attributes:
+        missing: The model's, not in the file.
+        unexpected: The file's, not in the model.
+        misshaped: In both, of other shapes.
+        total: Number of the model's keys.
+    """
+
+    missing: list[str]
+    unexpected: list[str]
+    misshaped: list[str]
+    total: int
+
+    def __str__(self) -> str:
+        """Counts and the first few of each kind."""
+        kinds = {
+            'missing': self.missing,
+            'of another shape': self.misshaped,
+            'unexpected': self.unexpected,
+        }
+        texts = [
+            f'{len(keys)} {kind} ({", ".join(keys[:3])}{", ..." if len(keys) > 3 else ""})'
+            for kind, keys in kinds.items()
+            if keys
+        ]
+        return f'of {self.total} entries ' + '; '.join(texts)
+
+
+def checkpoint_use(cfg: Config, args: Any, work_dir: Path) -> CheckpointUse | None:
+    """The local checkpoint that a command line or its config makes a run load, if any.
+
+    Args:
+        cfg: The run's config.
+        args: Parsed options of mmdet's ``tools/train.py`` (``resume``) or ``tools/test.py``
+            (``checkpoint``).
+        work_dir: Where ``--resume`` without a path looks.
+    """
+    if hasattr(args, 'checkpoint'):
+        found = (args.checkpoint, 'test', 'CHECKPOINT')
+    elif args.resume == 'auto' or (
+        args.resume is None and cfg.get('resume') and not cfg.get('load_from')
+    ):
+        latest = work_dir / 'last_checkpoint'  # absent before the first checkpoint: a fresh start
+        found = (latest.read_text().strip() if latest.is_file() else None, 'resume', str(latest))
+    elif args.resume is not None:
+        found = (args.resume, 'resume', '--resume')
+    else:
+        found = (cfg.get('load_from'), 'resume' if cfg.get('resume') else 'start', 'load_from')
+    path, purpose, key = found
+    return CheckpointUse(Path(path), purpose, key) if path and '://' not in path else None
+
+
+def check_checkpoint(model: nn.Module, use: CheckpointUse) -> None:
+    """Raise unless a checkpoint can be loaded for its purpose.
+
+    Args:
+        model: The network, whose weights may be replaced.
+        use: The checkpoint and its purpose.
+
+    Raises:
+        FileNotFoundError: If it is missing.
+        ValueError: If it is damaged, not a checkpoint, holds more than plain data, or does not
+            fit. Differences that do not matter to the purpose are warned of.
+    """
+    content = read_checkpoint(use.path, use.key)
+    misfit = misfit_of(model, weights_of(content, use.path))
+    _check_fit(misfit, use)
+    lacks = [name for name in _RESUMED if name not in content]
+    if use.purpose == 'resume' and lacks:
+        raise ValueError(
+            f'{use.path} ({use.key}) has no {" and no ".join(lacks)}: it holds weights to start '
+            'from or to test, not a run to resume; start a new run from it with load_from'
+        )
+
+
+def load_weights(model: nn.Module, path: str) -> None:
+    """Load a checkpoint, all of whose weights have to be the model's.
+
+    Raises:
+        FileNotFoundError, ValueError: As :func:`check_checkpoint`.
+    """
+    use = CheckpointUse(Path(path), 'test', 'CHECKPOINT')
+    _check_fit(misfit_of(model, weights_of(read_checkpoint(use.path, use.key), use.path)), use)
+
+
+def read_checkpoint(path: Path, key: str) -> Mapping[str, Any]:
+    """Contents of a checkpoint as plain data; nothing in it is executed.
+
+    Raises:
+        FileNotFoundError: If it is missing.
+        ValueError: If it is damaged, no checkpoint, or holds more than plain data.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(
+            f'no checkpoint at {path.absolute()} ({key}): expected a file such as '
+            'work_dirs/CONFIG/epoch_12.pth'
+        )
+    try:
+        content = _load_plain(path)
+    except Exception as error:  # damaged files raise whatever their bytes happen to mean
+        raise ValueError(_unreadable(path, key, error)) from error
+    if not isinstance(content, Mapping):
+        raise ValueError(
+            f'{path} ({key}) holds a {type(content).__name__}, expected a checkpoint: a dict of '
+            'weights'
+        )
+    return content
+
+
+def _unreadable(path: Path, key: str, error: Exception) -> str:
+    """Why a file cannot be read as plain data, and what to do."""
+    named = re.search(r'GLOBAL (\S+)', str(error)) if isinstance(error, UnpicklingError) else None
+    if named:
+        return (
+            f'{path} ({key}) holds more than tensors and plain data ({named[1]}), which would be '
+            'executed: save {"state_dict": model.state_dict()} to a new file where you trust it'
+        )
+    reason = ' '.join(str(error).split())[:160] or type(error).__name__
+    if isinstance(error, UnpicklingError):
+        reason = 'its content is not what torch.save writes'
+    return (
+        f'{path} ({key}, {path.stat().st_size} bytes) is damaged, cut short or no checkpoint '
+        f'({reason}): copy it again, or use an earlier one'
+    )
+
+
+def _load_plain(path: Path) -> Any:
+    """Read a file without executing it; tensors of today's format stay on the disk."""
+    listed = getattr(mmengine.runner.checkpoint, 'get_torch_safe_globals', None)
+    allowed = torch.serialization.safe_globals(listed()) if listed else nullcontext()
+    with allowed:
+        return torch.load(
+            path, map_location='cpu', weights_only=True, mmap=zipfile.is_zipfile(path)
+        )
+
+
+def weights_of(content: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
+    """The weights of a checkpoint, under the names that mmengine's loader gives them.
+
+    Raises:
+        ValueError: If there are none.
+    """
+    state = content.get('state_dict', content)
+    named = state.items() if isinstance(state, Mapping) else ()
+    weights = {str(k).removeprefix('module.'): v for k, v in named if isinstance(v, Tensor)}
+    if not weights:
+        raise ValueError(
+            f'{path} holds no weights (its keys: {", ".join(map(str, list(content)[:5])) or "none"}'
+            '): expected a checkpoint of this detector'
+        )
+    return weights
+
+
+def misfit_of(model: nn.Module, weights: Mapping[str, Tensor]) -> Misfit:
+    """Load what fits into a model, by torch's own rules, and say what does not.
+
+    Modules rename keys of older files while they load, so that keys cannot just be compared.
+    """
+    own = model.state_dict()
+    misshaped = [k for k, v in weights.items() if k in own and own[k].shape != v.shape]
+    fitting = {k: v for k, v in weights.items() if k not in misshaped}
+    result = model.load_state_dict(fitting, strict=False)
+    missing = [k for k in result.missing_keys if k not in misshaped and _COUNTERS not in k]
+    return Misfit(missing, list(result.unexpected_keys), misshaped, len(own))
+
+
+def _check_fit(misfit: Misfit, use: CheckpointUse) -> None:
+    """Raise where a misfit matters to the purpose, warn where there is another."""
+    wrong = misfit.missing + misfit.misshaped
+    if use.purpose == 'resume':
+        wrong = wrong + misfit.unexpected
+    if use.purpose == 'start' and len(wrong) < misfit.total:
+        wrong = _of_backbone([*wrong, *misfit.unexpected])
+    if wrong:
+        raise ValueError(
+            f'{use.path} ({use.key}) has weights of another network: {misfit}: use a checkpoint '
+            'of this config, or the config the checkpoint was trained with'
+        )
+    if misfit.missing or misfit.misshaped or misfit.unexpected:
+        warn(f'{use.path} ({use.key}) differs from the model: {misfit}; these are left as they are')
+
+
+def _of_backbone(keys: Iterable[str]) -> list[str]:
+    """Keys of a backbone, which no change of classes changes; classifiers bring an ``fc``."""
+    return [k for k in keys if k.startswith('backbone.') and not k.startswith('backbone.fc.')]

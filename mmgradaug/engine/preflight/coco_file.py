@@ -1,0 +1,167 @@
+"""Read an annotation file in COCO's format, and find entries that would break a run."""
+
+from __future__ import annotations
+
+import gc
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+EXPECTED = (
+    'expected a JSON object with the lists "images", "annotations" and "categories" of COCO\'s '
+    'format: convert the labels, or name a data set class that reads this format'
+)
+
+
+@dataclass(frozen=True)
+class CocoFile:
+    """Entries of an annotation file, each with the fields that mmdet reads.
+
+    Attributes:
+        path: The file.
+        images: By id.
+        annotations: In their order; empty where the file has no such list (images to predict on).
+        categories: Name of each category id, in the file's order.
+    """
+
+    path: Path
+    images: dict[Any, dict[str, Any]]
+    annotations: list[dict[str, Any]]
+    categories: dict[Any, str]
+
+
+def read_coco(path: Path) -> CocoFile:
+    """Read and check the entries of a file.
+
+    Raises:
+        OSError: If it cannot be read.
+        ValueError: If it is not JSON, not of COCO's format, or has an entry that mmdet or
+            pycocotools would stop at; the message names the file and the first such entry.
+    """
+    content = _read_json(path)
+    if not isinstance(content, dict):
+        raise ValueError(f'{path} holds a JSON {type(content).__name__}; {EXPECTED}')
+    # Images to predict on (test-dev) come without annotations.
+    lists: dict[str, Any] = {name: content.get(name) for name in ('images', 'categories')}
+    lists['annotations'] = content.get('annotations', [])
+    wrong = [name for name, entries in lists.items() if not isinstance(entries, list)]
+    if wrong:
+        raise ValueError(
+            f'{path} has no list {" and no list ".join(map(repr, wrong))} (it has '
+            f'{", ".join(map(repr, list(content)[:8])) or "nothing"}); {EXPECTED}'
+        )
+    images = _by_id(path, 'images', lists['images'], _image_fault)
+    _by_id(path, 'annotations', lists['annotations'], _annotation_fault)
+    categories = _by_id(path, 'categories', lists['categories'], _category_fault)
+    names = {key: entry['name'] for key, entry in categories.items()}
+    return CocoFile(path, images, lists['annotations'] or [], names)
+
+
+def _read_json(path: Path) -> Any:
+    """Contents of a JSON file."""
+    try:
+        with _without_garbage_collection():
+            return json.loads(path.read_bytes())
+    except RecursionError as error:
+        raise ValueError(f'{path} is nested too deep to be read; {EXPECTED}') from error
+    except ValueError as error:  # JSON's own, and bytes that are no text
+        size = path.stat().st_size
+        raise ValueError(f'{path} ({size} bytes) is not JSON: {error}; {EXPECTED}') from error
+
+
+@contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    """Millions of new objects, none of them garbage: looking for cycles takes 40 % of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _by_id(path: Path, name: str, entries: Iterable[Any], fault_of: Any) -> dict[Any, Any]:
+    """Entries of a list by their ``id``, each of them checked."""
+    found: dict[Any, Any] = {}
+    for index, entry in enumerate(entries):
+        fault = fault_of(entry) if isinstance(entry, dict) else 'is not a JSON object'
+        if fault is None and entry['id'] in found:
+            fault = 'has the id of an earlier entry; mmdet would mix up their labels'
+        if fault is not None:
+            raise ValueError(
+                f'{path}: {name}[{index}] {fault} ({json.dumps(entry)[:120]}): mend the file'
+            )
+        found[entry['id']] = entry
+    return found
+
+
+def _image_fault(image: dict[str, Any]) -> str | None:
+    """What mmdet would stop at in an entry of ``images``."""
+    if not _is_id(image.get('id')):
+        return 'has no id, expected a number or text'
+    if not isinstance(image.get('file_name'), str):
+        return 'has no file_name, expected text'
+    if not (_is_positive(image.get('height')) and _is_positive(image.get('width'))):
+        return 'has no height and width, expected positive numbers of pixels'
+    return None
+
+
+def _annotation_fault(annotation: dict[str, Any]) -> str | None:
+    """What mmdet would stop at in an entry of ``annotations``."""
+    for name in ('id', 'image_id', 'category_id'):
+        if not _is_id(annotation.get(name)):
+            return f'has no {name}, expected a number or text'
+    if annotation.get('ignore'):
+        return None
+    box = annotation.get('bbox')
+    if not isinstance(box, list) or len(box) != 4 or not all(map(_is_number, box)):
+        return 'has no bbox, expected [x, y, width, height] in pixels'
+    if not _is_number(annotation.get('area')):
+        return 'has no area, expected a number of pixels (the width times the height will do)'
+    return None
+
+
+def _category_fault(category: dict[str, Any]) -> str | None:
+    """What mmdet would stop at in an entry of ``categories``."""
+    if not _is_id(category.get('id')):
+        return 'has no id, expected a number or text'
+    return None if isinstance(category.get('name'), str) else 'has no name, expected text'
+
+
+def _is_id(value: Any) -> bool:
+    """Whether a value can be an id."""
+    return isinstance(value, (int, str))
+
+
+def _is_number(value: Any) -> bool:
+    """Whether a value is a finite number; JSON as Python reads it knows NaN."""
+    return isinstance(value, (int, float)) and math.isfinite(value)
+
+
+def _is_positive(value: Any) -> bool:
+    """Whether a value is a number above 0."""
+    return _is_number(value) and value > 0
+
+
+def segmentation_fault(segmentation: Any, image: Mapping[str, Any]) -> str | None:
+    """What is wrong with a segmentation: None, ``'absent'``, ``'invalid'`` or ``'size'``.
+
+    Absent ones and codes of another image's size stop a run; mmdet ignores objects with invalid
+    ones (no ring of three points, or an incomplete code).
+    """
+    if not segmentation:
+        return 'absent'
+    if isinstance(segmentation, list):
+        rings = [ring for ring in segmentation if isinstance(ring, list)]
+        return None if any(len(r) >= 6 and len(r) % 2 == 0 for r in rings) else 'invalid'
+    if not isinstance(segmentation, dict):
+        return 'invalid'
+    counts, size = segmentation.get('counts'), segmentation.get('size')
+    if not isinstance(counts, (list, str)) or size is None:
+        return 'invalid'
+    return None if size == [image['height'], image['width']] else 'size'

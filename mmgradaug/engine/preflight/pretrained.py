@@ -1,0 +1,49 @@
+"""Pretrained weights that a model config names: there, and fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
+
+from ...backbones.pretrained import HOW_TO_GET, check_pretrained, pretrained_of
+
+
+def check_pretrained_files(model: Any, key: str = 'model') -> None:
+    """Raise if a local pretrained file named anywhere in a model config is missing.
+
+    Raises:
+        FileNotFoundError: With the path expected, the config key that names it, and the fix.
+    """
+    if not isinstance(model, Mapping):
+        return
+    pretrained = pretrained_of(model.get('init_cfg'))
+    if pretrained is not None and '://' not in pretrained['checkpoint']:
+        path = Path(pretrained['checkpoint']).expanduser()
+        if not path.is_file():
+            raise FileNotFoundError(
+                f'no pretrained weights at {path.absolute()} ({key}.init_cfg.checkpoint): '
+                f'{HOW_TO_GET}'
+            )
+    for name, value in model.items():
+        check_pretrained_files(value, f'{key}.{name}')
+
+
+def check_backbone_weights(cfg: Config) -> None:
+    """Raise if a local pretrained file does not fit the backbone, slimmable or not.
+
+    Raises:
+        ValueError: With what is missing or of another shape.
+    """
+    backbone = (cfg.get('model') or {}).get('backbone')
+    pretrained = pretrained_of((backbone or {}).get('init_cfg'))
+    if pretrained is None or '://' in pretrained['checkpoint']:
+        return
+    init_default_scope(cfg.get('default_scope', 'mmdet'))
+    with torch.device('meta'):
+        network = MODELS.build(backbone)
+    check_pretrained(network, pretrained['checkpoint'], pretrained.get('prefix'))

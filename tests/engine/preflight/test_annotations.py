@@ -1,0 +1,187 @@
+import json
+import math
+from pathlib import Path
+
+import pytest
+from mmengine.registry import DATASETS
+
+from mmgradaug.engine.preflight import check_data
+
+
+def check(cfg):
+    check_data(cfg, ('train', 'val'))
+
+
+def fails(cfg, words, error=ValueError):
+    with pytest.raises(error, match=words) as raised:
+        check(cfg)
+    return str(raised.value)
+
+
+def first(content):
+    return content['annotations'][0]
+
+
+@pytest.mark.parametrize('text', ['', '{"images": [', 'not json', '\xff\xfe', '[' * 100_000])
+def test_what_is_not_json_is_named(cfg, root, text):
+    path = root / 'annotations/train.json'
+    path.write_bytes(text.encode('latin-1'))
+    assert str(path) in fails(cfg, r'not JSON|too deep')
+
+
+@pytest.mark.parametrize(
+    ('change', 'words'),
+    [
+        (lambda c: [], 'JSON list'),
+        (lambda c: {}, "no list 'images' and no list 'categories' .*nothing"),
+        (lambda c: c.pop('images'), "no list 'images' "),
+        (lambda c: c.update(annotations=None), "no list 'annotations'"),
+        (lambda c: c.pop('categories') and None, "no list 'categories'"),
+        (lambda c: c['images'].append(3), r'images\[3\] is not a JSON object'),
+        (lambda c: c['images'][0].pop('file_name') and None, r'images\[0\] has no file_name'),
+        (lambda c: c['images'][1].update(height=0), r'images\[1\] has no height'),
+        (lambda c: c['images'][1].update(id=c['images'][0]['id']), r'images\[1\] has the id'),
+        (lambda c: first(c).pop('category_id') and None, 'has no category_id'),
+        (lambda c: first(c).pop('bbox') and None, r'annotations\[0\] has no bbox'),
+        (lambda c: first(c).update(bbox=[1, 2, 3]), 'has no bbox'),
+        (lambda c: first(c).update(bbox=[1, 2, 3, math.nan]), 'has no bbox'),
+        (lambda c: first(c).update(area='big'), 'has no area'),
+        (lambda c: first(c).update(id=c['annotations'][1]['id']), 'id of an earlier entry'),
+        (lambda c: c['categories'][0].pop('name') and None, r'categories\[0\] has no name'),
+        (lambda c: c['categories'][0].update(name='square'), 'several categories named square'),
+        (lambda c: c['images'].clear(), 'no object to train on'),
+        (lambda c: c['annotations'].clear(), 'no object to train on: 0 annotations'),
+    ],
+)
+def test_entries_that_would_stop_mmdet(cfg, spoil, change, words):
+    path = spoil(lambda content: change(content) and None)
+    if words in ('JSON list', "no list 'images' and no list 'categories' .*nothing"):
+        spoil(change)
+    assert str(path) in fails(cfg, words)
+
+
+def test_categories_of_other_names_are_named_with_the_configs(cfg, spoil):
+    names = iter(['Circle', 'Square', 'Triangle'])
+    spoil(lambda c: [category.update(name=next(names)) for category in c['categories']] and None)
+    message = fails(cfg, r'categories Circle, Square, Triangle, none of them in metainfo\.classes')
+    assert '(circle, square, triangle)' in message
+    del cfg.train_dataloader.dataset['metainfo']
+    fails(cfg, r"the data set class's own classes \(person, bicycle.* \(80 in all\)\)")
+
+
+def test_another_order_of_categories_is_warned_of(cfg, spoil, capsys):
+    for split in ('train', 'val'):
+        spoil(lambda c: c['categories'].reverse(), split)
+    check(cfg)
+    assert 'predictions of triangle, circle will bear other names' in capsys.readouterr().err
+
+
+def test_files_have_to_agree_on_labels(cfg, spoil):
+    spoil(lambda c: c['categories'].reverse(), 'val')
+    fails(cfg, r"class 'triangle' has label 0 in .*val\.json .* and 2 in .*train\.json")
+
+
+@pytest.mark.parametrize(
+    ('change', 'words'),
+    [
+        (lambda a: a.update(image_id=99), 'name an image_id'),
+        (lambda a: a.update(category_id=99), 'are of categories'),
+        (lambda a: a.update(bbox=[200, 2, 9, 9]), 'a box outside the image'),
+        (lambda a: a.update(bbox=[-20, 2, 9, 9]), 'a box outside the image'),
+        (lambda a: a.update(area=0), 'an area of 0'),
+        (lambda a: a.update(bbox=[20, 2, -3, 9]), 'an area of 0 or a box of less'),
+        (lambda a: a.update(segmentation=[[1, 1, 9, 9]]), 'without three points'),
+        (lambda a: a.update(segmentation=dict(counts=None)), 'without three points'),
+    ],
+)
+def test_objects_that_mmdet_drops_are_counted(cfg, spoil, capsys, change, words):
+    spoil(lambda c: [change(a) for a in c['annotations'][:2]] and None)
+    check(cfg)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith('warning: ')
+    assert 'train.json (train_dataloader.dataset): 2 of ' in line
+    assert words in line
+    spoil(lambda c: [change(a) for a in c['annotations']] and None)
+    assert words in fails(cfg, 'no object to train on')
+
+
+def test_objects_dropped_are_those_that_mmdet_drops(cfg, spoil):
+    """The rules above against the data set itself."""
+    changes = [
+        dict(bbox=[200, 2, 9, 9]),
+        dict(bbox=[64, 2, 9, 9]),
+        dict(bbox=[-9, 2, 9, 9]),
+        dict(area=0),
+        dict(bbox=[2, 2, 0.5, 9]),
+        dict(category_id=99),
+        dict(bbox=[-3, -3, 9, 9]),  # stays
+    ]
+    spoil(lambda c: [a.update(b) for a, b in zip(c['annotations'], changes, strict=False)] and None)
+    dataset = DATASETS.build(cfg.train_dataloader.dataset)
+    kept = sum(len(dataset.get_data_info(i)['instances']) for i in range(len(dataset)))
+    total = len(json.loads(Path(dataset.ann_file).read_text())['annotations'])
+    assert total >= len(changes)
+    assert kept == total - 6
+
+
+@pytest.mark.parametrize(
+    ('change', 'words'),
+    [
+        (dict(segmentation=[]), 'has no segmentation'),
+        (dict(segmentation=dict(counts='abc', size=[3, 3])), 'size is not its image'),
+    ],
+)
+def test_masks_that_would_stop_training(cfg, spoil, change, words):
+    spoil(lambda c: first(c).update(change))
+    fails(cfg, words)
+    cfg.train_dataloader.dataset.pipeline[1].with_mask = False
+    check(cfg)
+
+
+def test_evaluators_need_annotations_with_iscrowd(cfg, spoil):
+    spoil(lambda c: c['annotations'][0].__delitem__('iscrowd'), 'val')
+    fails(cfg, 'has no iscrowd, which val_evaluator needs')
+
+
+def test_images_without_annotations_can_be_predicted(cfg, spoil):
+    spoil(lambda c: c.pop('annotations') and None, 'val')
+    fails(cfg, 'no object to compare predictions with')
+    cfg.val_evaluator.update(format_only=True, outfile_prefix='results')
+    check(cfg)
+
+
+def test_missing_images_are_counted(cfg, root):
+    for path in sorted((root / 'train').iterdir())[:2]:
+        path.unlink()
+    words = r'2 of 3 images .* are not in .*/train .* the first is shapes_00000\.png'
+    fails(cfg, words, FileNotFoundError)
+    cfg.train_dataloader.dataset.pipeline[0].ignore_empty = True
+    check(cfg)
+
+
+def test_images_left_out_may_be_missing(cfg, root, spoil):
+    def without_objects(content):
+        image = content['images'][0]
+        (root / 'train' / image['file_name']).unlink()
+        content['annotations'] = [a for a in content['annotations'] if a['image_id'] != image['id']]
+
+    spoil(without_objects)
+    fails(cfg, '1 of 3 images', FileNotFoundError)
+    cfg.train_dataloader.dataset.filter_cfg = dict(filter_empty_gt=True)
+    check(cfg)
+    cfg.train_dataloader.dataset.filter_cfg = dict(min_size=65)
+    fails(cfg, 'no image to load out of 3')
+
+
+def test_an_evaluator_of_other_images_is_an_error(cfg, root, spoil):
+    spoil(lambda c: c['images'][0].update(id=77) or c['annotations'][0].update(image_id=77), 'val')
+    other = root / 'annotations/val.json'
+    cfg.val_evaluator.ann_file = str(root / 'annotations/train.json')
+    message = fails(cfg, r'lacks 1 of the 2 images .* of id 77')
+    assert str(other) in message
+
+
+def test_reading_can_be_switched_off(cfg, spoil):
+    spoil(lambda content: {})
+    cfg.check_annotations = False
+    check(cfg)

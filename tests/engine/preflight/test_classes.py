@@ -1,0 +1,51 @@
+import pytest
+
+from mmgradaug.engine.preflight import check_model, check_run
+
+HEADS = r'model\.roi_head\.bbox_head\.num_classes=3, model\.roi_head\.mask_head\.num_classes={}'
+
+
+@pytest.mark.parametrize('number', [1, 80])
+def test_heads_that_disagree_are_named_with_the_data_set(cfg, number):
+    cfg.model.roi_head.mask_head.num_classes = number
+    words = f'{HEADS.format(number)}, but train_dataloader.dataset has 3 classes .circle, square'
+    with pytest.raises(ValueError, match=words):
+        check_run(cfg, ('train',))
+    with pytest.raises(ValueError, match=f'{HEADS.format(number)}: expected equal'):
+        check_model(cfg)
+
+
+def test_heads_that_disagree_with_the_data_set(cfg):
+    cfg.val_dataloader.dataset.metainfo.classes = ('circle', 'square')
+    check_model(cfg, ('train',))
+    with pytest.raises(ValueError, match=r'but val_dataloader\.dataset has 2 classes'):
+        check_model(cfg, ('train', 'val'))
+
+
+def test_default_classes_and_default_number_of_classes(cfg):
+    for loop in ('train', 'val'):
+        del cfg[f'{loop}_dataloader'].dataset['metainfo']
+    with pytest.raises(ValueError, match=r"80 classes .*class's own, set metainfo\.classes"):
+        check_model(cfg, ('train',))
+    for head in ('bbox_head', 'mask_head'):
+        del cfg.model.roi_head[head]['num_classes']
+    check_model(cfg, ('train', 'val'))  # 80 everywhere
+    cfg.train_dataloader.dataset.metainfo = dict(classes=('circle', 'square', 'triangle'))
+    with pytest.raises(ValueError, match=HEADS.replace('=3', '=80').format(80)):
+        check_model(cfg, ('train',))
+
+
+def test_a_single_class_needs_its_comma(cfg):
+    cfg.train_dataloader.dataset.metainfo.classes = 'circle'
+    with pytest.raises(ValueError, match=r"text 'circle', .* write classes=\('circle',\)"):
+        check_model(cfg, ('train',))
+    cfg.train_dataloader.dataset.metainfo.classes = ['circle', 'circle', 'square']
+    with pytest.raises(ValueError, match='different names'):
+        check_model(cfg, ('train',))
+
+
+def test_open_vocabulary_is_left_alone(cfg):
+    cfg.train_dataloader.dataset.return_classes = True
+    cfg.model.roi_head.bbox_head.num_classes = 256
+    cfg.model.roi_head.mask_head.num_classes = 256
+    check_model(cfg, ('train',))

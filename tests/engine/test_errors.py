@@ -1,0 +1,73 @@
+import re
+
+import pytest
+import torch
+from mmengine.registry import MODELS
+from torch import nn
+
+from mmgradaug.engine.errors import message_of, one_line_errors
+from tests.networks import build, detector_config
+
+
+def exit_of(function):
+    """The line with which a call ends the process."""
+    with pytest.raises(SystemExit) as stopped, one_line_errors():
+        function()
+    assert '\n' not in str(stopped.value)
+    return str(stopped.value)
+
+
+def fails(error):
+    raise error
+
+
+@pytest.mark.parametrize(
+    ('change', 'words'),
+    [
+        (dict(gradaug=dict(num_subnets=-1)), r'gradaug\.num_subnets .* got -1'),
+        (dict(gradaug=dict(widths=3)), r"unknown options \['widths'\]"),
+        (dict(gradaug=dict(distill=dict(roi_cls='sotf'))), 'sotf'),
+        (dict(gradaug=dict(transform=3)), r'gradaug\.transform must be .* got 3'),
+        (dict(gradaug=dict(transform=dict(type='RandomScale', scales=[50]))), r'\[50\.0\]'),
+        (dict(detector='MaskRCN'), "detector='MaskRCN' is not a detector.* MaskRCNN"),
+        (dict(detector='RetinaNet'), "'RetinaNet' does not take roi_head, rpn_head"),
+        (dict(backbone=dict(type='SlimmableResNet', depth=18, widht=3)), "keyword .*'widht'"),
+        (dict(backbone=dict(type='SlimmableResnet', depth=18)), 'SlimmableResnet is not in the'),
+        (dict(neck=dict(type='FPN', in_channels=3)), 'AssertionError at assert isinstance'),
+    ],
+)
+def test_options_that_a_model_refuses(change, words):
+    model = detector_config()
+    model.update(change)
+    assert re.search(words, exit_of(lambda: build(model)))
+
+
+@pytest.mark.parametrize(
+    'function',
+    [
+        lambda: None + 1,
+        lambda: {}['key'],
+        lambda: int('three'),
+        lambda: [] + {},
+        lambda: nn.Linear(1, 1).wieght,
+        lambda: nn.Linear(1, 1)(torch.zeros(3, 2)),
+        lambda: nn.Conv2d(1, 1, 1, colour=3),
+        lambda: nn.Sequential(3),
+    ],
+)
+def test_programming_errors_keep_their_traceback(function):
+    with pytest.raises(Exception) as error, one_line_errors():  # noqa: PT011
+        function()
+    assert not isinstance(error.value, SystemExit)
+
+
+def test_files_are_about_input(tmp_path):
+    assert 'none.txt' in exit_of(lambda: (tmp_path / 'none.txt').read_text())
+    assert exit_of(lambda: fails(ValueError('two\n  lines'))) == 'error: two lines'
+    assert 'not in' in exit_of(lambda: MODELS.build(dict(type='Nonesuch')))
+
+
+def test_the_outermost_error_of_a_kind_is_what_is_said():
+    wrapped = ValueError('gradaug.min_width: inner')
+    wrapped.__cause__ = ValueError('inner')
+    assert message_of(wrapped) == 'gradaug.min_width: inner'
