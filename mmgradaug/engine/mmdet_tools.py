@@ -22,6 +22,7 @@ from mmengine.config import Config, DictAction
 from ..detection import GradAugDetector
 from .loading import load_config
 from .preflight import check_run
+from .run_hooks import hook_options
 
 DDP_OPTION = 'model_wrapper_cfg.type=GradAugDistributedDataParallel'
 WEIGHTS_ONLY = ('WEIGHTS_ONLY_LOAD', 'NO_WEIGHTS_ONLY_LOAD')
@@ -50,6 +51,8 @@ def run_tool(name: str, argv: Sequence[str], loops: tuple[str, ...]) -> None:
             raise SystemExit(f'error: {error}') from error
         if cfg.model.get('type') in ('GradAugDetector', GradAugDetector):
             argv += _wrapper_options(cfg)
+        if name == 'train':
+            argv += hook_options(cfg)
     with ExitStack() as stack:
         stack.enter_context(mock.patch.object(sys, 'argv', [str(script), *argv]))
         stack.enter_context(mock.patch.dict(os.environ, _safe_loading()))
