@@ -31,9 +31,9 @@ def hook_options(cfg: Config) -> list[str]:
     for place, (stock, ours) in EXTENDED.items():
         if _is_stock(hooks.get(place, {'type': stock}), stock):
             options.append(f'default_hooks.{place}.type={ours}')
-    if 'checkpoint' not in hooks and options[-1:]:
+    if 'checkpoint' not in hooks:
         options.append('default_hooks.checkpoint.interval=1')  # mmengine's default
-    if 'type' not in hooks.get('bad_images', {}):
+    if 'type' not in (hooks.get('bad_images') or {}):
         options.append('default_hooks.bad_images.type=BadImagesHook')
     return ['--cfg-options', *options, *_import_options(cfg)] if options else []
 
