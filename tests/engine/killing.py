@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.optim import AmpOptimWrapper, OptimWrapper
+from mmengine.registry import OPTIM_WRAPPERS
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 
 from mmgradaug.datasets.shapes import ShapesSpec, make_shapes
@@ -47,6 +49,26 @@ SMALL = [
 # the test process is copied into them.
 CONTEXT = multiprocessing.get_context('forkserver')
 CONTEXT.set_forkserver_preload(['tests.engine.killing'])
+
+
+@OPTIM_WRAPPERS.register_module()
+class CpuAmpOptimWrapper(AmpOptimWrapper):
+    """mmengine's mixed precision, whose constructor wants a GPU, on the CPU.
+
+    Args:
+        casts: Whether to run in bfloat16; mmcv's operators cannot on the CPU.
+    """
+
+    def __init__(self, casts: bool = True, **kwargs: Any) -> None:
+        OptimWrapper.__init__(self, **kwargs)
+        self.loss_scaler = torch.amp.GradScaler('cpu', init_scale=256.0, growth_interval=2)
+        self._scale_update_param = None
+        self.cast_dtype = torch.bfloat16
+        self.casts = casts
+
+    def optim_context(self, model: Any) -> Any:
+        cls = AmpOptimWrapper if self.casts else OptimWrapper
+        return cls.optim_context(self, model)
 
 
 @dataclass(frozen=True)
@@ -144,7 +166,7 @@ def _die_in_write(number: int) -> None:
 
     def open_or_die(path: Any, mode: str = 'r') -> Any:
         nonlocal count
-        file = open(path, mode)
+        file = open(path, mode)  # noqa: SIM115  the caller closes it
         if 'w' in mode:
             count += 1
             if count == number:

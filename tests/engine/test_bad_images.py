@@ -1,6 +1,5 @@
 """Images that cannot be read are named, and replaced where configured."""
 
-import logging
 from types import SimpleNamespace
 
 import cv2
@@ -11,6 +10,7 @@ from mmengine.dataset import ConcatDataset, RepeatDataset
 from torch.utils.data import DataLoader
 
 from mmgradaug.datasets.shapes import ShapesSpec, make_shapes
+from mmgradaug.engine import bad_images
 from mmgradaug.engine.bad_images import BadImageError, BadImagesHook, check_images, has_jpeg_end
 
 PIPELINE = [dict(type='LoadImageFromFile'), dict(type='PackDetInputs', meta_keys=('img_path',))]
@@ -68,19 +68,28 @@ def test_a_bad_image_is_named(images, damage):
     assert 'max_bad_images=N' in str(error.value)
 
 
-def test_where_configured_another_sample_takes_its_place(images, caplog):
+def test_where_configured_another_sample_takes_its_place(images, monkeypatch):
+    messages = []
+    monkeypatch.setattr(bad_images, 'print_log', lambda text, **kwargs: messages.append(text))
     dataset, files = images
-    checked = RepeatDataset(ConcatDataset([dataset(), dataset(indices=[0, 1])]), 2)
+    checked = ConcatDataset([dataset(), dataset(indices=[0, 1])])
     check_images(checked, 2)
     cut(files[3])
     cut(files[5])
-    with caplog.at_level(logging.WARNING):
-        shown = loaded(checked)
-    bad = {files[3].name, files[5].name}
-    assert len(shown) == 16 and not bad & set(shown)
-    messages = [r.getMessage() for r in caplog.records if 'cannot read' in r.getMessage()]
-    if messages:  # where mmengine's logger hands on
-        assert [m[-30:] for m in messages] == ['1 of at most 2)', '2 of at most 2)']
+    shown = loaded(checked) + loaded(checked)
+    assert len(shown) == 16
+    assert not {files[3].name, files[5].name} & set(shown)
+    for message, file, count in zip(messages, (files[3], files[5]), (1, 2), strict=True):
+        assert str(file) in message and f'bad image {count} of at most 2' in message
+
+
+def test_repeated_data_sets_are_looked_into(images):
+    dataset, files = images
+    checked = RepeatDataset(dataset(), 2)
+    check_images(checked, 0)
+    cut(files[0])
+    with pytest.raises(BadImageError, match='cannot read'):
+        loaded(checked)
 
 
 def test_one_more_than_allowed_is_an_error(images):
@@ -90,8 +99,7 @@ def test_one_more_than_allowed_is_an_error(images):
     for path in files[:3]:
         cut(path)
     with pytest.raises(BadImageError, match='3 images after 2 allowed'):
-        for _ in range(3):
-            loaded(checked)
+        [loaded(checked) for _ in range(3)]
 
 
 def test_workers_count_together(images):
@@ -102,8 +110,7 @@ def test_workers_count_together(images):
     cut(files[1])  # to the second
     loader = DataLoader(checked, num_workers=2, batch_size=1, collate_fn=list)
     with pytest.raises(BadImageError, match='2 images after 1 allowed'):
-        for _ in range(4):
-            list(loader)
+        [list(loader) for _ in range(4)]
 
 
 def test_a_metric_over_other_images_is_never_computed(images):

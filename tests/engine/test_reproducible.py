@@ -37,6 +37,7 @@ def stop_and_resume(folder, stop, **kwargs):
     (9, dict(train_cfg=ITERS, checkpoint=BY_ITER)),
     # Gradients of one batch are waiting for the next.
     (4, dict(optim=dict(accumulative_counts=2), checkpoint=dict(interval=1))),
+    (6, dict(optim=dict(type='CpuAmpOptimWrapper'))),
     (6, dict(hooks=(dict(type='EMAHook', momentum=0.3),))),
 ])  # fmt: skip
 def test_a_resumed_run_ends_the_same(tmp_path, monkeypatch, stop, kwargs):

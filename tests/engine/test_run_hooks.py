@@ -23,10 +23,9 @@ def types(cfg):
 
 def test_options_of_the_user_stay():
     cfg = merged(load_config('configs/mask_rcnn_r18_gradaug_shapes.py', None))
-    assert cfg.default_hooks.checkpoint == dict(
-        type='SafeCheckpointHook', interval=5, max_keep_ckpts=1
-    )
-    assert cfg.default_hooks.sampler_seed == dict(type='ReproducibleHook')
+    hook = cfg.default_hooks.checkpoint
+    assert (hook.type, hook.interval, hook.max_keep_ckpts) == ('SafeCheckpointHook', 5, 1)
+    assert types(cfg)['sampler_seed'] == 'ReproducibleHook'
     assert types(cfg)['bad_images'] == 'BadImagesHook'
     assert types(cfg)['timer'] == 'IterTimerHook'
     assert cfg.custom_imports['imports'] == ['mmgradaug']
