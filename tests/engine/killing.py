@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import signal
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.hooks import Hook
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
-from mmengine.registry import OPTIM_WRAPPERS
+from mmengine.registry import HOOKS, OPTIM_WRAPPERS
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 
 from mmgradaug.datasets.shapes import ShapesSpec, make_shapes
@@ -49,6 +52,23 @@ SMALL = [
 # the test process is copied into them.
 CONTEXT = multiprocessing.get_context('forkserver')
 CONTEXT.set_forkserver_preload(['tests.engine.killing'])
+
+
+@HOOKS.register_module()
+class MeasureHook(Hook):
+    """Notes resident memory, open files and CPU time after each iteration."""
+
+    def __init__(self, path: str) -> None:
+        self.file = open(path, 'w')  # noqa: SIM115  as long as the process
+
+    def after_train_iter(self, runner: Any, *args: Any, **kwargs: Any) -> None:
+        pages = int(Path('/proc/self/statm').read_text().split()[1])
+        row = {
+            'bytes': pages * os.sysconf('SC_PAGE_SIZE'),
+            'files': len(os.listdir('/proc/self/fd')),
+            'seconds': time.process_time(),
+        }
+        print(json.dumps(row), file=self.file, flush=True)
 
 
 @OPTIM_WRAPPERS.register_module()
