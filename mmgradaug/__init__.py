@@ -6,7 +6,12 @@ mmengine; a config does so with ``custom_imports = dict(imports=['mmgradaug'])``
 
 from .backbones import SlimmableResNet, SlimmableResNetV1d
 from .detection import GradAugDetector
-from .engine import BadImagesHook, ReproducibleHook, SafeCheckpointHook
+from .engine import (
+    BadImagesHook,
+    PendingValidationHook,
+    ReproducibleHook,
+    SafeCheckpointHook,
+)
 from .slimmable import at_width, extract_subnet
 from .training import GradAugDistributedDataParallel
 from .version import __version__
@@ -15,6 +20,7 @@ __all__ = [
     'BadImagesHook',
     'GradAugDetector',
     'GradAugDistributedDataParallel',
+    'PendingValidationHook',
     'ReproducibleHook',
     'SafeCheckpointHook',
     'SlimmableResNet',

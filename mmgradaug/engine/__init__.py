@@ -2,6 +2,7 @@
 
 from .bad_images import BadImagesHook
 from .checkpoints import SafeCheckpointHook
+from .pending_validation import PendingValidationHook
 from .reproducible import ReproducibleHook
 
-__all__ = ['BadImagesHook', 'ReproducibleHook', 'SafeCheckpointHook']
+__all__ = ['BadImagesHook', 'PendingValidationHook', 'ReproducibleHook', 'SafeCheckpointHook']

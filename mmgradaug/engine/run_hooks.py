@@ -12,6 +12,7 @@ EXTENDED = {
     'sampler_seed': (DistSamplerSeedHook, 'ReproducibleHook'),
     'checkpoint': (CheckpointHook, 'SafeCheckpointHook'),
 }
+ADDED = {'bad_images': 'BadImagesHook', 'pending_validation': 'PendingValidationHook'}
 
 
 def hook_options(cfg: Config) -> list[str]:
@@ -33,8 +34,9 @@ def hook_options(cfg: Config) -> list[str]:
             options.append(f'default_hooks.{place}.type={ours}')
     if 'checkpoint' not in hooks:
         options.append('default_hooks.checkpoint.interval=1')  # mmengine's default
-    if 'type' not in (hooks.get('bad_images') or {}):
-        options.append('default_hooks.bad_images.type=BadImagesHook')
+    for place, ours in ADDED.items():
+        if 'type' not in (hooks.get(place) or {}):
+            options.append(f'default_hooks.{place}.type={ours}')
     return ['--cfg-options', *options, *_import_options(cfg)] if options else []
 
 

@@ -6,17 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmengine.evaluator import Evaluator
 
 from mmgradaug.engine import atomic
 from mmgradaug.engine.atomic import is_damaged
-from tests.engine.toy import Improving, NoisyData, assert_same, runner, trained
+from tests.engine.toy import assert_same, runner, trained, validation
 
-VALIDATION = dict(  # for one run only: it holds objects
-    val_cfg=dict(),
-    val_dataloader=dict(dataset=NoisyData(), sampler=dict(type='DefaultSampler', shuffle=False)),
-    val_evaluator=Evaluator(Improving()),
-)
 BEST = dict(save_best='score', rule='greater', max_keep_ckpts=1)
 
 
@@ -83,7 +77,7 @@ def test_one_that_a_dying_run_did_not_remove_goes_later(tmp_path):
 
 
 def test_the_best_goes_after_a_better_one_has_come(tmp_path, writes):
-    trained(tmp_path, checkpoint=BEST, **VALIDATION)
+    trained(tmp_path, checkpoint=BEST, **validation())
     best = [[n for n in disk if n[0] == 'b'] for name, disk in writes if name[0] == 'b']
     one, two, three = (f'best_score_epoch_{epoch}.pth' for epoch in (1, 2, 3))
     assert best == [[one], [one, two], [two, three]]
@@ -134,7 +128,7 @@ def test_a_run_whose_result_is_not_written_fails(tmp_path, monkeypatch):
 def test_a_best_checkpoint_that_is_not_written_is_not_the_best(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         full_disk(patch, *(f'best_score_epoch_{epoch}.pth' for epoch in (2, 3)))
-        run = trained(tmp_path, checkpoint=BEST, **VALIDATION)
+        run = trained(tmp_path, checkpoint=BEST, **validation())
     best = [name for name in checkpoints(tmp_path) if name.startswith('best')]
     assert best == ['best_score_epoch_1.pth']
     assert Path(run.message_hub.get_info('best_ckpt')).name == best[0]

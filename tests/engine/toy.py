@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from mmengine.evaluator import BaseMetric
+from mmengine.evaluator import BaseMetric, Evaluator
 from mmengine.hooks import Hook
 from mmengine.logging import MessageHub
 from mmengine.model import BaseModel
@@ -54,13 +55,35 @@ class ToyModel(BaseModel):
 
 
 class Improving(BaseMetric):
-    """A score that rises with every epoch."""
+    """A score that rises with every epoch.
+
+    Args:
+        stop: Epoch, counted from 0, in whose validation the run ends.
+    """
+
+    def __init__(self, stop: int | None = None) -> None:
+        super().__init__()
+        self.stop = stop
 
     def process(self, data_batch: Any, data_samples: Any) -> None:
-        self.results.append(MessageHub.get_current_instance().get_info('epoch'))
+        epoch = MessageHub.get_current_instance().get_info('epoch')
+        if epoch == self.stop:
+            raise Stopped
+        self.results.append(epoch)
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         return {'score': 1.0 + results[0]}
+
+
+def validation(stop: int | None = None) -> dict[str, Any]:
+    """Options of a run that validates after each epoch."""
+    return dict(
+        val_cfg=dict(),
+        val_dataloader=dict(
+            dataset=NoisyData(), sampler=dict(type='DefaultSampler', shuffle=False)
+        ),
+        val_evaluator=Evaluator(Improving(stop)),
+    )
 
 
 class StopHook(Hook):
@@ -84,6 +107,7 @@ def runner(
     sampler: str = 'DefaultSampler',
     checkpoint: dict | None = None,
     optim: dict | None = None,
+    scheduler: dict | None = None,
     hooks: tuple = (),
     seed: int | None = 3,
     **kwargs: Any,
@@ -104,10 +128,11 @@ def runner(
         ),
         train_cfg=train_cfg or dict(by_epoch=True, max_epochs=3),
         optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1, momentum=0.9), **(optim or {})),
-        param_scheduler=dict(type='ExponentialLR', gamma=0.9, by_epoch=False),
+        param_scheduler=scheduler or dict(type='ExponentialLR', gamma=0.9, by_epoch=False),
         default_hooks=dict(
             sampler_seed=dict(type='ReproducibleHook'),
             checkpoint=dict(type='SafeCheckpointHook', interval=1) | (checkpoint or {}),
+            pending_validation=dict(type='PendingValidationHook'),
             logger=None,
         ),
         custom_hooks=[*hooks, *([] if stop is None else [StopHook(stop)])],
@@ -131,10 +156,8 @@ def state(run: Runner) -> dict[str, Any]:
 def trained(work_dir: Path, **kwargs: Any) -> Runner:
     """A run to its end, or until it stops."""
     run = runner(work_dir, **kwargs)
-    try:
+    with suppress(Stopped):
         run.train()
-    except Stopped:
-        assert kwargs.get('stop') is not None
     return run
 
 
