@@ -1,1 +1,8 @@
-"""Around a run: checks before it starts, and mmdet's own tools."""
+"""Around a run: checks before it starts, and mmdet's own tools; hooks by which nothing is lost."""
+
+from .bad_images import BadImagesHook
+from .checkpoints import SafeCheckpointHook
+from .pending_validation import PendingValidationHook
+from .reproducible import ReproducibleHook
+
+__all__ = ['BadImagesHook', 'PendingValidationHook', 'ReproducibleHook', 'SafeCheckpointHook']

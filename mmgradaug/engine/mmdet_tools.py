@@ -23,6 +23,7 @@ from .loading import load_config
 from .preflight import check_run
 from .preflight.checkpoints import checkpoint_use
 from .processes import join_processes, wrapper_options
+from .run_hooks import hook_options
 
 WEIGHTS_ONLY = ('WEIGHTS_ONLY_LOAD', 'NO_WEIGHTS_ONLY_LOAD')
 
@@ -48,6 +49,8 @@ def run_tool(name: str, argv: Sequence[str], loops: tuple[str, ...]) -> None:
         checkpoint = checkpoint_use(cfg, args, Path(work_dir))
         check_run(cfg, loops, checkpoint, _is_main_process(args.launcher))
         argv = [*argv, *wrapper_options(cfg, args.launcher)]
+        if name == 'train':
+            argv += hook_options(cfg)
         join_processes(cfg, args.launcher)
     with ExitStack() as stack:
         stack.enter_context(mock.patch.object(sys, 'argv', [str(script), *argv]))

@@ -9,11 +9,14 @@ from typing import Any
 
 import mmengine.registry
 from mmengine.config import Config, ConfigDict
+from mmengine.hooks import Hook
 from mmengine.registry import Registry
 
 PACKAGE = __name__.split('.')[0]
 # Of this project, or of the machine that the run was on.
 DROPPED = ('gradaug', 'data_help', 'work_dir', 'launcher', 'local_rank', 'resume', 'load_from')
+
+_GONE = object()
 
 
 def stock_config(cfg: Config) -> Config:
@@ -35,7 +38,7 @@ def stock_config(cfg: Config) -> Config:
     _drop_wrapper(values, ours)
     for key in ('custom_hooks', 'default_hooks'):
         if values.get(key):
-            values[key] = _without(values[key], ours)
+            values[key] = _stock_hooks(values[key], ours)
     values['model'] = _without_pretrained(_stock(values.get('model'), ours))
     left = next(_uses(values, ours), None)
     if left is not None:
@@ -106,11 +109,24 @@ def _without_pretrained(value: Any) -> Any:
     return plain
 
 
-def _without(hooks: Any, ours: Mapping[str, type]) -> Any:
-    """Hooks, as a list or by name, but for those of this package."""
+def _stock_hooks(hooks: Any, ours: Mapping[str, type]) -> Any:
+    """Hooks, as a list or by name, without those of this package.
+
+    One that extends a hook of mmengine's becomes that again, with its options.
+    """
     if isinstance(hooks, Mapping):
-        return {name: hook for name, hook in hooks.items() if not _is_ours(hook, ours)}
-    return [hook for hook in hooks if not _is_ours(hook, ours)]
+        stock = {name: _stock_hook(hook, ours) for name, hook in hooks.items()}
+        return {name: hook for name, hook in stock.items() if hook is not _GONE}
+    return [hook for hook in (_stock_hook(hook, ours) for hook in hooks) if hook is not _GONE]
+
+
+def _stock_hook(hook: Any, ours: Mapping[str, type]) -> Any:
+    """The stock counterpart of a hook, ``_GONE`` if there is none."""
+    if not _is_ours(hook, ours):
+        return hook
+    parents = ours[_name(hook['type'])].__mro__
+    base = next(parent for parent in parents if parent.__module__.split('.')[0] != PACKAGE)
+    return _GONE if base is Hook else {**hook, 'type': base.__name__}
 
 
 def _drop_imports(values: dict[str, Any]) -> None:

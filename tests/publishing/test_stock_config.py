@@ -107,6 +107,18 @@ def test_pretrained_weights_go_and_other_initialisations_stay():
     assert model.neck.init_cfg.type == 'Xavier'
 
 
+def test_hooks_that_extend_mmengines_become_those_again():
+    hooks = dict(
+        checkpoint=dict(type='SafeCheckpointHook', interval=3, save_best='auto'),
+        sampler_seed=dict(type='ReproducibleHook'),
+        bad_images=dict(type='BadImagesHook'),
+    )
+    assert stock_config(config(default_hooks=hooks)).default_hooks == dict(
+        checkpoint=dict(type='CheckpointHook', interval=3, save_best='auto'),
+        sampler_seed=dict(type='DistSamplerSeedHook'),
+    )
+
+
 def test_what_has_no_counterpart_is_named(own_hook):
     cfg = config(train_dataloader=dict(dataset=dict(pipeline=[dict(type=own_hook)])))
     with pytest.raises(

@@ -16,6 +16,7 @@ import torch
 from mmengine.config import Config
 from torch import Tensor, nn
 
+from ..atomic import is_damaged
 from ..errors import warn
 
 _RESUMED = ('meta', 'message_hub')
@@ -85,7 +86,10 @@ def checkpoint_use(cfg: Config, args: Any, work_dir: Path) -> CheckpointUse | No
         args.resume is None and cfg.get('resume') and not cfg.get('load_from')
     ):
         latest = work_dir / 'last_checkpoint'  # absent before the first checkpoint: a fresh start
-        found = (latest.read_text().strip() if latest.is_file() else None, 'resume', str(latest))
+        named = latest.read_text().strip() if latest.is_file() else None
+        # From a damaged one SafeCheckpointHook falls back to the newest that is complete.
+        usable = named if named and ('://' in named or not is_damaged(named)) else None
+        found = (usable, 'resume', str(latest))
     elif args.resume is not None:
         found = (args.resume, 'resume', '--resume')
     else:

@@ -161,10 +161,13 @@ def test_where_a_checkpoint_is_named(cfg, tmp_path):
     assert use(resume=None) is None
     assert use(resume='auto') is None  # nothing to resume yet: a fresh start
     latest = tmp_path / 'last_checkpoint'
-    latest.write_text('epoch_3.pth\n')
-    assert use(resume='auto') == ('epoch_3.pth', 'resume', str(latest))
+    newest = tmp_path / 'epoch_3.pth'
+    latest.write_text(f'{newest}\n')
+    assert use(resume='auto') is None  # the run falls back to an older one
+    torch.save({}, newest)
+    assert use(resume='auto') == (str(newest), 'resume', str(latest))
     cfg.resume = True
-    assert use(resume=None) == ('epoch_3.pth', 'resume', str(latest))
+    assert use(resume=None) == (str(newest), 'resume', str(latest))
     cfg.load_from = 'b.pth'
     assert use(resume=None) == ('b.pth', 'resume', 'load_from')
     cfg.resume = False

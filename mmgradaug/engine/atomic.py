@@ -1,0 +1,85 @@
+"""Files that are there whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from contextlib import suppress
+from pathlib import Path
+
+from mmengine.fileio import LocalBackend, register_backend
+
+INCOMPLETE = '.incomplete'
+ATOMIC_BACKEND = 'mmgradaug_atomic'
+
+
+def write_atomically(data: bytes, path: str | os.PathLike) -> None:
+    """Write a file so that its name never stands for a part of it, whatever happens meanwhile.
+
+    The data goes to a file beside it, to the disk, and only then takes the name; what had the
+    name before is intact until then.
+
+    Args:
+        data: The whole content.
+        path: Where; folders are made.
+
+    Raises:
+        OSError: If it cannot be written, for want of space for instance. Nothing is left over.
+    """
+    path = Path(path)
+    partial = path.with_name(path.name + INCOMPLETE)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with open(partial, 'wb') as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def remove_incomplete(folder: str | os.PathLike) -> None:
+    """Remove what writes left over that were killed."""
+    for path in Path(folder).glob(f'*{INCOMPLETE}'):
+        path.unlink(missing_ok=True)
+
+
+def is_damaged(path: str | os.PathLike) -> bool:
+    """Whether a checkpoint is not there, empty, or a torch archive that is not whole.
+
+    Reads the file once: every entry of an archive has a checksum. Files that are no archives,
+    as torch wrote them before 1.6, cannot be checked and count as whole.
+    """
+    try:
+        with open(path, 'rb') as file:
+            start = file.read(2)
+        if start != b'PK':
+            return not start
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is not None
+    except (OSError, zipfile.BadZipFile, EOFError):
+        return True
+
+
+class AtomicLocalBackend(LocalBackend):
+    """mmengine's backend for local files, with atomic writes."""
+
+    def put(self, obj: bytes, filepath: str | Path) -> None:
+        """Write bytes to a file; see :func:`write_atomically`."""
+        write_atomically(obj, filepath)
+
+
+register_backend(ATOMIC_BACKEND, AtomicLocalBackend, force=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a new name outlast a power cut, where the file system can."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

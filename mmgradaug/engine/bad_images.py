@@ -1,0 +1,183 @@
+"""Images that cannot be read: one clear error, or a counted warning and another sample."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from mmcv.transforms import LoadImageFromFile
+from mmdet.datasets.transforms import LoadImageFromNDArray
+from mmengine.fileio import LocalBackend, get_file_backend
+from mmengine.hooks import Hook
+from mmengine.logging import print_log
+from mmengine.registry import HOOKS
+
+HOW_TO_GO_ON = (
+    'mend or remove the file, or train with other samples in place of up to N such images: '
+    "default_hooks = dict(bad_images=dict(type='BadImagesHook', max_bad_images=N))"
+)
+
+
+class BadImageError(ValueError):
+    """An image file that is missing, unreadable or incomplete."""
+
+
+@HOOKS.register_module()
+class BadImagesHook(Hook):
+    """Names the file where an image cannot be read, and replaces a few such samples if asked to.
+
+    Files that end in the middle count as unreadable, also where a decoder would fill up what is
+    missing with grey. In validation and testing every such image is an error, since a metric
+    over other images is another metric.
+
+    Args:
+        max_bad_images: Different image files of each training data set that each process may
+            replace by a random other sample, with a warning that counts them; one more is an
+            error.
+
+    Raises:
+        ValueError: If ``max_bad_images`` is no whole number >= 0.
+    """
+
+    priority = 'LOWEST'  # after hooks that switch pipelines
+
+    def __init__(self, max_bad_images: int = 0) -> None:
+        whole = isinstance(max_bad_images, int) and not isinstance(max_bad_images, bool)
+        if not whole or max_bad_images < 0:
+            raise ValueError(
+                f'max_bad_images must be a whole number >= 0, got {max_bad_images!r}: how many '
+                'different unreadable images training may replace'
+            )
+        self.max_bad_images = max_bad_images
+
+    def before_train_epoch(self, runner: Any) -> None:
+        """Check images from now on; pipelines may have been switched since the last epoch."""
+        check_images(runner.train_dataloader.dataset, self.max_bad_images)
+
+    def before_val_epoch(self, runner: Any) -> None:
+        """Check validation images."""
+        check_images(runner.val_dataloader.dataset, 0)
+
+    def before_test_epoch(self, runner: Any) -> None:
+        """Check test images."""
+        check_images(runner.test_dataloader.dataset, 0)
+
+
+class CheckedLoading:
+    """A pipeline's image loading that names the file where it fails.
+
+    Args:
+        load: The transform that reads the image at ``img_path`` of a sample.
+        bad: Marks of the data set's samples found bad, uint8 in memory that worker processes
+            share.
+        max_bad_images: Samples that may be replaced.
+    """
+
+    def __init__(self, load: LoadImageFromFile, bad: torch.Tensor, max_bad_images: int) -> None:
+        self.load = load
+        self.bad = bad
+        self.max_bad_images = max_bad_images
+
+    def __call__(self, results: dict) -> dict | None:
+        """Load the image; None asks the data set for another sample.
+
+        Raises:
+            BadImageError: If the image cannot be read and may not be replaced.
+        """
+        path = results['img_path']
+        try:
+            loaded = self.load(results)
+            reason = 'it is cut off' if _is_cut_off(path, self.load.backend_args) else None
+        except Exception as error:  # decoders raise what they like
+            loaded, reason = None, f'{type(error).__name__}: {error}'
+        if loaded is not None and reason is None:
+            return loaded
+        self._count(path, results.get('sample_idx'), reason or 'nothing was decoded')
+        return None
+
+    def _count(self, path: str, sample: int | None, reason: str) -> None:
+        """Count a bad image; raise if there are too many."""
+        if sample is not None:
+            new, self.bad[sample] = not self.bad[sample], 1
+        count = int(self.bad.sum())
+        if sample is None or count > self.max_bad_images:
+            allowed = f', {count} images after {self.max_bad_images} allowed'
+            raise BadImageError(
+                f'cannot read the image {path} ({reason}{allowed if self.max_bad_images else ""}): '
+                f'{HOW_TO_GO_ON}'
+            ) from None
+        if new:
+            print_log(
+                f'cannot read the image {path} ({reason}): another sample takes its place '
+                f'(bad image {count} of at most {self.max_bad_images})',
+                logger='current',
+                level=logging.WARNING,
+            )
+
+    def __getattr__(self, name: str) -> Any:
+        """What others look for in the transform."""
+        if name == 'load':  # while unpickling: there is nothing to ask yet
+            raise AttributeError(name)
+        return getattr(self.load, name)
+
+    def __repr__(self) -> str:
+        return repr(self.load)
+
+
+def check_images(dataset: Any, max_bad_images: int) -> None:
+    """Make every image that a data set loads from a file a checked one, in place.
+
+    Args:
+        dataset: Any data set of mmdet; wrappers such as ``RepeatDataset`` are looked into.
+        max_bad_images: See :class:`BadImagesHook`.
+    """
+    for leaf in _leaves(dataset):
+        transforms = leaf.pipeline.transforms
+        for place, transform in enumerate(transforms):
+            if isinstance(transform, LoadImageFromFile) and not isinstance(
+                transform, LoadImageFromNDArray
+            ):
+                bad = torch.zeros(len(leaf), dtype=torch.uint8).share_memory_()
+                transforms[place] = CheckedLoading(transform, bad, max_bad_images)
+
+
+def _leaves(dataset: Any) -> Iterator[Any]:
+    """The data sets with a pipeline behind wrappers."""
+    inner = [getattr(dataset, name, None) for name in ('dataset', '_dataset')]
+    inner += list(getattr(dataset, 'datasets', None) or [])
+    for wrapped in inner:
+        if wrapped is not None:
+            yield from _leaves(wrapped)
+    if hasattr(getattr(dataset, 'pipeline', None), 'transforms'):
+        yield dataset
+
+
+def _is_cut_off(path: str, backend_args: dict | None) -> bool:
+    """Whether a local JPEG file ends before its image does; some decoders only warn.
+
+    Files elsewhere are not fetched a second time for this.
+    """
+    if not isinstance(get_file_backend(path, backend_args=backend_args), LocalBackend):
+        return False
+    with open(path, 'rb') as file:
+        data = file.read()
+    return data[:2] == b'\xff\xd8' and not has_jpeg_end(data)
+
+
+def has_jpeg_end(data: bytes) -> bool:
+    """Whether the end marker follows the image data of a JPEG file.
+
+    Thumbnails in the header have an end marker of their own, so the header's segments are
+    stepped over, by their lengths.
+    """
+    position = 2
+    while data[position : position + 1] == b'\xff':
+        marker = data[position + 1 : position + 2]
+        if marker == b'\xda':  # the image data: 0xff stands there before 0 and markers only
+            return data.find(b'\xff\xd9', position) >= 0
+        filler = marker == b'\xff'
+        length = int.from_bytes(data[position + 2 : position + 4], 'big')
+        position += 1 if filler else 2 + length
+    return False

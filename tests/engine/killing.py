@@ -1,0 +1,202 @@
+"""Training runs in processes of their own, which die by SIGKILL where a test wants them to."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.optim import AmpOptimWrapper, OptimWrapper
+from mmengine.registry import HOOKS, OPTIM_WRAPPERS
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
+
+from mmgradaug.datasets.shapes import ShapesSpec, make_shapes
+from mmgradaug.engine import atomic
+from mmgradaug.engine.mmdet_tools import run_tool
+
+ROOT = Path(__file__).parents[2]
+CONFIG = ROOT / 'configs/mask_rcnn_r18_gradaug_shapes.py'
+PIPELINE = 'train_dataloader.dataset.dataset.pipeline'
+SMALL = [
+    'model.backbone.base_channels=4',
+    'model.neck.in_channels=4,8,16,32',
+    'model.neck.out_channels=8',
+    'model.rpn_head.in_channels=8',
+    'model.rpn_head.feat_channels=8',
+    'model.roi_head.bbox_roi_extractor.out_channels=8',
+    'model.roi_head.bbox_head.in_channels=8',
+    'model.roi_head.bbox_head.fc_out_channels=16',
+    'model.roi_head.mask_roi_extractor.out_channels=8',
+    'model.roi_head.mask_head.in_channels=8',
+    'model.roi_head.mask_head.conv_out_channels=8',
+    'model.train_cfg.rpn_proposal.nms_pre=50',
+    'model.train_cfg.rcnn.sampler.num=16',
+    'model.gradaug.num_subnets=1',
+    f'{PIPELINE}.2.scale=(64,64)',
+    'train_dataloader.dataset.times=1',
+    'train_dataloader.batch_size=2',
+    'default_hooks.logger.interval=1',
+    'val_dataloader=None',
+    'val_evaluator=None',
+    'val_cfg=None',
+]
+# A server that has imported everything once: its children start in no time, and no thread of
+# the test process is copied into them.
+CONTEXT = multiprocessing.get_context('forkserver')
+CONTEXT.set_forkserver_preload(['tests.engine.killing'])
+
+
+@HOOKS.register_module()
+class MeasureHook(Hook):
+    """Notes resident memory, open files and CPU time after each iteration."""
+
+    def __init__(self, path: str) -> None:
+        self.file = open(path, 'w')  # noqa: SIM115  as long as the process
+
+    def after_train_iter(self, runner: Any, *args: Any, **kwargs: Any) -> None:
+        pages = int(Path('/proc/self/statm').read_text().split()[1])
+        row = {
+            'bytes': pages * os.sysconf('SC_PAGE_SIZE'),
+            'files': len(os.listdir('/proc/self/fd')),
+            'seconds': time.process_time(),
+        }
+        print(json.dumps(row), file=self.file, flush=True)
+
+
+@OPTIM_WRAPPERS.register_module()
+class CpuAmpOptimWrapper(AmpOptimWrapper):
+    """mmengine's mixed precision, whose constructor wants a GPU, on the CPU.
+
+    Args:
+        casts: Whether to run in bfloat16; mmcv's operators cannot on the CPU.
+    """
+
+    def __init__(self, casts: bool = True, **kwargs: Any) -> None:
+        OptimWrapper.__init__(self, **kwargs)
+        self.loss_scaler = torch.amp.GradScaler('cpu', init_scale=256.0, growth_interval=2)
+        self._scale_update_param = None
+        self.cast_dtype = torch.bfloat16
+        self.casts = casts
+
+    def optim_context(self, model: Any) -> Any:
+        cls = AmpOptimWrapper if self.casts else OptimWrapper
+        return cls.optim_context(self, model)
+
+
+@dataclass(frozen=True)
+class Kill:
+    """Where a run dies.
+
+    Attributes:
+        iteration: In this iteration, counted from 0 ...
+        after: ... after it instead of before; hooks have run.
+        write: Or half-way through this file write of the process, counted from 0.
+    """
+
+    iteration: int | None = None
+    after: bool = False
+    write: int | None = None
+
+
+def shapes(root: Path, num_images: int = 8) -> list[str]:
+    """Make a small data set; returns the options that make a config train on it."""
+    size = (64, 64)
+    make_shapes(root, ShapesSpec(num_images=num_images, size=size), ShapesSpec(1, size=size))
+    return [f'train_dataloader.dataset.dataset.data_root={root}/']
+
+
+def train(work_dir: Path, options: list[str], *args: str, kill: Kill | None = None) -> int:
+    """Run tools/train.py in a process of its own; returns its exit status (-9: killed)."""
+    argv = [str(CONFIG), '--work-dir', str(work_dir), *args, '--cfg-options', *SMALL, *options]
+    process = CONTEXT.Process(target=_train, args=(argv, kill, str(work_dir) + '.log'))
+    process.start()
+    process.join()
+    assert process.exitcode is not None
+    return process.exitcode
+
+
+def output(work_dir: Path) -> str:
+    """What the last run in a folder printed."""
+    return Path(str(work_dir) + '.log').read_text()
+
+
+def checkpoint(work_dir: Path, name: str) -> dict[str, Any]:
+    """Read a checkpoint without what differs from run to run: times and names."""
+    loaded = torch.load(work_dir / name, weights_only=False)
+    kept = ('state_dict', 'ema_state_dict', 'optimizer', 'param_schedulers')
+    return {key: loaded[key] for key in kept if key in loaded}
+
+
+def differences(one: Any, other: Any, path: str = '') -> list[str]:
+    """Where two nested structures are not the same, bit by bit."""
+    if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
+        pairs = [(key, one[key], other[key]) for key in one]
+    elif isinstance(one, (list, tuple)) and type(one) is type(other) and len(one) == len(other):
+        pairs = [(index, a, b) for index, (a, b) in enumerate(zip(one, other, strict=True))]
+    elif isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
+        return [] if torch.equal(one, other) and one.dtype == other.dtype else [path]
+    else:
+        return [] if one == other else [path]
+    return [place for key, a, b in pairs for place in differences(a, b, f'{path}/{key}')]
+
+
+def _train(argv: list[str], kill: Kill | None, log: str) -> None:
+    """In the child: arrange its death, then train."""
+    with open(log, 'w') as file:
+        os.dup2(file.fileno(), sys.stdout.fileno())
+        os.dup2(file.fileno(), sys.stderr.fileno())
+    torch.set_num_threads(1)
+    os.chdir(ROOT)
+    if kill is not None and kill.iteration is not None:
+        for loop in (EpochBasedTrainLoop, IterBasedTrainLoop):
+            _die_in_iteration(loop, kill.iteration, kill.after)
+    if kill is not None and kill.write is not None:
+        _die_in_write(kill.write)
+    run_tool('train', argv, ('train',))
+
+
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _die_in_iteration(loop: Any, iteration: int, after: bool) -> None:
+    run_iter = loop.run_iter
+
+    def run_or_die(self: Any, *args: Any) -> None:
+        this = self._iter
+        if this == iteration and not after:
+            _die()
+        run_iter(self, *args)
+        if this == iteration and after:
+            _die()
+
+    loop.run_iter = run_or_die
+
+
+def _die_in_write(number: int) -> None:
+    count = -1
+
+    def open_or_die(path: Any, mode: str = 'r') -> Any:
+        nonlocal count
+        file = open(path, mode)  # noqa: SIM115  the caller closes it
+        if 'w' in mode:
+            count += 1
+            if count == number:
+                file.write = lambda data, write=file.write: _half(file, write, data)  # type: ignore
+        return file
+
+    atomic.open = open_or_die  # type: ignore[attr-defined]
+
+
+def _half(file: Any, write: Any, data: bytes) -> None:
+    write(data[: len(data) // 2])
+    file.flush()
+    _die()

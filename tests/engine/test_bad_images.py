@@ -1,0 +1,170 @@
+"""Images that cannot be read are named, and replaced where configured."""
+
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+from mmdet.datasets import CocoDataset
+from mmengine.dataset import ConcatDataset, RepeatDataset
+from torch.utils.data import DataLoader
+
+from mmgradaug.datasets.shapes import ShapesSpec, make_shapes
+from mmgradaug.engine import bad_images
+from mmgradaug.engine.bad_images import BadImageError, BadImagesHook, check_images, has_jpeg_end
+
+PIPELINE = [dict(type='LoadImageFromFile'), dict(type='PackDetInputs', meta_keys=('img_path',))]
+
+
+@pytest.fixture
+def images(tmp_path):
+    """A data set of six images, and its files."""
+    make_shapes(tmp_path, ShapesSpec(6, size=(64, 64)), ShapesSpec(1, size=(64, 64)))
+
+    def dataset(**kwargs):
+        options = dict(
+            data_root=str(tmp_path),
+            ann_file='annotations/train.json',
+            data_prefix=dict(img='train/'),
+            metainfo=dict(classes=('circle', 'square', 'triangle')),
+            pipeline=PIPELINE,
+        )
+        return CocoDataset(**(options | kwargs))
+
+    return dataset, sorted((tmp_path / 'train').iterdir())
+
+
+def cut(path, share=0.5):
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+
+
+def loaded(dataset):
+    """The files that a pass over a data set shows."""
+    return [dataset[i]['data_samples'].img_path.rsplit('/')[-1] for i in range(len(dataset))]
+
+
+def test_whole_images_are_loaded_as_before(images):
+    dataset, _ = images
+    plain, checked = dataset(), dataset()
+    check_images(checked, 0)
+    assert loaded(checked) == loaded(plain)
+    assert all((plain[i]['inputs'] == checked[i]['inputs']).all() for i in range(6))
+
+
+@pytest.mark.parametrize('damage', ['cut', 'empty', 'text', 'missing'])
+def test_a_bad_image_is_named(images, damage):
+    dataset, files = images
+    checked = dataset()
+    check_images(checked, 0)
+    if damage == 'cut':
+        cut(files[2])
+    elif damage == 'missing':
+        files[2].unlink()
+    else:
+        files[2].write_text('' if damage == 'empty' else 'not found')
+    with pytest.raises(BadImageError) as error:
+        loaded(checked)
+    assert str(files[2]) in str(error.value)
+    assert 'max_bad_images=N' in str(error.value)
+
+
+def test_where_configured_another_sample_takes_its_place(images, monkeypatch):
+    messages = []
+    monkeypatch.setattr(bad_images, 'print_log', lambda text, **kwargs: messages.append(text))
+    dataset, files = images
+    checked = ConcatDataset([dataset(), dataset(indices=[0, 1])])
+    check_images(checked, 2)
+    cut(files[3])
+    cut(files[5])
+    shown = loaded(checked) + loaded(checked)
+    assert len(shown) == 16
+    assert not {files[3].name, files[5].name} & set(shown)
+    for message, file, count in zip(messages, (files[3], files[5]), (1, 2), strict=True):
+        assert str(file) in message and f'bad image {count} of at most 2' in message
+
+
+def test_repeated_data_sets_are_looked_into(images):
+    dataset, files = images
+    checked = RepeatDataset(dataset(), 2)
+    check_images(checked, 0)
+    cut(files[0])
+    with pytest.raises(BadImageError, match='cannot read'):
+        loaded(checked)
+
+
+def test_one_more_than_allowed_is_an_error(images):
+    dataset, files = images
+    checked = dataset()
+    check_images(checked, 2)
+    for path in files[:3]:
+        cut(path)
+    with pytest.raises(BadImageError, match='3 images after 2 allowed'):
+        [loaded(checked) for _ in range(3)]
+
+
+def test_workers_count_together(images):
+    dataset, files = images
+    checked = dataset()
+    check_images(checked, 1)
+    cut(files[0])  # to the first worker
+    cut(files[1])  # to the second
+    loader = DataLoader(checked, num_workers=2, batch_size=1, collate_fn=list)
+    with pytest.raises(BadImageError, match='2 images after 1 allowed'):
+        [list(loader) for _ in range(4)]
+
+
+def test_a_metric_over_other_images_is_never_computed(images):
+    dataset, files = images
+    hook = BadImagesHook(max_bad_images=3)
+    loaders = {name: SimpleNamespace(dataset=dataset(test_mode=True)) for name in ('val', 'test')}
+    runner = SimpleNamespace(**{f'{name}_dataloader': loader for name, loader in loaders.items()})
+    hook.before_val_epoch(runner)
+    hook.before_test_epoch(runner)
+    cut(files[0])
+    for loader in loaders.values():
+        with pytest.raises(BadImageError):
+            loaded(loader.dataset)
+
+
+def test_switched_pipelines_are_checked_too(images):
+    dataset, files = images
+    switched = dataset()
+    runner = SimpleNamespace(train_dataloader=SimpleNamespace(dataset=switched))
+    BadImagesHook().before_train_epoch(runner)
+    switched.pipeline = dataset().pipeline
+    BadImagesHook().before_train_epoch(runner)
+    cut(files[1])
+    with pytest.raises(BadImageError):
+        loaded(switched)
+
+
+def jpeg(seed=0, size=120, quality=90, **options):
+    image = np.random.default_rng(seed).integers(0, 255, (size, size, 3), dtype=np.uint8)
+    flags = [cv2.IMWRITE_JPEG_QUALITY, quality]
+    for name, value in options.items():
+        flags += [getattr(cv2, f'IMWRITE_JPEG_{name.upper()}'), value]
+    return cv2.imencode('.jpg', image, flags)[1].tobytes()
+
+
+@pytest.mark.parametrize('options', [{}, {'progressive': 1}, {'rst_interval': 2}])
+def test_jpeg_files_have_an_end(options):
+    for seed in range(5):
+        data = jpeg(seed, **options)
+        assert has_jpeg_end(data)
+        assert has_jpeg_end(data + b'\0' * 100)  # cameras append things
+        for length in np.random.default_rng(seed).integers(0, len(data) - 2, 20):
+            assert not has_jpeg_end(data[:length])
+
+
+def test_the_end_of_a_thumbnail_is_not_the_images():
+    thumbnail, data = jpeg(1, 20), jpeg(2)
+    header = b'\xff\xe1' + (len(thumbnail) + 2).to_bytes(2, 'big') + thumbnail
+    whole = data[:2] + header + data[2:]
+    assert has_jpeg_end(whole)
+    assert not has_jpeg_end(whole[:-2])
+
+
+@pytest.mark.parametrize('value', [-1, 0.5, True, '3', None])
+def test_odd_limits_are_refused(value):
+    with pytest.raises(ValueError, match='max_bad_images must be a whole number'):
+        BadImagesHook(value)

@@ -1,0 +1,35 @@
+"""What a killed run had still to validate is validated after a resume."""
+
+import pytest
+
+from tests.engine.toy import assert_same, trained, validation
+
+BEST = dict(save_best='score', rule='greater')
+PLATEAU = dict(type='ReduceOnPlateauLR', monitor='score', rule='less', factor=0.1, patience=0)
+
+
+def best(folder):
+    return [path.name for path in folder.glob('best*')]
+
+
+@pytest.mark.parametrize('epoch', [1, 2])
+def test_a_run_that_dies_in_a_validation_catches_up(tmp_path, epoch):
+    """Its best checkpoint, and the weights that a scheduler makes depend on the metric."""
+    options = dict(checkpoint=BEST, scheduler=PLATEAU)
+    whole = trained(tmp_path / 'whole', **options, **validation())
+    assert whole.optim_wrapper.get_lr()['lr'][0] < 0.1, 'the scheduler has to matter'
+    died = trained(tmp_path / 'died', **options, **validation(stop=epoch))
+    assert died.epoch == epoch + 1
+    assert best(tmp_path / 'died') == [f'best_score_epoch_{epoch}.pth']
+    resumed = trained(tmp_path / 'died', resume=True, **options, **validation())
+    assert_same(whole, resumed)
+    assert best(tmp_path / 'died') == best(tmp_path / 'whole') == ['best_score_epoch_3.pth']
+
+
+@pytest.mark.parametrize('stop', [4, 5])
+def test_a_validation_counts_once(tmp_path, stop):
+    """Also where the checkpoint was written again after it, with the better score."""
+    options = dict(checkpoint=BEST, scheduler=PLATEAU)
+    whole = trained(tmp_path / 'whole', **options, **validation())
+    trained(tmp_path / 'died', stop=stop, **options, **validation())
+    assert_same(whole, trained(tmp_path / 'died', resume=True, **options, **validation()))

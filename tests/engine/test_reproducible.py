@@ -1,0 +1,141 @@
+"""Stopped and resumed runs end as those that ran through, in every kind of loop."""
+
+import pickle
+import time
+
+import numpy as np
+import pytest
+import torch
+from mmengine.runner import Runner
+from torch.utils.data import DataLoader
+
+from mmgradaug.engine.seeding import NumberedBatch, number_batches, seed_generators
+from tests.engine.toy import NoisyData, assert_same, runner, state, trained
+
+ITERS = dict(type='IterBasedTrainLoop', max_iters=11)
+BY_ITER = dict(by_epoch=False, interval=4)
+
+
+def stop_and_resume(folder, stop, **kwargs):
+    """A run that ran through and one that stopped before an iteration and was resumed."""
+    whole = trained(folder / 'whole', **kwargs)
+    trained(folder / 'stopped', stop=stop, **kwargs)
+    return whole, trained(folder / 'stopped', resume=True, **kwargs)
+
+
+@pytest.mark.parametrize(('stop', 'kwargs'), [
+    (5, dict()),
+    (7, dict(workers=2, persistent=True)),
+    (4, dict(workers=1)),
+    # In the middle of an epoch of three batches; and after its last batch.
+    (8, dict(checkpoint=dict(by_epoch=False, interval=2))),
+    (5, dict(checkpoint=dict(by_epoch=False, interval=5), workers=1, persistent=True)),
+    (4, dict(checkpoint=dict(by_epoch=False, interval=3))),
+    # Loops without epochs, by a sampler that can skip and by one that cannot.
+    (9, dict(train_cfg=ITERS, sampler='InfiniteSampler', checkpoint=BY_ITER)),
+    (9, dict(train_cfg=ITERS, sampler='InfiniteSampler', checkpoint=BY_ITER, workers=1)),
+    (9, dict(train_cfg=ITERS, checkpoint=BY_ITER)),
+    # Gradients of one batch are waiting for the next.
+    (4, dict(optim=dict(accumulative_counts=2), checkpoint=dict(interval=1))),
+    (6, dict(optim=dict(type='CpuAmpOptimWrapper'))),
+    (6, dict(hooks=(dict(type='EMAHook', momentum=0.3),))),
+])  # fmt: skip
+def test_a_resumed_run_ends_the_same(tmp_path, monkeypatch, stop, kwargs):
+    monkeypatch.setattr(time, 'sleep', lambda seconds: None)  # mmengine's between data epochs
+    whole, resumed = stop_and_resume(tmp_path, stop, **kwargs)
+    assert resumed.iter == whole.iter > stop
+    assert_same(whole, resumed)
+    seen = resumed.model.seen
+    assert 0 < len(seen) < len(whole.model.seen)
+    expected = whole.model.seen[-len(seen) :]
+    assert all(torch.equal(a, b) for a, b in zip(seen, expected, strict=True))
+
+
+def test_without_the_hook_it_does_not(tmp_path):
+    """The comparison can fail: mmengine alone draws other numbers after a resume."""
+    stock = dict(checkpoint=dict(type='CheckpointHook'))
+
+    def stock_run(folder, **kwargs):
+        run = runner(tmp_path / folder, **kwargs, **stock)
+        run._hooks = [hook for hook in run._hooks if type(hook).__name__ != 'ReproducibleHook']
+        return run
+
+    whole = stock_run('whole')
+    whole.train()
+    trained(tmp_path / 'stopped', stop=5)
+    resumed = stock_run('stopped', resume=True)
+    resumed.train()
+    assert not torch.equal(
+        state(whole)['model']['layers.0.weight'], state(resumed)['model']['layers.0.weight']
+    )
+
+
+def test_a_seed_that_nobody_chose_is_kept(tmp_path):
+    """The order of the data too, whose sampler is built before the checkpoint is read."""
+    trained(tmp_path, seed=None, stop=5)
+    first = trained(tmp_path, seed=None, resume=True)
+    start = dict(load_from=str(tmp_path / 'epoch_1.pth'))
+    second = trained(tmp_path / 'again', seed=None, resume=True, **start)
+    assert first.seed == second.seed
+    # From different epochs: the last epochs have to agree.
+    assert_same(first, second)
+
+
+@pytest.mark.parametrize('workers', [1, 2])
+def test_draws_do_not_depend_on_workers(tmp_path, workers):
+    none = trained(tmp_path / 'none')
+    some = trained(tmp_path / 'some', workers=workers, persistent=workers == 2)
+    assert_same(none, some)
+
+
+def test_samples_of_an_iteration_and_of_epochs_differ(tmp_path):
+    """Nothing is seeded twice: noise never repeats, in an epoch or between epochs."""
+    seen = torch.cat(trained(tmp_path, workers=1).model.seen)
+    noise = seen % 4
+    assert len(noise.unique(dim=0)) == len(noise) == 27
+
+
+def test_another_length_of_the_epoch_starts_it_again(tmp_path):
+    trained(tmp_path, stop=5, checkpoint=dict(by_epoch=False, interval=4))
+    run = runner(tmp_path, resume=True)
+    loader = run._train_dataloader
+    loader['batch_size'] = 2
+    run.train()
+    assert len(run.model.seen) == 5 + 5  # epochs two and three, of five batches now
+
+
+def test_generators_are_seeded_by_every_number():
+    def draws(*key):
+        seed_generators(*key)
+        return float(torch.rand(())), np.random.rand(), __import__('random').random()
+
+    assert draws(1, 2, 3) == draws(1, 2, 3)
+    others = [draws(1, 2, 3), draws(1, 2, 4), draws(0, 2, 3), draws(1, 2)]
+    for column in zip(*others, strict=True):
+        assert len(set(column)) == 4
+
+
+def test_batches_survive_the_way_to_a_worker():
+    batch = pickle.loads(pickle.dumps(NumberedBatch([4, 2], 7)))
+    assert batch == [4, 2] and batch.number == 7
+
+
+def test_a_data_set_that_loads_batches_still_does():
+    class Batches(NoisyData):
+        def __getitems__(self, indices):
+            return [torch.rand(1) + index for index in indices]
+
+    def draws():
+        loader = DataLoader(Batches(), batch_size=5)
+        number_batches(loader, (0, 0))
+        return torch.cat(list(loader))
+
+    first = draws()
+    torch.rand(3)
+    assert torch.equal(first, draws()) and len(first.unique()) == 10
+
+
+def test_runs_of_other_seeds_differ(tmp_path):
+    one, other = (trained(tmp_path / str(seed), seed=seed) for seed in (1, 2))
+    assert isinstance(one, Runner)
+    assert not torch.equal(one.model.seen[0], other.model.seen[0])
