@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from mmgradaug.checkpoints.safe_loading import safe_loading
 from mmgradaug.engine.loading import endless, load_config
 from mmgradaug.engine.preflight import check_data
 from mmgradaug.evaluation.gradients import TermGradient, measure_gradients
@@ -54,7 +55,8 @@ def measure(cfg: Config, args: argparse.Namespace) -> list[list[TermGradient]]:
     torch.manual_seed(args.seed)
     model: Any = MODELS.build(cfg.model)
     if args.checkpoint:
-        load_checkpoint(model, args.checkpoint, map_location='cpu', strict=True)
+        with safe_loading():
+            load_checkpoint(model, args.checkpoint, map_location='cpu', strict=True)
     else:
         model.init_weights()
     model.train()

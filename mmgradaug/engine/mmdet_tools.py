@@ -7,30 +7,27 @@ users know, in every version of mmdet.
 from __future__ import annotations
 
 import argparse
-import os
 import runpy
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from unittest import mock
 
 import mmdet
-import mmengine.runner.checkpoint
 from mmengine.config import Config, DictAction
 
+from ..checkpoints.safe_loading import UnsafeCheckpointError, safe_loading
 from ..detection import GradAugDetector
 from .loading import load_config
 from .preflight import check_run
 
 DDP_OPTION = 'model_wrapper_cfg.type=GradAugDistributedDataParallel'
-WEIGHTS_ONLY = ('WEIGHTS_ONLY_LOAD', 'NO_WEIGHTS_ONLY_LOAD')
 
 
 def run_tool(name: str, argv: Sequence[str], loops: tuple[str, ...]) -> None:
     """Run ``tools/NAME.py`` of the installed mmdet.
 
-    With an mmengine that can resume so, checkpoints are read as plain data only.
+    Checkpoints are read as data only, with any mmengine.
 
     Args:
         name: ``'train'`` or ``'test'``.
@@ -38,7 +35,8 @@ def run_tool(name: str, argv: Sequence[str], loops: tuple[str, ...]) -> None:
         loops: The loops it will run, whose data has to be there.
 
     Raises:
-        SystemExit: With a one-line message if something it needs is missing.
+        SystemExit: With a one-line message if something it needs is missing, or if a checkpoint
+            could only be loaded by executing it.
     """
     script = _find_tool(name)
     cfg = _config_of(argv)
@@ -50,10 +48,11 @@ def run_tool(name: str, argv: Sequence[str], loops: tuple[str, ...]) -> None:
             raise SystemExit(f'error: {error}') from error
         if cfg.model.get('type') in ('GradAugDetector', GradAugDetector):
             argv += _wrapper_options(cfg)
-    with ExitStack() as stack:
-        stack.enter_context(mock.patch.object(sys, 'argv', [str(script), *argv]))
-        stack.enter_context(mock.patch.dict(os.environ, _safe_loading()))
-        runpy.run_path(str(script), run_name='__main__')
+    try:
+        with safe_loading(), mock.patch.object(sys, 'argv', [str(script), *argv]):
+            runpy.run_path(str(script), run_name='__main__')
+    except UnsafeCheckpointError as error:
+        raise SystemExit(f'error: {error}') from error
 
 
 def _find_tool(name: str) -> Path:
@@ -67,17 +66,6 @@ def _find_tool(name: str) -> Path:
         f'error: mmdet {mmdet.__version__} has no tools/{name}.py in '
         f'{" or ".join(map(str, candidates))}: install mmdet with pip, which puts its tools there'
     )
-
-
-def _safe_loading() -> dict[str, str]:
-    """Environment in which checkpoints load as plain data only.
-
-    Left alone where the mmengine has no list of its own classes that a checkpoint of a run may
-    hold (0.10.7 and older), and where the user has decided already.
-    """
-    can_resume = hasattr(mmengine.runner.checkpoint, 'get_torch_safe_globals')
-    decided = any(f'TORCH_FORCE_{name}' in os.environ for name in WEIGHTS_ONLY)
-    return {} if decided or not can_resume else {f'TORCH_FORCE_{WEIGHTS_ONLY[0]}': '1'}
 
 
 def _config_of(argv: Sequence[str]) -> Config | None:
