@@ -36,9 +36,9 @@ class Facts:
     """What was found out about the machine, for the checks to judge.
 
     Attributes:
+        stack: The environment that was examined.
         probes: For each of PROBES what it printed, or {'error': ...}.
         missing: (fault, fix) of each thing that compiling lacks.
-        stack: The environment that was examined.
     """
 
     stack: Stack = MAIN
@@ -70,9 +70,7 @@ def collect(stack: Stack) -> Facts:
         stamp=stamp,
         is_current=is_current(stamp, current_fingerprint(stack), stack.python),
         pins=stack.pins(),
-        probes={name: probe(stack.python, code) for name, code in PROBES.items()}
-        if has_venv
-        else {},
+        probes={name: probe(stack.python, PROBES[name]) for name in PROBES if has_venv},
         missing=list(missing_compilers()),
         gpu=has_gpu(),
         toolkits=find_toolkits(),

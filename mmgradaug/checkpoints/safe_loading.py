@@ -11,7 +11,7 @@ import os
 import pickle
 import re
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -61,7 +61,7 @@ def load_file(path: Path | str, map_location: Any = 'cpu') -> Any:
         with _allowing_run_state():
             return torch.load(path, map_location=map_location, weights_only=not _trusts_all())
     except pickle.UnpicklingError as error:
-        raise UnsafeCheckpointError(_refusal(path, error)) from error
+        raise UnsafeCheckpointError(_refusal(str(path), _unknown_names(path, error))) from error
     except (RuntimeError, EOFError) as error:
         raise ValueError(
             f'{path} is not a checkpoint ({error}); expected a file written by torch.save: '
@@ -74,6 +74,9 @@ def safe_loading() -> Iterator[None]:
     """Whatever mmengine loads inside is loaded as data only, as by :func:`load_file`.
 
     Does nothing if the user trusts all files, see there. May be nested.
+
+    Raises:
+        UnsafeCheckpointError: If a checkpoint holds more; nothing of it was executed.
     """
     if _trusts_all() or _inside.get():
         yield
@@ -84,6 +87,8 @@ def safe_loading() -> Iterator[None]:
         # The variable is for what mmengine downloads and loads without its local loader.
         with mock.patch.dict(os.environ, {ONLY_DATA: '1'}), _allowing_run_state():
             yield
+    except pickle.UnpicklingError as error:
+        raise UnsafeCheckpointError(_refusal('what was fetched', _first_name(error))) from error
     finally:
         CheckpointLoader.register_scheme('', loader=mmengine_load_from_local, force=True)
         _inside.reset(token)
@@ -139,14 +144,14 @@ def _trusts_all() -> bool:
     return os.environ.get(TRUST_ALL, '0') in ('1', 'y', 'yes', 'true')
 
 
-def _refusal(path: Path, error: pickle.UnpicklingError) -> str:
-    """The error for a file that holds more than data."""
+def _refusal(source: str, names: str) -> str:
+    """The error for a checkpoint that holds more than data."""
     old = f' (torch {torch.__version__} cannot load the state of a run safely, 2.6 can)'
     return (
-        f'{path} holds {_unknown_names(path, error)}, expected tensors, plain data and the state '
-        f'of a run{"" if _can_allow() else old}. Nothing of it was executed. If you trust who made '
-        f'it, run the same with {TRUST_ALL}=1, which executes what the file says; or have them '
-        'save {"state_dict": model.state_dict()} alone'
+        f'{source} holds {names}, expected tensors, plain data and the state of a run'
+        f'{"" if _can_allow() else old}. Nothing of it was executed. If you trust who made it, run '
+        f'the same with {TRUST_ALL}=1, which executes what the file says; or have them save '
+        '{"state_dict": model.state_dict()} alone'
     )
 
 
@@ -154,10 +159,13 @@ def _unknown_names(path: Path, error: pickle.UnpicklingError) -> str:
     """Everything in a file that is not allowed, as far as it can be told without executing it."""
     names: list[str] = []
     if _can_allow():
-        try:
-            with _allowing_run_state():
-                names = torch.serialization.get_unsafe_globals_in_checkpoint(str(path))
-        except (ValueError, RuntimeError, EOFError, pickle.UnpicklingError):
-            pass  # Not a zip file as torch.save writes them; the error names what came first.
-    names = names or re.findall(r'GLOBAL (\S+)', str(error))
-    return ', '.join(sorted(names)) or f'what torch cannot read as data ({error})'
+        unreadable = (ValueError, RuntimeError, EOFError, pickle.UnpicklingError)
+        with suppress(*unreadable), _allowing_run_state():  # all but what torch.save writes now
+            names = torch.serialization.get_unsafe_globals_in_checkpoint(str(path))
+    return ', '.join(sorted(names)) or _first_name(error)
+
+
+def _first_name(error: pickle.UnpicklingError) -> str:
+    """What torch stopped at."""
+    found = re.search(r'GLOBAL (\S+)', str(error))
+    return found[1] if found else f'what torch cannot read as data ({error})'

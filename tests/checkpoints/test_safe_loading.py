@@ -129,6 +129,22 @@ def test_what_mmengine_would_execute_is_refused(harmful):
     assert not made.exists()
 
 
+def test_what_mmengine_fetches_is_loaded_as_data_too(harmful, tmp_path, monkeypatch):
+    path, made = harmful
+    folder = tmp_path / 'hub' / 'checkpoints'  # torch takes from here what it has fetched before
+    folder.mkdir(parents=True)
+    path.rename(folder / path.name)
+    torch.save(run_state(), folder / 'run.pth')
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path))
+    with safe_loading():
+        run = CheckpointLoader.load_checkpoint('https://localhost/run.pth')
+    assert run['message_hub']['log_scalars']['train/loss'].current() == 2.0
+    refused = pytest.raises(UnsafeCheckpointError, match=r'fetched holds (posix\.system|eval), exp')
+    with refused, safe_loading():
+        CheckpointLoader.load_checkpoint('https://localhost/harmful.pth')
+    assert not made.exists()
+
+
 def test_old_format_and_bare_pickles_are_refused(tmp_path):
     made = tmp_path / 'made'
     torch.save(Command(made), tmp_path / 'a.pth', _use_new_zipfile_serialization=False)
