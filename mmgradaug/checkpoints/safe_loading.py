@@ -31,6 +31,7 @@ METHODS = {
     HistoryBuffer: ('min', 'max', 'mean', 'current'),
     OneCycleParamScheduler: ('_annealing_cos', '_annealing_linear'),
 }
+BROKEN_FILE = 'PytorchStreamReader|corrupted'  # in what torch says of files cut short
 NUMBERS_AND_TEXT = '?bBhHiIlLqQefdU'  # numpy's type codes
 
 _inside: ContextVar[bool] = ContextVar('inside safe_loading', default=False)
@@ -63,6 +64,8 @@ def load_file(path: Path | str, map_location: Any = 'cpu') -> Any:
     except pickle.UnpicklingError as error:
         raise UnsafeCheckpointError(_refusal(str(path), _unknown_names(path, error))) from error
     except (RuntimeError, EOFError) as error:
+        if isinstance(error, RuntimeError) and not re.search(BROKEN_FILE, str(error)):
+            raise  # Out of memory, no such device: the file is not at fault.
         raise ValueError(
             f'{path} is not a checkpoint ({error}); expected a file written by torch.save: '
             'the copy may be incomplete, get it again'

@@ -188,8 +188,11 @@ def test_missing_and_broken_files_are_told_apart(tmp_path):
     broken = tmp_path / 'broken.pth'
     for size in (0, 1000):
         broken.write_bytes(whole.getvalue()[:size])
-        with pytest.raises(ValueError, match=r'broken\.pth'):
+        with pytest.raises(ValueError, match=r'broken\.pth is not a checkpoint'):
             load_file(broken)
+    torch.save(torch.zeros(1), broken)
+    with pytest.raises(RuntimeError, match='no-such-device'):
+        load_file(broken, map_location='no-such-device')
 
 
 def test_trusting_all_files_is_the_users_choice(harmful, monkeypatch):
