@@ -27,6 +27,13 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument('--rounds', type=int, default=7, help='of all steps (default: %(default)s)')
     parser.add_argument('--warmup', type=int, default=1, help='rounds not counted')
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
+    parser.add_argument(
+        '--variants',
+        nargs='+',
+        default=(),
+        metavar='OPTIONS',
+        help="more GradAug steps to compare, such as 'gradaug.width_step=0.025'",
+    )
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='as of tools/train.py')
     return parser.parse_args(argv)
 
@@ -36,7 +43,13 @@ def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
     cfg = load_config(args.config, args.cfg_options, gradaug=True)
     costs: list[StepCost] = measure_costs(
-        cfg, tuple(args.size), args.batch, args.rounds, args.warmup, args.device
+        cfg,
+        tuple(args.size),
+        args.batch,
+        args.rounds,
+        args.warmup,
+        args.device,
+        args.variants,
     )
     print_costs(costs, args)
     return 0

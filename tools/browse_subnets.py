@@ -17,10 +17,9 @@ from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import Runner
 from rich.progress import track
 
-from mmgradaug.detection.detector import build_sampler
 from mmgradaug.engine.loading import endless, load_config
 from mmgradaug.engine.preflight import check_data
-from mmgradaug.training import SubnetSampler
+from mmgradaug.training import GradAugOptions, SubnetSampler
 from mmgradaug.visualization.subnets import SubnetView, save_subnets
 
 
@@ -42,24 +41,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     cfg = load_config(args.config, args.cfg_options, gradaug=True)
     try:
         check_data(cfg, ('train',))
-        sampler = build_sampler(cfg.model.get('gradaug'))
+        options = GradAugOptions.parse(cfg.model.get('gradaug'))
     except (FileNotFoundError, ValueError) as error:
         raise SystemExit(f'error: {error}') from error
     out = args.out or Path('work_dirs') / Path(args.config).stem / 'subnets'
-    draw(cfg, sampler, out, args)
+    draw(cfg, options, out, args)
     print(f'{args.iterations} iterations drawn in {out}/')
     return 0
 
 
-def draw(cfg: Config, sampler: SubnetSampler, out: Path, args: argparse.Namespace) -> None:
+def draw(cfg: Config, options: GradAugOptions, out: Path, args: argparse.Namespace) -> None:
     """Write one picture an iteration."""
     init_default_scope(cfg.get('default_scope', 'mmdet'))
     preprocessor: Any = MODELS.build(cfg.model.data_preprocessor)
     batches = endless(Runner.build_dataloader(cfg.train_dataloader, seed=args.seed))
+    seed = args.seed if options.seed is None else options.seed
     for iteration in track(range(args.iterations), description='drawing', transient=True):
         batch = preprocessor(next(batches), True)
         save_subnets(
-            views_of(batch, sampler, args.seed, iteration, args.image),
+            views_of(batch, options.sampler, seed, iteration, args.image),
             out / f'iteration_{iteration:03d}.png',
             preprocessor.mean.flatten(),
             preprocessor.std.flatten(),

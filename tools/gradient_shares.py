@@ -61,10 +61,11 @@ def measure(cfg: Config, args: argparse.Namespace) -> list[list[TermGradient]]:
         model.init_weights()
     model.train()
     batches = endless(Runner.build_dataloader(cfg.train_dataloader, seed=args.seed))
+    seed = args.seed if model.gradaug.seed is None else model.gradaug.seed
     results = []
     for index in track(range(args.batches), description='batches', transient=True):
         batch = model.data_preprocessor(next(batches), True)
-        subnets = model.sampler.sample(args.seed, index)
+        subnets = model.sampler.sample(seed, index)
         results.append(measure_gradients(model, batch, subnets))
     return results
 

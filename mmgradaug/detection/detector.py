@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
+from mmcv.ops import SyncBatchNorm as MMSyncBN
 from mmdet.models.detectors import BaseDetector
 from mmdet.registry import MODELS as MMDET_MODELS
 from mmengine.logging import print_log
@@ -15,7 +16,7 @@ from mmengine.registry import MODELS
 from torch import Tensor
 
 from ..slimmable import has_slimmable_layers
-from ..training import GradAugMixin, SubnetSampler
+from ..training import GradAugMixin, GradAugOptions
 from ..transforms import GeometricMap
 from .distillation import DistillConfig, HeadDistiller, find_distillers
 from .labels import move_samples
@@ -44,7 +45,7 @@ class GradAugDetector(_Detector):
 
             - ``distill``: targets of sub-networks, see :class:`DistillConfig`, or
               ``'labels'`` for the stock losses on labels moved by the transform.
-            - ``seed``: seed of the draws; by default the runner's.
+            - ``seed``, ``recompute_above``: see :class:`GradAugOptions`.
         **kwargs: The detector's own.
 
     Raises:
@@ -68,10 +69,11 @@ class GradAugDetector(_Detector):
     ) -> None:
         super().__init__(*args, **kwargs)
         distill = (gradaug or {}).get('distill')
-        self.gradaug_seed = _checked_seed((gradaug or {}).get('seed'))
-        self.sampler = build_sampler(gradaug)
-        if self.sampler.num_subnets and self.sampler.min_width < 1:
-            _require_slimmable(self)
+        self.gradaug = GradAugOptions.parse(gradaug)
+        if self.sampler.num_subnets:
+            _require_known_norms(self)
+            if self.sampler.min_width < 1:
+                _require_slimmable(self)
         self._distillers: Sequence[HeadDistiller] = []
         self._config = DistillConfig()
         if distill != 'labels':
@@ -115,7 +117,8 @@ class GradAugDetector(_Detector):
         """
         assert mapping is not None
         if not self._distillers:
-            return self.loss(inputs, move_samples(data_samples, mapping))
+            size = (inputs.size(-2), inputs.size(-1))
+            return self.loss(inputs, move_samples(data_samples, mapping, size))
         feats = self.extract_feat(inputs)
         ramp = self._config.soft_ramp(self.gradaug_iteration)
         losses: dict[str, Tensor] = {}
@@ -147,31 +150,6 @@ def _detector_class(detector: str | type | None) -> type:
     )
 
 
-def build_sampler(gradaug: Mapping[str, Any] | None) -> SubnetSampler:
-    """The sampler of the config key ``gradaug``.
-
-    Raises:
-        ValueError: If an option is unknown or out of its range.
-    """
-    options = {k: v for k, v in (gradaug or {}).items() if k not in ('distill', 'seed')}
-    known = list(inspect.signature(SubnetSampler.__init__).parameters)[1:]
-    unknown = sorted(set(options) - set(known))
-    if unknown:
-        raise ValueError(
-            f'gradaug has unknown options {unknown}, expected some of {[*known, "distill", "seed"]}'
-        )
-    return SubnetSampler(**options)
-
-
-def _checked_seed(seed: Any) -> int | None:
-    """Return a valid ``gradaug.seed``."""
-    if seed is None or (isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0):
-        return seed
-    raise ValueError(
-        f"gradaug.seed must be None or a whole number >= 0, got {seed!r}: None takes the runner's"
-    )
-
-
 def _require_slimmable(detector: Any) -> None:
     """Raise if no layer of the detector would change with the width."""
     if not has_slimmable_layers(detector):
@@ -180,3 +158,13 @@ def _require_slimmable(detector: Any) -> None:
             f"{type(detector.backbone).__name__}: set backbone type='SlimmableResNet', or "
             'gradaug.min_width=1.0 to train full-width copies only'
         )
+
+
+def _require_known_norms(detector: Any) -> None:
+    """Raise on a norm layer whose running statistics a sub-network pass could not leave alone."""
+    for name, module in detector.named_modules():
+        if isinstance(module, MMSyncBN):
+            raise ValueError(
+                f"{name} is mmcv's MMSyncBN, whose statistics sub-networks would change: use "
+                "norm_cfg=dict(type='SyncBN') there"
+            )

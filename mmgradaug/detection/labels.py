@@ -15,30 +15,47 @@ from torch import Tensor
 
 from ..transforms import GeometricMap
 
+IGNORED_LABEL = 255  # mmdet's `seg_pad_value`
 
-def move_samples(samples: SampleList, mapping: GeometricMap) -> SampleList:
+
+def move_samples(
+    samples: SampleList, mapping: GeometricMap, padded_size: tuple[int, int] | None = None
+) -> SampleList:
     """Labels of transformed images, for heads that train on them as on any image's.
 
     Args:
         samples: Labels of the original batch, boxes in pixels of the padded batch.
         mapping: Where the transform moved things.
+        padded_size: Height and width to which the transformed images were padded; masks and
+            semantic maps are padded alike, as mmdet's data preprocessor does.
 
     Returns:
         New data samples; the originals are not changed.
     """
-    return [_move_sample(sample, mapping) for sample in samples]
+    return [_move_sample(sample, mapping, padded_size or mapping.out_size) for sample in samples]
 
 
-def _move_sample(sample: DetDataSample, mapping: GeometricMap) -> DetDataSample:
-    """Move all that a data sample holds."""
-    moved = DetDataSample(metainfo=move_metainfo(sample.metainfo, mapping))
+def _move_sample(
+    sample: DetDataSample, mapping: GeometricMap, size: tuple[int, int]
+) -> DetDataSample:
+    """Move all that a data sample holds, and pad it to a size."""
+    metainfo = move_metainfo(sample.metainfo, mapping)
+    moved = DetDataSample(metainfo={**metainfo, 'pad_shape': size, 'batch_input_shape': size})
     for name, value in sample.items():
         if isinstance(value, InstanceData):
-            value = move_instances(value, mapping)
+            value = _padded_masks(move_instances(value, mapping), size)
         elif isinstance(value, PixelData):
-            value = _move_pixels(value, mapping)
+            value = _move_pixels(value, mapping, size)
         setattr(moved, name, value)
     return moved
+
+
+def _padded_masks(instances: InstanceData, size: tuple[int, int]) -> InstanceData:
+    """Pad masks right and bottom."""
+    masks = instances.get('masks')
+    if isinstance(masks, (BitmapMasks, PolygonMasks)):
+        instances.masks = masks.pad(size)
+    return instances
 
 
 def move_metainfo(metainfo: dict[str, Any], mapping: GeometricMap) -> dict[str, Any]:
@@ -109,14 +126,19 @@ def _move_polygon(polygon: np.ndarray, mapping: GeometricMap) -> np.ndarray:
     return moved.reshape(-1).numpy().astype(polygon.dtype)
 
 
-def _move_pixels(pixels: PixelData, mapping: GeometricMap) -> PixelData:
-    """Turn and resize label maps (1, H, W) to the nearest label."""
+def _move_pixels(pixels: PixelData, mapping: GeometricMap, size: tuple[int, int]) -> PixelData:
+    """Turn and resize label maps (1, H, W) to the nearest label, and pad them to a size."""
     moved = PixelData(metainfo=pixels.metainfo)
     for name, value in pixels.items():
-        missing = [mapping.in_size[1] - value.size(-1), mapping.in_size[0] - value.size(-2)]
-        padded = F.pad(value, (0, missing[0], 0, missing[1]), value=255)
-        setattr(moved, name, _move_maps(padded, mapping))
+        maps = _move_maps(_padded_map(value, mapping.in_size), mapping)
+        setattr(moved, name, _padded_map(maps, size))
     return moved
+
+
+def _padded_map(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """Pad label maps (..., h, w) right and bottom with the label that nothing trains on."""
+    missing = (0, size[1] - maps.size(-1), 0, size[0] - maps.size(-2))
+    return F.pad(maps, missing, value=IGNORED_LABEL) if any(missing) else maps
 
 
 def _move_maps(maps: Tensor, mapping: GeometricMap) -> Tensor:

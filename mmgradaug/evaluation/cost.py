@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import copy
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -58,7 +59,13 @@ class StepCost:
 
 
 def measure_costs(
-    cfg: Config, size: tuple[int, int], images: int, rounds: int, warmup: int, device: str
+    cfg: Config,
+    size: tuple[int, int],
+    images: int,
+    rounds: int,
+    warmup: int,
+    device: str,
+    variants: Sequence[str] = (),
 ) -> list[StepCost]:
     """Measure the steps of a GradAug config and of its plain counterparts.
 
@@ -72,14 +79,18 @@ def measure_costs(
         rounds: Rounds that are measured.
         warmup: Rounds before them that are not.
         device: ``'cpu'`` or ``'cuda'``.
+        variants: Further GradAug steps, each as options of the model such as
+            ``'gradaug.width_step=0.025 backbone.width_divisor=8'``.
 
     Returns:
-        Costs of the stock detector's step, of the stock step with the slimmable backbone, and
-        of the GradAug step.
+        Costs of the stock detector's step, of the stock step with the slimmable backbone, of
+        the GradAug step, and of its variants.
     """
     init_default_scope('mmdet')
     data = random_batch(cfg, size, images)
-    kinds = {name: _Runner(model, data, device) for name, model in build_kinds(cfg).items()}
+    kinds = {
+        name: _Runner(model, data, device) for name, model in build_kinds(cfg, variants).items()
+    }
     costs = {name: StepCost(name) for name in kinds}
     for index in track(range(-warmup, rounds), description='timing', transient=True):
         for name, runner in kinds.items():
@@ -88,13 +99,13 @@ def measure_costs(
         costs[name].peak_bytes = runner.peak_bytes()
         costs[name].predict_flops = runner.predict_flops()
         # A plain step computes the same every time; GradAug's depends on the draw.
-        draws = rounds if name == 'GradAug' else 1
+        draws = 1 if name.startswith('plain') else rounds
         costs[name].train_flops = statistics.mean(runner.train_flops(i) for i in range(draws))
     return list(costs.values())
 
 
-def build_kinds(cfg: Config) -> dict[str, nn.Module]:
-    """The stock detector, the stock detector on the slimmable backbone, and GradAug."""
+def build_kinds(cfg: Config, variants: Sequence[str] = ()) -> dict[str, nn.Module]:
+    """The stock detector, the same on the slimmable backbone, GradAug, and its variants."""
     gradaug = copy.deepcopy(cfg.model)
     gradaug.backbone.init_cfg = None
     plain = copy.deepcopy(gradaug)
@@ -104,7 +115,18 @@ def build_kinds(cfg: Config) -> dict[str, nn.Module]:
     stock.backbone.type = stock.backbone.type.replace('Slimmable', '')
     stock.backbone.pop('width_divisor', None)
     models = {'plain': stock, 'plain, slimmable backbone': plain, 'GradAug': gradaug}
+    for options in variants:
+        models[f'GradAug, {options}'] = _with_options(gradaug, options)
     return {name: _initialised(model) for name, model in models.items()}
+
+
+def _with_options(model: Any, options: str) -> Any:
+    """A model config with options such as ``'gradaug.width_step=0.025'`` merged in."""
+    pairs = (option.partition('=') for option in options.split())
+    changes = {f'model.{key}': ast.literal_eval(value) for key, _, value in pairs}
+    varied = Config({'model': copy.deepcopy(model)})
+    varied.merge_from_dict(changes)
+    return varied.model
 
 
 def _initialised(model: Any) -> nn.Module:
@@ -143,7 +165,7 @@ class _Runner:
     def step(self, index: int) -> dict[str, Any]:
         """Take step number ``index``: the same proposals, widths and scales each time."""
         torch.manual_seed(index)
-        self.model._steps = index  # the iteration that the draw of widths depends on
+        self.model.gradaug_iteration = index - 1  # the draw of widths depends on the iteration
         return self.model.train_step(copy.deepcopy(self.data), self.optim_wrapper)
 
     def timed_step(self, index: int, cost: StepCost | None) -> None:
@@ -183,7 +205,7 @@ class _Runner:
         standing = sum(_bytes(t) for t in self.model.state_dict().values())
         standing += sum(_bytes(t) for s in self.optim_wrapper.optimizer.state.values()
                         for t in s.values() if isinstance(t, torch.Tensor))  # fmt: skip
-        return standing + _peak_allocation(lambda: self.step(0))
+        return standing + peak_allocation(lambda: self.step(0))
 
 
 def _bytes(tensor: torch.Tensor) -> int:
@@ -198,7 +220,7 @@ def _flops(function: Callable[[], Any]) -> float:
     return float(counter.get_total_flops())
 
 
-def _peak_allocation(function: Callable[[], Any]) -> int:
+def peak_allocation(function: Callable[[], Any]) -> int:
     """Largest sum of live CPU allocations that a call makes, in bytes."""
     activities = [torch.profiler.ProfilerActivity.CPU]
     with torch.profiler.profile(activities=activities, profile_memory=True) as profiler:

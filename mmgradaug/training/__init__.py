@@ -2,12 +2,14 @@
 
 from .ddp import GradAugDistributedDataParallel
 from .model import GradAugMixin
+from .options import GradAugOptions
 from .sampler import Subnet, SubnetSampler
 from .step import gradaug_step
 
 __all__ = [
     'GradAugDistributedDataParallel',
     'GradAugMixin',
+    'GradAugOptions',
     'Subnet',
     'SubnetSampler',
     'gradaug_step',

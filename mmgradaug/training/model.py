@@ -8,11 +8,13 @@ from typing import Any
 
 import torch.distributed as dist
 import torch.nn.functional as F
+from mmengine.dist import broadcast_object_list
 from mmengine.logging import MessageHub
 from mmengine.optim import OptimWrapper
 from torch import Tensor
 
 from ..transforms import GeometricMap
+from .options import GradAugOptions
 from .sampler import Subnet, SubnetSampler
 from .step import gradaug_step
 
@@ -20,18 +22,22 @@ from .step import gradaug_step
 class GradAugMixin:
     """The training step and forward modes of GradAug; put before an mmengine ``BaseModel``.
 
-    A subclass sets ``sampler`` and implements :meth:`recording` and :meth:`subnet_loss`.
+    A subclass sets ``gradaug`` and implements :meth:`recording` and :meth:`subnet_loss`.
 
     Attributes:
-        sampler: Draws the sub-networks of each iteration.
-        gradaug_seed: Seed of the draws; None takes the runner's.
+        gradaug: Options of the training step.
         gradaug_iteration: Iteration of the current step.
     """
 
-    sampler: SubnetSampler
-    gradaug_seed: int | None = None
-    gradaug_iteration = 0
-    _steps = 0
+    gradaug: GradAugOptions
+    gradaug_iteration = -1
+    _hub_iteration: int | None = None
+    _shared_seed: int | None = None
+
+    @property
+    def sampler(self) -> SubnetSampler:
+        """Draws the sub-networks of each iteration."""
+        return self.gradaug.sampler
 
     def train_step(self, data: Any, optim_wrapper: OptimWrapper) -> dict[str, Any]:
         """Train on a batch: full network and sub-networks, one optimizer step.
@@ -83,17 +89,32 @@ class GradAugMixin:
     def sample_subnets(self) -> list[Subnet]:
         """Draw the sub-networks of the next step.
 
-        Seed and iteration are the runner's, which a resume restores; without a runner the
+        The iteration is the runner's, which a resume restores; where no runner counts, the
         steps are counted here.
         """
         hub = MessageHub.get_current_instance()
-        in_runner = 'iter' in hub.runtime_info
-        self.gradaug_iteration = hub.get_info('iter') if in_runner else self._steps
-        self._steps += 1
-        seed = self.gradaug_seed
-        return self.sampler.sample(
-            hub.get_info('seed', 0) if seed is None else seed, self.gradaug_iteration
-        )
+        iteration = int(hub.get_info('iter')) if 'iter' in hub.runtime_info else None  # type: ignore
+        if iteration is None or iteration == self._hub_iteration:
+            # No runner, or one that stands still: left behind, and not driving this step.
+            self.gradaug_iteration += 1
+        else:
+            self.gradaug_iteration = iteration
+        self._hub_iteration = iteration
+        return self.sampler.sample(self._draw_seed(), self.gradaug_iteration)
+
+    def _draw_seed(self) -> int:
+        """Seed of the draws: the configured one, or the first process's runner's.
+
+        With mmengine's ``diff_rank_seed`` every process has its own; widths and scales have to
+        be the same on all, so they agree once.
+        """
+        if self.gradaug.seed is not None:
+            return self.gradaug.seed
+        if self._shared_seed is None:
+            seeds = [MessageHub.get_current_instance().get_info('seed', 0)]
+            broadcast_object_list(seeds)
+            self._shared_seed = seeds[0]
+        return self._shared_seed
 
     def pad_images(self, images: Tensor) -> Tensor:
         """Pad transformed images (N, C, H, W) as the data preprocessor pads a batch.

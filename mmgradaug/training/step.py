@@ -7,19 +7,23 @@ that only one pass's activations are alive; their gradients add up; the optimize
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
-from mmengine.model import is_model_wrapper
+from mmengine.dist import all_reduce
+from mmengine.model import detect_anomalous_params, is_model_wrapper
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.structures import BaseDataElement
 from torch import Tensor
 
 from ..slimmable import at_width
 from ..transforms import GeometricMap
+from .recompute import recomputing
 from .sampler import Subnet
 from .timing import PassTimer
+
+UNTOUCHED = 'The weights are as they were before this step (BatchNorm statistics are not)'
 
 
 def gradaug_step(model: Any, data: Any, optim_wrapper: OptimWrapper) -> dict[str, Any]:
@@ -83,10 +87,21 @@ def _train_pass(
             else:
                 images, mapping = subnet.transform(batch['inputs'])
                 own['inputs'] = module.pad_images(images)
-                losses = model(**own, mode='subnet', mapping=mapping)
+                with _saving_memory(module, mapping):
+                    losses = model(**own, mode='subnet', mapping=mapping)
         loss, logs = module.parse_losses(losses)
+        if getattr(model, 'detect_anomalous_params', False):
+            detect_anomalous_params(loss, model=model)
         optim_wrapper.backward(optim_wrapper.scale_loss(loss))
     return _pass_logs(logs, subnet, mapping)
+
+
+def _saving_memory(module: Any, mapping: GeometricMap) -> AbstractContextManager[None]:
+    """Recompute activations where a sub-network's images are about as large as the full pass's."""
+    scale_x, scale_y = mapping.scale
+    return (
+        recomputing(module) if scale_x * scale_y > module.gradaug.recompute_above else nullcontext()
+    )
 
 
 def _own_samples(samples: Any) -> Any:
@@ -133,21 +148,28 @@ def _require_finite(
 ) -> None:
     """Raise before the optimizer steps if the loss of a pass is not a number.
 
-    All passes are checked at once, which makes a GPU wait once a step.
+    All passes of all processes are checked at once, which makes a GPU wait once a step; where
+    one process stops, all do.
     """
-    finite = torch.stack([result['loss'] for result in results]).isfinite().tolist()
-    if all(finite):
+    finite = torch.stack([result['loss'] for result in results]).isfinite()
+    everywhere = finite.int()
+    all_reduce(everywhere, 'min')
+    if everywhere.all():
         return
-    index = finite.index(False)
     optim_wrapper.zero_grad()
+    own = finite.tolist()
+    if all(own):
+        raise FloatingPointError(
+            'the loss of a pass is not finite on another process, whose message says more; '
+            f'{UNTOUCHED}'
+        )
+    index = own.index(False)
     terms = {k: float(v) for k, v in results[index].items() if isinstance(v, Tensor)}
     terms_text = ', '.join(f'{key}={value:.4g}' for key, value in terms.items())
     raise FloatingPointError(
         f'the loss of pass {index} ({_describe(subnets[index], results[index])}) is '
-        f'{terms["loss"]}, expected a finite number ({terms_text}). The weights are as they were '
-        'before this step (BatchNorm statistics are not). Lower '
-        'the learning rate, clip gradients (optim_wrapper.clip_grad), or '
-        "check this batch's labels"
+        f'{terms["loss"]}, expected a finite number ({terms_text}). {UNTOUCHED}. Lower the '
+        "learning rate, clip gradients (optim_wrapper.clip_grad), or check this batch's labels"
     )
 
 

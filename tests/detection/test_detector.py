@@ -13,8 +13,10 @@ from mmengine.config import Config
 from mmengine.hub import get_config
 from mmengine.optim import OptimWrapper
 from mmengine.registry import init_default_scope
+from torch import nn
 
 from mmgradaug import GradAugDetector
+from mmgradaug.detection.detector import _require_known_norms
 from tests.networks import batch, build, detector_config, stock_config
 
 
@@ -169,6 +171,17 @@ def test_widths_need_a_slimmable_backbone():
     model = build(config)  # RandScale of the paper's Table 4 runs on any backbone
     log = model.train_step(batch(), OptimWrapper(torch.optim.SGD(model.parameters(), 1e-3)))
     assert log['subnet1/width'] == 1.0
+
+
+def test_norms_that_cannot_be_left_alone_are_refused(monkeypatch):
+    class Stub(nn.Module):  # the real layer wants a process group
+        pass
+
+    monkeypatch.setattr('mmgradaug.detection.detector.MMSyncBN', Stub)
+    model = build(detector_config())
+    model.neck.norm = Stub()
+    with pytest.raises(ValueError, match=r"neck\.norm is mmcv's MMSyncBN.*type='SyncBN'"):
+        _require_known_norms(model)
 
 
 def test_plain_wrapper_of_several_processes_is_refused(monkeypatch):

@@ -2,6 +2,8 @@ import numpy as np
 import pytest
 import torch
 from mmdet.structures.mask import BitmapMasks, PolygonMasks
+from mmengine.hub import get_config
+from mmengine.optim import OptimWrapper
 from mmengine.structures import InstanceData, PixelData
 
 from mmgradaug.detection.labels import move_instances, move_masks, move_metainfo, move_samples
@@ -75,3 +77,39 @@ def test_semantic_labels_move():
     (moved,) = move_samples([sample], GeometricMap((128, 128), (64, 64), 2))
     assert moved.gt_sem_seg.sem_seg[0, 32:].unique().tolist() == [3]
     assert moved.gt_sem_seg.sem_seg[0, :32].unique().tolist() == [0]
+
+
+def test_masks_and_maps_are_padded_as_the_images_are():
+    """mmdet's data preprocessor pads them with the batch; heads compare both cell by cell."""
+    sample = batch((2,), size=96)['data_samples'][0]
+    sample.gt_sem_seg = PixelData(sem_seg=torch.zeros(1, 96, 96, dtype=torch.long))
+    mapping = GeometricMap((96, 96), (48, 48), 0)
+    (moved,) = move_samples([sample], mapping, (64, 64))
+    assert moved.batch_input_shape == moved.pad_shape == (64, 64)
+    assert moved.img_shape == (48, 48)
+    assert moved.gt_instances.masks.masks.shape[1:] == (64, 64)
+    assert not moved.gt_instances.masks.masks[:, 48:].any()
+    labels = moved.gt_sem_seg.sem_seg
+    assert labels.shape == (1, 64, 64)
+    assert (labels[:, :48, :48] == 0).all()
+    assert (labels[:, 48:] == 255).all()
+    assert (labels[:, :, 48:] == 255).all()
+
+
+def test_detectors_with_semantic_heads_train_on_images_that_need_padding():
+    config = get_config('mmdet::panoptic_fpn/panoptic-fpn_r50_fpn_1x_coco.py').model
+    tiny = detector_config()
+    for name in ('backbone', 'neck', 'rpn_head', 'roi_head'):
+        config[name] = tiny[name]
+    config.semantic_head.update(in_channels=16, inner_channels=32, num_things_classes=3)
+    config.semantic_head.num_stuff_classes = 2
+    config.panoptic_fusion_head.update(num_things_classes=3, num_stuff_classes=2)
+    config.detector, config.type = config.type, 'GradAugDetector'
+    config.gradaug = dict(num_subnets=1, transform=dict(type='RandomScale', scales=[0.6]))
+    model = build(config)
+    data = batch()
+    for sample, image in zip(data['data_samples'], data['inputs'], strict=True):
+        labels = torch.randint(0, 5, (1, *image.shape[1:]))
+        sample.gt_sem_seg = PixelData(sem_seg=labels)
+    log = model.train_step(data, OptimWrapper(torch.optim.SGD(model.parameters(), 1e-3)))
+    assert torch.isfinite(log['subnet1/loss_seg'])

@@ -1,10 +1,11 @@
+import pytest
 import torch
 from mmengine.config import Config
 from torch import nn
 
 from mmgradaug.evaluation import cost
 from mmgradaug.evaluation.cost import StepCost, build_kinds, measure_costs
-from tests.networks import detector_config
+from tests.networks import ROOT, detector_config
 
 
 def test_costs_of_a_small_detector():
@@ -29,6 +30,26 @@ def test_kinds_start_from_the_same_weights():
     assert all(torch.equal(states[0][k], s[k]) for s in states[1:] for k in states[0])
 
 
+@pytest.mark.slow
+def test_peak_memory_of_the_main_config_is_a_plain_steps():
+    cfg = Config.fromfile(f'{ROOT}/configs/mask_rcnn_r50_gradaug_1x.py')
+    cfg.model.gradaug.transform.scales = [1.0]  # the most that a draw can need
+    data = cost.random_batch(cfg, (320, 512), 2)
+    kinds = build_kinds(cfg)
+    peaks = [cost._Runner(kinds[name], data, 'cpu').peak_bytes() for name in ('plain', 'GradAug')]
+    assert peaks[1] <= 1.03 * peaks[0]
+
+
+def test_variants_are_further_kinds_from_the_same_weights():
+    cfg = Config(dict(model=detector_config(num_subnets=1)))
+    options = 'gradaug.width_step=0.25 backbone.width_divisor=4'
+    kinds = build_kinds(cfg, [options])
+    varied, gradaug = kinds[f'GradAug, {options}'], kinds['GradAug']
+    assert (varied.sampler.width_step, varied.backbone.width_divisor) == (0.25, 4)
+    assert (gradaug.sampler.width_step, gradaug.backbone.width_divisor) == (None, 1)
+    assert torch.equal(varied.backbone.conv1.weight, gradaug.backbone.conv1.weight)
+
+
 def test_peak_is_the_most_alive_at_a_time():
     def allocate():
         for _ in range(3):
@@ -36,7 +57,7 @@ def test_peak_is_the_most_alive_at_a_time():
             b = torch.zeros(500, 100)
             del a, b
 
-    assert abs(cost._peak_allocation(allocate) - 600_000) < 1000
+    assert abs(cost.peak_allocation(allocate) - 600_000) < 1000
 
 
 def test_flops_count_multiply_and_add():

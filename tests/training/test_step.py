@@ -104,7 +104,7 @@ def test_accumulation_is_the_mean_of_the_batches_sums(counts):
     expected = {}
     for index, data in enumerate(batches):
         twin = copy.deepcopy(model)
-        twin._steps = index
+        twin.gradaug_iteration = index - 1
         torch.manual_seed(index)
         twin.train_step(copy.deepcopy(data), sgd(twin))
         for name, gradient in gradients(twin).items():
@@ -269,9 +269,16 @@ def test_widths_follow_the_runners_seed_and_iteration():
     hub = MessageHub.get_instance('test_widths')
     hub.update_info('seed', 11)
     hub.update_info('iter', 42)
-    expected = model.sampler.sample(11, 42)
-    assert model.sample_subnets() == expected
-    assert model.sample_subnets() == expected
+    assert model.sample_subnets() == model.sampler.sample(11, 42)
+    hub.update_info('iter', 57)
+    assert model.sample_subnets() == model.sampler.sample(11, 57)
+
+
+def test_a_hub_that_an_earlier_runner_left_does_not_fix_the_draws():
+    MessageHub.get_current_instance().update_info('iter', 42)
+    model = build(detector_config(num_subnets=2))
+    draws = [model.sample_subnets() for _ in range(3)]
+    assert draws == [model.sampler.sample(0, 42 + index) for index in range(3)]
 
 
 @pytest.fixture(autouse=True)

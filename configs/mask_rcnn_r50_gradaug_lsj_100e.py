@@ -1,0 +1,26 @@
+"""Mask R-CNN with GradAug on COCO, large-scale jitter at 1024 pixels, 100 epochs.
+
+From random weights, as mmdet's own; SyncBN in backbone, neck and heads, all trained; two RPN and
+four box convolutions.
+
+Not an experiment of the paper.
+"""
+
+_base_ = [
+    'mmdet::strong_baselines/mask-rcnn_r50_fpn_rpn-2conv_4conv1fc_syncbn-all_lsj-100e_coco.py',
+    './_base_/gradaug.py',
+]
+
+data_help = 'get COCO 2017 from https://cocodataset.org and unpack it to data/coco'
+
+model = dict(
+    type='GradAugDetector',
+    detector='MaskRCNN',
+    backbone=dict(type='SlimmableResNet'),
+    # mmdet has mmcv's MMSyncBN here, from when torch's could not take empty batches.
+    roi_head=dict(
+        bbox_head=dict(norm_cfg=dict(type='SyncBN')),
+        mask_head=dict(norm_cfg=dict(type='SyncBN')),
+    ),
+    gradaug=_base_.gradaug,
+)

@@ -1,0 +1,18 @@
+"""RetinaNet with GradAug on COCO, 1333 x 800 pixels, 1x, 8 GPUs x 2 images.
+
+Not an experiment of the paper.
+"""
+
+_base_ = ['mmdet::retinanet/retinanet_r50_fpn_1x_coco.py', './_base_/gradaug.py']
+
+data_help = 'get COCO 2017 from https://cocodataset.org and unpack it to data/coco'
+
+model = dict(
+    type='GradAugDetector',
+    detector='RetinaNet',
+    backbone=dict(
+        type='SlimmableResNet',
+        init_cfg=dict(type='Pretrained', checkpoint='pretrained/resnet50_gradaug.pth'),
+    ),
+    gradaug=_base_.gradaug,
+)

@@ -1,0 +1,160 @@
+"""Which of the configs that mmdet ships work with the slimmable backbone and with GradAug."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mmdet
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
+
+SLIMMABLE = {'ResNet': 'SlimmableResNet', 'ResNetV1d': 'SlimmableResNetV1d'}
+
+
+@dataclass(frozen=True)
+class ShippedConfig:
+    """A config of the installed mmdet.
+
+    Attributes:
+        name: Path below mmdet's folder of configs; its first part is the family.
+        model: The model config, None where the file does not load.
+        reason: Why it does not.
+    """
+
+    name: str
+    model: Any
+    reason: str = ''
+
+    @property
+    def family(self) -> str:
+        """The folder it is in, which mmdet names after a method."""
+        return Path(self.name).parts[0]
+
+
+@dataclass(frozen=True)
+class Swap:
+    """What came of putting the slimmable backbone into a config.
+
+    Attributes:
+        config: Name of the config.
+        swapped: Whether it builds and takes the stock backbone's state dict strictly.
+        reason: Why not.
+    """
+
+    config: str
+    swapped: bool
+    reason: str = ''
+
+
+def config_folder() -> Path:
+    """Where the installed mmdet keeps its configs.
+
+    Raises:
+        FileNotFoundError: If this mmdet has none.
+    """
+    package = Path(mmdet.__file__).parent
+    candidates = [package / '.mim' / 'configs', package.parent / 'configs']
+    for folder in candidates:
+        if folder.is_dir():
+            return folder
+    raise FileNotFoundError(
+        f'mmdet {mmdet.__version__} has no configs in {" or ".join(map(str, candidates))}: install '
+        'it with pip, which puts them there'
+    )
+
+
+def shipped_configs() -> Iterator[ShippedConfig]:
+    """Every config of the installed mmdet that describes a model, or does not load."""
+    folder = config_folder()
+    for path in sorted(folder.rglob('*.py')):
+        name = path.relative_to(folder)
+        if '_base_' in name.parts:
+            continue
+        try:
+            cfg = Config.fromfile(path)
+        except Exception as error:  # other people's files may fail in any way
+            yield ShippedConfig(str(name), None, one_line(error))
+            continue
+        if 'model' in cfg:
+            yield ShippedConfig(str(name), cfg.model)
+
+
+def resnet_keys(model: Any, key: str = '') -> list[str]:
+    """Config keys of all backbones that are a ``ResNet`` or ``ResNetV1d``, at any depth."""
+    if isinstance(model, (list, tuple)):
+        return [k for i, v in enumerate(model) for k in resnet_keys(v, f'{key}{i}.')]
+    if not isinstance(model, dict):
+        return []
+    found = []
+    for name, value in model.items():
+        if name == 'backbone' and isinstance(value, dict) and _plain_type(value) in SLIMMABLE:
+            found.append(f'{key}backbone')
+        else:
+            found += resnet_keys(value, f'{key}{name}.')
+    return found
+
+
+def swapped_model(model: Any) -> Any:
+    """The model config with every ResNet replaced by its slimmable counterpart, unpretrained."""
+    holder = Config({'model': copy.deepcopy(model)})
+    for key in resnet_keys(model):
+        backbone = _at(holder.model, key)
+        backbone['type'] = SLIMMABLE[_plain_type(backbone)]
+        backbone['init_cfg'] = None
+        backbone.pop('pretrained', None)
+    return holder.model
+
+
+def try_swap(config: ShippedConfig) -> Swap:
+    """Build a config with the slimmable backbone and load the stock backbone's state dict.
+
+    All on torch's meta device: keys and shapes are checked, no weights are made.
+    """
+    init_default_scope('mmdet')
+    try:
+        swapped = swapped_model(config.model)
+        with torch.device('meta'):
+            for key in resnet_keys(config.model):
+                stock = {**_at(config.model, key), 'init_cfg': None}
+                slim = MODELS.build(copy.deepcopy(_at(swapped, key)))
+                slim.load_state_dict(MODELS.build(stock).state_dict(), strict=True)
+    except Exception as error:  # other people's configs may fail in any way
+        return Swap(config.name, False, one_line(error))
+    return Swap(config.name, True)
+
+
+def representative(configs: list[ShippedConfig]) -> ShippedConfig:
+    """The config of a family to train: ResNet-50 or smaller if there is one, the plainest name."""
+
+    def rank(config: ShippedConfig) -> tuple[bool, bool, int, str]:
+        text = json.dumps(config.model, default=str)
+        needs_download = 'teacher_ckpt' in text or 'teacher_config' in text
+        deep = any(_at(config.model, k).get('depth', 50) > 50 for k in resnet_keys(config.model))
+        return needs_download, deep, len(config.name), config.name
+
+    return min(configs, key=rank)
+
+
+def one_line(error: BaseException, limit: int = 160) -> str:
+    """An error as a cell of a table."""
+    text = str(error).replace(f'{Path(mmdet.__file__).parent}', 'mmdet')
+    text = ' '.join(f'{type(error).__name__}: {text}'.split()).replace('|', '/')
+    return text if len(text) <= limit else f'{text[: limit - 3]}...'
+
+
+def _plain_type(backbone: Any) -> str:
+    """Type of a backbone without its registry scope."""
+    return str(backbone.get('type')).removeprefix('mmdet.')
+
+
+def _at(config: Any, key: str) -> Any:
+    """The value at a dotted key."""
+    for part in key.split('.'):
+        config = config[int(part)] if isinstance(config, (list, tuple)) else config[part]
+    return config

@@ -1,0 +1,87 @@
+"""Recomputed activations: the same gradients bit by bit, from less memory."""
+
+import copy
+from contextlib import nullcontext
+
+import pytest
+import torch
+from torch import nn
+
+from mmgradaug import at_width
+from mmgradaug.evaluation.cost import peak_allocation
+from mmgradaug.training import step
+from mmgradaug.training.recompute import recomputing
+from tests.networks import batch, build, detector_config, random_images, small_resnet
+from tests.training.test_step import gradients, sgd
+
+
+def backward(network, images, recompute):
+    """Most bytes held in a sub-network pass, its gradients, and the buffers afterwards."""
+    network = copy.deepcopy(network)
+
+    def run():
+        with at_width(network, 0.7):
+            with recomputing(network) if recompute else nullcontext():
+                outputs = network(images)
+            sum(out.square().sum() for out in outputs).backward()
+
+    return peak_allocation(run), gradients(network), dict(network.named_buffers())
+
+
+@pytest.mark.parametrize(('depth', 'share'), [(18, 0.85), (50, 0.65)])
+def test_gradients_are_the_same_bitwise_and_less_memory_is_held(depth, share):
+    network, images = small_resnet(depth), random_images(2, 3, 256, 256)
+    plain_bytes, plain, buffers = backward(network, images, recompute=False)
+    saved_bytes, saved, same_buffers = backward(network, images, recompute=True)
+    assert saved_bytes < share * plain_bytes
+    assert plain.keys() == saved.keys()
+    assert all(torch.equal(plain[key], saved[key]) for key in plain)
+    assert all(torch.equal(buffers[key], same_buffers[key]) for key in buffers)
+
+
+def test_blocks_are_as_before_and_configured_checkpointing_is_left_alone():
+    network = small_resnet(18)
+    network.layer1[0].with_cp = True
+    with recomputing(network):
+        assert 'forward' not in vars(network.layer1[0])
+        assert 'forward' in vars(network.layer2[0])
+        with recomputing(network):  # nests
+            pass
+        assert 'forward' in vars(network.layer2[0])
+    assert not any('forward' in vars(module) for module in network.modules())
+
+
+def test_a_whole_step_is_the_same_bitwise():
+    data, found = batch(), []
+    for share in (0, 1):
+        model = build(detector_config(recompute_above=share))
+        torch.manual_seed(3)
+        model.train_step(copy.deepcopy(data), sgd(model))
+        found.append(gradients(model))
+    assert all(torch.equal(found[0][key], found[1][key]) for key in found[0])
+
+
+@pytest.mark.parametrize(
+    ('scale', 'share', 'expected'),
+    [(1.0, 0.7, 1), (0.8, 0.7, 0), (0.8, 0.6, 1), (1.0, 1, 0), (0.1, 0, 1)],
+)
+def test_only_passes_on_large_images_recompute(monkeypatch, scale, share, expected):
+    calls = []
+    original = step.recomputing
+    monkeypatch.setattr(step, 'recomputing', lambda m: calls.append(m) or original(m))
+    transform = dict(type='RandomScale', scales=[scale])
+    model = build(detector_config(num_subnets=1, transform=transform, recompute_above=share))
+    model.train_step(batch(size=256), sgd(model))
+    assert len(calls) == expected
+
+
+@pytest.mark.parametrize('share', [-1, 'half', None, True])
+def test_a_bad_share_is_named(share):
+    with pytest.raises(ValueError, match='recompute_above must be a number >= 0, got'):
+        build(detector_config(recompute_above=share))
+
+
+def test_modules_without_such_blocks_are_left_alone():
+    network = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU())
+    with recomputing(network):
+        assert not any('forward' in vars(module) for module in network.modules())

@@ -1,0 +1,131 @@
+"""Go through every config that the installed mmdet ships: `tools/coverage.py`.
+
+Puts the slimmable backbone into each config whose backbone is a ResNet or ResNetV1d and loads the
+stock backbone's state dict strictly; then, for one config of each family, takes GradAug steps and
+predicts on generated images. Prints the counts and writes docs/COVERAGE.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import sys
+from collections import defaultdict
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import mmdet
+import torch
+from rich.progress import track
+
+import mmgradaug
+from mmgradaug.evaluation.coverage import (
+    ShippedConfig,
+    Swap,
+    representative,
+    resnet_keys,
+    shipped_configs,
+    try_swap,
+)
+from mmgradaug.evaluation.family import Trial, try_training
+
+
+def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or '').split('\n')[0])
+    parser.add_argument('--families', nargs='+', help='only these of mmdet (default: all)')
+    parser.add_argument('--workers', type=int, default=1, help='processes (default: %(default)s)')
+    parser.add_argument('--out', type=Path, default=Path('docs/COVERAGE.md'))
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Try all configs, write the tables and print the counts; returns the exit status."""
+    args = parse_args(argv)
+    configs = list(track(shipped_configs(), description='reading configs', transient=True))
+    resnets = [c for c in configs if c.model is not None and resnet_keys(c.model)]
+    if args.families:
+        resnets = [c for c in resnets if c.family in args.families]
+    if not resnets:
+        raise SystemExit(f'error: no ResNet config in the families {args.families}')
+    with ProcessPoolExecutor(args.workers, multiprocessing.get_context('spawn')) as pool:
+        run = partial(track, transient=True)
+        swaps = list(run(pool.map(try_swap, resnets), description='swapping', total=len(resnets)))
+        chosen = _chosen(resnets, swaps)
+        trials = list(
+            run(pool.map(try_training, chosen), description='training', total=len(chosen))
+        )
+    unread = [c for c in configs if c.model is None]
+    text = report(swaps, trials, unread)
+    args.out.write_text(text)
+    print('\n'.join(line for line in text.splitlines() if line.startswith('- ')))
+    print(f'written to {args.out}')
+    return 0
+
+
+def _chosen(configs: Sequence[ShippedConfig], swaps: Sequence[Swap]) -> list[ShippedConfig]:
+    """One config of each family, one that swapped if there is any."""
+    families: dict[str, list[tuple[bool, ShippedConfig]]] = defaultdict(list)
+    for config, swap in zip(configs, swaps, strict=True):
+        families[config.family].append((swap.swapped, config))
+    chosen = []
+    for members in families.values():
+        good = [config for swapped, config in members if swapped]
+        chosen.append(representative(good or [config for _, config in members]))
+    return chosen
+
+
+def report(swaps: Sequence[Swap], trials: Sequence[Trial], unread: Sequence[ShippedConfig]) -> str:
+    """The page as Markdown."""
+    swapped = [s for s in swaps if s.swapped]
+    trained = [t for t in trials if t.targets]
+    distilled = [t for t in trained if t.targets == 'distilled']
+    return '\n'.join(
+        [
+            '# What works with the configs that mmdet ships',
+            '',
+            'Written by `python tools/coverage.py`; do not edit.',
+            '',
+            f'mmgradaug {mmgradaug.__version__}, mmdet {mmdet.__version__}, torch '
+            f'{torch.__version__}.',
+            '',
+            f'- Backbone swap: {len(swapped)} of {len(swaps)} configs with a ResNet or ResNetV1d.',
+            f'- GradAug training, one config a family: {len(trained)} of {len(trials)} families; '
+            f'{len(distilled)} of them distil, the others train sub-networks on labels.',
+            f'- Configs that mmdet itself cannot read here: {len(unread)}.',
+            '',
+            '## Training',
+            '',
+            'Two GradAug steps (n=2, widths from 0.8, scales 0.75 and 0.5) and a prediction on '
+            'generated images, with random weights.',
+            '',
+            '| family | config | detector | sub-networks learn from | remark |',
+            '|---|---|---|---|---|',
+            *map(_trial_row, trials),
+            '',
+            '## Configs that do not swap',
+            '',
+            '| config | reason |',
+            '|---|---|',
+            *(f'| `{s.config}` | {s.reason} |' for s in swaps if not s.swapped),
+            '',
+            '## Configs that mmdet cannot read here',
+            '',
+            '| config | reason |',
+            '|---|---|',
+            *(f'| `{c.name}` | {c.reason} |' for c in unread),
+            '',
+        ]
+    )
+
+
+def _trial_row(trial: Trial) -> str:
+    """A family's row."""
+    targets = trial.targets or 'fails'
+    return f'| {trial.family} | `{trial.config}` | {trial.detector} | {targets} | {trial.reason} |'
+
+
+if __name__ == '__main__':
+    sys.exit(main())
