@@ -6,14 +6,14 @@ not match trains from random weights for hours. Here a misfit is an error.
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor, nn
+
+from ..checkpoints.safe_loading import load_file, safe_loading
 
 HOW_TO_GET = (
     'put the file there, or point model.backbone.init_cfg.checkpoint at one you have '
@@ -42,7 +42,8 @@ def check_pretrained(module: nn.Module, checkpoint: str, prefix: str | None = No
 
     Raises:
         FileNotFoundError: If a local file is missing.
-        ValueError: If it holds more than tensors and plain data, or does not fit.
+        ValueError: If it holds more than tensors, plain data and the state of a run, or does not
+            fit.
     """
     state = _state_dict(_load(checkpoint), prefix)
     expected = {k: v for k, v in module.state_dict().items() if 'num_batches_tracked' not in k}
@@ -59,19 +60,14 @@ def check_pretrained(module: nn.Module, checkpoint: str, prefix: str | None = No
 
 
 def _load(checkpoint: str) -> Any:
-    """Contents of a checkpoint; a local file is read without executing anything."""
+    """Contents of a checkpoint, read without executing anything."""
     if '://' in checkpoint:
-        return CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')
+        with safe_loading():
+            return CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')
     path = Path(checkpoint).expanduser()
     if not path.is_file():
         raise FileNotFoundError(f'no pretrained weights at {path.absolute()}: {HOW_TO_GET}')
-    try:
-        return torch.load(path, map_location='cpu', weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise ValueError(
-            f'{path} is not a file of plain weights ({error}); expected a state dict written by '
-            'torch.save: save {"state_dict": model.state_dict()} to a new file and use that'
-        ) from error
+    return load_file(path)
 
 
 def _state_dict(checkpoint: Any, prefix: str | None) -> dict[str, Tensor]:

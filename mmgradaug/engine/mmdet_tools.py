@@ -16,8 +16,8 @@ from pathlib import Path
 from unittest import mock
 
 import mmdet
-import mmengine.runner.checkpoint
 
+from ..checkpoints.safe_loading import UnsafeCheckpointError, safe_loading
 from .errors import one_line_errors
 from .loading import load_config
 from .preflight import check_run
@@ -25,13 +25,11 @@ from .preflight.checkpoints import checkpoint_use
 from .processes import join_processes, wrapper_options
 from .run_hooks import hook_options
 
-WEIGHTS_ONLY = ('WEIGHTS_ONLY_LOAD', 'NO_WEIGHTS_ONLY_LOAD')
-
 
 def run_tool(name: str, argv: Sequence[str], loops: tuple[str, ...]) -> None:
     """Run ``tools/NAME.py`` of the installed mmdet.
 
-    With an mmengine that can resume so, checkpoints are read as plain data only.
+    Checkpoints are read as data only, with any mmengine.
 
     Args:
         name: ``'train'`` or ``'test'``.
@@ -39,7 +37,8 @@ def run_tool(name: str, argv: Sequence[str], loops: tuple[str, ...]) -> None:
         loops: The loops it will run, whose data has to be there.
 
     Raises:
-        SystemExit: With a one-line message if something it needs is missing.
+        SystemExit: With a one-line message if something it needs is missing, or if a checkpoint
+            could only be loaded by executing it.
     """
     script = _find_tool(name)
     args = _parsed(script, argv)
@@ -52,10 +51,11 @@ def run_tool(name: str, argv: Sequence[str], loops: tuple[str, ...]) -> None:
         if name == 'train':
             argv += hook_options(cfg)
         join_processes(cfg, args.launcher)
-    with ExitStack() as stack:
-        stack.enter_context(mock.patch.object(sys, 'argv', [str(script), *argv]))
-        stack.enter_context(mock.patch.dict(os.environ, _safe_loading()))
-        runpy.run_path(str(script), run_name='__main__')
+    try:
+        with safe_loading(), mock.patch.object(sys, 'argv', [str(script), *argv]):
+            runpy.run_path(str(script), run_name='__main__')
+    except UnsafeCheckpointError as error:
+        raise SystemExit(f'error: {error}') from error
 
 
 def _find_tool(name: str) -> Path:
@@ -69,17 +69,6 @@ def _find_tool(name: str) -> Path:
         f'error: mmdet {mmdet.__version__} has no tools/{name}.py in '
         f'{" or ".join(map(str, candidates))}: install mmdet with pip, which puts its tools there'
     )
-
-
-def _safe_loading() -> dict[str, str]:
-    """Environment in which checkpoints load as plain data only.
-
-    Left alone where the mmengine has no list of its own classes that a checkpoint of a run may
-    hold (0.10.7 and older), and where the user has decided already.
-    """
-    can_resume = hasattr(mmengine.runner.checkpoint, 'get_torch_safe_globals')
-    decided = any(f'TORCH_FORCE_{name}' in os.environ for name in WEIGHTS_ONLY)
-    return {} if decided or not can_resume else {f'TORCH_FORCE_{WEIGHTS_ONLY[0]}': '1'}
 
 
 def _parsed(script: Path, argv: Sequence[str]) -> argparse.Namespace:

@@ -2,48 +2,24 @@
 
 from __future__ import annotations
 
-import pickle
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from mmengine.logging.history_buffer import HistoryBuffer
 from torch import Tensor
 
-MOVED = 'mmgradaug reads plain data only; save the weights alone where the file comes from'
+from ..checkpoints.safe_loading import load_file
 
 
 def read_checkpoint(path: Path | str) -> dict[str, Any]:
     """Contents of a checkpoint that mmengine or ``torch.save`` wrote, on the CPU.
 
-    Besides tensors and plain data it may hold what mmengine puts into the checkpoint of a run:
-    numpy numbers and arrays, and its ``HistoryBuffer`` of logged values.
-
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is not a checkpoint, or holds objects whose loading executes code; the
-            message names them.
+        ValueError: If it is not a checkpoint, or holds objects whose loading executes code; see
+            :func:`~mmgradaug.checkpoints.safe_loading.load_file`.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f'no checkpoint at {path.absolute()}: expected a file of a run')
-    try:
-        with torch.serialization.safe_globals(_run_globals()):
-            contents = torch.load(path, map_location='cpu', weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise ValueError(
-            f'{path} would execute code while loading: it holds {_unsafe(path, error)}, expected '
-            f'tensors and plain data. {MOVED}: torch.save({{"state_dict": model.state_dict(), '
-            '"meta": {...}}, PATH)'
-        ) from error
-    except (RuntimeError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(
-            f'{path} is not a checkpoint ({str(error).splitlines()[0]}), expected a file that '
-            'torch.save wrote: copy it again'
-        ) from error
+    contents = load_file(path)
     if not isinstance(contents, Mapping):
         raise ValueError(
             f'{path} holds a {type(contents).__name__}, expected a dictionary with state_dict'
@@ -82,34 +58,3 @@ def weights_of(checkpoint: Mapping[str, Any], averaged: bool | None = None) -> d
             f'the checkpoint has no weights, expected state_dict: it holds {sorted(checkpoint)}'
         )
     return tensors
-
-
-def _run_globals() -> list[Any]:
-    """What a pickled mmengine run may name besides torch's own, and nothing that can do harm."""
-    core = getattr(np, '_core', None) or np.core  # numpy 1 calls it `core`
-    names = ('numpy._core.multiarray', 'numpy.core.multiarray')
-    arrays = [
-        (getattr(core.multiarray, function), f'{name}.{function}')
-        for function in ('_reconstruct', 'scalar')
-        for name in names
-    ]
-    dtypes = [type(np.dtype(t)) for t in (np.bool_, np.int32, np.int64, np.float32, np.float64)]
-    return [HistoryBuffer, np.ndarray, np.dtype, slice, *dtypes, *arrays,
-            (_history_method, 'builtins.getattr')]  # fmt: skip
-
-
-def _history_method(owner: Any, name: str) -> Any:
-    """Stands in for ``getattr``, by which a pickle names methods of ``HistoryBuffer``."""
-    if owner is not HistoryBuffer or name.startswith('_'):
-        raise pickle.UnpicklingError(f'getattr of {owner!r}, {name!r}')
-    return getattr(owner, name)
-
-
-def _unsafe(path: Path, error: Exception) -> str:
-    """Names of what a file may not hold."""
-    try:
-        with torch.serialization.safe_globals(_run_globals()):
-            found = torch.serialization.get_unsafe_globals_in_checkpoint(path)
-    except (ValueError, RuntimeError):  # a file of the time before torch 1.6
-        found = []
-    return ', '.join(sorted(found)) or str(error).splitlines()[0]

@@ -19,6 +19,7 @@ from mmengine.runner import Runner
 from mmengine.structures import InstanceData
 from torch import nn
 
+from ..checkpoints.safe_loading import safe_loading
 from .colours import network_sees_bgr, statistics_of
 from .predictions import LabelledImage, Objects, save_predictions
 from .recorder import recording_passes
@@ -39,8 +40,9 @@ class TrainedRun:
 
 
 def load_run(config: Config, checkpoint: Path | str, device: str = 'cpu') -> TrainedRun:
-    """Load a detector the way mmdet's own ``init_detector`` does."""
-    return TrainedRun(config, init_detector(config, str(checkpoint), device=device))
+    """Load a detector the way mmdet's own ``init_detector`` does, as data only."""
+    with safe_loading():
+        return TrainedRun(config, init_detector(config, str(checkpoint), device=device))
 
 
 def picture_predictions(

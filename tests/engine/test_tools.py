@@ -1,13 +1,16 @@
 """tools/train.py and tools/test.py end to end, on a few generated images."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from mmgradaug.datasets.shapes import ShapesSpec, make_shapes
+from mmgradaug.engine import mmdet_tools
 from mmgradaug.engine.mmdet_tools import run_tool
 
 ROOT = Path(__file__).parents[2]
@@ -98,6 +101,41 @@ def test_testing_with_flips(trained, data, tmp_path):
         'test.py', CONFIG, checkpoint, '--work-dir', tmp_path, '--tta', options=[*data, *boxes]
     )
     assert 'Evaluate annotation type *bbox*' in out
+
+
+class Command:
+    """Makes a file when a pickle that holds it is executed."""
+
+    def __init__(self, made):
+        self.made = made
+
+    def __reduce__(self):
+        return (os.system, (f'touch {self.made}',))
+
+
+def test_checkpoint_that_would_execute_a_command_stops_the_run(trained, data, tmp_path):
+    made, harmful = tmp_path / 'made', tmp_path / 'harmful.pth'
+    checkpoint = torch.load(trained / 'epoch_2.pth', weights_only=False)
+    torch.save({**checkpoint, 'extra': Command(made)}, harmful)
+    out = run('test.py', CONFIG, harmful, '--work-dir', tmp_path, options=data, expect=1)
+    assert f'error: {harmful} holds posix.system, expected tensors, plain data' in out
+    assert 'Traceback' not in out
+    assert not made.exists()
+
+
+@pytest.mark.parametrize('name', ['train', 'test'])
+def test_both_tools_load_as_data_only(monkeypatch, tmp_path, name):
+    made, harmful, script = (tmp_path / n for n in ('made', 'harmful.pth', 'tool.py'))
+    torch.save(dict(state_dict={}, extra=Command(made)), harmful)
+    script.write_text(
+        'import sys\nfrom mmengine.runner import CheckpointLoader\n'
+        'CheckpointLoader.load_checkpoint(sys.argv[2])\n'
+    )
+    monkeypatch.setattr(mmdet_tools, '_find_tool', lambda name: script)
+    monkeypatch.setattr(mmdet_tools, 'check_run', lambda cfg, loops: None)
+    with pytest.raises(SystemExit, match=r'error: .*harmful\.pth holds posix\.system'):
+        run_tool(name, [str(CONFIG), str(harmful)], ())
+    assert not made.exists()
 
 
 def test_missing_data_stops_at_once():

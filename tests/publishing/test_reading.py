@@ -35,7 +35,7 @@ def test_the_data_of_a_run_are_read(tmp_path):
 def test_code_is_refused_by_name_and_not_run(tmp_path):
     path, mark = tmp_path / 'evil.pth', tmp_path / 'executed'
     torch.save({'state_dict': {}, 'x': Executes(os.system, f'touch {mark}')}, path)
-    with pytest.raises(ValueError, match=r'evil\.pth would execute code .* posix\.system'):
+    with pytest.raises(ValueError, match=r'evil\.pth holds .*posix\.system'):
         read_checkpoint(path)
     assert not mark.exists()
 
@@ -43,10 +43,10 @@ def test_code_is_refused_by_name_and_not_run(tmp_path):
 @pytest.mark.parametrize('name', ['__init__', '__class__', '_statistics_methods'])
 def test_getattr_reaches_methods_of_logs_only(tmp_path, name):
     torch.save({'x': Executes(getattr, HistoryBuffer, name)}, tmp_path / 'evil.pth')
-    with pytest.raises(ValueError, match='would execute code'):
+    with pytest.raises(ValueError, match='Nothing of it was executed'):
         read_checkpoint(tmp_path / 'evil.pth')
     torch.save({'x': Executes(getattr, torch.Tensor, 'numpy')}, tmp_path / 'evil.pth')
-    with pytest.raises(ValueError, match='would execute code'):
+    with pytest.raises(ValueError, match='Nothing of it was executed'):
         read_checkpoint(tmp_path / 'evil.pth')
 
 

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import re
-import zipfile
 from collections.abc import Iterable, Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
-import mmengine.runner.checkpoint
-import torch
 from mmengine.config import Config
 from torch import Tensor, nn
 
+from ...checkpoints.safe_loading import UnsafeCheckpointError, load_file
 from ..atomic import is_damaged
 from ..errors import warn
 
@@ -144,7 +139,9 @@ def read_checkpoint(path: Path, key: str) -> Mapping[str, Any]:
             'work_dirs/CONFIG/epoch_12.pth'
         )
     try:
-        content = _load_plain(path)
+        content = load_file(path)
+    except UnsafeCheckpointError as error:
+        raise UnsafeCheckpointError(f'{key}: {error}') from error
     except Exception as error:  # damaged files raise whatever their bytes happen to mean
         raise ValueError(_unreadable(path, key, error)) from error
     if not isinstance(content, Mapping):
@@ -156,30 +153,12 @@ def read_checkpoint(path: Path, key: str) -> Mapping[str, Any]:
 
 
 def _unreadable(path: Path, key: str, error: Exception) -> str:
-    """Why a file cannot be read as plain data, and what to do."""
-    named = re.search(r'GLOBAL (\S+)', str(error)) if isinstance(error, UnpicklingError) else None
-    if named:
-        return (
-            f'{path} ({key}) holds more than tensors and plain data ({named[1]}), which would be '
-            'executed: save {"state_dict": model.state_dict()} to a new file where you trust it'
-        )
+    """Why a file cannot be read, and what to do."""
     reason = ' '.join(str(error).split())[:160] or type(error).__name__
-    if isinstance(error, UnpicklingError):
-        reason = 'its content is not what torch.save writes'
     return (
         f'{path} ({key}, {path.stat().st_size} bytes) is damaged, cut short or no checkpoint '
         f'({reason}): copy it again, or use an earlier one'
     )
-
-
-def _load_plain(path: Path) -> Any:
-    """Read a file without executing it; tensors of today's format stay on the disk."""
-    listed = getattr(mmengine.runner.checkpoint, 'get_torch_safe_globals', None)
-    allowed = torch.serialization.safe_globals(listed()) if listed else nullcontext()
-    with allowed:
-        return torch.load(
-            path, map_location='cpu', weights_only=True, mmap=zipfile.is_zipfile(path)
-        )
 
 
 def weights_of(content: Mapping[str, Any], path: Path) -> dict[str, Tensor]:

@@ -75,7 +75,7 @@ def test_half_written_files(cfg, saved, states, share, zipped):
     torch.save({'state_dict': states[0]}, path, _use_new_zipfile_serialization=zipped)
     check(cfg, path, 'test')
     os.truncate(path, int(path.stat().st_size * share))
-    fails(cfg, path, r'cut short or no checkpoint|more than tensors')
+    fails(cfg, path, 'cut short or no checkpoint')
 
 
 @pytest.mark.parametrize('content', [b'<html>404</html>', b'PK\x03\x04' + bytes(99), bytes(999)])
@@ -87,7 +87,7 @@ def test_files_of_other_kinds(cfg, tmp_path, content):
 
 def test_nothing_is_executed(cfg, saved, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    fails(cfg, saved(dict(meta=Opener())), 'more than tensors and plain data')
+    fails(cfg, saved(dict(meta=Opener())), 'holds posix.mkdir, expected tensors')
     assert not (tmp_path / 'was-executed').exists()
 
 

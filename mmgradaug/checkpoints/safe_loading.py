@@ -1,0 +1,183 @@
+"""Load checkpoints as data, never by executing what they say.
+
+A pickle may name any function and have it called while it is read. torch refuses every name that
+it was not told to allow; what a run of mmengine writes beside the weights is allowed here by name,
+so that a run resumes with the original mmengine as with the maintained one.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import re
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import torch
+from mmengine.logging import HistoryBuffer
+from mmengine.optim import OneCycleParamScheduler
+from mmengine.runner import CheckpointLoader
+from mmengine.runner.checkpoint import load_from_local as mmengine_load_from_local
+
+TRUST_ALL = 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'  # torch's own switch
+ONLY_DATA = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD'
+# Methods are pickled as getattr(class, name); these are the ones that a run's state holds.
+METHODS = {
+    HistoryBuffer: ('min', 'max', 'mean', 'current'),
+    OneCycleParamScheduler: ('_annealing_cos', '_annealing_linear'),
+}
+BROKEN_FILE = 'PytorchStreamReader|corrupted'  # in what torch says of files cut short
+NUMBERS_AND_TEXT = '?bBhHiIlLqQefdU'  # numpy's type codes
+
+_inside: ContextVar[bool] = ContextVar('inside safe_loading', default=False)
+
+
+class UnsafeCheckpointError(ValueError):
+    """A checkpoint holds something that only executing it would load."""
+
+
+def load_file(path: Path | str, map_location: Any = 'cpu') -> Any:
+    """Load a checkpoint file: tensors, plain data and the state of a run of mmengine.
+
+    Args:
+        path: The file.
+        map_location: As of ``torch.load``.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        UnsafeCheckpointError: If it holds anything else; nothing of it was executed. Files are
+            trusted in whatever they hold if the environment variable
+            ``TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD`` is set to 1.
+        ValueError: If it is not a checkpoint that ``torch.save`` wrote.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise FileNotFoundError(f'no checkpoint at {path.absolute()}: expected a file')
+    try:
+        with _allowing_run_state():
+            return torch.load(path, map_location=map_location, weights_only=not _trusts_all())
+    except pickle.UnpicklingError as error:
+        names = _unknown_names(path, error)
+        if names:
+            raise UnsafeCheckpointError(_refusal(str(path), names)) from error
+        raise ValueError(_not_a_checkpoint(path, 'its content is something else')) from error
+    except (RuntimeError, EOFError) as error:
+        if isinstance(error, RuntimeError) and not re.search(BROKEN_FILE, str(error)):
+            raise  # Out of memory, no such device: the file is not at fault.
+        raise ValueError(_not_a_checkpoint(path, str(error))) from error
+
+
+@contextmanager
+def safe_loading() -> Iterator[None]:
+    """Whatever mmengine loads inside is loaded as data only, as by :func:`load_file`.
+
+    Does nothing if the user trusts all files, see there. May be nested.
+
+    Raises:
+        UnsafeCheckpointError: If a checkpoint holds more; nothing of it was executed.
+    """
+    if _trusts_all() or _inside.get():
+        yield
+        return
+    token = _inside.set(True)
+    CheckpointLoader.register_scheme('', loader=load_from_local, force=True)
+    try:
+        # The variable is for what mmengine downloads and loads without its local loader.
+        with mock.patch.dict(os.environ, {ONLY_DATA: '1'}), _allowing_run_state():
+            yield
+    except pickle.UnpicklingError as error:
+        names = _named(error) or f'what torch cannot read as data ({error})'
+        raise UnsafeCheckpointError(_refusal('what was fetched', names)) from error
+    finally:
+        CheckpointLoader.register_scheme('', loader=mmengine_load_from_local, force=True)
+        _inside.reset(token)
+
+
+def load_from_local(filename: str, map_location: Any) -> Any:
+    """Take the place of mmengine's loader of local files, which may execute them."""
+    return load_file(filename, map_location)
+
+
+def run_state_globals() -> list[Any]:
+    """What a run's checkpoint may name: classes, and (function, name in the file) pairs.
+
+    ``message_hub`` holds the history of the log in arrays, and a one-cycle schedule its annealing
+    function. The functions that make an array and a scalar have moved within numpy; files of
+    either version load under either.
+    """
+    make_array, make_scalar = (x.__reduce__()[0] for x in (np.zeros(0), np.float64(0)))
+    moved = [
+        (function, f'numpy.{core}.multiarray.{name}')
+        for core in ('core', '_core')
+        for function, name in ((make_array, '_reconstruct'), (make_scalar, 'scalar'))
+    ]
+    dtypes = {type(np.dtype(code)) for code in NUMBERS_AND_TEXT}
+    return [*METHODS, np.ndarray, np.dtype, *dtypes, *moved, (_get_method, 'builtins.getattr')]
+
+
+def _get_method(owner: Any, name: Any) -> Callable[..., Any]:
+    """Take the place of ``getattr``, which would reach anything from anything."""
+    if not isinstance(owner, type) or name not in METHODS.get(owner, ()):
+        found = f'{getattr(owner, "__name__", type(owner).__name__)}.{name}'
+        raise pickle.UnpicklingError(f'GLOBAL {found} is not allowed')
+    return getattr(owner, name)
+
+
+def _allowing_run_state() -> AbstractContextManager[Any]:
+    """Allow torch to load a run's state; no effect where a torch cannot allow by name."""
+    if not _can_allow():
+        return nullcontext()
+    # torch removes on the way out what was given on the way in, allowed before or not.
+    known = torch.serialization.get_safe_globals()
+    new = [entry for entry in run_state_globals() if entry not in known]
+    return torch.serialization.safe_globals(new)
+
+
+def _can_allow() -> bool:
+    """Whether torch lets callers allow names as a file spells them (2.6 and later)."""
+    return hasattr(torch.serialization, 'get_unsafe_globals_in_checkpoint')
+
+
+def _trusts_all() -> bool:
+    """Whether the user told torch to execute whatever files say."""
+    return os.environ.get(TRUST_ALL, '0') in ('1', 'y', 'yes', 'true')
+
+
+def _refusal(source: str, names: str) -> str:
+    """The error for a checkpoint that holds more than data."""
+    old = f' (torch {torch.__version__} cannot load the state of a run safely, 2.6 can)'
+    return (
+        f'{source} holds {names}, expected tensors, plain data and the state of a run'
+        f'{"" if _can_allow() else old}. Nothing of it was executed. If you trust who made it, run '
+        f'the same with {TRUST_ALL}=1, which executes what the file says; or have them save '
+        '{"state_dict": model.state_dict()} alone'
+    )
+
+
+def _unknown_names(path: Path, error: pickle.UnpicklingError) -> str:
+    """Everything in a file that is not allowed, as far as it can be told without executing it."""
+    names: list[str] = []
+    if _can_allow():
+        unreadable = (ValueError, RuntimeError, EOFError, pickle.UnpicklingError)
+        with suppress(*unreadable), _allowing_run_state():  # all but what torch.save writes now
+            names = torch.serialization.get_unsafe_globals_in_checkpoint(str(path))
+    return ', '.join(sorted(names)) or _named(error)
+
+
+def _named(error: pickle.UnpicklingError) -> str:
+    """What torch stopped at, empty if that has no name: then the file is no checkpoint."""
+    found = re.search(r'GLOBAL (\S+)', str(error))
+    return found[1] if found else ''
+
+
+def _not_a_checkpoint(path: Path, reason: str) -> str:
+    """The error for a file of another kind, or cut short."""
+    return (
+        f'{path} is not a checkpoint ({reason}); expected a file written by torch.save: the copy '
+        'may be incomplete, get it again'
+    )

@@ -1,0 +1,17 @@
+import sys
+from pathlib import Path
+
+import pytest
+from environment.errors import SetupError
+from environment.steps import run
+
+
+def test_failed_command_shows_the_first_error_and_the_fix(tmp_path: Path) -> None:
+    script = (
+        'print("a.cpp: fatal error: no x.h"); [print(i) for i in range(99)]; raise SystemExit(3)'
+    )
+    with pytest.raises(SetupError, match='exit status 3') as error:
+        run('a step', [sys.executable, '-c', script], tmp_path / 'log')
+    assert 'no x.h' in str(error.value)
+    assert '\n    98' in str(error.value)
+    assert '\n50\n' in (tmp_path / 'log').read_text()
