@@ -24,6 +24,9 @@ WRAP = (
 )
 
 
+NETWORK_STRIDE = 32  # of a ResNet's last stage
+
+
 class GradAugMixin:
     """The training step and forward modes of GradAug; put before an mmengine ``BaseModel``.
 
@@ -129,9 +132,9 @@ class GradAugMixin:
     def pad_images(self, images: Tensor) -> Tensor:
         """Pad transformed images (N, C, H, W) as the data preprocessor pads a batch.
 
-        Right and bottom, to multiples of its ``pad_size_divisor``: many necks need that. It is
-        the network's stride; narrow images become a strip of cells, but ones smaller than a
-        single cell both ways show nothing, and give BatchNorm a single value.
+        Right and bottom, to multiples of its ``pad_size_divisor``: many necks need that. Narrow
+        images become a strip of cells, but ones smaller than a single cell of the network both
+        ways show nothing, and give BatchNorm a single value.
 
         Raises:
             ValueError: If images are smaller than the stride both ways.
@@ -139,11 +142,12 @@ class GradAugMixin:
         preprocessor: Any = self.data_preprocessor  # type: ignore[attr-defined]
         divisor = getattr(preprocessor, 'pad_size_divisor', 1)
         value = getattr(preprocessor, 'pad_value', 0)
-        if max(images.shape[-2:]) < divisor:
+        least = min(divisor, NETWORK_STRIDE)
+        if max(images.shape[-2:]) < least:
             raise ValueError(
                 f'gradaug.transform made images of {images.size(-2)} x {images.size(-1)} pixels, '
-                f'expected at least {divisor} on a side (data_preprocessor.pad_size_divisor): use '
-                'larger scales, or larger images (Resize in the train pipeline)'
+                f'expected at least {least} on a side, the stride of the network: use larger '
+                'scales, or larger images (Resize in the train pipeline)'
             )
         missing = [-length % divisor for length in (images.size(-1), images.size(-2))]
         if not any(missing):

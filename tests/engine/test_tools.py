@@ -1,5 +1,6 @@
 """tools/train.py and tools/test.py end to end, on a few generated images."""
 
+import argparse
 import json
 import os
 import subprocess
@@ -118,7 +119,7 @@ def test_checkpoint_that_would_execute_a_command_stops_the_run(trained, data, tm
     checkpoint = torch.load(trained / 'epoch_2.pth', weights_only=False)
     torch.save({**checkpoint, 'extra': Command(made)}, harmful)
     out = run('test.py', CONFIG, harmful, '--work-dir', tmp_path, options=data, expect=1)
-    assert f'error: {harmful} holds posix.system, expected tensors, plain data' in out
+    assert f'{harmful} holds posix.system, expected tensors, plain data' in out
     assert 'Traceback' not in out
     assert not made.exists()
 
@@ -126,13 +127,16 @@ def test_checkpoint_that_would_execute_a_command_stops_the_run(trained, data, tm
 @pytest.mark.parametrize('name', ['train', 'test'])
 def test_both_tools_load_as_data_only(monkeypatch, tmp_path, name):
     made, harmful, script = (tmp_path / n for n in ('made', 'harmful.pth', 'tool.py'))
+    options = dict(config=str(CONFIG), cfg_options=None, work_dir=None, launcher='none')
+    options |= dict(checkpoint=str(harmful)) if name == 'test' else dict(resume=None)
     torch.save(dict(state_dict={}, extra=Command(made)), harmful)
     script.write_text(
         'import sys\nfrom mmengine.runner import CheckpointLoader\n'
         'CheckpointLoader.load_checkpoint(sys.argv[2])\n'
     )
     monkeypatch.setattr(mmdet_tools, '_find_tool', lambda name: script)
-    monkeypatch.setattr(mmdet_tools, 'check_run', lambda cfg, loops: None)
+    monkeypatch.setattr(mmdet_tools, '_parsed', lambda *_: argparse.Namespace(**options))
+    monkeypatch.setattr(mmdet_tools, 'check_run', lambda *_: None)
     with pytest.raises(SystemExit, match=r'error: .*harmful\.pth holds posix\.system'):
         run_tool(name, [str(CONFIG), str(harmful)], ())
     assert not made.exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import uuid
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -138,7 +139,7 @@ def runner(
         custom_hooks=[*hooks, *([] if stop is None else [StopHook(stop)])],
         randomness=dict(seed=seed),
         resume=resume,
-        experiment_name=f'{work_dir.name}-{random.getrandbits(64)}',
+        experiment_name=f'{work_dir.name}-{uuid.uuid4()}',
         log_level='WARNING',
         **kwargs,
     )

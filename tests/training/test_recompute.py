@@ -63,7 +63,7 @@ def test_a_whole_step_is_the_same_bitwise():
 
 @pytest.mark.parametrize(
     ('scale', 'share', 'expected'),
-    [(1.0, 0.7, 1), (0.8, 0.7, 0), (0.8, 0.6, 1), (1.0, 1, 0), (0.1, 0, 1)],
+    [(1.0, 0.7, 1), (0.8, 0.7, 0), (0.8, 0.6, 1), (1.0, 1, 0), (0.2, 0, 1)],
 )
 def test_only_passes_on_large_images_recompute(monkeypatch, scale, share, expected):
     calls = []

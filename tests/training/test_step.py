@@ -281,12 +281,6 @@ def test_a_hub_that_an_earlier_runner_left_does_not_fix_the_draws():
     assert draws == [model.sampler.sample(0, 42 + index) for index in range(3)]
 
 
-@pytest.fixture(autouse=True)
-def _no_runner():
-    """Take the place of a runner's message hub, in which no iteration is set."""
-    MessageHub.get_instance(f'test_{id(object())}').runtime_info.clear()
-
-
 def test_weight_average_follows_the_step():
     class Runner:
         pass
@@ -321,7 +315,7 @@ def test_a_step_leaves_the_full_network_behind():
 def test_images_smaller_than_the_stride_are_refused():
     model = build(detector_config(transform=dict(type='RandomScale', scales=[0.2])))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    words = r'made images of 26 x 26 pixels, expected at least 32 .*pad_size_divisor.*larger scales'
+    words = r'made images of 26 x 26 pixels, expected at least 32 .*stride.*larger scales'
     with pytest.raises(ValueError, match=words):
         model.train_step(batch(size=128), OptimWrapper(optimizer))
     assert model.pad_images(torch.zeros(1, 3, 26, 40)).shape == (1, 3, 32, 64)  # a narrow strip
