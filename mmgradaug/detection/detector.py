@@ -71,8 +71,8 @@ class GradAugDetector(_Detector):
         if not args:
             _require_options(type(self), kwargs)
         super().__init__(*args, **kwargs)
-        distill = (gradaug or {}).get('distill')
         self.gradaug = GradAugOptions.parse(gradaug)
+        distill = (gradaug or {}).get('distill')
         if self.sampler.num_subnets:
             _require_known_norms(self)
             if self.sampler.min_width < 1:

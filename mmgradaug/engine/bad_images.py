@@ -92,8 +92,8 @@ class CheckedLoading:
             reason = 'it is cut off' if _is_cut_off(path, self.load.backend_args) else None
         except Exception as error:  # decoders raise what they like
             loaded, reason = None, f'{type(error).__name__}: {error}'
-        if loaded is not None and reason is None:
-            return loaded
+        if reason is None and (loaded is not None or getattr(self.load, 'ignore_empty', False)):
+            return loaded  # None where the user told the transform to ask for another sample
         self._count(path, results.get('sample_idx'), reason or 'nothing was decoded')
         return None
 

@@ -18,6 +18,7 @@ from unittest import mock
 import mmdet
 
 from ..checkpoints.safe_loading import UnsafeCheckpointError, safe_loading
+from .bad_images import BadImageError
 from .errors import one_line_errors
 from .loading import load_config
 from .preflight import check_run
@@ -54,7 +55,7 @@ def run_tool(name: str, argv: Sequence[str], loops: tuple[str, ...]) -> None:
     try:
         with safe_loading(), mock.patch.object(sys, 'argv', [str(script), *argv]):
             runpy.run_path(str(script), run_name='__main__')
-    except UnsafeCheckpointError as error:
+    except (UnsafeCheckpointError, BadImageError) as error:
         raise SystemExit(f'error: {error}') from error
 
 
@@ -79,7 +80,13 @@ def _parsed(script: Path, argv: Sequence[str]) -> argparse.Namespace:
     with ExitStack() as stack:
         stack.enter_context(mock.patch.object(sys, 'argv', [str(script), *argv]))
         stack.enter_context(mock.patch.dict(os.environ))  # the parser sets LOCAL_RANK
-        return runpy.run_path(str(script))['parse_args']()
+        try:
+            return runpy.run_path(str(script))['parse_args']()
+        except ValueError as error:  # of mmengine's DictAction
+            raise SystemExit(
+                f'error: cannot read the command line ({error}): --cfg-options takes words such as '
+                'train_dataloader.batch_size=4, without spaces around ='
+            ) from error
 
 
 def _is_main_process(launcher: str) -> bool:

@@ -42,6 +42,8 @@ class GradAugOptions:
         Raises:
             ValueError: If an option is unknown or out of its range; the message names it.
         """
+        if not isinstance(gradaug, Mapping | None):
+            raise ValueError(f'gradaug must be a dict of options, got {gradaug!r}')
         options = {k: v for k, v in (gradaug or {}).items() if k not in others}
         drawing = list(inspect.signature(SubnetSampler.__init__).parameters)[1:]
         known = [*drawing, 'seed', 'recompute_above']

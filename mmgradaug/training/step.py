@@ -50,7 +50,8 @@ def gradaug_step(model: Any, data: Any, optim_wrapper: OptimWrapper) -> dict[str
             'single optimizer in optim_wrapper'
         )
     module = model.module if is_model_wrapper(model) else model
-    batch = module.data_preprocessor(data, True)
+    with optim_wrapper.optim_context(model):  # as mmengine's own step does
+        batch = module.data_preprocessor(data, True)
     subnets = module.sample_subnets()
     timer = PassTimer(batch['inputs'].device)
     with module.teaching():

@@ -206,6 +206,7 @@ def test_head_that_changes_what_is_replayed_is_not_distilled():
         (dict(detector=None), 'detector=None is not a detector'),
         (dict(detector='ResNet'), "detector='ResNet' is not a detector"),
         (dict(gradaug=dict(num_subnet=3)), "unknown options \\['num_subnet'\\], expected some of"),
+        (dict(gradaug=3), 'gradaug must be a dict of options, got 3'),
         (dict(gradaug=dict(num_subnets=-1)), 'num_subnets must be a whole number'),
     ],
 )

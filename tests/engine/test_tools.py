@@ -208,3 +208,8 @@ def test_help_is_the_tools_own(capsys):
 def test_missing_config_is_named(tmp_path):
     with pytest.raises(SystemExit, match=r'no config at .*none\.py'):
         run_tool('train', [str(tmp_path / 'none.py')], ('train',))
+
+
+def test_an_option_without_a_value_is_named():
+    with pytest.raises(SystemExit, match=r'error: cannot read the command line .*without spaces'):
+        run_tool('train', [str(CONFIG), '--cfg-options', 'nokeyvalue'], ())

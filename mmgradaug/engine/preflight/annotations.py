@@ -54,7 +54,9 @@ def check_annotations(uses: Iterable[CocoUse]) -> None:
     for path, own in readers.items():
         content = read_coco(path)
         for use in own:
-            _check_same_labels(use, label_of_names(content, use), labels)
+            own_labels = label_of_names(content, use)
+            if not use.open_vocabulary:  # there, labels are places in each image's own text
+                _check_same_labels(use, own_labels, labels)
             _check_use(content, use)
         image_ids[path] = set(content.images)
     every = [use for own in readers.values() for use in own]
@@ -136,15 +138,17 @@ def _check_use(content: CocoFile, use: CocoUse) -> None:
     for annotation in content.annotations:
         fault = _fault(annotation, content, use, known)
         faults[fault or 'kept'] += 1
-        if fault in (None, 'invalid'):
+        if fault in (None, 'invalid', 'crowd'):
             with_objects.add(annotation['image_id'])
         elif fault in _BREAKS:
             raise ValueError(f'{content.path}: {_BREAKS[fault].format(annotation["id"], use.key)}')
     if (use.training or use.evaluator) and not faults['kept']:
         purpose = 'train on' if use.training else 'compare predictions with'
-        raise ValueError(
-            f'{content.path} ({use.key}) has no object to {purpose}: {_summary(faults, use)}'
-        )
+        text = f'{content.path} ({use.key}) has no object to {purpose}: {_summary(faults, use)}'
+        wanted = use.training and not (use.filter_cfg or {}).get('filter_empty_gt')
+        if content.annotations or not wanted:
+            raise ValueError(text)
+        warn(text)  # images without objects were asked for, as for semi-supervised training
     if use.training:
         for fault in _DROPPED:
             if faults[fault]:
@@ -173,7 +177,8 @@ def _fault(
             return 'outside'
         if annotation['area'] <= 0 or width < 1 or height < 1:
             return 'small'
-    return segmentation_fault(annotation.get('segmentation'), image) if use.masks else None
+    fault = segmentation_fault(annotation.get('segmentation'), image) if use.masks else None
+    return 'crowd' if fault is None and use.training and annotation.get('iscrowd') else fault
 
 
 def _check_images(content: CocoFile, use: CocoUse, folder: Path, with_objects: set[Any]) -> None:
@@ -231,6 +236,8 @@ def _counted(fault: str, faults: Counter[str], use: CocoUse) -> str:
 def _summary(faults: Counter[str], use: CocoUse) -> str:
     """All faults in words."""
     words = [_counted(fault, faults, use) for fault in _DROPPED if faults[fault]]
+    if faults['crowd']:
+        words.append(f'{faults["crowd"]} of {faults.total()} annotations are crowd regions')
     return '; '.join(words) or f'{faults.total()} annotations'
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 from mmengine.config import Config
@@ -154,7 +156,8 @@ def read_checkpoint(path: Path, key: str) -> Mapping[str, Any]:
 
 def _unreadable(path: Path, key: str, error: Exception) -> str:
     """Why a file cannot be read, and what to do."""
-    reason = ' '.join(str(error).split())[:160] or type(error).__name__
+    root = error.__cause__ or error
+    reason = shorten(str(root), 120, placeholder=' ...') or type(root).__name__
     return (
         f'{path} ({key}, {path.stat().st_size} bytes) is damaged, cut short or no checkpoint '
         f'({reason}): copy it again, or use an earlier one'
@@ -169,7 +172,8 @@ def weights_of(content: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
     """
     state = content.get('state_dict', content)
     named = state.items() if isinstance(state, Mapping) else ()
-    weights = {str(k).removeprefix('module.'): v for k, v in named if isinstance(v, Tensor)}
+    pairs = ((str(k).removeprefix('module.'), v) for k, v in named if isinstance(v, Tensor))
+    weights = _with_versions(OrderedDict(pairs), state)
     if not weights:
         raise ValueError(
             f'{path} holds no weights (its keys: {", ".join(map(str, list(content)[:5])) or "none"}'
@@ -185,10 +189,18 @@ def misfit_of(model: nn.Module, weights: Mapping[str, Tensor]) -> Misfit:
     """
     own = model.state_dict()
     misshaped = [k for k, v in weights.items() if k in own and own[k].shape != v.shape]
-    fitting = {k: v for k, v in weights.items() if k not in misshaped}
+    fitting = OrderedDict((k, v) for k, v in weights.items() if k not in misshaped)
+    _with_versions(fitting, weights)
     result = model.load_state_dict(fitting, strict=False)
     missing = [k for k in result.missing_keys if k not in misshaped and _COUNTERS not in k]
     return Misfit(missing, list(result.unexpected_keys), misshaped, len(own))
+
+
+def _with_versions(weights: OrderedDict[str, Tensor], source: Any) -> OrderedDict[str, Tensor]:
+    """Give weights what torch keeps beside them: versions, by which modules rename old keys."""
+    if hasattr(source, '_metadata'):
+        weights._metadata = source._metadata  # type: ignore[attr-defined]
+    return weights
 
 
 def _check_fit(misfit: Misfit, use: CheckpointUse) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from mmdet.models.dense_heads import GARPNHead, RPNHead
 from torch import nn
 
 from .datasets import CocoUse
@@ -63,5 +64,7 @@ def _num_classes(model: nn.Module) -> Iterator[tuple[str, int]]:
     """Config key and value of each head's number of classes; defaults have theirs too."""
     for name, module in model.named_modules():
         parts = [part for part in name.split('.') if not part.isdigit()]
+        if isinstance(module, (RPNHead, GARPNHead)):
+            continue  # a detector that is nothing else calls it bbox_head; its class is "object"
         if parts and parts[-1] in _HEADS and isinstance(getattr(module, 'num_classes', None), int):
             yield f'model.{name}.num_classes', module.num_classes  # type: ignore[misc]

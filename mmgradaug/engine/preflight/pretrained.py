@@ -34,16 +34,26 @@ def check_pretrained_files(model: Any, key: str = 'model') -> None:
 
 
 def check_backbone_weights(cfg: Config) -> None:
-    """Raise if a local pretrained file does not fit the backbone, slimmable or not.
+    """Raise if a local pretrained file does not fit a ResNet, slimmable or not.
+
+    Other backbones, and ResNets with deformable convolutions or plugins, have layers that
+    pretrained files rightly lack.
 
     Raises:
         ValueError: With what is missing or of another shape.
     """
-    backbone = (cfg.get('model') or {}).get('backbone')
-    pretrained = pretrained_of((backbone or {}).get('init_cfg'))
-    if pretrained is None or '://' in pretrained['checkpoint']:
+    backbone = (cfg.get('model') or {}).get('backbone') or {}
+    pretrained = pretrained_of(backbone.get('init_cfg'))
+    if pretrained is None or '://' in pretrained['checkpoint'] or not _is_plain_resnet(backbone):
         return
     init_default_scope(cfg.get('default_scope', 'mmdet'))
     with torch.device('meta'):
         network = MODELS.build(backbone)
     check_pretrained(network, pretrained['checkpoint'], pretrained.get('prefix'))
+
+
+def _is_plain_resnet(backbone: Mapping[str, Any]) -> bool:
+    """Whether a backbone has a ResNet's layers and no others."""
+    kind = str(backbone.get('type')).rpartition('.')[2].removeprefix('Slimmable')
+    added = [backbone.get(option) for option in ('dcn', 'plugins', 'conv_cfg')]
+    return kind in ('ResNet', 'ResNetV1d') and not any(added)

@@ -50,7 +50,6 @@ def test_what_is_not_json_is_named(cfg, root, text):
         (lambda c: c['categories'][0].pop('name') and None, r'categories\[0\] has no name'),
         (lambda c: c['categories'][0].update(name='square'), 'several categories named square'),
         (lambda c: c['images'].clear(), 'no object to train on'),
-        (lambda c: c['annotations'].clear(), 'no object to train on: 0 annotations'),
     ],
 )
 def test_entries_that_would_stop_mmdet(cfg, spoil, change, words):
@@ -185,3 +184,17 @@ def test_reading_can_be_switched_off(cfg, spoil):
     spoil(lambda content: {})
     cfg.check_annotations = False
     check(cfg)
+
+
+def test_images_without_labels_can_be_asked_for(cfg, spoil, capsys):
+    """As the unlabelled part of semi-supervised data; not where images without objects go."""
+    spoil(lambda c: c['annotations'].clear())
+    check(cfg)
+    assert 'no object to train on: 0 annotations' in capsys.readouterr().err
+    cfg.train_dataloader.dataset.filter_cfg = dict(filter_empty_gt=True)
+    fails(cfg, 'no object to train on: 0 annotations')
+
+
+def test_crowd_regions_are_no_objects_to_train_on(cfg, spoil):
+    spoil(lambda c: [a.update(iscrowd=1) for a in c['annotations']] and None)
+    fails(cfg, r'no object to train on: (\d+) of \1 annotations are crowd regions')

@@ -1,4 +1,5 @@
 import pytest
+from mmengine.hub import get_config
 
 from mmgradaug.engine.preflight import check_model, check_run
 
@@ -49,3 +50,10 @@ def test_open_vocabulary_is_left_alone(cfg):
     cfg.model.roi_head.bbox_head.num_classes = 256
     cfg.model.roi_head.mask_head.num_classes = 256
     check_model(cfg, ('train',))
+
+
+def test_an_rpn_alone_has_one_class(cfg):
+    model = get_config('mmdet::rpn/rpn_r50_fpn_1x_coco.py').model
+    cfg.model = model | dict(backbone=model.backbone | dict(depth=18, init_cfg=None))
+    cfg.model.neck.in_channels = [64, 128, 256, 512]
+    check_run(cfg, ('train',))

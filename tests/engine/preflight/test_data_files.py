@@ -44,7 +44,7 @@ def test_missing_file_of_an_evaluator_is_named(cfg, root):
 def test_wrapped_data_sets_are_checked(cfg, root, spoil, wrap):
     cfg.train_dataloader.dataset = wrap(cfg.train_dataloader.dataset)
     check_data(cfg, ('train',))
-    spoil(lambda content: content['annotations'].clear())
+    spoil(lambda c: [a.update(category_id=99) for a in c['annotations']] and None)
     with pytest.raises(ValueError, match=r'train\.json \(train_dataloader\.dataset\.dataset'):
         check_data(cfg, ('train',))
     (root / 'annotations/train.json').unlink()
