@@ -8,6 +8,7 @@ predicts on generated images. Prints the counts and writes docs/COVERAGE.md.
 from __future__ import annotations
 
 import argparse
+import logging
 import multiprocessing
 import sys
 from collections import defaultdict
@@ -50,7 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         resnets = [c for c in resnets if c.family in args.families]
     if not resnets:
         raise SystemExit(f'error: no ResNet config in the families {args.families}')
-    with ProcessPoolExecutor(args.workers, multiprocessing.get_context('spawn')) as pool:
+    spawn = multiprocessing.get_context('spawn')
+    with ProcessPoolExecutor(args.workers, spawn, initializer=_quiet) as pool:
         run = partial(track, transient=True)
         swaps = list(run(pool.map(try_swap, resnets), description='swapping', total=len(resnets)))
         chosen = _chosen(resnets, swaps)
@@ -63,6 +65,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     print('\n'.join(line for line in text.splitlines() if line.startswith('- ')))
     print(f'written to {args.out}')
     return 0
+
+
+def _quiet() -> None:
+    """In a worker: no log of every weight's initialisation."""
+    logging.disable(logging.WARNING)
 
 
 def _chosen(configs: Sequence[ShippedConfig], swaps: Sequence[Swap]) -> list[ShippedConfig]:
