@@ -116,9 +116,11 @@ def test_table_json_and_picture(demo, tmp_path, capsys):
 def test_mistakes_are_one_line(demo, tmp_path):
     config = tmp_path / 'c.py'
     config.write_text(f"_base_ = '{Path(demo.filename).absolute()}'\n")
+    keys = ('train_dataloader.dataset.dataset.data_root', 'val_dataloader.dataset.data_root')
+    missing = [f'{key}=/no/' for key in keys]
     for options, message in (
         (['--widths', '0'], r'^error: width must be a number in \(0, 1\], got 0\.0'),
-        (['--cfg-options', 'val_dataloader.dataset.data_root=/no/'], '^error: no data at /no/'),
+        (['--cfg-options', *missing], '^error: no data at /no/'),
     ):
         with pytest.raises(SystemExit, match=message):
             main([str(config), 'none.pth', *options])
