@@ -22,8 +22,6 @@ WRAP = (
     "set model_wrapper_cfg=dict(type='GradAugDistributedDataParallel') in the config "
     '(tools/train.py does), or gradaug.num_subnets=0 for plain training'
 )
-
-
 NETWORK_STRIDE = 32  # of a ResNet's last stage
 
 
