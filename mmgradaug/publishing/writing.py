@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from ..engine.atomic import write_atomically
 
 HASH_DIGITS = 8
 
@@ -35,13 +36,7 @@ def write(data: bytes, path: Path, overwrite: bool) -> Path:
     """
     if path.exists() and not overwrite:
         raise FileExistsError(f'{path} exists: give --overwrite, or another folder with --out')
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f'.{path.name}.{os.getpid()}.partial')
-    try:
-        partial.write_bytes(data)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_atomically(data, path)
     return path
 
 
