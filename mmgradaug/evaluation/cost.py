@@ -31,8 +31,8 @@ class StepCost:
         name: Which step.
         train_flops: Of a step, forward and backward, averaged over the measured rounds.
         predict_flops: Of the backbone and neck on the batch, as in inference.
-        peak_bytes: Largest memory that tensors held at a time during a step, weights and
-            optimizer state included.
+        peak_bytes: Largest memory that tensors held at a time during any of the measured
+            rounds, weights and optimizer state included.
         seconds: Of each measured step.
         passes: Seconds of each pass by name, for each measured step.
     """
@@ -93,11 +93,11 @@ def measure_costs(
         for name, runner in kinds.items():
             runner.timed_step(index, costs[name] if index >= 0 else None)
     for name, runner in track(kinds.items(), description='counting', transient=True):
-        costs[name].peak_bytes = runner.peak_bytes()
         costs[name].predict_flops = runner.predict_flops()
         # A plain step computes the same every time; GradAug's depends on the draw.
         draws = 1 if name.startswith('plain') else rounds
-        costs[name].train_flops = statistics.mean(runner.train_flops(i) for i in range(draws))
+        flops, peaks = zip(*(runner.flops_and_peak(i) for i in range(draws)), strict=True)
+        costs[name].train_flops, costs[name].peak_bytes = statistics.mean(flops), max(peaks)
     return list(costs.values())
 
 
@@ -183,26 +183,28 @@ class _Runner:
         if self.device.type == 'cuda':
             torch.cuda.synchronize(self.device)
 
-    def train_flops(self, index: int) -> float:
-        """FLOPs of step number ``index``."""
-        return count_flops(lambda: self.step(index))
-
     def predict_flops(self) -> float:
         """FLOPs of features in evaluation mode."""
         with _evaluating(self.model), torch.no_grad():
             batch = self.model.data_preprocessor(copy.deepcopy(self.data), False)
             return count_flops(lambda: self.model.extract_feat(batch['inputs']))
 
-    def peak_bytes(self) -> int:
-        """Most memory that tensors held during a step, in bytes."""
+    def flops_and_peak(self, index: int) -> tuple[float, int]:
+        """FLOPs of step number ``index``, and the most memory in bytes that it held at a time."""
+        with FlopCounterMode(display=False) as counter:
+            peak = self._peak_bytes(lambda: self.step(index))
+        return float(counter.get_total_flops()), peak
+
+    def _peak_bytes(self, function: Callable[[], Any]) -> int:
+        """Most memory that tensors held during a call, those that stand before it included."""
         if self.device.type == 'cuda':
             torch.cuda.reset_peak_memory_stats(self.device)
-            self.step(0)
+            function()
             return torch.cuda.max_memory_allocated(self.device)
         standing = sum(_bytes(t) for t in self.model.state_dict().values())
         standing += sum(_bytes(t) for s in self.optim_wrapper.optimizer.state.values()
                         for t in s.values() if isinstance(t, torch.Tensor))  # fmt: skip
-        return standing + peak_allocation(lambda: self.step(0))
+        return standing + peak_allocation(function)
 
 
 def quartiles_of(values: Sequence[float]) -> tuple[float, float]:
