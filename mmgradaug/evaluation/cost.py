@@ -96,8 +96,8 @@ def measure_costs(
         costs[name].predict_flops = runner.predict_flops()
         # A plain step computes the same every time; GradAug's depends on the draw.
         draws = 1 if name.startswith('plain') else rounds
-        flops, peaks = zip(*(runner.flops_and_peak(i) for i in range(draws)), strict=True)
-        costs[name].train_flops, costs[name].peak_bytes = statistics.mean(flops), max(peaks)
+        costs[name].train_flops = statistics.mean(runner.train_flops(i) for i in range(draws))
+        costs[name].peak_bytes = max(runner.peak_bytes(i) for i in range(draws))
     return list(costs.values())
 
 
@@ -189,22 +189,23 @@ class _Runner:
             batch = self.model.data_preprocessor(copy.deepcopy(self.data), False)
             return count_flops(lambda: self.model.extract_feat(batch['inputs']))
 
-    def flops_and_peak(self, index: int) -> tuple[float, int]:
-        """FLOPs of step number ``index``, and the most memory in bytes that it held at a time."""
-        with FlopCounterMode(display=False) as counter:
-            peak = self._peak_bytes(lambda: self.step(index))
-        return float(counter.get_total_flops()), peak
+    def train_flops(self, index: int) -> float:
+        """FLOPs of step number ``index``."""
+        return count_flops(lambda: self.step(index))
 
-    def _peak_bytes(self, function: Callable[[], Any]) -> int:
-        """Most memory that tensors held during a call, those that stand before it included."""
+    def peak_bytes(self, index: int) -> int:
+        """Most memory that tensors held during step number ``index``, in bytes.
+
+        Not measured while FLOPs are counted: torch's counter holds tensors of its own.
+        """
         if self.device.type == 'cuda':
             torch.cuda.reset_peak_memory_stats(self.device)
-            function()
+            self.step(index)
             return torch.cuda.max_memory_allocated(self.device)
         standing = sum(_bytes(t) for t in self.model.state_dict().values())
         standing += sum(_bytes(t) for s in self.optim_wrapper.optimizer.state.values()
                         for t in s.values() if isinstance(t, torch.Tensor))  # fmt: skip
-        return standing + peak_allocation(function)
+        return standing + peak_allocation(lambda: self.step(index))
 
 
 def quartiles_of(values: Sequence[float]) -> tuple[float, float]:

@@ -9,8 +9,9 @@ from typing import Any
 
 from .sampler import SubnetSampler
 
-# At scale 0.8 (0.64 of the pixels) the smaller activations outweigh the gradients held.
-RECOMPUTE_ABOVE = 0.7
+# Peak memory of Mask R-CNN at 320 x 512 without recomputation, as a multiple of plain training's:
+# 1.21 at scale 1, up to 1.04 at scale 0.8 (0.64 of the pixels), 1.00 at scale 0.6 (0.36).
+RECOMPUTE_ABOVE = 0.5
 
 
 @dataclass(frozen=True)
