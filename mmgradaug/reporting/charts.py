@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from ..visualization.canvas import COLOURS, new_figure
@@ -25,6 +26,9 @@ TIMES = {
 MOST_POINTS = 250  # a line; more are averaged, which keeps the page small
 SIZE = (3.4, 2.3)  # inches; a page shows a chart about a third larger, its text with it
 _SMALL = 8  # points
+_MARGINS = {'left': 0.16, 'right': 0.97, 'bottom': 0.18, 'top': 0.96}
+_TICKS = 5  # at most, about
+_RUNS_FROM = 4  # runs have other colours than the first passes
 _WIDE_RANGE = 100  # largest to smallest, from which on an axis is logarithmic
 
 
@@ -47,8 +51,13 @@ class Line:
 
 
 def colour_at(index: int) -> str:
-    """The colour of a pass or run by its place."""
+    """The colour of a pass by its place."""
     return COLOURS[index % len(COLOURS)]
+
+
+def run_colour(index: int) -> str:
+    """The colour of a run by its place."""
+    return colour_at(index + _RUNS_FROM)
 
 
 def loss_charts(run: Run) -> list[Chart]:
@@ -56,8 +65,7 @@ def loss_charts(run: Run) -> list[Chart]:
     if not run.scalars.train:
         return []
     scalars = replace(run.scalars, train=thinned(run.scalars.train, MOST_POINTS))
-    figure = new_figure(*SIZE)
-    axes = figure.subplots()
+    figure, axes = new_chart()
     draw_losses(axes, scalars)
     axes.set_title('')
     finish(axes, 'iteration')
@@ -95,8 +103,7 @@ def precision_charts(run: Run) -> list[Chart]:
             lines_chart(name, [metric_line(run, name, COLOURS[0])], unit_of(run), run.name)
             for name in run.metrics()
         ]
-    figure = new_figure(*SIZE)
-    axes = figure.subplots()
+    figure, axes = new_chart()
     draw_precision(axes, run.scalars)
     axes.set_title('')
     finish(axes, unit_of(run))
@@ -109,13 +116,20 @@ def comparison_charts(runs: Sequence[Run]) -> list[Chart]:
     charts = []
     for name in [name for name in names if name.endswith('_mAP')] or names:
         having = [(i, run) for i, run in enumerate(runs) if name in run.metrics()]
-        lines = [metric_line(run, name, colour_at(i)) for i, run in having]
+        lines = [metric_line(run, name, run_colour(i)) for i, run in having]
         charts.append(lines_chart(name, lines, unit_of(having[0][1]), 'all runs', legend=True))
     compared = {"full network's loss": ('full/loss', 'loss'), 'seconds an iteration': ('time',)}
     for title, keys in compared.items():
-        lines = [_first_line(run, keys, colour_at(i)) for i, run in enumerate(runs)]
+        lines = [_first_line(run, keys, run_colour(i)) for i, run in enumerate(runs)]
         charts.append(lines_chart(title, lines, 'iteration', 'all runs', legend=True))
     return [chart for chart in charts if chart.svg]
+
+
+def new_chart() -> tuple[Figure, Axes]:
+    """A figure with one panel, its margins fixed: fitting them to the text takes twice the time."""
+    figure = new_figure(*SIZE)
+    figure.set_layout_engine('none')
+    return figure, figure.subplots(gridspec_kw=_MARGINS)
 
 
 def unit_of(run: Run) -> str:
@@ -136,8 +150,7 @@ def lines_chart(
     lines = [line for line in lines if len(line.steps)]
     if not lines:
         return Chart(title, Markup(''))
-    figure = new_figure(*SIZE)
-    axes = figure.subplots()
+    figure, axes = new_chart()
     few = max(len(line.steps) for line in lines) <= 30
     for line in lines:
         marker = 'o' if few else ''
@@ -181,7 +194,9 @@ def finish(axes: Axes, unit: str) -> None:
     """Axis name, small ticks, grid."""
     axes.set_xlabel(unit, fontsize=_SMALL)
     if unit in ('epoch', 'iteration'):
-        axes.xaxis.set_major_locator(MaxNLocator('auto', integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(_TICKS, integer=True, min_n_ticks=1))
+    if axes.get_yscale() == 'linear':
+        axes.yaxis.set_major_locator(MaxNLocator(_TICKS))
     axes.set_ylabel(axes.get_ylabel(), fontsize=_SMALL)
     axes.tick_params(labelsize=_SMALL)
     axes.grid(alpha=0.3)

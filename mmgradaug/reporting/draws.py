@@ -6,8 +6,8 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
-from ..visualization.canvas import COLOURS, new_figure
-from .charts import MOST_POINTS, SIZE, Chart, colour_at, finish
+from ..visualization.canvas import COLOURS
+from .charts import MOST_POINTS, Chart, colour_at, finish, new_chart
 from .log_keys import names_of, pass_title, passes_of
 from .run import Run
 from .svg import inline_svg
@@ -39,8 +39,7 @@ def _values(run: Run, keys: dict[str, str]) -> list[float]:
 def _widths_over_time(run: Run, keys: dict[str, str]) -> Chart:
     """A dot for each width drawn."""
     passes = passes_of(run.scalars.train)
-    figure = new_figure(*SIZE)
-    axes = figure.subplots()
+    figure, axes = new_chart()
     for owner, key in keys.items():
         steps, values = run.scalars.series('train', key)
         every = math.ceil(len(steps) / MOST_POINTS)
@@ -61,8 +60,7 @@ def _widths(run: Run, keys: dict[str, str]) -> Chart:
     """How often each width was drawn, for all sub-networks together, stacked by sub-network."""
     passes = passes_of(run.scalars.train)
     values = [_values(run, {owner: key}) for owner, key in keys.items()]
-    figure = new_figure(*SIZE)
-    axes = figure.subplots()
+    figure, axes = new_chart()
     axes.hist(
         values,
         bins=20,
@@ -77,8 +75,7 @@ def _widths(run: Run, keys: dict[str, str]) -> Chart:
 def _bars(run: Run, name: str, values: Sequence[float]) -> Chart:
     """How often each value was drawn; in bins if there are many."""
     counts = sorted(Counter(values).items())
-    figure = new_figure(*SIZE)
-    axes = figure.subplots()
+    figure, axes = new_chart()
     if len(counts) <= _MOST_BARS:
         bars = axes.bar([f'{v:g}' for v, _ in counts], [n for _, n in counts], color=COLOURS[0])
         axes.bar_label(bars, fmt='%d×', fontsize=8)

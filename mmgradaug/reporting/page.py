@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ..engine.atomic import write_atomically
 from ..version import __version__
-from .charts import colour_at
+from .charts import run_colour
 from .run import Run
 from .sections import pictures_of, sections_of
 
@@ -39,7 +39,7 @@ def write_report(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     text = environment.get_template('page.html.jinja').render(
-        runs=[(run.name, colour_at(index)) for index, run in enumerate(runs)],
+        runs=[(run.name, run_colour(index)) for index, run in enumerate(runs)],
         sections=sections_of(runs, pictures),
         now=f'{datetime.now():%Y-%m-%d %H:%M:%S}',
         version=__version__,
