@@ -186,8 +186,8 @@ def _scale_axis(axes: Axes, values: Sequence[float]) -> None:
         return
     if finite.min() > 0 and finite.max() > _WIDE_RANGE * np.quantile(finite, 0.1):
         axes.set_yscale('log')
-    elif finite.min() >= 0:
-        axes.set_ylim(bottom=0)
+    elif finite.min() >= 0 and finite.max() > 0:
+        axes.set_ylim(0, 1.06 * finite.max())
 
 
 def finish(axes: Axes, unit: str) -> None:
