@@ -22,7 +22,7 @@ setup(
     long_description_content_type='text/markdown',
     license='Apache-2.0',
     packages=find_packages(include=['mmgradaug', 'mmgradaug.*']),
-    package_data={'mmgradaug': ['py.typed']},
+    package_data={'mmgradaug': ['py.typed', 'reporting/page.*']},
     python_requires='>=3.10',
     install_requires=[],
     extras_require={

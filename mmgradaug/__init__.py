@@ -11,6 +11,7 @@ from .engine import (
     PendingValidationHook,
     ReproducibleHook,
     SafeCheckpointHook,
+    VersionsHook,
 )
 from .slimmable import at_width, extract_subnet
 from .training import GradAugDistributedDataParallel
@@ -25,6 +26,7 @@ __all__ = [
     'SafeCheckpointHook',
     'SlimmableResNet',
     'SlimmableResNetV1d',
+    'VersionsHook',
     '__version__',
     'at_width',
     'extract_subnet',

@@ -4,5 +4,12 @@ from .bad_images import BadImagesHook
 from .checkpoints import SafeCheckpointHook
 from .pending_validation import PendingValidationHook
 from .reproducible import ReproducibleHook
+from .versions import VersionsHook
 
-__all__ = ['BadImagesHook', 'PendingValidationHook', 'ReproducibleHook', 'SafeCheckpointHook']
+__all__ = [
+    'BadImagesHook',
+    'PendingValidationHook',
+    'ReproducibleHook',
+    'SafeCheckpointHook',
+    'VersionsHook',
+]

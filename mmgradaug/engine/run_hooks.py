@@ -1,4 +1,4 @@
-"""The hooks that tools/train.py adds to a run, whatever its config: nothing is lost."""
+"""The hooks that tools/train.py adds to a run, whatever its config: nothing is lost or unknown."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ EXTENDED = {
     'sampler_seed': (DistSamplerSeedHook, 'ReproducibleHook'),
     'checkpoint': (CheckpointHook, 'SafeCheckpointHook'),
 }
-ADDED = {'bad_images': 'BadImagesHook', 'pending_validation': 'PendingValidationHook'}
+ADDED = {
+    'bad_images': 'BadImagesHook',
+    'pending_validation': 'PendingValidationHook',
+    'versions': 'VersionsHook',
+}
 
 
 def hook_options(cfg: Config) -> list[str]:

@@ -21,11 +21,21 @@ class Scalars:
 
     Attributes:
         train: Entries of training iterations, with ``step`` (iterations so far) and ``loss``.
-        val: Entries of validations, with ``step`` (epochs so far) and the metrics.
+        val: Entries of validations, with ``step`` (epochs so far, or iterations) and the metrics.
     """
 
     train: list[dict[str, Any]]
     val: list[dict[str, Any]]
+
+    @classmethod
+    def of(cls, entries: Sequence[dict[str, Any]]) -> Scalars:
+        """Sort the entries of a log: those of training iterations have a ``loss``."""
+        return cls([e for e in entries if 'loss' in e], [e for e in entries if 'loss' not in e])
+
+    @property
+    def by_epoch(self) -> bool:
+        """Whether the run counts epochs; ``step`` of a validation is an iteration otherwise."""
+        return any('epoch' in entry for entry in self.train)
 
     def series(self, part: str, key: str) -> tuple[list[float], list[float]]:
         """Steps and values of one key, in the order of the log; ``part`` is train or val."""
@@ -50,18 +60,35 @@ def read_scalars(path: Path | str) -> Scalars:
         FileNotFoundError: There is no such file.
         ValueError: A line is not a JSON object; the message names the line.
     """
-    train: list[dict[str, Any]] = []
-    val: list[dict[str, Any]] = []
-    for number, line in enumerate(Path(path).read_text().splitlines(), start=1):
+    entries, damaged = read_entries(path)
+    if damaged:
+        number, line = next(iter(damaged.items()))
+        raise ValueError(
+            f'{path}, line {number}: expected a JSON object, got {line[:60]!r}; '
+            'a run that was killed while it wrote leaves such a line: delete it'
+        )
+    return Scalars.of(entries)
+
+
+def read_entries(path: Path | str) -> tuple[list[dict[str, Any]], dict[int, str]]:
+    """The JSON objects of a log in their order, and what is none, by number of its line.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+    """
+    entries: list[dict[str, Any]] = []
+    damaged: dict[int, str] = {}
+    text = Path(path).read_text(encoding='utf-8', errors='replace')
+    for number, line in enumerate(text.splitlines(), start=1):
         try:
-            entry = dict(json.loads(line))
-        except (TypeError, ValueError) as error:
-            raise ValueError(
-                f'{path}, line {number}: expected a JSON object, got {line[:60]!r}; '
-                'a run that was killed while it wrote leaves such a line: delete it'
-            ) from error
-        (train if 'loss' in entry else val).append(entry)
-    return Scalars(train, val)
+            entry = json.loads(line)
+        except (ValueError, RecursionError):
+            entry = None
+        if isinstance(entry, dict):
+            entries.append(entry)
+        else:
+            damaged[number] = line
+    return entries, damaged
 
 
 def save_curves(scalars: Scalars, path: Path | str, title: str = '') -> Path:
@@ -82,8 +109,8 @@ def save_curves(scalars: Scalars, path: Path | str, title: str = '') -> Path:
         raise ValueError("no entry with a 'loss' in the log: nothing was trained, nothing to draw")
     figure = new_figure(10.5, 4.6)
     left, right = figure.subplots(1, 2)
-    _draw_losses(left, scalars)
-    _draw_precision(right, scalars)
+    draw_losses(left, scalars)
+    draw_precision(right, scalars)
     figure.suptitle(title, fontsize=11)
     return save_figure(figure, path)
 
@@ -97,7 +124,7 @@ def pass_losses(train: Sequence[dict[str, Any]]) -> dict[str, str]:
     return {key.removesuffix('/loss').replace('subnet', 'sub-network '): key for key in keys}
 
 
-def _draw_losses(axes: Axes, scalars: Scalars) -> None:
+def draw_losses(axes: Axes, scalars: Scalars) -> None:
     """The sum of all losses, and each pass's own where there is more than one pass."""
     passes = pass_losses(scalars.train)
     label = 'sum of all passes' if passes else 'full network'
@@ -114,7 +141,7 @@ def _draw_losses(axes: Axes, scalars: Scalars) -> None:
     axes.legend(fontsize=8)
 
 
-def _draw_precision(axes: Axes, scalars: Scalars) -> None:
+def draw_precision(axes: Axes, scalars: Scalars) -> None:
     """Average precision (IoU 0.50 to 0.95) of every validation."""
     for index, (suffix, label) in enumerate(AP_NAMES.items()):
         key = scalars.metric_key(suffix)
@@ -123,7 +150,7 @@ def _draw_precision(axes: Axes, scalars: Scalars) -> None:
             label = f'{label}, last {values[-1]:.3f}'
             axes.plot(steps, values, 'o-', color=COLOURS[index], markersize=4, label=label)
     axes.set_title('validation, full network', fontsize=10)
-    axes.set_xlabel('epoch')
+    axes.set_xlabel('epoch' if scalars.by_epoch or not scalars.train else 'iteration')
     axes.set_ylabel('AP (IoU 0.50:0.95)')
     axes.set_ylim(0, 1)
     axes.grid(alpha=0.3)

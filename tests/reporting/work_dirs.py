@@ -1,0 +1,130 @@
+"""Work dirs as mmengine leaves them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+CONFIG = """model = dict(
+    backbone=dict(depth=18, type='SlimmableResNet'),
+    detector='MaskRCNN',
+    gradaug=dict(min_width=0.8, num_subnets=2),
+    type='GradAugDetector')
+optim_wrapper = dict(optimizer=dict(lr=0.02, type='SGD'))
+train_cfg = dict(max_epochs=2, type='EpochBasedTrainLoop')
+train_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(prob=0.5, type='RandomFlip'),
+]
+work_dir = 'here'
+"""
+PLAIN_CONFIG = CONFIG.replace(
+    """    backbone=dict(depth=18, type='SlimmableResNet'),
+    detector='MaskRCNN',
+    gradaug=dict(min_width=0.8, num_subnets=2),
+    type='GradAugDetector')""",
+    """    backbone=dict(depth=18, type='ResNet'),
+    type='MaskRCNN')""",
+).replace('prob=0.5', 'prob=0.0')
+HEADER = """2026/11/22 05:00:00 - mmengine - INFO - 
+------------------------------------------------------------
+System environment:
+    sys.platform: linux
+    Python: 3.11.7 (main) [GCC 12.2.0]
+    PyTorch: 2.10.0+cpu
+    PyTorch compiling details: PyTorch built with:
+  - GCC 13.3
+
+    MMEngine: 0.10.12
+
+Runtime environment:
+    seed: 1
+------------------------------------------------------------
+
+2026/11/22 05:00:01 - mmengine - INFO - Versions: mmgradaug 9.8.7, mmdet 3.5.1
+"""  # noqa: W291
+ITERATIONS = 8
+EPOCH = 4
+Entries = list[dict[str, Any]]
+
+
+def train_entry(step: int, gradaug: bool = True, by_epoch: bool = True) -> dict[str, Any]:
+    """A training entry whose values tell the step."""
+    entry: dict[str, Any] = {'lr': 0.02, 'loss': 12.0 / step, 'loss_cls': 2.0 / step, 'time': 3.0}
+    if gradaug:
+        entry |= {'full/loss': 4.0 / step, 'full/seconds': 1.0}
+        for index in (1, 2):
+            entry |= {
+                f'subnet{index}/width': 0.8 if index == 1 else 0.8 + step / 100,
+                f'subnet{index}/scale': 0.6 if step % EPOCH == 0 else 0.8,
+                f'subnet{index}/turns': 0,
+                f'subnet{index}/loss': 4.0 / step,
+                f'subnet{index}/loss_cls_soft': index + 1.0 / step,
+                f'subnet{index}/agree_mask': 0.9,
+                f'subnet{index}/seconds': 0.5 + step,
+            }
+    if by_epoch:
+        entry['epoch'] = (step - 1) // EPOCH + 1
+    return entry | {'iter': step, 'step': step}
+
+
+def val_entry(step: int, value: float) -> dict[str, Any]:
+    """A validation entry; -1 is what COCO's metric gives where there are no such objects."""
+    return {
+        'coco/bbox_mAP': value,
+        'coco/segm_mAP': value + 0.1,
+        'coco/bbox_mAP_l': -1.0,
+        'time': 0.1,
+        'step': step,
+    }
+
+
+def whole_log(gradaug: bool = True, value: float = 0.5) -> Entries:
+    """Two epochs."""
+    entries: Entries = []
+    for step in range(1, ITERATIONS + 1):
+        entries.append(train_entry(step, gradaug))
+        if step % EPOCH == 0:
+            entries.append(val_entry(step // EPOCH, value + step / 100))
+    return entries
+
+
+def write_start(
+    work_dir: Path,
+    name: str,
+    entries: Sequence[dict[str, Any]],
+    resumed: tuple[int, int] | None = None,
+    config: str | None = CONFIG,
+    text: bool = True,
+) -> Path:
+    """One start of a run: its log folder; returns the scalars' path."""
+    data = work_dir / name / 'vis_data'
+    data.mkdir(parents=True)
+    if text:
+        log = HEADER
+        if resumed:
+            log += f'2026/11/22 05:00:02 - mmengine - INFO - resumed epoch: {resumed[0]}, '
+            log += f'iter: {resumed[1]}\n'
+        log += '2026/11/22 05:01:40 - mmengine - INFO - Epoch(train)\n'
+        (work_dir / name / f'{name}.log').write_text(log)
+    if config is not None:
+        (data / 'config.py').write_text(config)
+    path = data / 'scalars.json'
+    path.write_text(''.join(json.dumps(entry) + '\n' for entry in entries))
+    return path
+
+
+def write_run(work_dir: Path, gradaug: bool = True, value: float = 0.5) -> Path:
+    """A finished run of one start with a picture; returns its work dir."""
+    config = CONFIG if gradaug else PLAIN_CONFIG
+    write_start(work_dir, '20261122_050000', whole_log(gradaug, value), config=config)
+    (work_dir / 'last_checkpoint').write_text(os.fspath(work_dir / 'epoch_2.pth'))
+    picture = np.full((20, 30, 3), 7, np.uint8)
+    cv2.imwrite(os.fspath(work_dir / 'predictions.png'), picture)
+    return work_dir
