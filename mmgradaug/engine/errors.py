@@ -133,7 +133,8 @@ def _options_taken(error: BaseException) -> str:
     cls = unknown and _class_called(error, unknown[1])
     if not unknown or not cls:
         return ''
-    signatures = [inspect.signature(c.__init__) for c in cls.__mro__ if '__init__' in vars(c)]
+    inits = [vars(c)['__init__'] for c in cls.__mro__ if '__init__' in vars(c)]
+    signatures = [inspect.signature(init) for init in inits]
     named = [p for s in signatures[:-1] for p in list(s.parameters.values())[1:]]
     known = list(
         dict.fromkeys(p.name for p in named if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD))

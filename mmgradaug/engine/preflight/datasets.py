@@ -95,8 +95,8 @@ def placed_classes(cfg: Config, loops: tuple[str, ...]) -> list[tuple[str, Seque
     for loop in loops:
         for leaf, key in _leaves(*_loader_dataset(cfg, loop)):
             kind = _class_of(leaf, key)
-            classes = (leaf.get('metainfo') or {}).get('classes') if kind else None
-            if classes and issubclass(kind, XMLDataset) and not isinstance(classes, str):
+            classes = (leaf.get('metainfo') or {}).get('classes')
+            if kind is not None and issubclass(kind, XMLDataset) and isinstance(classes, Sequence):
                 found.append((key, classes))
     return found
 
