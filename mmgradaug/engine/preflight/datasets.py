@@ -91,12 +91,14 @@ def coco_uses(cfg: Config, loops: tuple[str, ...]) -> list[CocoUse]:
 def placed_classes(cfg: Config, loops: tuple[str, ...]) -> list[tuple[str, Sequence[str]]]:
     """Key and classes of data sets whose labels are places in ``classes``: VOC and WIDER FACE."""
     init_default_scope(cfg.get('default_scope', 'mmdet'))
-    found = []
+    found: list[tuple[str, Sequence[str]]] = []
     for loop in loops:
         for leaf, key in _leaves(*_loader_dataset(cfg, loop)):
-            kind = _class_of(leaf, key)
-            classes = (leaf.get('metainfo') or {}).get('classes')
-            if kind is not None and issubclass(kind, XMLDataset) and isinstance(classes, Sequence):
+            kind, metainfo = _class_of(leaf, key), leaf.get('metainfo')
+            if kind is None or not issubclass(kind, XMLDataset):
+                continue
+            classes = metainfo.get('classes') if isinstance(metainfo, Mapping) else None
+            if isinstance(classes, (list, tuple)):
                 found.append((key, classes))
     return found
 
