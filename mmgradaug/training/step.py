@@ -88,7 +88,7 @@ def _train_pass(
     return _pass_logs(logs, subnet, mapping)
 
 
-def width_of(module: Any, subnet: Subnet | None) -> AbstractContextManager[None]:
+def width_of(module: Any, subnet: Subnet | None) -> AbstractContextManager[Any]:
     """The width of a pass; it has to hold until the backward is done.
 
     Checkpointed layers run forward again there.
