@@ -7,6 +7,7 @@ so that a run resumes with the original mmengine as with the maintained one.
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 import re
@@ -32,7 +33,8 @@ METHODS = {
     HistoryBuffer: ('min', 'max', 'mean', 'current'),
     OneCycleParamScheduler: ('_annealing_cos', '_annealing_linear'),
 }
-BROKEN_FILE = 'PytorchStreamReader|corrupted'  # in what torch says of files cut short
+# In what torch says of files that are cut short or something else, a torch of 2016's among them.
+BROKEN_FILE = 'PytorchStreamReader|corrupted|legacy .tar'
 NUMBERS_AND_TEXT = '?bBhHiIlLqQefdU'  # numpy's type codes
 
 _inside: ContextVar[bool] = ContextVar('inside safe_loading', default=False)
@@ -70,11 +72,9 @@ def load_file(path: Path | str, map_location: Any = 'cpu') -> Any:
         if names:
             raise UnsafeCheckpointError(_refusal(str(path), names)) from error
         raise ValueError(_not_a_checkpoint(path, 'its content is something else')) from error
-    except (OSError, MemoryError):
-        raise
     except Exception as error:  # damaged files raise whatever their bytes happen to mean
-        if isinstance(error, RuntimeError) and not re.search(BROKEN_FILE, str(error)):
-            raise  # Out of memory, no such device: the file is not at fault.
+        if not _is_files_fault(error):
+            raise
         raise ValueError(_not_a_checkpoint(path, str(error))) from error
 
 
@@ -179,6 +179,15 @@ def _named(error: pickle.UnpicklingError) -> str:
     """What torch stopped at, empty if that has no name: then the file is no checkpoint."""
     found = re.search(r'GLOBAL (\S+)', str(error))
     return found[1] if found else ''
+
+
+def _is_files_fault(error: Exception) -> bool:
+    """Whether an error tells of a file's content, not of memory, devices or disks."""
+    if isinstance(error, OSError):
+        return error.errno == errno.EINVAL  # places that the content names and the file lacks
+    if isinstance(error, RuntimeError):
+        return re.search(BROKEN_FILE, str(error)) is not None
+    return not isinstance(error, MemoryError)
 
 
 def _not_a_checkpoint(path: Path, reason: str) -> str:
