@@ -3,9 +3,11 @@
 Not an experiment of the paper.
 """
 
-_base_ = ['mmdet::deformable_detr/deformable-detr_r50_16xb2-50e_coco.py', './_base_/gradaug.py']
-
-data_help = 'get COCO 2017 from https://cocodataset.org and unpack it to data/coco'
+_base_ = [
+    'mmdet::deformable_detr/deformable-detr_r50_16xb2-50e_coco.py',
+    './_base_/coco.py',
+    './_base_/gradaug.py',
+]
 
 model = dict(
     type='GradAugDetector',

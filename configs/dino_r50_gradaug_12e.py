@@ -3,9 +3,7 @@
 Not an experiment of the paper.
 """
 
-_base_ = ['mmdet::dino/dino-4scale_r50_8xb2-12e_coco.py', './_base_/gradaug.py']
-
-data_help = 'get COCO 2017 from https://cocodataset.org and unpack it to data/coco'
+_base_ = ['mmdet::dino/dino-4scale_r50_8xb2-12e_coco.py', './_base_/coco.py', './_base_/gradaug.py']
 
 model = dict(
     type='GradAugDetector',

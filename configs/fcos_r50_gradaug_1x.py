@@ -5,9 +5,11 @@ mmdet's recipe starts from Caffe weights; images and strides are those of PyTorc
 Not an experiment of the paper.
 """
 
-_base_ = ['mmdet::fcos/fcos_r50-caffe_fpn_gn-head_1x_coco.py', './_base_/gradaug.py']
-
-data_help = 'get COCO 2017 from https://cocodataset.org and unpack it to data/coco'
+_base_ = [
+    'mmdet::fcos/fcos_r50-caffe_fpn_gn-head_1x_coco.py',
+    './_base_/coco.py',
+    './_base_/gradaug.py',
+]
 
 model = dict(
     type='GradAugDetector',

@@ -1,16 +1,10 @@
 """``mask_rcnn_r18_nuclei.py`` with GradAug switched on: nothing else differs."""
 
-_base_ = './mask_rcnn_r18_nuclei.py'
-
-custom_imports = dict(imports=['mmgradaug'], allow_failed_imports=False)
+_base_ = ['./mask_rcnn_r18_nuclei.py', './_base_/gradaug_small.py']
 
 model = dict(
     type='GradAugDetector',
     detector='MaskRCNN',
     backbone=dict(type='SlimmableResNet'),
-    gradaug=dict(
-        num_subnets=2,
-        min_width=0.8,
-        transform=dict(type='RandomScale', scales=[1.0, 0.8, 0.6]),
-    ),
+    gradaug=_base_.gradaug,
 )

@@ -21,13 +21,5 @@ test_evaluator = val_evaluator
 
 max_epochs = 10  # 120 images in batches of 4: 30 iterations an epoch.
 train_cfg = dict(max_epochs=max_epochs)
-param_scheduler = [
-    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=30),
-    dict(
-        type='CosineAnnealingLR',
-        T_max=max_epochs,
-        eta_min=1e-4,
-        by_epoch=True,
-        convert_to_iter_based=True,
-    ),
-]
+param_scheduler = _base_.param_scheduler
+param_scheduler[1]['T_max'] = max_epochs

@@ -1,11 +1,3 @@
-"""``mask_rcnn_r50_1x.py`` at mmdet's usual 1333 x 800 pixels."""
+"""``mask_rcnn_r50_1x.py`` at mmdet's usual 1333 x 800 pixels: mmdet's own config."""
 
-_base_ = './mask_rcnn_r50_1x.py'
-
-image_scale = (1333, 800)
-train_pipeline = _base_.train_pipeline
-test_pipeline = _base_.test_pipeline
-train_pipeline[2]['scale'] = test_pipeline[1]['scale'] = image_scale
-train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
-val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
-test_dataloader = val_dataloader
+_base_ = ['mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py', './_base_/coco.py']

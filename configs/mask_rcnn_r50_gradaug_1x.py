@@ -3,11 +3,4 @@
 COCO, 1000 x 600 pixels, 1x, 8 GPUs x 2 images. The paper reports 38.2 box AP and 35.4 mask AP.
 """
 
-_base_ = ['./mask_rcnn_r50_pretrained_1x.py', './_base_/gradaug.py']
-
-model = dict(
-    type='GradAugDetector',
-    detector='MaskRCNN',
-    backbone=dict(type='SlimmableResNet'),
-    gradaug=_base_.gradaug,
-)
+_base_ = ['./_base_/mask_rcnn_gradaug.py', './_base_/coco_1000x600_1x.py']

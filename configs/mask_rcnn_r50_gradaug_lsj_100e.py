@@ -8,10 +8,9 @@ Not an experiment of the paper.
 
 _base_ = [
     'mmdet::strong_baselines/mask-rcnn_r50_fpn_rpn-2conv_4conv1fc_syncbn-all_lsj-100e_coco.py',
+    './_base_/coco.py',
     './_base_/gradaug.py',
 ]
-
-data_help = 'get COCO 2017 from https://cocodataset.org and unpack it to data/coco'
 
 model = dict(
     type='GradAugDetector',

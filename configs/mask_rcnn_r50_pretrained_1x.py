@@ -3,8 +3,4 @@
 The paper reports 37.7 box AP and 34.5 mask AP.
 """
 
-_base_ = './mask_rcnn_r50_1x.py'
-
-model = dict(
-    backbone=dict(init_cfg=dict(type='Pretrained', checkpoint='pretrained/resnet50_gradaug.pth')),
-)
+_base_ = ['./_base_/mask_rcnn_pretrained.py', './_base_/coco_1000x600_1x.py']

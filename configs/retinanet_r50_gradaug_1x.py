@@ -3,9 +3,11 @@
 Not an experiment of the paper.
 """
 
-_base_ = ['mmdet::retinanet/retinanet_r50_fpn_1x_coco.py', './_base_/gradaug.py']
-
-data_help = 'get COCO 2017 from https://cocodataset.org and unpack it to data/coco'
+_base_ = [
+    'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py',
+    './_base_/coco.py',
+    './_base_/gradaug.py',
+]
 
 model = dict(
     type='GradAugDetector',

@@ -86,6 +86,12 @@ def two_stage_config(name: str, **gradaug: Any) -> Any:
             part.update({k: v for k, v in options.items() if k not in OPTIONAL or k in part})
     for stage in _as_list(model.train_cfg.rcnn):
         stage.sampler.num = 32
+    model.backbone.type = 'SlimmableResNet'
+    return _with_gradaug(model, gradaug)
+
+
+def _with_gradaug(model: Any, gradaug: dict[str, Any]) -> Any:
+    """Switch GradAug on in a stock model config, with defaults for what is not given."""
     options = dict(
         num_subnets=2,
         min_width=0.5,
@@ -94,7 +100,6 @@ def two_stage_config(name: str, **gradaug: Any) -> Any:
     )
     model.gradaug = options | gradaug
     model.detector, model.type = model.type, 'GradAugDetector'
-    model.backbone.type = 'SlimmableResNet'
     return model
 
 
@@ -197,17 +202,9 @@ def dense_config(name: str, changes: dict | None = None, **gradaug: Any) -> Any:
     _shrink(head)
     for key, value in (changes or {}).items():
         head[key] = value
-    options = dict(
-        num_subnets=2,
-        min_width=0.5,
-        transform=dict(type='RandomScale', scales=[1.0, 0.75, 0.5]),
-        seed=0,
-    )
-    model.gradaug = options | gradaug
-    model.detector, model.type = model.type, 'GradAugDetector'
     model.data_preprocessor.pop('batch_augments', None)
     model.data_preprocessor.setdefault('pad_size_divisor', 32)
-    return model
+    return _with_gradaug(model, gradaug)
 
 
 def _normalises_in_groups(head: str) -> bool:

@@ -1,19 +1,35 @@
+import random
+import shutil
+
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from mmgradaug.datasets.shapes import ShapesSpec, make_shapes
-from tools.browse_subnets import main
+from mmgradaug.training import Subnet
+from mmgradaug.transforms import RandomScale
+from mmgradaug.visualization.subnets import caption
+from tests.networks import batch
+from tools.browse_subnets import main, views_of
 
 CONFIG = 'configs/mask_rcnn_r18_gradaug_shapes.py'
 
 
 @pytest.fixture(scope='module')
-def root(tmp_path_factory):
-    """The option that names a small data set."""
-    folder = tmp_path_factory.mktemp('shapes')
-    spec = ShapesSpec(num_images=8, size=(64, 64))
-    make_shapes(folder, spec, spec)
+def folder(tmp_path_factory):
+    """A small data set."""
+    spec = ShapesSpec(num_images=7, num_crowd=1, size=(64, 64))
+    return make_shapes(tmp_path_factory.mktemp('shapes'), spec, spec)
+
+
+@pytest.fixture
+def root(folder):
+    """The option that names the data set."""
+    return option(folder)
+
+
+def option(folder):
     return f'train_dataloader.dataset.dataset.data_root={folder}/'
 
 
@@ -54,3 +70,30 @@ def test_an_image_beyond_the_batch_is_an_error(root, tmp_path):
 def test_an_option_out_of_range_is_one_line(root):
     with pytest.raises(SystemExit, match=r'error: gradaug\.num_subnets must be'):
         main([CONFIG, '--cfg-options', root, 'model.gradaug.num_subnets=-1'])
+
+
+def test_what_training_would_refuse_is_refused(folder, root, tmp_path):
+    with pytest.raises(
+        SystemExit, match=r'error: model\.roi_head\.bbox_head\.num_classes=7.*3 clas'
+    ):
+        main([CONFIG, '--cfg-options', root, 'model.roi_head.bbox_head.num_classes=7'])
+    spoilt = shutil.copytree(folder, tmp_path / 'spoilt')
+    for image in (spoilt / 'train').iterdir():
+        image.write_bytes(image.read_bytes()[:300])
+    with pytest.raises(SystemExit, match=r'error: cannot read the image .*spoilt/train'):
+        main([CONFIG, '--out', str(tmp_path), '--cfg-options', option(spoilt)])
+
+
+def test_views_hold_moved_labels_masks_and_ignored_regions():
+    (sample,) = batch((3,), size=64)['data_samples']
+    instances = sample.gt_instances
+    sample.ignored_instances, sample.gt_instances = instances[:1], instances[1:]
+    images = torch.zeros(1, 3, 64, 64)
+    transform = RandomScale([0.5])
+    subnet = Subnet(0.9, transform.draw(random.Random(0)))
+    full, view = views_of({'inputs': images, 'data_samples': [sample]}, [subnet], 0)
+    assert (full.width, view.width, view.scale) == (1.0, 0.9, (0.5, 0.5))
+    assert full.objects.ignored.tolist() == view.objects.ignored.tolist() == [False, False, True]
+    assert full.objects.masks.shape == (3, 64, 64) and view.objects.masks.shape == (3, 32, 32)
+    assert np.allclose(view.objects.boxes, 0.5 * full.objects.boxes)
+    assert 'ignored' in caption(view) and '2 labels, 1 ignored' in caption(full)

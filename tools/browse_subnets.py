@@ -1,7 +1,9 @@
 """Draw what sub-networks will see: `tools/browse_subnets.py CONFIG`, on the config's own data.
 
 One picture an iteration: the batch's image for the full network, then its transformed copy for
-each sub-network with its labels, width and scale, as training draws them. No network runs.
+each sub-network with its labels, width and scale, as training draws them: boxes with class names,
+masks, and ignored regions in grey. Data and classes are checked as tools/train.py checks them. No
+network runs.
 """
 
 from __future__ import annotations
@@ -12,18 +14,25 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from mmdet.structures import DetDataSample
+from mmdet.structures.bbox import get_box_tensor
 from mmengine.config import Config
-from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import Runner
 from rich.progress import track
+from torch import Tensor
 
+from mmgradaug.detection.labels import move_samples
 from mmgradaug.engine.arguments import add_number, config_parser
+from mmgradaug.engine.bad_images import check_images
 from mmgradaug.engine.errors import one_line_errors
 from mmgradaug.engine.loading import endless, load_config
-from mmgradaug.engine.preflight import check_data
-from mmgradaug.training import GradAugOptions, SubnetSampler
+from mmgradaug.engine.preflight import check_data, check_model
+from mmgradaug.training import Subnet
 from mmgradaug.visualization.colours import network_sees_bgr, statistics_of
+from mmgradaug.visualization.objects import objects_of, with_ignored
 from mmgradaug.visualization.subnets import SubnetView, save_subnets
+
+LINE_WIDTH = 13.8  # inches of a picture, for two passes or three
 
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -43,66 +52,77 @@ def main(argv: Sequence[str] | None = None) -> int:
     out = args.out or Path('work_dirs') / Path(args.config).stem / 'subnets'
     with one_line_errors():
         check_data(cfg, ('train',))
-        options = GradAugOptions.parse(cfg.model.get('gradaug'))
-        draw(cfg, options, out, args)
+        model = check_model(cfg, ('train',))
+        draw(cfg, model, out, args)
     print(f'{args.iterations} iterations drawn in {out}/')
     return 0
 
 
-def draw(cfg: Config, options: GradAugOptions, out: Path, args: argparse.Namespace) -> None:
+def draw(cfg: Config, model: Any, out: Path, args: argparse.Namespace) -> None:
     """Write one picture an iteration.
 
     Raises:
+        BadImageError: If an image cannot be read.
         ValueError: If a batch has no image of the number asked for, or not of three channels.
     """
-    init_default_scope(cfg.get('default_scope', 'mmdet'))
-    preprocessor: Any = MODELS.build(cfg.model.data_preprocessor)
     bgr = network_sees_bgr(cfg.model.data_preprocessor, cfg.train_dataloader.dataset)
-    batches = endless(Runner.build_dataloader(cfg.train_dataloader, seed=args.seed))
-    seed = args.seed if options.seed is None else options.seed
+    loader = training_loader(cfg, args.seed)
+    batches = endless(loader)
+    seed = args.seed if model.gradaug.seed is None else model.gradaug.seed
     for iteration in track(range(args.iterations), description='drawing', transient=True):
-        batch = preprocessor(next(batches), True)
+        batch = model.data_preprocessor(next(batches), True)
         if args.image >= len(batch['inputs']):
             raise ValueError(
                 f'--image {args.image} of a batch of {len(batch["inputs"])}, expected at most '
                 f'{len(batch["inputs"]) - 1}: images are counted from 0'
             )
+        views = views_of(batch, model.sampler.sample(seed, iteration), args.image)
         save_subnets(
-            views_of(batch, options.sampler, seed, iteration, args.image),
+            views,
             out / f'iteration_{iteration:03d}.png',
-            *statistics_of(preprocessor),
+            *statistics_of(model.data_preprocessor),
             title=f'iteration {iteration}',
             bgr=bgr,
+            class_names=loader.dataset.metainfo['classes'],
+            panel_width=LINE_WIDTH / (2 if len(views) % 3 else 3),
         )
 
 
-def views_of(
-    batch: dict, sampler: SubnetSampler, seed: int, iteration: int, image: int
-) -> list[SubnetView]:
+def training_loader(cfg: Config, seed: int) -> Any:
+    """The config's training data, loaded by this process, which so can say what is wrong."""
+    options = {k: v for k, v in cfg.train_dataloader.items() if k != 'prefetch_factor'}
+    options |= {'num_workers': 0, 'persistent_workers': False}
+    loader = Runner.build_dataloader(options, seed=seed)
+    check_images(loader.dataset, 0)
+    return loader
+
+
+def views_of(batch: dict, subnets: Sequence[Subnet], image: int) -> list[SubnetView]:
     """What the full network and every sub-network of an iteration see of an image.
 
     Args:
         batch: A preprocessed batch.
-        sampler: Draws widths and transforms.
-        seed: Seed of the draws.
-        iteration: Number of the iteration.
+        subnets: The sub-networks.
         image: Index of the image in the batch.
     """
-    objects = batch['data_samples'][image].gt_instances
-    labels = {'labels': objects.labels, 'boxes_are': 'labels'}
-    views = [SubnetView(batch['inputs'][image], objects.bboxes, title='full network', **labels)]
-    for number, subnet in enumerate(sampler.sample(seed, iteration), start=1):
-        images, mapping = subnet.transform(batch['inputs'])
-        view = SubnetView(
-            images[image],
-            mapping.boxes(objects.bboxes),
-            width=subnet.width,
-            scale=mapping.scale,
-            title=f'sub-network {number}',
-            **labels,
-        )
-        views.append(view)
+    images, samples = batch['inputs'], batch['data_samples']
+    views = [labelled(images[image], samples[image], title='full network')]
+    for number, subnet in enumerate(subnets, start=1):
+        moved, mapping = subnet.transform(images)
+        sample = move_samples(samples[image : image + 1], mapping)[0]
+        what = {'width': subnet.width, 'scale': mapping.scale, 'title': f'sub-network {number}'}
+        views.append(labelled(moved[image], sample, **what))
     return views
+
+
+def labelled(image: Tensor, sample: DetDataSample, **what: Any) -> SubnetView:
+    """An image (3, H, W) with all that its labels hold."""
+    size = (image.size(-2), image.size(-1))
+    objects = objects_of(sample.gt_instances, size)
+    if 'ignored_instances' in sample:
+        objects = with_ignored(objects, objects_of(sample.ignored_instances, size))
+    boxes = get_box_tensor(sample.gt_instances.bboxes)
+    return SubnetView(image, boxes, boxes_are='labels', objects=objects, **what)
 
 
 if __name__ == '__main__':

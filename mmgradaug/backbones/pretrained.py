@@ -13,7 +13,8 @@ from typing import Any
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor, nn
 
-from ..checkpoints.safe_loading import load_file, safe_loading
+from ..checkpoints.reading import read_checkpoint, weights_of
+from ..checkpoints.safe_loading import safe_loading
 
 HOW_TO_GET = (
     'put the file there, or point model.backbone.init_cfg.checkpoint at one you have '
@@ -27,6 +28,21 @@ def pretrained_of(init_cfg: Any) -> Mapping[str, Any] | None:
     entries = init_cfg if isinstance(init_cfg, (list, tuple)) else [init_cfg]
     pretrained = [e for e in entries if isinstance(e, Mapping) and e.get('type') == 'Pretrained']
     return pretrained[-1] if pretrained else None
+
+
+def require_pretrained(checkpoint: str, key: str = 'init_cfg.checkpoint') -> None:
+    """Raise if pretrained weights are a local file that is missing.
+
+    Args:
+        checkpoint: Path or any address mmengine loads.
+        key: The config key that names it.
+
+    Raises:
+        FileNotFoundError: With the path expected, the key, and the fix.
+    """
+    path = Path(checkpoint).expanduser()
+    if '://' not in checkpoint and not path.is_file():
+        raise FileNotFoundError(f'no pretrained weights at {path.absolute()} ({key}): {HOW_TO_GET}')
 
 
 def check_pretrained(module: nn.Module, checkpoint: str, prefix: str | None = None) -> None:
@@ -45,7 +61,7 @@ def check_pretrained(module: nn.Module, checkpoint: str, prefix: str | None = No
         ValueError: If it holds more than tensors, plain data and the state of a run, or does not
             fit.
     """
-    state = _state_dict(_load(checkpoint), prefix)
+    state = weights_of(_load(checkpoint), checkpoint, prefix)
     expected = {k: v for k, v in module.state_dict().items() if 'num_batches_tracked' not in k}
     missing = [key for key in expected if key not in state]
     if missing:
@@ -64,23 +80,12 @@ def _load(checkpoint: str) -> Any:
     if '://' in checkpoint:
         with safe_loading():
             return CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')
-    path = Path(checkpoint).expanduser()
-    if not path.is_file():
-        raise FileNotFoundError(f'no pretrained weights at {path.absolute()}: {HOW_TO_GET}')
-    return load_file(path)
-
-
-def _state_dict(checkpoint: Any, prefix: str | None) -> dict[str, Tensor]:
-    """The tensors of a checkpoint under the names that the loader will use."""
-    state = checkpoint.get('state_dict', checkpoint)
-    if prefix is None:
-        return {key.removeprefix('module.'): value for key, value in state.items()}
-    prefix = prefix if prefix.endswith('.') else f'{prefix}.'
-    return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+    require_pretrained(checkpoint)
+    return read_checkpoint(checkpoint)
 
 
 def _misfit(
-    module: nn.Module, checkpoint: str, missing: list[str], total: int, state: dict[str, Tensor]
+    module: nn.Module, checkpoint: str, missing: list[str], total: int, state: Mapping[str, Tensor]
 ) -> str:
     """The error for missing entries, with the likely reason."""
     found = ', '.join(list(state)[:3]) or 'none'

@@ -7,6 +7,7 @@ so that a run resumes with the original mmengine as with the maintained one.
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 import re
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 from unittest import mock
 
@@ -31,7 +33,8 @@ METHODS = {
     HistoryBuffer: ('min', 'max', 'mean', 'current'),
     OneCycleParamScheduler: ('_annealing_cos', '_annealing_linear'),
 }
-BROKEN_FILE = 'PytorchStreamReader|corrupted'  # in what torch says of files cut short
+# In what torch says of files that are cut short or something else, a torch of 2016's among them.
+BROKEN_FILE = 'PytorchStreamReader|corrupted|legacy .tar'
 NUMBERS_AND_TEXT = '?bBhHiIlLqQefdU'  # numpy's type codes
 
 _inside: ContextVar[bool] = ContextVar('inside safe_loading', default=False)
@@ -53,11 +56,14 @@ def load_file(path: Path | str, map_location: Any = 'cpu') -> Any:
         UnsafeCheckpointError: If it holds anything else; nothing of it was executed. Files are
             trusted in whatever they hold if the environment variable
             ``TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD`` is set to 1.
-        ValueError: If it is not a checkpoint that ``torch.save`` wrote.
+        ValueError: If it is damaged, or not a checkpoint that ``torch.save`` wrote.
     """
     path = Path(path).expanduser()
     if not path.is_file():
-        raise FileNotFoundError(f'no checkpoint at {path.absolute()}: expected a file')
+        raise FileNotFoundError(
+            f'no checkpoint at {path.absolute()}: expected a file such as '
+            'work_dirs/CONFIG/epoch_12.pth'
+        )
     try:
         with _allowing_run_state():
             return torch.load(path, map_location=map_location, weights_only=not _trusts_all())
@@ -66,9 +72,9 @@ def load_file(path: Path | str, map_location: Any = 'cpu') -> Any:
         if names:
             raise UnsafeCheckpointError(_refusal(str(path), names)) from error
         raise ValueError(_not_a_checkpoint(path, 'its content is something else')) from error
-    except (RuntimeError, EOFError) as error:
-        if isinstance(error, RuntimeError) and not re.search(BROKEN_FILE, str(error)):
-            raise  # Out of memory, no such device: the file is not at fault.
+    except Exception as error:  # damaged files raise whatever their bytes happen to mean
+        if not _is_files_fault(error):
+            raise
         raise ValueError(_not_a_checkpoint(path, str(error))) from error
 
 
@@ -175,9 +181,19 @@ def _named(error: pickle.UnpicklingError) -> str:
     return found[1] if found else ''
 
 
+def _is_files_fault(error: Exception) -> bool:
+    """Whether an error tells of a file's content, not of memory, devices or disks."""
+    if isinstance(error, OSError):
+        return error.errno == errno.EINVAL  # places that the content names and the file lacks
+    if isinstance(error, RuntimeError):
+        return re.search(BROKEN_FILE, str(error)) is not None
+    return not isinstance(error, MemoryError)
+
+
 def _not_a_checkpoint(path: Path, reason: str) -> str:
     """The error for a file of another kind, or cut short."""
     return (
-        f'{path} is not a checkpoint ({reason}); expected a file written by torch.save: the copy '
-        'may be incomplete, get it again'
+        f'{path} ({path.stat().st_size} bytes) is damaged, cut short or no checkpoint '
+        f'({shorten(reason, 120, placeholder=" ...") or "unreadable"}), expected a file written by '
+        'torch.save: copy it again, or use an earlier one'
     )

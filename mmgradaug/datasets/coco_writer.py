@@ -7,7 +7,6 @@ annotation file that exists describes images that exist, however the run before 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as mask_utils
+
+from ..engine.atomic import write_atomically
 
 RLE = dict[str, Any]
 """COCO's run-length code: ``size`` is [height, width], ``counts`` the compressed runs."""
@@ -106,7 +107,7 @@ def write_coco(
         'categories': [{'id': i, 'name': name} for i, name in enumerate(classes, start=1)],
     }
     target = annotation_path(root, split)
-    write_atomically(target, json.dumps(content).encode())
+    write_atomically(json.dumps(content).encode(), target)
     return target
 
 
@@ -153,19 +154,7 @@ def write_image(path: Path, image: NDArray[np.uint8]) -> None:
     done, encoded = cv2.imencode(path.suffix, np.ascontiguousarray(image[..., ::-1]))
     if not done:
         raise OSError(f'{path}: OpenCV could not encode the image as {path.suffix}')
-    write_atomically(path, encoded.tobytes())
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Put ``content`` at ``path`` whole or not at all; makes the folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # The process id keeps two writers of one data set from sharing a half-written file.
-    partial = path.with_name(f'.{path.name}.{os.getpid()}.partial')
-    try:
-        partial.write_bytes(content)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_atomically(encoded.tobytes(), path)
 
 
 def _annotation(instance: Instance, height: int, width: int, num_classes: int) -> dict[str, Any]:

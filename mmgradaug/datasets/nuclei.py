@@ -28,12 +28,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ..engine.atomic import write_atomically
 from .coco_writer import (
     Instance,
     Sample,
     annotation_path,
     is_complete,
-    write_atomically,
     write_coco,
 )
 
@@ -104,7 +104,7 @@ def make_nuclei(root: Path | str = 'data/nuclei', fetch: Fetch | None = None) ->
     if all(is_complete(root, split, _INFO) for split in ('train', 'val')):
         return root
     image, labels = load_source(root / 'source', fetch or download_wheel)
-    write_atomically(root / 'README.txt', _README.encode())
+    write_atomically(_README.encode(), root / 'README.txt')
     pixels = to_8_bit(image, reference=image[:, :SPLIT_COLUMN])
     for split, columns in (('train', (0, SPLIT_COLUMN)), ('val', (SPLIT_COLUMN, image.shape[1]))):
         annotation_path(root, split).unlink(missing_ok=True)
@@ -180,9 +180,9 @@ def extract_source(wheel: Path, folder: Path) -> None:
     for name, content in files.items():
         _check_hash(name, content)
     for name, content in files.items():
-        write_atomically(folder / name, content)
+        write_atomically(content, folder / name)
     if licence is not None:
-        write_atomically(folder / 'LICENSE.txt', licence)
+        write_atomically(licence, folder / 'LICENSE.txt')
 
 
 def to_8_bit(image: NDArray[np.uint16], reference: NDArray[np.uint16]) -> NDArray[np.uint8]:

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from mmcv.ops import SyncBatchNorm as MMSyncBN
 from mmdet.models.detectors import BaseDetector
 from mmdet.registry import MODELS as MMDET_MODELS
 from mmengine.logging import print_log
@@ -17,6 +16,7 @@ from torch import Tensor
 
 from ..slimmable import has_slimmable_layers
 from ..training import GradAugMixin, GradAugOptions
+from ..training.norms import refuse_mmcv_sync_norms
 from ..transforms import GeometricMap
 from .distillation import (
     DistillConfig,
@@ -81,7 +81,7 @@ class GradAugDetector(_Detector):
         self.gradaug = GradAugOptions.parse(gradaug)
         distill = (gradaug or {}).get('distill')
         if self.sampler.num_subnets:
-            _require_known_norms(self)
+            refuse_mmcv_sync_norms(self)  # type: ignore[arg-type]
             if self.sampler.min_width < 1:
                 _require_slimmable(self)
         self._distillers: Sequence[HeadDistiller] = []
@@ -231,13 +231,3 @@ def _require_slimmable(detector: Any) -> None:
             f"{type(detector.backbone).__name__}: set backbone type='SlimmableResNet', or "
             'gradaug.min_width=1.0 to train full-width copies only'
         )
-
-
-def _require_known_norms(detector: Any) -> None:
-    """Raise on a norm layer whose running statistics a sub-network pass could not leave alone."""
-    for name, module in detector.named_modules():
-        if isinstance(module, MMSyncBN):
-            raise ValueError(
-                f"{name} is mmcv's MMSyncBN, whose statistics sub-networks would change: use "
-                "norm_cfg=dict(type='SyncBN') there"
-            )

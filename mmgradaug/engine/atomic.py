@@ -27,7 +27,8 @@ def write_atomically(data: bytes, path: str | os.PathLike) -> None:
         OSError: If it cannot be written, for want of space for instance. Nothing is left over.
     """
     path = Path(path)
-    partial = path.with_name(path.name + INCOMPLETE)
+    # The process id keeps two writers of one file from sharing its half-written part.
+    partial = path.with_name(f'{path.name}.{os.getpid()}{INCOMPLETE}')
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with open(partial, 'wb') as file:

@@ -14,6 +14,8 @@ from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.registry import HOOKS
 
+from .jpeg import is_cut_off
+
 HOW_TO_GO_ON = (
     'mend or remove the file, or train with other samples in place of up to N such images: '
     "default_hooks = dict(bad_images=dict(type='BadImagesHook', max_bad_images=N))"
@@ -29,9 +31,9 @@ class BadImageError(ValueError):
 class BadImagesHook(Hook):
     """Names the file where an image cannot be read, and replaces a few such samples if asked to.
 
-    Files that end in the middle count as unreadable, also where a decoder would fill up what is
-    missing with grey. In validation and testing every such image is an error, since a metric
-    over other images is another metric.
+    JPEG files that end in the middle count as unreadable, although a decoder fills up what is
+    missing with grey; those that lack the end marker alone do not. In validation and testing every
+    bad image is an error, since a metric over other images is another metric.
 
     Args:
         max_bad_images: Different image files of each training data set that each process may
@@ -94,7 +96,9 @@ class CheckedLoading:
         path = results['img_path']
         try:
             loaded = self.load(results)
-            reason = 'it is cut off' if _is_cut_off(path, self.load.backend_args) else None
+            reason = (
+                'its last pixels are missing' if _is_cut_off(path, self.load.backend_args) else None
+            )
         except Exception as error:  # decoders raise what they like
             loaded, reason = None, f'{type(error).__name__}: {error}'
         if reason is None and (loaded is not None or getattr(self.load, 'ignore_empty', False)):
@@ -161,29 +165,11 @@ def _leaves(dataset: Any) -> Iterator[Any]:
 
 
 def _is_cut_off(path: str, backend_args: dict | None) -> bool:
-    """Whether a local JPEG file ends before its image does; some decoders only warn.
+    """Whether pixels are missing at the end of a local JPEG file; some decoders only warn.
 
     Files elsewhere are not fetched a second time for this.
     """
     if not isinstance(get_file_backend(path, backend_args=backend_args), LocalBackend):
         return False
     with open(path, 'rb') as file:
-        data = file.read()
-    return data[:2] == b'\xff\xd8' and not has_jpeg_end(data)
-
-
-def has_jpeg_end(data: bytes) -> bool:
-    """Whether the end marker follows the image data of a JPEG file.
-
-    Thumbnails in the header have an end marker of their own, so the header's segments are
-    stepped over, by their lengths.
-    """
-    position = 2
-    while data[position : position + 1] == b'\xff':
-        marker = data[position + 1 : position + 2]
-        if marker == b'\xda':  # the image data: 0xff stands there before 0 and markers only
-            return data.find(b'\xff\xd9', position) >= 0
-        filler = marker == b'\xff'
-        length = int.from_bytes(data[position + 2 : position + 4], 'big')
-        position += 1 if filler else 2 + length
-    return False
+        return is_cut_off(file.read())

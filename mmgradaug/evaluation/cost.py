@@ -20,11 +20,13 @@ from rich.progress import track
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from .timed import Timed
+
 LEARNING_RATE = 1e-6  # the weights hardly move, so every round computes alike
 
 
 @dataclass
-class StepCost:
+class StepCost(Timed):
     """Cost of one kind of training step.
 
     Attributes:
@@ -43,16 +45,6 @@ class StepCost:
     peak_bytes: int = 0
     seconds: list[float] = field(default_factory=list)
     passes: dict[str, list[float]] = field(default_factory=dict)
-
-    @property
-    def median(self) -> float:
-        """Median seconds of a step."""
-        return statistics.median(self.seconds)
-
-    @property
-    def spread(self) -> tuple[float, float]:
-        """Quartiles of the seconds of a step."""
-        return quartiles_of(self.seconds)
 
 
 def measure_costs(
@@ -206,14 +198,6 @@ class _Runner:
         standing += sum(_bytes(t) for s in self.optim_wrapper.optimizer.state.values()
                         for t in s.values() if isinstance(t, torch.Tensor))  # fmt: skip
         return standing + peak_allocation(lambda: self.step(index))
-
-
-def quartiles_of(values: Sequence[float]) -> tuple[float, float]:
-    """First and third quartile."""
-    if len(values) < 2:
-        return values[0], values[0]
-    quartiles = statistics.quantiles(values, n=4, method='inclusive')
-    return quartiles[0], quartiles[2]
 
 
 def _bytes(tensor: torch.Tensor) -> int:

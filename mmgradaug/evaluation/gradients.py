@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..slimmable import at_width
 from ..training import Subnet
+from ..training.step import run_pass, width_of
 
 
 @dataclass
@@ -50,17 +50,15 @@ def measure_gradients(
         One entry a term, and one named ``total`` a pass, in the order they are trained.
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
+    rows: list[TermGradient] = []
+    full = None
     with model.teaching():
-        losses = _terms(model, model(**batch, mode='full'))
-        full = _gradient(sum(losses.values()), parameters)
-        rows = _rows('full', losses, parameters, full)
-        for number, subnet in enumerate(subnets, start=1):
-            images, mapping = subnet.transform(batch['inputs'])
-            with at_width(model, subnet.width):
-                images = model.pad_images(images)
-                raw = model(images, batch['data_samples'], mode='subnet', mapping=mapping)
-                losses = _terms(model, raw)
-                rows += _rows(f'subnet{number}', losses, parameters, full)
+        for number, subnet in enumerate([None, *subnets]):
+            with width_of(model, subnet):
+                losses = _terms(model, run_pass(model, batch, subnet)[0])
+                if full is None:
+                    full = _gradient(sum(losses.values()), parameters)
+                rows += _rows(f'subnet{number}' if subnet else 'full', losses, parameters, full)
     return rows
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import io
-import statistics
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,13 +19,14 @@ from mmengine.runner import Runner
 from rich.progress import track
 from torch.utils.data import DataLoader, Subset
 
-from .cost import count_flops, quartiles_of
+from .cost import count_flops
+from .timed import Timed
 
 AP_NAMES = {'bbox_mAP': 'box AP', 'segm_mAP': 'mask AP'}
 
 
 @dataclass
-class WidthResult:
+class WidthResult(Timed):
     """What one width gives and costs.
 
     Attributes:
@@ -48,16 +48,6 @@ class WidthResult:
     parameters: int = 0
     seconds: list[float] = field(default_factory=list)
     recalibration_images: int = 0
-
-    @property
-    def median(self) -> float:
-        """Median seconds of a prediction."""
-        return statistics.median(self.seconds)
-
-    @property
-    def spread(self) -> tuple[float, float]:
-        """Quartiles of the seconds of a prediction."""
-        return quartiles_of(self.seconds)
 
     def precision(self) -> dict[str, float]:
         """Box and mask AP, as far as the evaluator gives them; none if nothing was found."""

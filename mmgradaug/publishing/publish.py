@@ -13,11 +13,12 @@ from mmengine.model.utils import revert_sync_batchnorm
 from mmengine.registry import MODELS, init_default_scope
 from torch import Tensor, nn
 
+from ..checkpoints.reading import read_checkpoint, weights_of
 from ..engine.preflight import check_data
+from .averages import choose_weights
 from .config_text import config_from_text
 from .narrow import build_stock, narrow_backbone, narrow_detector
 from .onnx_export import check_onnx_packages, to_onnx
-from .reading import read_checkpoint, weights_of
 from .recalibration import recalibrate, training_batches
 from .record import backbone_name, network_name, record_of
 from .stock_config import stock_config
@@ -87,7 +88,7 @@ def open_source(path: Path, config: Config | None = None, averaged: bool | None 
     Args:
         path: The checkpoint.
         config: Config to use instead of the checkpoint's own.
-        averaged: See :func:`weights_of`.
+        averaged: See :func:`choose_weights`.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -98,7 +99,7 @@ def open_source(path: Path, config: Config | None = None, averaged: bool | None 
     if config is None and isinstance(text, str):
         config = config_from_text(text)
     raw = averaged is False and 'ema_state_dict' in checkpoint
-    return Source(path, checkpoint, weights_of(checkpoint, averaged), config, not raw)
+    return Source(path, checkpoint, choose_weights(checkpoint, path, averaged), config, not raw)
 
 
 def publish_detector(source: Source, cut: Cut, out: Path, overwrite: bool) -> tuple[Path, Path]:
@@ -186,14 +187,7 @@ def backbone_weights(source: Source) -> dict[str, Tensor]:
     Raises:
         ValueError: If there are none.
     """
-    prefix = 'backbone.'
-    weights = {k.removeprefix(prefix): v for k, v in source.weights.items() if k.startswith(prefix)}
-    if not weights:
-        raise ValueError(
-            f'{source.path} has no weights whose names start with {prefix!r}, expected a detector '
-            f'or classifier: it holds {", ".join(list(source.weights)[:3])}, ...'
-        )
-    return weights
+    return weights_of(source.weights, source.path, 'backbone')
 
 
 def build_parent(source: Source, cut: Cut) -> tuple[Any, Config]:

@@ -27,7 +27,7 @@ def record_of(
     """Recipe, training state, precision and origin of what is published, as plain data.
 
     Args:
-        checkpoint: What :func:`read_checkpoint` returned.
+        checkpoint: Contents of the checkpoint.
         source: The checkpoint's file.
         cfg: Config of the run, if known.
         width: Width of the network that is published.

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from mmcv.ops import SyncBatchNorm as MMCVSyncBatchNorm
 from mmengine.model import MMDistributedDataParallel
 from mmengine.optim import OptimWrapper
 from mmengine.registry import MODEL_WRAPPERS
 from torch import nn
 
+from .norms import refuse_mmcv_sync_norms
 from .step import gradaug_step
 
 
@@ -56,19 +56,13 @@ def require_usable_norms(module: nn.Module, on_cpu: bool) -> None:
     """Raise on synchronised BatchNorm that sub-networks or this device cannot run.
 
     mmengine converts BatchNorm for several processes before it wraps the model. What torch's
-    layer replaced becomes slimmable again; mmcv's has neither narrow inputs nor a switch that
-    keeps its running statistics.
+    layer replaced becomes slimmable again; mmcv's cannot.
 
     Raises:
         ValueError: With the layer's name and the remedy.
     """
+    refuse_mmcv_sync_norms(module)
     for name, layer in module.named_modules():
-        if isinstance(layer, MMCVSyncBatchNorm):
-            raise ValueError(
-                f"{name} is mmcv's SyncBatchNorm, whose statistics sub-networks would change, "
-                "expected torch's: set sync_bn='torch' instead of 'mmcv', and norm_cfg type "
-                "'SyncBN' instead of 'MMSyncBN'"
-            )
         if on_cpu and isinstance(layer, nn.SyncBatchNorm):
             raise ValueError(
                 f'{name} is a SyncBatchNorm, which torch runs on GPUs only, got a model on the '

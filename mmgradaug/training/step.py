@@ -75,26 +75,48 @@ def _train_pass(
     """Forward and backward of one pass; ``subnet`` None is the full network.
 
     Only the last pass synchronises gradients between processes, which sends their sum once.
-    The width holds until the backward is done, since checkpointed layers run forward again.
     """
     module = model.module if is_model_wrapper(model) else model
     syncing = nullcontext() if last or not hasattr(model, 'no_sync') else model.no_sync()
-    width = nullcontext() if subnet is None else at_width(module, subnet.width)
-    own = {**batch, 'data_samples': _own_samples(batch.get('data_samples'))}
-    with syncing, width, _counted_once(optim_wrapper):
+    with syncing, width_of(module, subnet), _counted_once(optim_wrapper):
         with optim_wrapper.optim_context(model):
-            if subnet is None:
-                losses, mapping = model(**own, mode='full'), None
-            else:
-                images, mapping = subnet.transform(batch['inputs'])
-                own['inputs'] = module.pad_images(images)
-                with _saving_memory(module, mapping):
-                    losses = model(**own, mode='subnet', mapping=mapping)
+            losses, mapping = run_pass(model, batch, subnet)
         loss, logs = module.parse_losses(losses)
         if getattr(model, 'detect_anomalous_params', False):
             detect_anomalous_params(loss, model=model)
         optim_wrapper.backward(optim_wrapper.scale_loss(loss))
     return _pass_logs(logs, subnet, mapping)
+
+
+def width_of(module: Any, subnet: Subnet | None) -> AbstractContextManager[Any]:
+    """The width of a pass; it has to hold until the backward is done.
+
+    Checkpointed layers run forward again there.
+    """
+    return nullcontext() if subnet is None else at_width(module, subnet.width)
+
+
+def run_pass(
+    model: Any, batch: dict, subnet: Subnet | None
+) -> tuple[dict[str, Any], GeometricMap | None]:
+    """Forward of one pass at the width that is set, see :func:`width_of`.
+
+    Args:
+        model: As of :func:`gradaug_step`.
+        batch: A preprocessed batch, which is not changed.
+        subnet: The sub-network; None is the full network.
+
+    Returns:
+        The pass's losses, and where its transform moved things.
+    """
+    module = model.module if is_model_wrapper(model) else model
+    own = {**batch, 'data_samples': _own_samples(batch.get('data_samples'))}
+    if subnet is None:
+        return model(**own, mode='full'), None
+    images, mapping = subnet.transform(batch['inputs'])
+    own['inputs'] = module.pad_images(images)
+    with _saving_memory(module, mapping):
+        return model(**own, mode='subnet', mapping=mapping), mapping
 
 
 def _saving_memory(module: Any, mapping: GeometricMap) -> AbstractContextManager[None]:

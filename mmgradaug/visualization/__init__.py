@@ -5,7 +5,8 @@ works without a display and from any thread.
 """
 
 from .curves import read_scalars, save_curves
-from .predictions import LabelledImage, Objects, save_predictions
+from .objects import Objects
+from .predictions import LabelledImage, save_predictions
 from .recorder import recording_passes
 from .subnets import SubnetView, denormalize, save_subnets
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike
+
+from ..engine.atomic import write_atomically
 
 DPI = 110
 
@@ -43,23 +45,27 @@ def show_image(axes: Axes, image: ArrayLike) -> None:
     axes.tick_params(labelsize=7)
 
 
-def draw_boxes(axes: Axes, boxes: ArrayLike, colours: Iterable[str], width: float = 1.2) -> None:
+def draw_boxes(
+    axes: Axes, boxes: ArrayLike, colours: Iterable[str], width: float = 1.2, style: str = '-'
+) -> None:
     """Outline (N, 4) boxes x1, y1, x2, y2 in pixels, one colour each."""
     for (x1, y1, x2, y2), colour in zip(np.asarray(boxes), colours, strict=True):
-        box = Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=colour, linewidth=width)
+        box = Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=colour)
+        box.set(linewidth=width, linestyle=style)
         # Axis-parallel lines need no smoothing, and keep their full colour without it.
         box.set_antialiased(False)
         axes.add_patch(box)
 
 
+def fix_layout(figure: Figure) -> None:
+    """Give all panels their final places, so that one can count in the picture's pixels."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine('none')
+
+
 def save_figure(figure: Figure, path: Path | str) -> Path:
     """Write a figure as PNG, whole or not at all; makes the folder and returns the path."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f'.{path.name}.{os.getpid()}.partial')
-    try:
-        figure.savefig(partial, format='png')
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-    return path
+    content = BytesIO()
+    figure.savefig(content, format='png')
+    write_atomically(content.getvalue(), path)
+    return Path(path)

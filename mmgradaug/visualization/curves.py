@@ -10,9 +10,8 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
+from ..evaluation.widths import AP_NAMES
 from .canvas import COLOURS, new_figure, save_figure
-
-AP_NAMES = {'bbox_mAP': 'box AP', 'segm_mAP': 'mask AP'}
 
 
 @dataclass(frozen=True)

@@ -12,16 +12,15 @@ import numpy as np
 import torch
 from mmdet.apis import init_detector
 from mmdet.structures import DetDataSample
-from mmdet.structures.bbox import get_box_tensor
 from mmengine.config import Config
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
-from mmengine.structures import InstanceData
 from torch import nn
 
 from ..checkpoints.safe_loading import safe_loading
 from .colours import network_sees_bgr, statistics_of
-from .predictions import LabelledImage, Objects, save_predictions
+from .objects import objects_of
+from .predictions import LabelledImage, save_predictions
 from .recorder import recording_passes
 from .subnets import save_subnets
 
@@ -98,20 +97,5 @@ def _labelled(sample: DetDataSample) -> LabelledImage:
         raise FileNotFoundError(f'{path}: expected an image file of the validation set')
     image = np.ascontiguousarray(pixels[..., ::-1]).astype(np.uint8)
     return LabelledImage(
-        path.name, image, _objects(sample.gt_instances), _objects(sample.pred_instances)
-    )
-
-
-def _objects(instances: InstanceData) -> Objects:
-    """Boxes, classes, masks and scores as arrays; masks and scores where there are some."""
-    masks = instances.get('masks')
-    if masks is not None:
-        bitmaps = masks.cpu().numpy() if isinstance(masks, torch.Tensor) else masks.to_ndarray()
-        masks = bitmaps.astype(bool)
-    scores = instances.get('scores')
-    return Objects(
-        boxes=get_box_tensor(instances.bboxes).cpu().numpy(),
-        labels=instances.labels.cpu().numpy(),
-        masks=masks,
-        scores=None if scores is None else scores.cpu().numpy(),
+        path.name, image, objects_of(sample.gt_instances), objects_of(sample.pred_instances)
     )

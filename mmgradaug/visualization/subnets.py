@@ -10,18 +10,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .canvas import (
-    colour_of,
-    draw_boxes,
-    new_figure,
-    save_figure,
-    show_image,
-)
+from .canvas import colour_of, draw_boxes, fix_layout, new_figure, save_figure, show_image
+from .objects import Objects, draw_objects, write_names
 
-_MOST_COLUMNS = 4
+_MOST_WIDTH = 14.0  # inches
 
 
 @dataclass(frozen=True)
@@ -39,6 +35,7 @@ class SubnetView:
         scale: (x, y) ratio of the image's size to the full pass's.
         title: Name of the pass, such as ``full network`` or ``sub-network 1``.
         boxes_are: What the boxes are called in the caption.
+        objects: Labels to draw with names and masks, in place of ``boxes``.
     """
 
     image: Tensor
@@ -48,6 +45,7 @@ class SubnetView:
     scale: tuple[float, float] = (1.0, 1.0)
     title: str = ''
     boxes_are: str = 'boxes'
+    objects: Objects | None = None
 
 
 def save_subnets(
@@ -58,6 +56,8 @@ def save_subnets(
     title: str = '',
     same_scale: bool = True,
     bgr: bool = False,
+    class_names: Sequence[str] = (),
+    panel_width: float = 3.4,
 ) -> Path:
     """Draw the passes of one iteration side by side.
 
@@ -70,6 +70,8 @@ def save_subnets(
         same_scale: Give all passes axes of the same size in pixels, so that a smaller image looks
             smaller.
         bgr: The model's channels are blue, green, red (its preprocessor has no ``bgr_to_rgb``).
+        class_names: Names of the classes, by index, where views have ``objects``.
+        panel_width: Of each pass, in inches of 110 pixels.
 
     Returns:
         The file's path.
@@ -81,22 +83,48 @@ def save_subnets(
         raise ValueError('no passes to draw: expected at least one SubnetView')
     for view in views:
         _check(view)
-    columns = min(len(views), _MOST_COLUMNS)
-    rows = math.ceil(len(views) / columns)
-    figure = new_figure(3.4 * columns, 3.7 * rows + 0.4)
-    panels = list(figure.subplots(rows, columns, squeeze=False).flat)
-    largest = _largest_size(views) if same_scale else None
+    largest = _largest_size(views)
+    figure, panels = _panels(len(views), panel_width, largest[1] / largest[0])
     for axes, view in zip(panels, views, strict=False):
         pixels = denormalize(view.image, mean, std)
-        _draw_view(axes, view, pixels[..., ::-1] if bgr else pixels, largest)
-    for axes in panels[len(views) :]:
-        axes.set_axis_off()
+        pixels = pixels[..., ::-1] if bgr else pixels
+        if view.objects is None:
+            _draw_boxes(axes, view, pixels)
+        else:
+            draw_objects(axes, pixels, view.objects, class_names)
+        axes.set_title(caption(view), fontsize=8.5)
+        if same_scale:
+            axes.set(xlim=(0, largest[0]), ylim=(largest[1], 0), facecolor='#ececec')
     figure.suptitle(title, fontsize=11)
-    if any(view.labels is not None and bool((view.labels < 0).any()) for view in views):
-        figure.supxlabel(
-            'coloured: on an object (IoU of one half or more); grey: background', fontsize=8
-        )
+    figure.supxlabel(_footer(views, class_names), fontsize=8)
+    fix_layout(figure)
+    for axes, view in zip(panels, views, strict=False):
+        if view.objects is not None:
+            write_names(axes, view.objects, class_names)
     return save_figure(figure, path)
+
+
+def _panels(number: int, width: float, aspect: float) -> tuple[Figure, list[Axes]]:
+    """A figure with a panel each, in as few rows as fit and these filled evenly."""
+    rows = math.ceil(number / max(1, int(_MOST_WIDTH / width)))
+    columns = math.ceil(number / rows)
+    height = (width - 0.5) * aspect + 0.8  # beside and over an image: ticks and two lines
+    figure = new_figure(width * columns, height * rows + 0.4)
+    panels = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for axes in panels[number:]:
+        axes.set_axis_off()
+    return figure, panels[:number]
+
+
+def _footer(views: Sequence[SubnetView], class_names: Sequence[str]) -> str:
+    """What the colours mean."""
+    if any(view.labels is not None and bool((view.labels < 0).any()) for view in views):
+        return 'coloured: on an object (IoU of one half or more); grey: background'
+    objects = [view.objects for view in views if view.objects is not None]
+    what = [f'class: {class_names[0]}'] if objects and len(class_names) == 1 else []
+    if any(o.is_ignored().any() for o in objects):
+        what.append('dashed and grey: ignored, as crowds are')
+    return '; '.join(what)
 
 
 def denormalize(
@@ -117,27 +145,22 @@ def caption(view: SubnetView) -> str:
     x, y = view.scale
     scale = f'{x:.3g}' if math.isclose(x, y, rel_tol=5e-3) else f'{x:.3g} x {y:.3g}'
     name = f'{view.title}: ' if view.title else ''
+    ignored = 0 if view.objects is None else int(view.objects.is_ignored().sum())
     return (
         f'{name}width {view.width:.3g}, scale {scale}\n'
         f'{width} x {height} px, {len(view.boxes)} {view.boxes_are}'
+        f'{f", {ignored} ignored" if ignored else ""}'
     )
 
 
-def _draw_view(
-    axes: Axes, view: SubnetView, pixels: NDArray[np.uint8], largest: tuple[int, int] | None
-) -> None:
-    """One panel: the image, its boxes (objects over background), the caption."""
+def _draw_boxes(axes: Axes, view: SubnetView, pixels: NDArray[np.uint8]) -> None:
+    """The image and its boxes, objects over background."""
     show_image(axes, pixels)
     boxes = view.boxes.detach().float().cpu().numpy()
     labels = np.zeros(len(boxes), dtype=int) if view.labels is None else view.labels.cpu().numpy()
     for chosen, width in ((labels < 0, 0.6), (labels >= 0, 1.3)):
         colours = [colour_of(int(label)) for label in labels[chosen]]
         draw_boxes(axes, boxes[chosen], colours, width)
-    axes.set_title(caption(view), fontsize=8.5)
-    if largest is not None:
-        axes.set_xlim(0, largest[0])
-        axes.set_ylim(largest[1], 0)
-        axes.set_facecolor('#ececec')
 
 
 def _largest_size(views: Sequence[SubnetView]) -> tuple[int, int]:

@@ -16,7 +16,6 @@ from mmengine.registry import init_default_scope
 from torch import nn
 
 from mmgradaug import GradAugDetector
-from mmgradaug.detection.detector import _require_known_norms
 from tests.networks import batch, build, dense_config, detector_config, stock_config
 
 
@@ -229,14 +228,10 @@ def test_widths_need_a_slimmable_backbone():
 
 
 def test_norms_that_cannot_be_left_alone_are_refused(monkeypatch):
-    class Stub(nn.Module):  # the real layer wants a process group
-        pass
-
-    monkeypatch.setattr('mmgradaug.detection.detector.MMSyncBN', Stub)
-    model = build(detector_config())
-    model.neck.norm = Stub()
-    with pytest.raises(ValueError, match=r"neck\.norm is mmcv's MMSyncBN.*type='SyncBN'"):
-        _require_known_norms(model)
+    # The real layer wants a process group.
+    monkeypatch.setattr('mmgradaug.training.norms.SyncBatchNorm', nn.BatchNorm2d)
+    with pytest.raises(ValueError, match=r"backbone\.bn1 is mmcv's SyncBatchNorm.*type 'SyncBN'"):
+        build(detector_config())
 
 
 def test_plain_wrapper_of_several_processes_is_refused(monkeypatch):

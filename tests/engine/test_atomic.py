@@ -33,7 +33,7 @@ def test_a_failing_write_changes_nothing(tmp_path, monkeypatch, fails):
 
 
 def test_leftovers_are_removed_and_nothing_else(tmp_path):
-    for name in ('epoch_2.pth.incomplete', 'epoch_1.pth', 'last_checkpoint'):
+    for name in ('epoch_2.pth.7.incomplete', 'epoch_1.pth', 'last_checkpoint'):
         (tmp_path / name).write_bytes(b'x')
     remove_incomplete(tmp_path)
     assert sorted(os.listdir(tmp_path)) == ['epoch_1.pth', 'last_checkpoint']

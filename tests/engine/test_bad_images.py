@@ -2,8 +2,6 @@
 
 from types import SimpleNamespace
 
-import cv2
-import numpy as np
 import pytest
 from mmdet.datasets import CocoDataset
 from mmengine.dataset import ConcatDataset, RepeatDataset
@@ -11,7 +9,7 @@ from torch.utils.data import DataLoader
 
 from mmgradaug.datasets.shapes import ShapesSpec, make_shapes
 from mmgradaug.engine import bad_images
-from mmgradaug.engine.bad_images import BadImageError, BadImagesHook, check_images, has_jpeg_end
+from mmgradaug.engine.bad_images import BadImageError, BadImagesHook, check_images
 
 PIPELINE = [dict(type='LoadImageFromFile'), dict(type='PackDetInputs', meta_keys=('img_path',))]
 
@@ -136,32 +134,6 @@ def test_switched_pipelines_are_checked_too(images):
     cut(files[1])
     with pytest.raises(BadImageError):
         loaded(switched)
-
-
-def jpeg(seed=0, size=120, quality=90, **options):
-    image = np.random.default_rng(seed).integers(0, 255, (size, size, 3), dtype=np.uint8)
-    flags = [cv2.IMWRITE_JPEG_QUALITY, quality]
-    for name, value in options.items():
-        flags += [getattr(cv2, f'IMWRITE_JPEG_{name.upper()}'), value]
-    return cv2.imencode('.jpg', image, flags)[1].tobytes()
-
-
-@pytest.mark.parametrize('options', [{}, {'progressive': 1}, {'rst_interval': 2}])
-def test_jpeg_files_have_an_end(options):
-    for seed in range(5):
-        data = jpeg(seed, **options)
-        assert has_jpeg_end(data)
-        assert has_jpeg_end(data + b'\0' * 100)  # cameras append things
-        for length in np.random.default_rng(seed).integers(0, len(data) - 2, 20):
-            assert not has_jpeg_end(data[:length])
-
-
-def test_the_end_of_a_thumbnail_is_not_the_images():
-    thumbnail, data = jpeg(1, 20), jpeg(2)
-    header = b'\xff\xe1' + (len(thumbnail) + 2).to_bytes(2, 'big') + thumbnail
-    whole = data[:2] + header + data[2:]
-    assert has_jpeg_end(whole)
-    assert not has_jpeg_end(whole[:-2])
 
 
 @pytest.mark.parametrize('value', [-1, 0.5, True, '3', None])

@@ -8,13 +8,8 @@ from matplotlib.colors import to_rgb
 from PIL import Image
 
 from mmgradaug.visualization.canvas import colour_of
-from mmgradaug.visualization.predictions import (
-    LabelledImage,
-    Objects,
-    colours_of,
-    overlay,
-    save_predictions,
-)
+from mmgradaug.visualization.objects import Objects
+from mmgradaug.visualization.predictions import LabelledImage, save_predictions
 
 
 def make_row() -> LabelledImage:
@@ -37,29 +32,6 @@ def test_threshold_keeps_scores_at_and_above_it() -> None:
     assert kept.masks is not None
     assert kept.masks.shape == (2, 60, 80)
     assert row.labels.above(0.5) is row.labels
-
-
-def test_overlay_tints_the_mask_and_nothing_else() -> None:
-    row = make_row()
-    assert row.labels.masks is not None
-    mask = row.labels.masks[0]
-    tinted = overlay(row.image, row.labels, [colour_of(0)], strength=0.5)
-    expected = np.rint(10 + 127.5 * np.asarray(to_rgb(colour_of(0))))
-    assert np.abs(tinted[mask].astype(int) - expected).max() <= 1
-    assert np.array_equal(tinted[~mask], row.image[~mask])
-    assert (row.image == 20).all()
-
-
-def test_a_lone_class_gives_every_object_its_own_colour() -> None:
-    objects = make_row().predictions
-    assert colours_of(objects, ['a', 'b']) == [colour_of(0), colour_of(1), colour_of(0)]
-    assert len(set(colours_of(objects, ['a']))) == 3
-
-
-def test_overlay_takes_boxes_without_masks() -> None:
-    row = make_row()
-    boxes_only = Objects(row.predictions.boxes, row.predictions.labels)
-    assert np.array_equal(overlay(row.image, boxes_only, ['red'] * 3), row.image)
 
 
 def test_picture_shows_the_boxes_in_their_classes_colours(tmp_path: Path) -> None:

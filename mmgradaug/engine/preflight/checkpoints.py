@@ -6,13 +6,12 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from textwrap import shorten
 from typing import Any
 
 from mmengine.config import Config
 from torch import Tensor, nn
 
-from ...checkpoints.safe_loading import UnsafeCheckpointError, load_file
+from ...checkpoints.reading import read_checkpoint, weights_of
 from ..atomic import is_damaged
 from ..errors import warn
 
@@ -108,8 +107,7 @@ def check_checkpoint(model: nn.Module, use: CheckpointUse) -> None:
             fit. Differences that do not matter to the purpose are warned of.
     """
     content = read_checkpoint(use.path, use.key)
-    misfit = misfit_of(model, weights_of(content, use.path))
-    _check_fit(misfit, use)
+    _check_fit(misfit_of(model, weights_of(content, use.path)), use)
     lacks = [name for name in _RESUMED if name not in content]
     if use.purpose == 'resume' and lacks:
         raise ValueError(
@@ -128,60 +126,6 @@ def load_weights(model: nn.Module, path: str) -> None:
     _check_fit(misfit_of(model, weights_of(read_checkpoint(use.path, use.key), use.path)), use)
 
 
-def read_checkpoint(path: Path, key: str) -> Mapping[str, Any]:
-    """Contents of a checkpoint as plain data; nothing in it is executed.
-
-    Raises:
-        FileNotFoundError: If it is missing.
-        ValueError: If it is damaged, no checkpoint, or holds more than plain data.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(
-            f'no checkpoint at {path.absolute()} ({key}): expected a file such as '
-            'work_dirs/CONFIG/epoch_12.pth'
-        )
-    try:
-        content = load_file(path)
-    except UnsafeCheckpointError as error:
-        raise UnsafeCheckpointError(f'{key}: {error}') from error
-    except Exception as error:  # damaged files raise whatever their bytes happen to mean
-        raise ValueError(_unreadable(path, key, error)) from error
-    if not isinstance(content, Mapping):
-        raise ValueError(
-            f'{path} ({key}) holds a {type(content).__name__}, expected a checkpoint: a dict of '
-            'weights'
-        )
-    return content
-
-
-def _unreadable(path: Path, key: str, error: Exception) -> str:
-    """Why a file cannot be read, and what to do."""
-    root = error.__cause__ or error
-    reason = shorten(str(root), 120, placeholder=' ...') or type(root).__name__
-    return (
-        f'{path} ({key}, {path.stat().st_size} bytes) is damaged, cut short or no checkpoint '
-        f'({reason}): copy it again, or use an earlier one'
-    )
-
-
-def weights_of(content: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
-    """The weights of a checkpoint, under the names that mmengine's loader gives them.
-
-    Raises:
-        ValueError: If there are none.
-    """
-    state = content.get('state_dict', content)
-    named = state.items() if isinstance(state, Mapping) else ()
-    pairs = ((str(k).removeprefix('module.'), v) for k, v in named if isinstance(v, Tensor))
-    weights = _with_versions(OrderedDict(pairs), state)
-    if not weights:
-        raise ValueError(
-            f'{path} holds no weights (its keys: {", ".join(map(str, list(content)[:5])) or "none"}'
-            '): expected a checkpoint of this detector'
-        )
-    return weights
-
-
 def misfit_of(model: nn.Module, weights: Mapping[str, Tensor]) -> Misfit:
     """Load what fits into a model, by torch's own rules, and say what does not.
 
@@ -190,17 +134,11 @@ def misfit_of(model: nn.Module, weights: Mapping[str, Tensor]) -> Misfit:
     own = model.state_dict()
     misshaped = [k for k, v in weights.items() if k in own and own[k].shape != v.shape]
     fitting = OrderedDict((k, v) for k, v in weights.items() if k not in misshaped)
-    _with_versions(fitting, weights)
+    if hasattr(weights, '_metadata'):
+        fitting._metadata = weights._metadata  # type: ignore[attr-defined]
     result = model.load_state_dict(fitting, strict=False)
     missing = [k for k in result.missing_keys if k not in misshaped and _COUNTERS not in k]
     return Misfit(missing, list(result.unexpected_keys), misshaped, len(own))
-
-
-def _with_versions(weights: OrderedDict[str, Tensor], source: Any) -> OrderedDict[str, Tensor]:
-    """Give weights what torch keeps beside them: versions, by which modules rename old keys."""
-    if hasattr(source, '_metadata'):
-        weights._metadata = source._metadata  # type: ignore[attr-defined]
-    return weights
 
 
 def _check_fit(misfit: Misfit, use: CheckpointUse) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
-from ...backbones.pretrained import HOW_TO_GET, check_pretrained, pretrained_of
+from ...backbones.pretrained import check_pretrained, pretrained_of, require_pretrained
 
 
 def check_pretrained_files(model: Any, key: str = 'model') -> None:
@@ -22,13 +21,8 @@ def check_pretrained_files(model: Any, key: str = 'model') -> None:
     if not isinstance(model, Mapping):
         return
     pretrained = pretrained_of(model.get('init_cfg'))
-    if pretrained is not None and '://' not in pretrained['checkpoint']:
-        path = Path(pretrained['checkpoint']).expanduser()
-        if not path.is_file():
-            raise FileNotFoundError(
-                f'no pretrained weights at {path.absolute()} ({key}.init_cfg.checkpoint): '
-                f'{HOW_TO_GET}'
-            )
+    if pretrained is not None:
+        require_pretrained(pretrained['checkpoint'], f'{key}.init_cfg.checkpoint')
     for name, value in model.items():
         check_pretrained_files(value, f'{key}.{name}')
 
