@@ -34,9 +34,7 @@ def _steps_table(costs: Sequence[StepCost]) -> Table:
     """One row a step, each with its ratios to the first."""
     table = Table(title='training step (median, quartiles; ratio to plain)')
     for column in ('step', 'GFLOPs', 'x', 'seconds', 'x', 'x time / x FLOPs', 'peak MB', 'x'):
-        table.add_column(
-            column, justify='left' if column == 'step' else 'right', overflow='fold'
-        )
+        table.add_column(column, justify='left' if column == 'step' else 'right', overflow='fold')
     table.add_column('GFLOPs of features at inference', justify='right')
     plain = costs[0]
     for cost in costs:
