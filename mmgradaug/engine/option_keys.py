@@ -45,10 +45,15 @@ def check_option_keys(cfg: Config, options: Iterable[str]) -> None:
         options: Keys with dots, such as ``'model.backbone.depth'``.
 
     Raises:
-        ValueError: If the first part of a key is unknown and close to a known one.
+        ValueError: If the first part of a key is unknown and close to a known one, or is a
+            variable of a recipe.
     """
     for option in options:
         first, _, rest = option.partition('.')
+        if first == 'gradaug':  # a variable of the recipes, already copied into the model
+            raise ValueError(
+                f'--cfg-options {option}: nothing reads it there: write model.{option}'
+            )
         if first in cfg or first in KNOWN:
             _warn_of_new_key(cfg, option)
             continue

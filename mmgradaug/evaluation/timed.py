@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Sequence
 
 
 class Timed:
@@ -22,7 +23,12 @@ class Timed:
     @property
     def spread(self) -> tuple[float, float]:
         """First and third quartile of the seconds."""
-        if len(self.seconds) < 2:
-            return self.seconds[0], self.seconds[0]
-        quartiles = statistics.quantiles(self.seconds, n=4, method='inclusive')
-        return quartiles[0], quartiles[2]
+        return quartiles_of(self.seconds)
+
+
+def quartiles_of(values: Sequence[float]) -> tuple[float, float]:
+    """First and third quartile; of one value that value twice."""
+    if len(values) < 2:
+        return values[0], values[0]
+    quartiles = statistics.quantiles(values, n=4, method='inclusive')
+    return quartiles[0], quartiles[2]

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..evaluation.cost import quartiles_of
+from ..evaluation.timed import quartiles_of
 from ..visualization.curves import AP_NAMES
 from .differences import config_differences, shown
 from .log_keys import names_of, pass_title

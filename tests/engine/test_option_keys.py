@@ -13,6 +13,7 @@ CONFIG = 'configs/mask_rcnn_r18_gradaug_shapes.py'
         ('modl.backbone.depth', 'model.backbone.depth'),
         ('randomnes.seed', 'randomness.seed'),  # not in the config, but mmengine's
         ('load_form', 'load_from'),
+        ('gradaug.num_subnets', 'model.gradaug.num_subnets'),
     ],
 )
 def test_misspelt_first_keys_are_refused(option, meant):
