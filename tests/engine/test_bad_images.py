@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import cv2
 import pytest
 from mmdet.datasets import CocoDataset
 from mmengine.dataset import ConcatDataset, RepeatDataset
@@ -64,6 +65,19 @@ def test_a_bad_image_is_named(images, damage):
         loaded(checked)
     assert str(files[2]) in str(error.value)
     assert 'max_bad_images=N' in str(error.value)
+
+
+def test_a_jpeg_without_its_end_marker_is_loaded_and_one_without_pixels_named(images):
+    dataset, files = images
+    checked = dataset()
+    check_images(checked, 0)
+    data = cv2.imencode('.jpg', cv2.imread(str(files[2])))[1].tobytes()
+    files[2].write_bytes(data[:-2])  # decoders look at the content, not at the name
+    assert files[2].name in loaded(checked)
+    files[2].write_bytes(data[: len(data) // 2])
+    assert cv2.imread(str(files[2])) is not None, 'filled up with grey'
+    with pytest.raises(BadImageError, match=rf'{files[2].name} \(its last pixels are missing\)'):
+        loaded(checked)
 
 
 def test_where_configured_another_sample_takes_its_place(images, monkeypatch):
