@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import tempfile
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,7 +16,7 @@ from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.registry import HOOKS
 
-from .jpeg import is_cut_off
+from .jpeg import END, is_cut_off, lacks_end
 
 HOW_TO_GO_ON = (
     'mend or remove the file, or train with other samples in place of up to N such images: '
@@ -31,9 +33,9 @@ class BadImageError(ValueError):
 class BadImagesHook(Hook):
     """Names the file where an image cannot be read, and replaces a few such samples if asked to.
 
-    JPEG files that end in the middle count as unreadable, although a decoder fills up what is
-    missing with grey; those that lack the end marker alone do not. In validation and testing every
-    bad image is an error, since a metric over other images is another metric.
+    JPEG files that end in the middle count as unreadable, although some decoders fill up what is
+    missing with grey; those that lack the end marker alone are loaded. In validation and testing
+    every bad image is an error, since a metric over other images is another metric.
 
     Args:
         max_bad_images: Different image files of each training data set that each process may
@@ -95,16 +97,27 @@ class CheckedLoading:
         """
         path = results['img_path']
         try:
-            loaded = self.load(results)
-            reason = (
-                'its last pixels are missing' if _is_cut_off(path, self.load.backend_args) else None
-            )
+            data = _jpeg_without_end(path, self.load.backend_args)
+            if data is None:
+                loaded, reason = self.load(results), None
+            elif is_cut_off(data):
+                loaded, reason = None, 'its last pixels are missing'
+            else:
+                loaded, reason = self._load_with_end(results, data), None
         except Exception as error:  # decoders raise what they like
             loaded, reason = None, f'{type(error).__name__}: {error}'
         if reason is None and (loaded is not None or getattr(self.load, 'ignore_empty', False)):
             return loaded  # None where the user told the transform to ask for another sample
         self._count(path, results.get('sample_idx'), reason or 'nothing was decoded')
         return None
+
+    def _load_with_end(self, results: dict, data: bytes) -> dict | None:
+        """Load a JPEG file of which nothing is missing but the end marker."""
+        with tempfile.NamedTemporaryFile(suffix='.jpg') as file:
+            file.write(data + END)
+            file.flush()
+            loaded = self.load({**results, 'img_path': file.name})
+        return None if loaded is None else {**loaded, 'img_path': results['img_path']}
 
     def _count(self, path: str, sample: int | None, reason: str) -> None:
         """Count a bad image; raise if there are too many."""
@@ -164,12 +177,14 @@ def _leaves(dataset: Any) -> Iterator[Any]:
         yield dataset
 
 
-def _is_cut_off(path: str, backend_args: dict | None) -> bool:
-    """Whether pixels are missing at the end of a local JPEG file; some decoders only warn.
+def _jpeg_without_end(path: str, backend_args: dict | None) -> bytes | None:
+    """Content of a local JPEG file that lacks the end marker; None for all others.
 
     Files elsewhere are not fetched a second time for this.
     """
-    if not isinstance(get_file_backend(path, backend_args=backend_args), LocalBackend):
-        return False
+    local = isinstance(get_file_backend(path, backend_args=backend_args), LocalBackend)
+    if not local or not os.path.isfile(path):
+        return None
     with open(path, 'rb') as file:
-        return is_cut_off(file.read())
+        data = file.read()
+    return data if lacks_end(data) else None

@@ -1,7 +1,8 @@
 """JPEG files that end before their image does.
 
-Decoders fill up what is missing with grey, and at most print a warning. A file without the end
-marker, as some cameras and scrapers leave them, may still hold every pixel.
+Some decoders fill up what is missing with grey, and at most print a warning. A file without the end
+marker, as some cameras and scrapers leave them, may still hold every pixel; OpenCV decodes it once
+the marker is added.
 """
 
 from __future__ import annotations
@@ -28,7 +29,12 @@ def is_cut_off(data: bytes) -> bool:
     and further image data change no pixel: a decoder has read all that it needs. Two decodings
     find that out.
     """
-    return data[:2] == START and not has_end(data) and not (_has_scans(data) and _needs_none(data))
+    return lacks_end(data) and not (_has_scans(data) and _needs_none(data))
+
+
+def lacks_end(data: bytes) -> bool:
+    """Whether this is a JPEG file without the end marker."""
+    return data[:2] == START and not has_end(data)
 
 
 def has_end(data: bytes) -> bool:
