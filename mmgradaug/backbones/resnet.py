@@ -144,9 +144,9 @@ def _refuse_unsliceable(conv_cfg: dict | None, kwargs: dict) -> None:
     for option in GROUPED:
         if option in kwargs:
             raise ValueError(
-                f'{option}={kwargs[option]!r} belongs to ResNeXt, Res2Net, ResNeSt or RegNet: '
-                'their channels in groups cannot be sliced; start from a ResNet config, or train '
-                'that backbone under its own name with gradaug.min_width=1.0, without sub-widths'
+                f'model.backbone.{option}={kwargs[option]!r} belongs to ResNeXt, Res2Net, ResNeSt '
+                'or RegNet, whose channels in groups cannot be sliced; start from a ResNet config, '
+                'or train that backbone under its own name with gradaug.min_width=1.0'
             )
     for option in ('dcn', 'plugins'):
         if kwargs.get(option) is not None:

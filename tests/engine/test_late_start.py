@@ -53,7 +53,8 @@ def begun(cfg, sampler, batch_sampler=None, **options):
         own = batch_sampler(sampler, 2)
         loader = DataLoader(data, batch_sampler=own, collate_fn=collate, **options)
     batches = _InfiniteDataloaderIterator(loader)
-    batches._iterator = iter(loader)
+    if batches._iterator is None:
+        batches._iterator = iter(loader)
     loop = SimpleNamespace(dataloader_iterator=batches)
     cfg = dict(dataset=data, batch_size=2, **cfg)
     return SimpleNamespace(train_loop=loop, train_dataloader=loader, _train_dataloader=cfg)
