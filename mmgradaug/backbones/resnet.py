@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from mmdet.models.backbones import ResNet, ResNetV1d
@@ -41,12 +45,12 @@ class _SlimmableMixin(ResNet if TYPE_CHECKING else object):  # type: ignore[misc
     ) -> None:
         _refuse_unsliceable(conv_cfg, kwargs)
         norm_cfg = {'type': 'BN', 'requires_grad': True} if norm_cfg is None else norm_cfg
-        super().__init__(
-            *args,
-            conv_cfg={'type': SlimConv2d, 'divisor': _checked_divisor(width_divisor)},
-            norm_cfg={**norm_cfg, 'type': _slim_norm(norm_cfg)},
-            **kwargs,
-        )
+        slim = {
+            'conv_cfg': {'type': SlimConv2d, 'divisor': _checked_divisor(width_divisor)},
+            'norm_cfg': {**norm_cfg, 'type': _slim_norm(norm_cfg)},
+        }
+        with _naming_options(type(self), args, kwargs):
+            super().__init__(*args, **slim, **kwargs)
         self.width_divisor = width_divisor
         self._set_quarter_rule()
         self.out_channels = [
@@ -134,11 +138,49 @@ class SlimmableResNetV1d(_SlimmableMixin, ResNetV1d):
     dense_class = ResNetV1d
 
 
+@contextmanager
+def _naming_options(
+    cls: type[_SlimmableMixin], args: tuple, options: dict[str, Any]
+) -> Iterator[None]:
+    """Around mmdet's constructor, which speaks of a ResNet and of no config key.
+
+    Raises:
+        ValueError: With the key and value of options that it does not take.
+    """
+    known = dict(inspect.signature(ResNet.__init__).parameters) | {'width_divisor': None}
+    unknown = [name for name in options if name not in known]
+    if unknown:
+        raise ValueError(
+            f'{_listed({name: options[name] for name in unknown})}: {cls.__name__} has no such '
+            f'option, expected some of {", ".join(list(known)[1:])}'
+        )
+    options = dict(zip(list(known)[1:], args, strict=False)) | options
+    depths = list(ResNet.arch_settings)
+    if options.get('depth') not in depths:
+        raise ValueError(
+            f'model.backbone.depth={options.get("depth")!r}, expected one of {depths}, the depths '
+            f'of {cls.__name__}'
+        )
+    try:
+        yield
+    except (AssertionError, TypeError, KeyError) as error:
+        said = str(error) or traceback.extract_tb(error.__traceback__)[-1].line
+        raise ValueError(
+            f"{_listed(options)}: mmdet's {cls.dense_class.__name__} does not take these values "
+            f'together ({type(error).__name__}: {said}): correct them'
+        ) from error
+
+
+def _listed(options: dict[str, Any]) -> str:
+    """Options with their config keys."""
+    return ', '.join(f'model.backbone.{name}={value!r}' for name, value in options.items())
+
+
 def _refuse_unsliceable(conv_cfg: dict | None, kwargs: dict) -> None:
     """Raise on options whose layers have no first-channels sub-network."""
     if conv_cfg is not None and conv_cfg.get('type') not in PLAIN_CONVS:
         raise ValueError(
-            f'conv_cfg type {conv_cfg.get("type")!r} cannot be sliced, expected Conv2d: remove '
+            f'model.backbone.conv_cfg={conv_cfg!r} cannot be sliced, expected type Conv2d: remove '
             'conv_cfg from the slimmable backbone'
         )
     for option in GROUPED:
@@ -151,9 +193,9 @@ def _refuse_unsliceable(conv_cfg: dict | None, kwargs: dict) -> None:
     for option in ('dcn', 'plugins'):
         if kwargs.get(option) is not None:
             raise ValueError(
-                f'{option}={kwargs[option]!r} adds layers that cannot be sliced, expected None: '
-                f'remove {option} (and its stage settings), or train this backbone with '
-                "type='ResNet' and gradaug.min_width=1.0, which needs no sub-widths"
+                f'model.backbone.{option}={kwargs[option]!r} adds layers that cannot be sliced, '
+                f'expected None: remove {option} (and its stage settings), or train this backbone '
+                "with type='ResNet' and gradaug.min_width=1.0, which needs no sub-widths"
             )
 
 
@@ -162,8 +204,9 @@ def _slim_norm(norm_cfg: dict) -> type:
     kind = norm_cfg.get('type')
     if kind not in SLIM_NORMS:
         raise ValueError(
-            f'norm_cfg type {kind!r} cannot be sliced, expected BN or SyncBN: channel groups and '
-            "layer statistics change with the width; use norm_cfg=dict(type='BN') or 'SyncBN'"
+            f'model.backbone.norm_cfg={norm_cfg!r} cannot be sliced, expected BN or SyncBN: '
+            'channel groups and layer statistics change with the width; use '
+            "norm_cfg=dict(type='BN') or 'SyncBN'"
         )
     return SLIM_NORMS[kind]
 
@@ -172,7 +215,7 @@ def _checked_divisor(divisor: int) -> int:
     """Return a valid ``width_divisor``."""
     if isinstance(divisor, bool) or not isinstance(divisor, int) or divisor < 1:
         raise ValueError(
-            f'width_divisor must be a whole number of channels >= 1, got {divisor!r}: 1 is the '
-            "paper's law, 8 or 16 give aligned channels"
+            'model.backbone.width_divisor must be a whole number of channels >= 1, got '
+            f"{divisor!r}: 1 is the paper's law, 8 or 16 give aligned channels"
         )
     return divisor

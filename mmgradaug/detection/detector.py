@@ -18,7 +18,14 @@ from torch import Tensor
 from ..slimmable import has_slimmable_layers
 from ..training import GradAugMixin, GradAugOptions
 from ..transforms import GeometricMap
-from .distillation import DistillConfig, HeadDistiller, find_distillers, is_query_based
+from .distillation import (
+    DistillConfig,
+    HeadDistiller,
+    Target,
+    find_distillers,
+    ineffective,
+    is_query_based,
+)
 from .labels import move_samples
 
 if TYPE_CHECKING:
@@ -49,9 +56,9 @@ class GradAugDetector(_Detector):
         **kwargs: The detector's own.
 
     Raises:
-        ValueError: If an option is out of its range or unknown, if the detector is not
-            registered or does not take these options, or if widths below 1 are asked of a backbone
-            without slimmable layers.
+        ValueError: If an option is out of its range, unknown or of other heads, if the detector is
+            not registered or does not take these options, or if widths below 1 are asked of a
+            backbone without slimmable layers.
     """
 
     def __new__(cls, *args: Any, detector: str | type | None = None, **kwargs: Any) -> Any:
@@ -86,6 +93,36 @@ class GradAugDetector(_Detector):
             )
             if self._undistilled and self.sampler.num_subnets:
                 self._warn_labels()
+            elif self.sampler.num_subnets:
+                self._check_targets(distill or {})
+
+    @property
+    def _outputs(self) -> list[str]:
+        """Config keys of the outputs that sub-networks may learn."""
+        return [key for distiller in self._distillers for key in distiller.keys]
+
+    def idle_subnets(self) -> str | None:
+        """What makes sub-networks cost time and learn nothing; None if they learn something."""
+        outputs = self._outputs
+        learnt = [key for key in outputs if getattr(self._config, key) != Target()]
+        if learnt or not outputs or not self.sampler.num_subnets:
+            return None
+        return (
+            f"gradaug.distill has 'off' for every output of this detector ({', '.join(outputs)}), "
+            f'so its {self.sampler.num_subnets} sub-networks learn nothing: train some outputs, or '
+            'set gradaug.num_subnets=0 for plain training'
+        )
+
+    def _check_targets(self, distill: Mapping[str, Any]) -> None:
+        """Raise on targets of other heads, warn of those that have no effect."""
+        texts = [
+            f'gradaug.distill.{key} has no effect: expected some of {", ".join(self._outputs)}, '
+            'the outputs of this detector'
+            for key in ineffective(self._config, distill, self._outputs)
+        ]
+        for text in [*texts, self.idle_subnets()]:
+            if text is not None:
+                print_log(f'{type(self).__name__}: {text}', logger='current', level=30)
 
     def _warn_labels(self) -> None:
         """Say once that sub-networks train on labels, and whether by choice or for want."""

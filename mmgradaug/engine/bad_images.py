@@ -18,6 +18,7 @@ HOW_TO_GO_ON = (
     'mend or remove the file, or train with other samples in place of up to N such images: '
     "default_hooks = dict(bad_images=dict(type='BadImagesHook', max_bad_images=N))"
 )
+WHY_NOT = 'mend the file, or take it out of the annotation file: a metric is over all images'
 
 
 class BadImageError(ValueError):
@@ -58,11 +59,11 @@ class BadImagesHook(Hook):
 
     def before_val_epoch(self, runner: Any) -> None:
         """Check validation images."""
-        check_images(runner.val_dataloader.dataset, 0)
+        check_images(runner.val_dataloader.dataset, 0, WHY_NOT)
 
     def before_test_epoch(self, runner: Any) -> None:
         """Check test images."""
-        check_images(runner.test_dataloader.dataset, 0)
+        check_images(runner.test_dataloader.dataset, 0, WHY_NOT)
 
 
 class CheckedLoading:
@@ -73,10 +74,14 @@ class CheckedLoading:
         bad: Marks of the data set's samples found bad, uint8 in memory that worker processes
             share.
         max_bad_images: Samples that may be replaced.
+        fix: What to do about one more.
     """
 
-    def __init__(self, load: LoadImageFromFile, bad: torch.Tensor, max_bad_images: int) -> None:
+    def __init__(
+        self, load: LoadImageFromFile, bad: torch.Tensor, max_bad_images: int, fix: str
+    ) -> None:
         self.load = load
+        self.fix = fix
         self.bad = bad
         self.max_bad_images = max_bad_images
 
@@ -106,7 +111,7 @@ class CheckedLoading:
             allowed = f', {count} images after {self.max_bad_images} allowed'
             raise BadImageError(
                 f'cannot read the image {path} ({reason}{allowed if self.max_bad_images else ""}): '
-                f'{HOW_TO_GO_ON}'
+                f'{self.fix}'
             ) from None
         if new:
             print_log(
@@ -126,12 +131,13 @@ class CheckedLoading:
         return repr(self.load)
 
 
-def check_images(dataset: Any, max_bad_images: int) -> None:
+def check_images(dataset: Any, max_bad_images: int, fix: str = HOW_TO_GO_ON) -> None:
     """Make every image that a data set loads from a file a checked one, in place.
 
     Args:
         dataset: Any data set of mmdet; wrappers such as ``RepeatDataset`` are looked into.
         max_bad_images: See :class:`BadImagesHook`.
+        fix: What to do about one more.
     """
     for leaf in _leaves(dataset):
         transforms = leaf.pipeline.transforms
@@ -140,7 +146,7 @@ def check_images(dataset: Any, max_bad_images: int) -> None:
                 transform, LoadImageFromNDArray
             ):
                 bad = torch.zeros(len(leaf), dtype=torch.uint8).share_memory_()
-                transforms[place] = CheckedLoading(transform, bad, max_bad_images)
+                transforms[place] = CheckedLoading(transform, bad, max_bad_images, fix)
 
 
 def _leaves(dataset: Any) -> Iterator[Any]:

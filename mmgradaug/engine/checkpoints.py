@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os.path as osp
 import re
 from collections import deque
@@ -46,14 +47,27 @@ class SafeCheckpointHook(CheckpointHook):
         """See that a resume finds a complete checkpoint; mmengine looks for it after this.
 
         Raises:
-            ValueError: If none is complete, or the one that the user named is not.
+            ValueError: If none is complete, the one that the user named is not, or an option of
+                this hook is unknown.
         """
+        self._require_known_options(runner)
         if runner._resume:
             folder = self._folder(runner)
             if runner._load_from is not None:
                 _require_complete(runner._load_from, self._newest_complete(folder))
             elif folder is not None:
                 self._repair_pointer(runner, folder)
+
+    def _require_known_options(self, runner: Any) -> None:
+        """Raise on options that mmengine would find unknown when it writes the first checkpoint."""
+        taken = inspect.signature(runner.save_checkpoint).parameters
+        unknown = [name for name in self.args if name not in taken]
+        if unknown and all(p.kind is not p.VAR_KEYWORD for p in taken.values()):
+            known = list(inspect.signature(CheckpointHook.__init__).parameters)[1:-1]
+            raise ValueError(
+                f'default_hooks.checkpoint has unknown options {", ".join(unknown)}, expected some '
+                f'of {", ".join(known)}: correct or remove them'
+            )
 
     def before_train(self, runner: Any) -> None:
         """Prepare the folder; leftovers of killed writes go."""
@@ -179,14 +193,18 @@ class SafeCheckpointHook(CheckpointHook):
             folder = osp.join(str(self.out_dir), osp.basename(folder.rstrip(osp.sep)))
         return None if '://' in folder else Path(folder)
 
-    def _newest_complete(self, folder: Path | None) -> Path | None:
-        """The complete checkpoint of the highest epoch or iteration in a folder."""
+    def _newest_first(self, folder: Path | None) -> list[Path]:
+        """The checkpoints in a folder, those of higher epochs or iterations before others."""
         head, _, tail = self.filename_tmpl.partition('{}')
         name = re.compile(f'{re.escape(head)}(\\d+){re.escape(tail)}')
-        found = [(name.fullmatch(path.name), path) for path in (folder or Path()).glob('*')]
+        paths = [] if folder is None else folder.glob('*')
+        found = [(name.fullmatch(path.name), path) for path in paths]
         by_step = sorted((int(m[1]), path) for m, path in found if m is not None)
-        whole = (path for _, path in reversed(by_step) if not is_damaged(path))
-        return next(whole, None) if folder is not None else None
+        return [path for _, path in reversed(by_step)]
+
+    def _newest_complete(self, folder: Path | None) -> Path | None:
+        """The complete checkpoint of the highest epoch or iteration in a folder."""
+        return next((path for path in self._newest_first(folder) if not is_damaged(path)), None)
 
     def _repair_pointer(self, runner: Any, folder: Path) -> None:
         """Make ``last_checkpoint`` name a complete checkpoint, if there is any."""
@@ -196,10 +214,15 @@ class SafeCheckpointHook(CheckpointHook):
             return
         if not named or is_damaged(named):
             newest = self._newest_complete(folder)
-            if newest is None and named is not None:
+            damaged = self._newest_first(folder)
+            if newest is None and (named is not None or damaged):
+                said = f'{pointer} names {named or "nothing"!r}; ' if named is not None else ''
+                files = ', '.join(path.name for path in damaged[:5])
+                rest = ', ...' if len(damaged) > 5 else ''
+                found = f'{files}{rest}, cut off or damaged' if damaged else 'none'
                 raise ValueError(
-                    f'{pointer} names {named or "nothing"!r}, which is not a complete checkpoint, '
-                    f'and there is no other in {folder}: remove {pointer} to start anew'
+                    f'there is no complete checkpoint to resume: {said}{folder} holds {found}; '
+                    f'copy a whole one there, or remove {pointer} and damaged ones to start anew'
                 )
             if newest is not None and is_main_process():
                 runner.logger.warning(

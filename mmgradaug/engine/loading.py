@@ -9,6 +9,7 @@ from typing import Any
 from mmengine.config import Config
 
 from .errors import one_line_errors
+from .option_keys import check_option_keys
 
 
 def load_config(path: str, options: Mapping[str, Any] | None, gradaug: bool = False) -> Config:
@@ -21,7 +22,7 @@ def load_config(path: str, options: Mapping[str, Any] | None, gradaug: bool = Fa
 
     Raises:
         SystemExit: With a one-line message if there is no such file, it cannot be read, or it is
-            of another kind.
+            of another kind, or an option's first key is misspelt.
     """
     if not Path(path).is_file():
         raise SystemExit(
@@ -30,6 +31,7 @@ def load_config(path: str, options: Mapping[str, Any] | None, gradaug: bool = Fa
         )
     with one_line_errors():
         cfg = Config.fromfile(path)
+        check_option_keys(cfg, options or {})
         cfg.merge_from_dict(dict(options or {}))
     if gradaug and cfg.get('model', {}).get('type') != 'GradAugDetector':
         raise SystemExit(
@@ -37,6 +39,14 @@ def load_config(path: str, options: Mapping[str, Any] | None, gradaug: bool = Fa
             'GradAugDetector: README.md shows the few lines that make a config one'
         )
     return cfg
+
+
+def emptied(cfg: Config, key: str) -> list[str]:
+    """Options by which others may set parts of a key that the config says is None.
+
+    mmengine merges nothing into None.
+    """
+    return [f'{key}._delete_=True'] if key in cfg and cfg[key] is None else []
 
 
 def endless(loader: Iterable[Any]) -> Iterator[Any]:

@@ -10,21 +10,22 @@ import argparse
 import os
 import runpy
 import sys
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from unittest import mock
 
 import mmdet
 
-from ..checkpoints.safe_loading import UnsafeCheckpointError, safe_loading
-from .bad_images import BadImageError
-from .errors import one_line_errors
+from ..checkpoints.safe_loading import safe_loading
+from .building import building_runs
+from .errors import is_ours, is_raised_in, message_of, one_line_errors
+from .image_size import too_small
 from .loading import load_config
 from .preflight import check_run
 from .preflight.checkpoints import checkpoint_use
 from .processes import join_processes, wrapper_options
-from .run_hooks import hook_options
+from .run_hooks import hook_options, hook_options_of_testing
 
 
 def run_tool(name: str, argv: Sequence[str], loops: tuple[str, ...]) -> None:
@@ -38,8 +39,9 @@ def run_tool(name: str, argv: Sequence[str], loops: tuple[str, ...]) -> None:
         loops: The loops it will run, whose data has to be there.
 
     Raises:
-        SystemExit: With a one-line message if something it needs is missing, or if a checkpoint
-            could only be loaded by executing it.
+        SystemExit: With a one-line message if something it needs is missing, if options are not
+            taken, if a checkpoint could only be loaded by executing it, or if anything of this
+            package refuses to go on.
     """
     script = _find_tool(name)
     args = _parsed(script, argv)
@@ -49,14 +51,26 @@ def run_tool(name: str, argv: Sequence[str], loops: tuple[str, ...]) -> None:
         checkpoint = checkpoint_use(cfg, args, Path(work_dir))
         check_run(cfg, loops, checkpoint, _is_main_process(args.launcher))
         argv = [*argv, *wrapper_options(cfg, args.launcher)]
-        if name == 'train':
-            argv += hook_options(cfg)
+        argv += hook_options(cfg) if name == 'train' else hook_options_of_testing(cfg)
         join_processes(cfg, args.launcher)
+    line = mock.patch.object(sys, 'argv', [str(script), *argv])
+    with _running(script), safe_loading(), building_runs(), line:
+        runpy.run_path(str(script), run_name='__main__')
+
+
+@contextmanager
+def _running(script: Path) -> Iterator[None]:
+    """One line for what this package or the script itself refuses, and for images without pixels.
+
+    Other errors of a run keep their traceback.
+    """
     try:
-        with safe_loading(), mock.patch.object(sys, 'argv', [str(script), *argv]):
-            runpy.run_path(str(script), run_name='__main__')
-    except (UnsafeCheckpointError, BadImageError) as error:
-        raise SystemExit(f'error: {error}') from error
+        yield
+    except Exception as error:
+        small = too_small(error)
+        if not (small or is_ours(error) or is_raised_in(error, script)):
+            raise
+        raise SystemExit(f'error: {small or message_of(error)}') from error
 
 
 def _find_tool(name: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 from typing import Any
 
 from mmengine.hooks import Hook
@@ -65,4 +66,16 @@ def _validates_next(runner: Any, meta: dict) -> bool:
         done, end = meta['epoch'], loop.max_epochs
     else:
         done, end = meta['iter'], loop.max_iters
-    return done >= loop.val_begin and (done % loop.val_interval == 0 or done == end)
+    return done >= loop.val_begin and (done % _interval(loop, done) == 0 or done == end)
+
+
+def _interval(loop: Any, done: int) -> int:
+    """The interval by which a loop decides whether to validate after so many epochs or iterations.
+
+    With ``dynamic_intervals`` the loop takes it from its table when it has counted, which is after
+    checkpoints are written.
+    """
+    milestones = getattr(loop, 'dynamic_milestones', None)
+    if not milestones:
+        return loop.val_interval
+    return loop.dynamic_intervals[bisect.bisect(milestones, done + 1) - 1]

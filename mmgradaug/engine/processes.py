@@ -17,6 +17,7 @@ from mmengine.utils.dl_utils import set_multi_processing
 
 from ..detection import GradAugDetector
 from ..training import GradAugDistributedDataParallel
+from .loading import emptied
 
 WRAPPER = GradAugDistributedDataParallel.__name__
 LOCAL_RANKS = ('LOCAL_RANK', 'SLURM_LOCALID', 'OMPI_COMM_WORLD_LOCAL_RANK')  # by launcher
@@ -48,7 +49,8 @@ def wrapper_options(cfg: Config, launcher: str) -> list[str]:
         return []
     if 'find_unused_parameters' not in wrapper:  # mmengine reads its top-level key without one
         options |= {'find_unused_parameters': bool(cfg.get('find_unused_parameters', False))}
-    return ['--cfg-options', *(f'model_wrapper_cfg.{k}={v}' for k, v in options.items())]
+    words = [f'model_wrapper_cfg.{k}={v}' for k, v in options.items()]
+    return ['--cfg-options', *emptied(cfg, 'model_wrapper_cfg'), *words]
 
 
 def _require_gradaug_wrapper(kind: Any, gradaug: Mapping[str, Any]) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from mmengine.config import Config
 from mmengine.hooks import CheckpointHook, DistSamplerSeedHook
+
+from .loading import emptied
 
 # Hooks of mmengine that ours extend, by their place in `default_hooks`.
 EXTENDED = {
@@ -28,16 +31,34 @@ def hook_options(cfg: Config) -> list[str]:
         Words to append to the command line of mmdet's tools/train.py.
     """
     hooks = cfg.get('default_hooks') or {}
-    options = []
+    options: list[str] = []
     for place, (stock, ours) in EXTENDED.items():
         if _is_stock(hooks.get(place, {'type': stock}), stock):
             options.append(f'default_hooks.{place}.type={ours}')
     if 'checkpoint' not in hooks:
         options.append('default_hooks.checkpoint.interval=1')  # mmengine's default
-    for place, ours in ADDED.items():
-        if 'type' not in (hooks.get(place) or {}):
-            options.append(f'default_hooks.{place}.type={ours}')
-    return ['--cfg-options', *options, *_import_options(cfg)] if options else []
+    options += [o for place in ADDED for o in _added(hooks, place)]
+    return _words(cfg, options)
+
+
+def hook_options_of_testing(cfg: Config) -> list[str]:
+    """As :func:`hook_options`, for the one hook that mmdet's tools/test.py needs."""
+    return _words(cfg, _added(cfg.get('default_hooks') or {}, 'bad_images'))
+
+
+def _added(hooks: Mapping[str, Any], place: str) -> list[str]:
+    """Options that add a hook, unless the user took it out or put another there."""
+    there = hooks.get(place, {})
+    return (
+        [] if there is None or 'type' in there else [f'default_hooks.{place}.type={ADDED[place]}']
+    )
+
+
+def _words(cfg: Config, options: list[str]) -> list[str]:
+    """Options as words of a command line, with what they need."""
+    if not options:
+        return []
+    return ['--cfg-options', *emptied(cfg, 'default_hooks'), *options, *_import_options(cfg)]
 
 
 def _is_stock(hook: Any, stock: type) -> bool:
@@ -54,4 +75,5 @@ def _import_options(cfg: Config) -> list[str]:
         return []
     names = ','.join([*imports, 'mmgradaug'])
     failing = bool(custom.get('allow_failed_imports', True))  # plain models need us for nothing
-    return [f'custom_imports.imports={names}', f'custom_imports.allow_failed_imports={failing}']
+    options = [f'imports={names}', f'allow_failed_imports={failing}']
+    return [*emptied(cfg, 'custom_imports'), *(f'custom_imports.{option}' for option in options)]

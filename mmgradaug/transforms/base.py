@@ -52,14 +52,16 @@ def build_transform(cfg: Any) -> RandomTransform:
 
     Raises:
         TypeError: If it is none of these.
-        ValueError: If no transform of that name is registered.
+        ValueError: If no transform of that name is registered, or a list is empty.
     """
     if hasattr(cfg, 'draw'):
         return cfg
     if isinstance(cfg, dict):
         return _build_registered(cfg)
-    if cfg is None or isinstance(cfg, (list, tuple)):
-        return _build_registered({'type': 'Chain', 'transforms': cfg or []})
+    if cfg is None:
+        return _build_registered({'type': 'Unchanged'})
+    if isinstance(cfg, (list, tuple)):
+        return _build_registered({'type': 'Chain', 'transforms': cfg})
     raise TypeError(
         f'gradaug.transform must be a dict, a list of dicts or None, got {cfg!r}: for example '
         "dict(type='RandomScale', scales=[1.0, 0.8, 0.6])"

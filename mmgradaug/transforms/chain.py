@@ -30,14 +30,32 @@ class DrawnChain:
 
 
 @SUBNET_TRANSFORMS.register_module()
+class Unchanged:
+    """The original images."""
+
+    def draw(self, generator: random.Random) -> Transform:
+        """There is nothing to draw."""
+        return DrawnChain(())
+
+
+@SUBNET_TRANSFORMS.register_module()
 class Chain:
     """Apply transforms in order, for example rotate, then scale (GradAug, Table 5).
 
     Args:
-        transforms: Their configs.
+        transforms: Their configs, at least one.
+
+    Raises:
+        ValueError: If there is none.
     """
 
     def __init__(self, transforms: Sequence[Any]) -> None:
+        if not isinstance(transforms, (list, tuple)) or not transforms:
+            raise ValueError(
+                f'gradaug.transform needs a list of at least one transform, got {transforms!r}: '
+                "for example [dict(type='RandomRotate'), dict(type='RandomScale', scales=[1.0, "
+                '0.8])]; transform=None shows sub-networks the original images'
+            )
         self.transforms = [build_transform(transform) for transform in transforms]
 
     @property

@@ -81,15 +81,19 @@ def test_frozen_stages_have_no_gradient():
             'dcn=.*remove dcn',
         ),
         (dict(plugins=[dict(cfg=dict(type='ContextBlock'))]), 'plugins=.*remove plugins'),
-        (dict(norm_cfg=dict(type='GN', num_groups=8)), "norm_cfg type 'GN'.*type='BN'"),
-        (dict(conv_cfg=dict(type='ConvWS')), "conv_cfg type 'ConvWS'.*remove conv_cfg"),
+        (dict(norm_cfg=dict(type='GN', num_groups=8)), "norm_cfg=.*'GN'.*type='BN'"),
+        (dict(conv_cfg=dict(type='ConvWS')), "conv_cfg=.*'ConvWS'.*remove conv_cfg"),
         (dict(width_divisor=0), 'width_divisor must be'),
         (dict(width_divisor=2.5), 'width_divisor must be'),
+        (dict(depth=20), r'depth=20, expected one of \[18, 34, 50, 101, 152\]'),
+        (dict(colour=3), 'colour=3: SlimmableResNet has no such option, expected some of depth'),
+        (dict(out_indices=(0, 4)), r'out_indices=\(0, 4\).*assert max\(out_indices\)'),
+        (dict(style='caffe2'), "style='caffe2'.*does not take"),
     ],
 )
-def test_unsliceable_options_are_refused(options, message):
-    with pytest.raises(ValueError, match=message):
-        SlimmableResNet(50, **options)
+def test_refused_options_are_named_by_their_config_key(options, message):
+    with pytest.raises(ValueError, match=rf'model\.backbone\.[^:]*{message}'):
+        SlimmableResNet(**({'depth': 50} | options))
 
 
 def pretrained(tmp_path, state, **init):

@@ -7,10 +7,11 @@ import torch
 from mmdet.structures.bbox import bbox_overlaps
 
 from mmgradaug import at_width
+from mmgradaug.detection import detector
 from mmgradaug.detection.distillation.rpn import RPNDistiller
 from mmgradaug.transforms import GeometricMap, Rotate, Scale
 from mmgradaug.transforms.chain import DrawnChain
-from tests.networks import batch, build, detector_config
+from tests.networks import batch, build, dense_config, detector_config
 
 SOFT = dict(rpn_cls='soft', rpn_bbox='soft', roi_cls='soft', roi_bbox='soft', roi_mask='soft')
 
@@ -290,8 +291,32 @@ def test_proposal_networks_of_other_forms_are_not_distilled(change):
         (dict(max_rois=0), 'max_rois must be'),
         ('label', "must be 'labels' or a dict of outputs, got 'label'"),
         (dict(warmup_iters=-1), 'warmup_iters must be'),
+        (
+            dict(dense_cls='soft', dense_bbox='off'),
+            r'has dense_cls, of heads that this detector does not have, expected some of rpn_bbox, '
+            'rpn_cls, roi_cls, roi_bbox, roi_mask, max_rois, warmup_iters: ',
+        ),
     ],
 )
 def test_bad_options_are_named(distill, message):
     with pytest.raises(ValueError, match=message):
         build(detector_config(distill=distill))
+
+
+def test_targets_without_effect_are_told(monkeypatch):
+    said = []
+    monkeypatch.setattr(detector, 'print_log', lambda text, **kwargs: said.append(text))
+    build(detector_config(mask=False, distill=dict(roi_mask='soft', max_rois=3)))
+    assert 'gradaug.distill.roi_mask has no effect: expected some of rpn_bbox' in said.pop()
+    build(detector_config(mask=False, distill=dict(roi_mask='off', dense_cls='off')))
+    build(detector_config(num_subnets=0, distill=dict.fromkeys(SOFT, 'off')))
+    assert said == []
+    with pytest.raises(ValueError, match=r'has max_rois, of heads .* expected some of dense_b'):
+        build(dense_config('retinanet/retinanet_r50_fpn_1x_coco', distill=dict(max_rois=3)))
+
+
+def test_sub_networks_that_learn_nothing_are_told():
+    model = build(detector_config(mask=False, distill=dict.fromkeys(SOFT, 'off')))
+    assert "'off' for every output of this detector (rpn_bbox, rpn_cls, " in model.idle_subnets()
+    for distill in (dict(roi_cls='off'), 'labels', None):
+        assert build(detector_config(distill=distill)).idle_subnets() is None

@@ -84,6 +84,11 @@ def test_the_best_goes_after_a_better_one_has_come(tmp_path, writes):
     assert checkpoints(tmp_path) == [three, 'epoch_3.pth']
 
 
+def test_an_unknown_option_is_named_before_training(tmp_path):
+    with pytest.raises(ValueError, match='unknown options intervall, expected some of interval, '):
+        trained(tmp_path, checkpoint=dict(intervall=1))
+
+
 def test_options_of_mmengine_stay(tmp_path):
     options = dict(out_dir=str(tmp_path / 'out'), filename_tmpl='e{}.pth', save_optimizer=False)
     trained(tmp_path / 'run', checkpoint=options | dict(interval=2))
@@ -156,8 +161,14 @@ def test_a_resume_takes_the_newest_complete_one(tmp_path, content):
 def test_nothing_complete_is_an_error_and_no_new_start(tmp_path):
     trained(tmp_path, stop=4)
     (tmp_path / 'epoch_1.pth').write_bytes(b'PK')
-    with pytest.raises(ValueError, match=r'remove .*last_checkpoint to start anew'):
+    words = r'no complete checkpoint .*last_checkpoint names .* holds epoch_1\.pth, cut off'
+    with pytest.raises(ValueError, match=words):
         trained(tmp_path, resume=True)
+    (tmp_path / 'last_checkpoint').unlink()
+    with pytest.raises(ValueError, match=r'to resume: \S+ holds epoch_1\.pth, cut off'):
+        trained(tmp_path, resume=True)
+    (tmp_path / 'epoch_1.pth').unlink()
+    assert trained(tmp_path, stop=1, resume=True).iter == 1, 'a run without checkpoints starts anew'
 
 
 def test_a_damaged_checkpoint_that_was_asked_for_is_an_error(tmp_path):

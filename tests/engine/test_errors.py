@@ -2,10 +2,13 @@ import re
 
 import pytest
 import torch
-from mmengine.registry import MODELS
+from mmengine.registry import HOOKS, MODELS
 from torch import nn
+from torch.utils.data import DataLoader, Dataset
 
-from mmgradaug.engine.errors import message_of, one_line_errors
+from mmgradaug.engine.bad_images import BadImageError, BadImagesHook
+from mmgradaug.engine.errors import is_ours, message_of, one_line_errors
+from mmgradaug.transforms import build_transform
 from tests.networks import build, detector_config
 
 
@@ -31,7 +34,10 @@ def fails(error):
         (dict(gradaug=dict(transform=dict(type='RandomScale', scales=[50]))), r'\[50\.0\]'),
         (dict(detector='MaskRCN'), "detector='MaskRCN' is not a detector.* MaskRCNN"),
         (dict(detector='RetinaNet'), "'RetinaNet' does not take roi_head, rpn_head"),
-        (dict(backbone=dict(type='SlimmableResNet', depth=18, widht=3)), "keyword .*'widht'"),
+        (
+            dict(backbone=dict(type='SlimmableResNet', depth=18, widht=3)),
+            r'model\.backbone\.widht=3.*expected some of depth',
+        ),
         (dict(backbone=dict(type='SlimmableResnet', depth=18)), 'SlimmableResnet is not in the'),
         (dict(neck=dict(type='FPN', in_channels=3)), 'AssertionError at assert isinstance'),
     ],
@@ -65,6 +71,46 @@ def test_files_are_about_input(tmp_path):
     assert 'none.txt' in exit_of(lambda: (tmp_path / 'none.txt').read_text())
     assert exit_of(lambda: fails(ValueError('two\n  lines'))) == 'error: two lines'
     assert 'not in' in exit_of(lambda: MODELS.build(dict(type='Nonesuch')))
+
+
+@pytest.mark.parametrize(
+    ('config', 'words'),
+    [
+        (dict(type='LoggerHook', intervall=1), r'intervall.*\(perhaps interval\)'),
+        (dict(type='BadImagesHook', max_bad=1), "'max_bad', expected some of max_bad_images"),
+        (dict(type='BadImagesHook', max_bad_images=-1), 'max_bad_images must be .* got -1'),
+        (dict(max_bad_images=1), 'must contain the key "type"'),
+    ],
+)
+def test_options_of_hooks(config, words):
+    assert re.search(words, exit_of(lambda: HOOKS.build(config)))
+
+
+class Images(Dataset):
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        raise BadImageError('cannot read a.png')
+
+
+def test_an_error_of_ours_in_a_worker_is_one_line():
+    with pytest.raises(BadImageError) as raised:
+        list(DataLoader(Images(), num_workers=1))
+    assert 'Traceback' in str(raised.value)
+    assert message_of(raised.value) == 'cannot read a.png'
+    assert is_ours(raised.value)
+
+
+def test_what_is_ours():
+    for function in (lambda: build_transform(3), lambda: BadImagesHook(-1)):
+        with pytest.raises((TypeError, ValueError)) as raised:
+            function()
+        assert is_ours(raised.value)
+    for function in (lambda: build_transform({1: 2}.pop(3)), lambda: fails(ValueError('theirs'))):
+        with pytest.raises((KeyError, ValueError)) as raised:
+            function()
+        assert not is_ours(raised.value)
 
 
 def test_the_outermost_error_of_a_kind_is_what_is_said():

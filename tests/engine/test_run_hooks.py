@@ -4,12 +4,12 @@ from mmengine.config import Config, DictAction
 from mmengine.hooks import CheckpointHook
 
 from mmgradaug.engine.loading import load_config
-from mmgradaug.engine.run_hooks import hook_options
+from mmgradaug.engine.run_hooks import hook_options, hook_options_of_testing
 
 
-def merged(cfg):
+def merged(cfg, options_of=hook_options):
     """A config with the options merged as mmdet's tool does."""
-    words = hook_options(cfg)[1:]
+    words = options_of(cfg)[1:]
     options = {}
     for key, value in (word.split('=', 1) for word in words):
         options[key] = DictAction._parse_iterable(value)
@@ -42,6 +42,21 @@ def test_a_config_without_hooks_gets_mmengines_options():
     cfg = merged(Config(dict(custom_imports=dict(imports='mine', allow_failed_imports=False))))
     assert cfg.default_hooks.checkpoint == dict(type='SafeCheckpointHook', interval=1)
     assert cfg.custom_imports == dict(imports=['mine', 'mmgradaug'], allow_failed_imports=False)
+
+
+def test_what_the_config_says_is_none_is_taken_out_or_replaced():
+    cfg = merged(Config(dict(custom_imports=None, default_hooks=None)))
+    assert cfg.custom_imports['imports'] == 'mmgradaug'
+    assert types(cfg)['checkpoint'] == 'SafeCheckpointHook'
+    cfg = merged(Config(dict(default_hooks=dict(bad_images=None, checkpoint=None))))
+    assert cfg.default_hooks.bad_images is None
+    assert cfg.default_hooks.checkpoint is None
+
+
+def test_testing_needs_one_hook():
+    cfg = merged(Config(dict(default_hooks=dict(checkpoint=None))), hook_options_of_testing)
+    assert types(cfg) == dict(bad_images='BadImagesHook')
+    assert hook_options_of_testing(Config(dict(default_hooks=dict(bad_images=None)))) == []
 
 
 def test_lazy_configs_name_classes():

@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -26,6 +27,7 @@ SMALL = [
     'default_hooks.checkpoint.max_keep_ckpts=-1',
     'default_hooks.logger.interval=1',
 ]
+TINY = ['model.data_preprocessor.pad_size_divisor=1', 'train_dataloader.batch_size=1']
 
 
 def run(script, *args, options=(), expect=0):
@@ -60,7 +62,7 @@ def data(tmp_path_factory):
 @pytest.fixture(scope='module')
 def trained(data, tmp_path_factory):
     work_dir = tmp_path_factory.mktemp('run')
-    run('train.py', CONFIG, '--work-dir', work_dir, options=data)
+    run('train.py', CONFIG, '--work-dir', work_dir, options=[*data, 'my_note=1'])
     return work_dir
 
 
@@ -79,6 +81,29 @@ def test_a_resumed_run_draws_the_same_sub_networks(trained, data, tmp_path):
         assert sorted(uninterrupted) == [1, 2, 3, 4]
         assert logged(tmp_path, key) == {i: uninterrupted[i] for i in (3, 4)}
     assert (tmp_path / 'epoch_2.pth').exists()
+
+
+def test_warnings_of_the_checks_come_again_when_training_starts(trained):
+    (path,) = trained.glob('*/*.log')
+    lines = path.read_text().splitlines()
+    (told,) = [i for i, line in enumerate(lines) if "'my_note' is a key that neither" in line]
+    assert 'WARNING' in lines[told]
+    assert not any('Initialized by' in line for line in lines[told:])
+    assert any('Epoch(train)' in line for line in lines[told:])
+
+
+def test_an_image_that_cannot_be_read_stops_testing_with_one_line(trained, data, tmp_path):
+    root = shutil.copytree(
+        data[-1].split('=')[1].removesuffix('/annotations/val.json'), tmp_path / 'd'
+    )
+    image = sorted((root / 'val').iterdir())[0]
+    image.write_bytes(image.read_bytes()[:99])
+    options = [*data, f'test_dataloader.dataset.data_root={root}/']
+    line = [str(CONFIG), str(trained / 'epoch_2.pth'), '--work-dir', str(tmp_path / 'w')]
+    with pytest.raises(SystemExit) as stopped:
+        run_tool('test', [*line, '--cfg-options', *options], ('test',))
+    assert str(stopped.value).startswith(f'error: cannot read the image {image} (')
+    assert '\n' not in str(stopped.value)
 
 
 def test_testing_writes_results_and_pictures(trained, data, tmp_path):
@@ -170,11 +195,20 @@ def test_missing_pretrained_weights_stop_at_once(data, tmp_path):
         (['model.gradaug.min_width=0'], 'min_width'),
         (['model.detector=RetinaNet'], "error: detector='RetinaNet' does not take"),
         (['model.roi_head.mask_head.num_classes=2'], 'model.roi_head.mask_head.num_classes=2'),
+        (['default_hooks.bad_images.max_bad=3'], 'expected some of max_bad_images'),
+        (['train_cfg.val_intervall=3'], '(perhaps val_interval)'),
+        (['optim_wrapper.optimizer.lrr=3'], 'optim_wrapper: SGD.__init__() got an unexpected'),
+        (['optim_wrapper.optimizer.type=SGDD'], "type='SGDD' is not a registered optimizer"),
+        (
+            ['train_dataloader.dataset.dataset.pipeline.2.scale=(8,8)', *TINY],
+            'error: 1 images of 8 x 8 pixels (height x width) are too small for the network',
+        ),
     ],
 )
-def test_wrong_options_stop_with_one_line(data, options, words):
+def test_wrong_options_stop_with_one_line(data, tmp_path, options, words):
+    line = [str(CONFIG), '--work-dir', str(tmp_path), '--cfg-options', *data, *options]
     with pytest.raises(SystemExit) as stopped:
-        run_tool('train', [str(CONFIG), '--cfg-options', *data, *options], ('train', 'val'))
+        run_tool('train', line, ('train', 'val'))
     assert str(stopped.value).startswith('error: ')
     assert '\n' not in str(stopped.value)
     assert words in str(stopped.value)

@@ -140,11 +140,17 @@ def test_bad_angles_are_named():
 def test_configs_build_chains():
     chain = build_transform([dict(type='RandomRotate'), dict(type='RandomScale', scales=[0.5])])
     assert [type(t).__name__ for t in chain.transforms] == ['RandomRotate', 'RandomScale']
-    assert build_transform(None).transforms == []
+    assert build_transform(None).draw(None).transforms == ()
     with pytest.raises(ValueError, match="type 'RandomShear', expected one of"):
         build_transform(dict(type='RandomShear'))
     with pytest.raises(TypeError, match='must be a dict'):
         build_transform(3)
+
+
+@pytest.mark.parametrize('config', [[], (), dict(type='Chain', transforms=[])])
+def test_an_empty_list_of_transforms_is_refused(config):
+    with pytest.raises(ValueError, match=r'at least one transform, got .*; transform=None shows'):
+        build_transform(config)
 
 
 def test_transforms_say_how_they_may_turn():

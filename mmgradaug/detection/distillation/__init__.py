@@ -15,9 +15,16 @@ from .mask_scoring import MaskScoringDistiller
 from .queries import is_query_based
 from .roi import RoIDistiller
 from .rpn import RPNDistiller
-from .targets import DistillConfig, Target
+from .targets import DistillConfig, Target, ineffective
 
-__all__ = ['DistillConfig', 'HeadDistiller', 'Target', 'find_distillers', 'is_query_based']
+__all__ = [
+    'DistillConfig',
+    'HeadDistiller',
+    'Target',
+    'find_distillers',
+    'ineffective',
+    'is_query_based',
+]
 
 # Ways to compute losses, each with the head that has to be there.
 STOCK_LOSSES: dict[Any, str] = {

@@ -18,7 +18,12 @@ class HeadDistiller(Protocol):
     Its class has ``supports(head)`` and is called with the head, the targets
     (:class:`DistillConfig`) and the quarter turns that sub-networks' images may make; it raises
     there if its outputs cannot be turned, and not in the middle of training.
+
+    Attributes:
+        keys: The config keys of the outputs that the head has.
     """
+
+    keys: Sequence[str]
 
     def recording(self) -> AbstractContextManager[None]:
         """Context of the full pass; keeps what the head saw and said."""

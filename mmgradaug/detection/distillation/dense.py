@@ -51,6 +51,7 @@ class DenseDistiller:
         self.priors = cast(PriorPyramid, PriorPyramid.of(self.head.prior_generator))
         keys = {output.key for output in self.form.outputs}
         self.targets: dict[str, Target] = {k: getattr(config, f'{self.prefix}_{k}') for k in keys}
+        self.keys = sorted(f'{self.prefix}_{k}' for k in keys)
         self._objectness = [
             output.name
             for output in self.form.outputs

@@ -47,6 +47,8 @@ class RoIDistiller:
         self.config = config
         pairs = self.stage_heads(head)
         self.stages = [RoIStage(box, mask, config, turns) for box, mask in pairs]
+        masks = head.with_mask or getattr(head, 'with_semantic', False)
+        self.keys = ['roi_cls', 'roi_bbox', *(['roi_mask'] if masks else [])]
 
     @classmethod
     def supports(cls, head: Any) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -119,6 +119,35 @@ class DistillConfig:
     def soft_ramp(self, iteration: int) -> float:
         """Factor of all soft losses at an iteration, from 0 up to 1."""
         return min(1.0, iteration / self.warmup_iters) if self.warmup_iters else 1.0
+
+
+def ineffective(config: DistillConfig, given: Iterable[str], keys: Sequence[str]) -> list[str]:
+    """Options of ``gradaug.distill`` that were given and that nothing in a detector follows.
+
+    Args:
+        config: The parsed options.
+        given: Names of those that the config sets.
+        keys: The outputs that the detector's heads have.
+
+    Returns:
+        Those, apart from what is switched off anyway.
+
+    Raises:
+        ValueError: If one is of a head that the detector does not have at all.
+    """
+    heads = {key.split('_')[0] for key in keys}
+    of_head = {k: 'roi' if k == 'max_rois' else k.split('_')[0] for k in given if k not in keys}
+    idle = [
+        k for k in of_head if k != 'warmup_iters' and getattr(config, k) not in (None, Target())
+    ]
+    foreign = [key for key in idle if of_head[key] not in heads]
+    if foreign:
+        others = [*(['max_rois'] if 'roi' in heads else []), 'warmup_iters']
+        raise ValueError(
+            f'gradaug.distill has {", ".join(foreign)}, of heads that this detector does not have, '
+            f'expected some of {", ".join([*keys, *others])}: remove or replace them'
+        )
+    return [key for key in idle if key != 'max_rois']
 
 
 def _is_count(value: Any, least: int) -> bool:

@@ -6,11 +6,12 @@ from typing import Any
 
 from mmengine.config import Config
 
+from ...detection import GradAugDetector
 from .annotations import check_annotations
 from .checkpoints import CheckpointUse, check_checkpoint
-from .classes import check_class_names, check_num_classes
-from .datasets import check_files, coco_uses
-from .model import build_model
+from .classes import check_class_names, check_class_places, check_num_classes
+from .datasets import check_files, coco_uses, placed_classes
+from .model import build_model, check_optimizer, check_subnets
 from .pretrained import check_backbone_weights, check_pretrained_files
 
 __all__ = ['check_data', 'check_model', 'check_run', 'check_weights']
@@ -43,6 +44,7 @@ def check_run(
         return
     model = check_model(cfg, loops)
     if 'train' in loops:
+        check_optimizer(cfg)
         check_weights(cfg)
     if checkpoint is not None:
         check_checkpoint(model, checkpoint)
@@ -56,12 +58,15 @@ def check_model(cfg: Config, loops: tuple[str, ...] = ()) -> Any:
         The model, its weights not initialised.
 
     Raises:
-        ValueError: If numbers of classes differ.
+        ValueError: If numbers of classes differ, or sub-networks would train on nothing.
         Exception: What building the model raises, by the config's options.
     """
     uses = coco_uses(cfg, loops)
     check_class_names(uses)
+    check_class_places(placed_classes(cfg, loops))
     model = build_model(cfg)
+    if 'train' in loops and isinstance(model, GradAugDetector):
+        check_subnets(model)
     check_num_classes(model, [use for use in uses if not use.evaluator])
     return model
 

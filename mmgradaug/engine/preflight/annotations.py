@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import warn
+from .classes import misspelling_of
 from .coco_file import CocoFile, read_coco, segmentation_fault
 from .datasets import CocoUse
 
@@ -28,6 +29,8 @@ _BREAKS = {
     'boxes alone (a detector without mask head, with_mask=False, metric="bbox")',
     'size': "annotation {0} has a run-length code whose size is not its image's [height, width] "
     '({1}): mend the code or the image entry',
+    'text': 'annotation {0!r} has text for an id, expected a number, which {1} (pycocotools) needs '
+    'to compare predictions: number the annotations',
     'iscrowd': 'annotation {0} has no iscrowd, which {1} needs: add "iscrowd": 0',
 }
 
@@ -50,26 +53,27 @@ def check_annotations(uses: Iterable[CocoUse]) -> None:
     for use in uses:
         readers.setdefault(use.path.resolve(), []).append(use)
     labels: dict[str, tuple[int, CocoUse]] = {}
-    image_ids: dict[Path, set[Any]] = {}
+    image_ids: dict[str, set[Any]] = {}
     for path, own in readers.items():
         content = read_coco(path)
         for use in own:
             own_labels = label_of_names(content, use)
             if not use.open_vocabulary:  # there, labels are places in each image's own text
                 _check_same_labels(use, own_labels, labels)
-            _check_use(content, use)
-        image_ids[path] = set(content.images)
+            image_ids[use.key] = _check_use(content, use)
     every = [use for own in readers.values() for use in own]
     for use in every:
         if use.evaluator:
-            _check_same_images(use, every, image_ids)
+            loop = use.key.split('_')[0]
+            judged = [u for u in every if not u.evaluator and u.key.startswith(f'{loop}_')]
+            _check_same_images(use, judged, image_ids)
 
 
 def label_of_names(content: CocoFile, use: CocoUse) -> dict[str, int]:
     """The label mmdet gives each class: its place among the file's categories, not in ``classes``.
 
     Raises:
-        ValueError: If no category, or more than one, is of a class.
+        ValueError: If no category, or more than one, is of a class, or a class is misspelt.
     """
     names = [name for name in content.categories.values() if name in use.classes]
     where = f'{content.path} ({use.key})'
@@ -86,6 +90,7 @@ def label_of_names(content: CocoFile, use: CocoUse) -> dict[str, int]:
             f'{where} has several categories named {_listed(twice)}, expected one of each name: '
             'merge them'
         )
+    _check_absent(content, use, names)
     labels = {name: label for label, name in enumerate(names)}
     moved = [n for n, label in labels.items() if list(use.classes).index(n) != label]
     if moved and not use.evaluator:
@@ -95,6 +100,28 @@ def label_of_names(content: CocoFile, use: CocoUse) -> dict[str, int]:
             f'predictions of {_listed(moved)} will bear other names; use the same order and names'
         )
     return labels
+
+
+def _check_absent(content: CocoFile, use: CocoUse, found: list[str]) -> None:
+    """Raise on classes whose name in the file is spelt otherwise, warn of those it has not."""
+    absent = [str(name) for name in use.classes if name not in found]
+    if use.open_vocabulary or not absent:
+        return
+    where = f'{content.path} ({use.key})'
+    others = [name for name in content.categories.values() if name not in use.classes]
+    for name in absent:
+        meant = misspelling_of(name, others)
+        if meant is not None:
+            raise ValueError(
+                f'{where} has no category {name!r}, a class of metainfo.classes, but {meant!r}, '
+                'whose objects would be left out: write both alike. If they are two things, take '
+                f'{name!r} out of metainfo.classes, or set check_annotations=False'
+            )
+    if use.training:
+        warn(
+            f'{where} has no category {_listed(absent)}, a class of metainfo.classes: it will not '
+            f'be learnt here. The file has the categories {_listed(content.categories.values())}'
+        )
 
 
 def _check_same_labels(
@@ -112,15 +139,12 @@ def _check_same_labels(
 
 
 def _check_same_images(
-    use: CocoUse, uses: Iterable[CocoUse], image_ids: Mapping[Path, set[Any]]
+    use: CocoUse, datasets: Iterable[CocoUse], image_ids: Mapping[str, set[Any]]
 ) -> None:
-    """Raise if an evaluator's file lacks images of a data set it judges."""
-    loop = use.key.split('_')[0]
-    for dataset in uses:
-        if dataset.evaluator or not dataset.key.startswith(f'{loop}_'):
-            continue
-        predicted = image_ids[dataset.path.resolve()]
-        missing = predicted - image_ids[use.path.resolve()]
+    """Raise if an evaluator's file lacks images of a data set it judges, warn if it has more."""
+    for dataset in datasets:
+        predicted = image_ids[dataset.key]
+        missing = predicted - image_ids[use.key]
         if missing:
             raise ValueError(
                 f'{use.path} ({use.key}.ann_file) lacks {len(missing)} of the {len(predicted)} '
@@ -128,18 +152,30 @@ def _check_same_images(
                 f'{next(iter(missing))!r}: set {use.key}.ann_file to the annotation file of that '
                 'data set'
             )
+    subsets = [dataset for dataset in datasets if dataset.indices is not None]
+    others = image_ids[use.key].difference(*(image_ids[dataset.key] for dataset in datasets))
+    if subsets and others:
+        warn(
+            f'{subsets[0].key}.indices leaves out {len(others)} of the {len(image_ids[use.key])} '
+            f'images of {use.path} ({use.key}.ann_file), whose objects count as missed: for the '
+            f'metric of the others alone, give {use.key} an annotation file of these'
+        )
 
 
-def _check_use(content: CocoFile, use: CocoUse) -> None:
-    """Check objects and image files of one reader."""
+def _check_use(content: CocoFile, use: CocoUse) -> set[Any]:
+    """Check objects and image files of one reader; return the ids of its images."""
     known = {key for key, name in content.categories.items() if name in use.classes}
+    chosen = chosen_images(content, use, known)
     faults: Counter[str] = Counter()
     with_objects = set()
     for annotation in content.annotations:
+        image_id = annotation['image_id']
+        if image_id in content.images and image_id not in chosen:
+            continue
         fault = _fault(annotation, content, use, known)
         faults[fault or 'kept'] += 1
         if fault in (None, 'invalid', 'crowd'):
-            with_objects.add(annotation['image_id'])
+            with_objects.add(image_id)
         elif fault in _BREAKS:
             raise ValueError(f'{content.path}: {_BREAKS[fault].format(annotation["id"], use.key)}')
     if (use.training or use.evaluator) and not faults['kept']:
@@ -154,7 +190,40 @@ def _check_use(content: CocoFile, use: CocoUse) -> None:
             if faults[fault]:
                 warn(f'{content.path} ({use.key}): {_counted(fault, faults, use)}')
     if use.folder is not None:
-        _check_images(content, use, use.folder, with_objects)
+        _check_images(content, use, use.folder, with_objects & chosen, chosen)
+    return chosen
+
+
+def chosen_images(content: CocoFile, use: CocoUse, known: set[Any]) -> set[Any]:
+    """Ids of the images that ``indices`` choose among those that ``filter_cfg`` leaves; else all.
+
+    Args:
+        content: The annotation file.
+        use: Its reader.
+        known: Ids of the categories that are among its classes.
+
+    Raises:
+        ValueError: If ``indices`` are none, or beyond the images that are left.
+    """
+    indices, rule = use.indices, use.filter_cfg or {} if use.training else {}
+    if indices is None:
+        return set(content.images)
+    labelled = {a['image_id'] for a in content.annotations if a['category_id'] in known}
+    left = [
+        key
+        for key, image in content.images.items()
+        if (key in labelled or not rule.get('filter_empty_gt'))
+        and min(image['width'], image['height']) >= rule.get('min_size', 0)
+    ]
+    if isinstance(indices, int):
+        return set(left[:indices] if indices >= 0 else left[indices:])
+    try:
+        return {left[index] for index in indices}
+    except (TypeError, IndexError) as error:
+        raise ValueError(
+            f'{use.key}.indices={indices!r}, expected a number of images, or places (from 0) among '
+            f'the {len(left)} images of {content.path} that filter_cfg leaves'
+        ) from error
 
 
 def _fault(
@@ -171,6 +240,8 @@ def _fault(
     if use.evaluator:
         if 'iscrowd' not in annotation:
             return 'iscrowd'
+        if not _is_numeric(annotation['id']):
+            return 'text'
     else:
         x, y, width, height = annotation['bbox']
         if not (x < image['width'] and y < image['height'] and x + width > 0 and y + height > 0):
@@ -181,7 +252,18 @@ def _fault(
     return 'crowd' if fault is None and use.training and annotation.get('iscrowd') else fault
 
 
-def _check_images(content: CocoFile, use: CocoUse, folder: Path, with_objects: set[Any]) -> None:
+def _is_numeric(value: Any) -> bool:
+    """Whether pycocotools can put an id into an array of numbers."""
+    try:
+        float(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _check_images(
+    content: CocoFile, use: CocoUse, folder: Path, with_objects: set[Any], chosen: set[Any]
+) -> None:
     """Raise if an image that will be loaded is not there."""
     rule = use.filter_cfg or {}
     least = rule.get('min_size', 0) if use.training else 0
@@ -189,12 +271,14 @@ def _check_images(content: CocoFile, use: CocoUse, folder: Path, with_objects: s
     names = [
         image['file_name']
         for key, image in content.images.items()
-        if (every or key in with_objects) and min(image['width'], image['height']) >= least
+        if key in (chosen if every else with_objects)
+        and min(image['width'], image['height']) >= least
     ]
     if not names:
+        only = '' if use.indices is None else f' and indices={use.indices!r}'
         raise ValueError(
             f'{content.path} ({use.key}) has no image to load out of {len(content.images)}: '
-            f'filter_cfg={dict(rule)} leaves those out that are smaller or have no object'
+            f'filter_cfg={dict(rule)}{only} leaves those out that are smaller or have no object'
         )
     missing = _missing(folder, names)
     if missing:

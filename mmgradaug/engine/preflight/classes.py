@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import difflib
+import re
+from collections.abc import Iterable, Iterator, Sequence
 
 from mmdet.models.dense_heads import GARPNHead, RPNHead
 from torch import nn
@@ -29,6 +31,52 @@ def check_class_names(uses: Iterable[CocoUse]) -> None:
             raise ValueError(
                 f'{use.key}.metainfo.classes is {names!r}, expected a list of different names'
             )
+
+
+def check_class_places(named: Iterable[tuple[str, Sequence[str]]]) -> None:
+    """Raise if data sets whose labels are places in ``classes`` have a class at two places.
+
+    Args:
+        named: Key and classes of each such data set.
+
+    Raises:
+        ValueError: With both keys and places.
+    """
+    seen: dict[str, tuple[int, str]] = {}
+    for key, names in named:
+        for place, name in enumerate(names):
+            other, first = seen.setdefault(name, (place, key))
+            if other != place:
+                raise ValueError(
+                    f'class {name!r} has place {place} in {key}.metainfo.classes and {other} in '
+                    f'{first}.metainfo.classes, which are its labels: give all data sets the same '
+                    'classes in the same order'
+                )
+
+
+def misspelling_of(name: str, names: Iterable[str]) -> str | None:
+    """The one of several names that a name is probably a misspelling of.
+
+    Names that differ in case, spaces, ``_`` or ``-`` alone, or in a letter or two. Not those that
+    differ in numbers or single letters (``grade_1``, ``grade_2``), nor short ones (house, horse).
+    """
+    others = list(names)
+    for other in others:
+        if _plain(other) == _plain(name):
+            return other
+    near = [o for o in others if abs(len(o) - len(name)) <= 1 and _words(o) != _words(name)]
+    near = [o for o in near if o.isascii() and name.isascii()]  # elsewhere a sign is a word
+    return next(iter(difflib.get_close_matches(name, near, n=1, cutoff=0.83)), None)
+
+
+def _plain(name: str) -> str:
+    """A name without case, spaces and signs."""
+    return re.sub(r'[\W_]', '', name.casefold()) or name
+
+
+def _words(name: str) -> list[str]:
+    """A name's words of two letters or more."""
+    return re.findall(r'[^\W\d_]{2,}', name.casefold())
 
 
 def check_num_classes(model: nn.Module, uses: Iterable[CocoUse]) -> None:

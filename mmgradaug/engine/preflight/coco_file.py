@@ -57,8 +57,30 @@ def read_coco(path: Path) -> CocoFile:
     images = _by_id(path, 'images', lists['images'], _image_fault)
     _by_id(path, 'annotations', lists['annotations'], _annotation_fault)
     categories = _by_id(path, 'categories', lists['categories'], _category_fault)
+    for field, entries in (('image_id', images), ('category_id', categories)):
+        _require_one_kind(path, field, lists['annotations'], entries)
     names = {key: entry['name'] for key, entry in categories.items()}
     return CocoFile(path, images, lists['annotations'] or [], names)
+
+
+def _require_one_kind(
+    path: Path, field: str, annotations: Iterable[dict[str, Any]], entries: Mapping[Any, Any]
+) -> None:
+    """Raise where annotations write a number as text, or text as a number, that entries have.
+
+    Either works; both together mean other ids to mmdet, which would drop the objects.
+    """
+    as_text = {str(key): key for key in entries}
+    for annotation in annotations:
+        value = annotation[field]
+        if value not in entries and str(value) in as_text:
+            other = as_text[str(value)]
+            name = 'images' if field == 'image_id' else 'categories'
+            raise ValueError(
+                f'{path}: annotation {annotation["id"]!r} has the {field} {value!r}, {name} have '
+                f'the id {other!r}: text and numbers are different ids, so mmdet would drop the '
+                'object; write both as numbers'
+            )
 
 
 def _read_json(path: Path) -> Any:

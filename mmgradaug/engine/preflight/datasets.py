@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmdet.datasets import CocoDataset
+from mmdet.datasets import CocoDataset, XMLDataset
 from mmdet.evaluation import CocoMetric
 from mmdet.registry import DATASETS, METRICS
 from mmengine.config import Config
@@ -33,6 +33,7 @@ class CocoUse:
         masks: Segmentations are read.
         evaluator: It compares predictions with the annotations.
         filter_cfg: The data set's ``filter_cfg``.
+        indices: The data set's ``indices``: how many of its images, or which; None for all.
         own_classes: The config says which classes; otherwise they are the data set class's.
         open_vocabulary: Classes are given as text, so heads need not count them.
     """
@@ -45,6 +46,7 @@ class CocoUse:
     masks: bool = False
     evaluator: bool = False
     filter_cfg: Mapping[str, Any] | None = None
+    indices: Any = None
     own_classes: bool = True
     open_vocabulary: bool = False
 
@@ -84,6 +86,21 @@ def coco_uses(cfg: Config, loops: tuple[str, ...]) -> list[CocoUse]:
         uses += found
         uses += _evaluator_uses(cfg, loop, found)
     return uses
+
+
+def placed_classes(cfg: Config, loops: tuple[str, ...]) -> list[tuple[str, Sequence[str]]]:
+    """Key and classes of data sets whose labels are places in ``classes``: VOC and WIDER FACE."""
+    init_default_scope(cfg.get('default_scope', 'mmdet'))
+    found: list[tuple[str, Sequence[str]]] = []
+    for loop in loops:
+        for leaf, key in _leaves(*_loader_dataset(cfg, loop)):
+            kind, metainfo = _class_of(leaf, key), leaf.get('metainfo')
+            if kind is None or not issubclass(kind, XMLDataset):
+                continue
+            classes = metainfo.get('classes') if isinstance(metainfo, Mapping) else None
+            if isinstance(classes, (list, tuple)):
+                found.append((key, classes))
+    return found
 
 
 def _loader_dataset(cfg: Config, loop: str) -> tuple[Any, str]:
@@ -191,6 +208,7 @@ def _dataset_uses(dataset: Any, key: str) -> Iterator[CocoUse]:
             training=not built.test_mode,
             masks=any(t.get('with_mask') for t in pipeline),
             filter_cfg=built.filter_cfg,
+            indices=built._indices,
             own_classes='classes' in (leaf.get('metainfo') or {}),
             open_vocabulary=built.return_classes,
         )
@@ -217,6 +235,15 @@ def _check_options(dataset: Mapping, key: str) -> None:
 
 def _reads_coco(dataset: Mapping, key: str) -> bool:
     """Whether a data set config's class reads annotation files by ``CocoDataset``'s own code."""
+    kind = _class_of(dataset, key)
+    if kind is None or not issubclass(kind, CocoDataset):
+        return False
+    names = ('load_data_list', 'parse_data_info', 'full_init', 'filter_data')
+    return all(getattr(kind, name) is getattr(CocoDataset, name) for name in names)
+
+
+def _class_of(dataset: Mapping, key: str) -> type | None:
+    """The class of a data set config, if it names one."""
     kind = dataset.get('type')
     try:
         kind = DATASETS.get(kind) if isinstance(kind, str) else kind
@@ -224,10 +251,7 @@ def _reads_coco(dataset: Mapping, key: str) -> bool:
         raise ValueError(
             f'{key}.type is {kind!r}, expected the name of a data set class'
         ) from error
-    if not isinstance(kind, type) or not issubclass(kind, CocoDataset):
-        return False
-    names = ('load_data_list', 'parse_data_info', 'full_init', 'filter_data')
-    return all(getattr(kind, name) is getattr(CocoDataset, name) for name in names)
+    return kind if isinstance(kind, type) else None
 
 
 def _built(dataset: Mapping) -> Any:

@@ -11,7 +11,10 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.registry import MODELS, init_default_scope
+from mmengine.registry import MODELS, OPTIMIZERS, init_default_scope
+
+from ...detection import GradAugDetector
+from ..errors import closest
 
 
 def build_model(cfg: Config) -> Any:
@@ -23,6 +26,34 @@ def build_model(cfg: Config) -> Any:
     init_default_scope(cfg.get('default_scope', 'mmdet'))
     with torch.random.fork_rng(devices=[]), _silent():
         return MODELS.build(copy.deepcopy(cfg.model))
+
+
+def check_optimizer(cfg: Config) -> None:
+    """Raise if the optimizer is one that nobody knows, which mmengine says in no clear words.
+
+    Raises:
+        ValueError: With its name and one close to it.
+    """
+    wrapper = cfg.get('optim_wrapper') or {}
+    kind = (wrapper.get('optimizer') or {}).get('type')
+    if not isinstance(kind, str) or 'constructor' in wrapper or OPTIMIZERS.get(kind) is not None:
+        return
+    meant = closest(kind, OPTIMIZERS.module_dict) or 'SGD or AdamW'
+    raise ValueError(
+        f'optim_wrapper.optimizer.type={kind!r} is not a registered optimizer, expected a name '
+        f'such as {meant}'
+    )
+
+
+def check_subnets(model: GradAugDetector) -> None:
+    """Raise if sub-networks would cost a detector time and learn nothing.
+
+    Raises:
+        ValueError: With the options that say so.
+    """
+    idle = model.idle_subnets()
+    if idle is not None:
+        raise ValueError(idle)
 
 
 @contextmanager

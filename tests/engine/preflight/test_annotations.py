@@ -6,6 +6,9 @@ import pytest
 from mmengine.registry import DATASETS
 
 from mmgradaug.engine.preflight import check_data
+from mmgradaug.engine.preflight.annotations import chosen_images
+from mmgradaug.engine.preflight.coco_file import read_coco
+from mmgradaug.engine.preflight.datasets import coco_uses
 
 
 def check(cfg):
@@ -66,6 +69,24 @@ def test_categories_of_other_names_are_named_with_the_configs(cfg, spoil):
     assert '(circle, square, triangle)' in message
     del cfg.train_dataloader.dataset['metainfo']
     fails(cfg, r"the data set class's own classes \(person, bicycle.* \(80 in all\)\)")
+
+
+@pytest.mark.parametrize('name', ['Circle', 'circle ', 'cirlce', 'circles'])
+def test_a_misspelt_class_is_named_with_its_category(cfg, spoil, name):
+    spoil(lambda c: c['categories'][0].update(name=name))
+    fails(cfg, f"no category 'circle', a class of metainfo.classes, but {name!r}, whose objects")
+
+
+@pytest.mark.parametrize('name', ['disc', None])
+def test_a_class_without_a_category_is_warned_of(cfg, spoil, capsys, name):
+    for split in ('train', 'val'):
+        spoil(lambda c: c['categories'][2].update(name=name or 'x') and None, split)
+        if name is None:
+            spoil(lambda c: c['categories'].pop() and None, split)
+    check(cfg)
+    assert (
+        'train.json (train_dataloader.dataset) has no category triangle' in capsys.readouterr().err
+    )
 
 
 def test_another_order_of_categories_is_warned_of(cfg, spoil, capsys):
@@ -142,6 +163,23 @@ def test_evaluators_need_annotations_with_iscrowd(cfg, spoil):
     fails(cfg, 'has no iscrowd, which val_evaluator needs')
 
 
+@pytest.mark.parametrize('field', ['image_id', 'category_id'])
+def test_ids_are_text_or_numbers_not_both(cfg, spoil, capsys, field):
+    spoil(lambda c: [a.update({field: str(a[field])}) for a in c['annotations']] and None)
+    fails(cfg, rf"has the {field} '(\d+)', \w+ have the id \1: text and numbers are different ids")
+    name = 'images' if field == 'image_id' else 'categories'
+    spoil(lambda c: [e.update(id=str(e['id'])) for e in c[name]] and None)
+    check(cfg)  # mmdet and pycocotools work with text on both sides
+    assert capsys.readouterr().err == ''
+
+
+def test_ids_of_annotations_that_pycocotools_cannot_use(cfg, spoil):
+    spoil(lambda c: [a.update(id=str(a['id'])) for a in c['annotations']] and None, 'val')
+    check(cfg)  # they become numbers again
+    spoil(lambda c: [a.update(id=f'a{a["id"]}') for a in c['annotations']] and None, 'val')
+    fails(cfg, "annotation 'a1' has text for an id, expected a number, which val_evaluator")
+
+
 def test_images_without_annotations_can_be_predicted(cfg, spoil):
     spoil(lambda c: c.pop('annotations') and None, 'val')
     fails(cfg, 'no object to compare predictions with')
@@ -178,6 +216,52 @@ def test_an_evaluator_of_other_images_is_an_error(cfg, root, spoil):
     cfg.val_evaluator.ann_file = str(root / 'annotations/train.json')
     message = fails(cfg, r'lacks 1 of the 2 images .* of id 77')
     assert str(other) in message
+
+
+def test_images_that_indices_leave_out_are_not_looked_at(cfg, root, spoil, capsys):
+    names = sorted(path.name for path in (root / 'train').iterdir())
+    (root / 'train' / names[2]).unlink()
+    fails(cfg, '1 of 3 images', FileNotFoundError)
+    for indices in (2, -3, [0, -2]):
+        cfg.train_dataloader.dataset.indices = indices
+        if indices == -3:
+            fails(cfg, '1 of 3 images', FileNotFoundError)
+        else:
+            check(cfg)
+
+    def outside(content):
+        last = content['images'][2]['id']
+        [a.update(bbox=[99, 9, 9, 9]) for a in content['annotations'] if a['image_id'] == last]
+
+    spoil(outside)
+    check(cfg)
+    assert capsys.readouterr().err == ''
+    cfg.train_dataloader.dataset.indices = [3]
+    fails(cfg, r'indices=\[3\], expected a number of images, or places .from 0. among the 3 images')
+
+
+def test_indices_count_what_the_filter_leaves(cfg, spoil):
+    """As the data set itself does."""
+
+    def without_objects(content):
+        first = content['images'][0]['id']
+        content['annotations'] = [a for a in content['annotations'] if a['image_id'] != first]
+
+    spoil(without_objects)
+    dataset = cfg.train_dataloader.dataset
+    dataset.update(filter_cfg=dict(filter_empty_gt=True), indices=1)
+    (use,) = coco_uses(cfg, ('train',))
+    content = read_coco(use.path)
+    chosen = chosen_images(content, use, set(content.categories))
+    built = DATASETS.build(dataset)
+    assert chosen == {built.get_data_info(0)['img_id']} == {list(content.images)[1]}
+
+
+def test_an_evaluator_of_more_images_than_indices_choose_is_warned_of(cfg, capsys):
+    cfg.val_dataloader.dataset.indices = 1
+    check(cfg)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert 'val_dataloader.dataset.indices leaves out 1 of the 2 images' in line
 
 
 def test_reading_can_be_switched_off(cfg, spoil):

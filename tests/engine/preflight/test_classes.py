@@ -2,6 +2,7 @@ import pytest
 from mmengine.hub import get_config
 
 from mmgradaug.engine.preflight import check_model, check_run
+from mmgradaug.engine.preflight.classes import misspelling_of
 
 HEADS = r'model\.roi_head\.bbox_head\.num_classes=3, model\.roi_head\.mask_head\.num_classes={}'
 
@@ -43,6 +44,42 @@ def test_a_single_class_needs_its_comma(cfg):
     cfg.train_dataloader.dataset.metainfo.classes = ['circle', 'circle', 'square']
     with pytest.raises(ValueError, match='different names'):
         check_model(cfg, ('train',))
+
+
+def test_sub_networks_have_to_learn_something(cfg):
+    keys = ('rpn_cls', 'rpn_bbox', 'roi_cls', 'roi_bbox', 'roi_mask')
+    cfg.model.gradaug.distill = dict.fromkeys(keys, 'off')
+    check_model(cfg, ('test',))
+    with pytest.raises(ValueError, match=r"'off' for every output .* set gradaug\.num_subnets=0"):
+        check_model(cfg, ('train',))
+
+
+def test_labels_that_are_places_have_to_agree(cfg):
+    for loop, names in (('train', ('cat', 'dog')), ('val', ('dog', 'cat'))):
+        dataset = dict(type='VOCDataset', ann_file='', metainfo=dict(classes=names))
+        cfg[f'{loop}_dataloader'].dataset = dict(type='ConcatDataset', datasets=[dataset])
+    words = r"class 'dog' has place 0 in val_dataloader\.dataset\.datasets\.0\..* and 1 in train_"
+    with pytest.raises(ValueError, match=words):
+        check_model(cfg, ('train', 'val'))
+    check_model(cfg, ('train',))
+
+
+@pytest.mark.parametrize(
+    ('name', 'other', 'alike'),
+    [
+        ('Traffic Light', 'traffic_light', True),
+        ('traffic light', 'trafic light', True),
+        ('truck', 'trucks', True),
+        ('grade_1', 'grade_2', False),
+        ('class a', 'class b', False),
+        ('house', 'horse', False),
+        ('male', 'female', False),
+        ('indoor plant', 'outdoor plant', False),
+        ('+', '-', False),
+    ],
+)
+def test_misspellings(name, other, alike):
+    assert misspelling_of(name, ['something', other]) == (other if alike else None)
 
 
 def test_open_vocabulary_is_left_alone(cfg):

@@ -1,0 +1,48 @@
+"""Images of too few pixels for a network, which torch reports as features of some layer."""
+
+from __future__ import annotations
+
+import re
+
+from torch import Tensor
+
+from .errors import frames_of, message_of
+
+# Of BatchNorm in training, of convolution and of pooling; a resize to no pixel (OpenCV).
+_TORCH_SAYS = re.compile(
+    r'more than 1 value per channel when training'
+    r"|Kernel size can't be greater than actual input size"
+    r'|Output size is too small'
+    r'|inv_scale_x > 0|!dsize\.empty\(\)'
+)
+_IMAGES = ('batch_inputs', 'inputs', 'img')  # as mmdet's detectors and mmengine's models call them
+
+
+def too_small(error: BaseException) -> str | None:
+    """What to tell if an error came from images that are too small for the network; else None.
+
+    Args:
+        error: What stopped a run.
+    """
+    if not _TORCH_SAYS.search(str(error)):
+        return None
+    size = _image_size(error)
+    what = 'an image is'
+    if size is not None:
+        what = f'{size[0]} images of {size[2]} x {size[3]} pixels (height x width) are'
+    return (
+        f'{what} too small for the network ({message_of(error)}): expected at least its largest '
+        'stride on a side, 32 pixels for ResNet with FPN, and more than one value a channel where '
+        'BatchNorm trains: use a larger scale in Resize (and in gradaug.transform), leave out '
+        'narrow images (filter_cfg=dict(min_size=32)), or take more images a batch'
+    )
+
+
+def _image_size(error: BaseException) -> tuple[int, ...] | None:
+    """Shape (N, C, H, W) of the images that a model had when an error came."""
+    for frame in frames_of(error):
+        for name in _IMAGES:
+            images = frame.f_locals.get(name)
+            if isinstance(images, Tensor) and images.dim() == 4:
+                return tuple(images.shape)
+    return None

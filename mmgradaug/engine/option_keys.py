@@ -1,0 +1,84 @@
+"""Keys of ``--cfg-options`` that a config does not have: misspelt ones would have no effect."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from .errors import closest, warn
+
+_RUNNER = set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'}
+# Top-level keys that mmengine, mmdet and this package look for, whether a config has them or not.
+KNOWN = _RUNNER | {
+    'activation_checkpointing',
+    'backend_args',
+    'check_annotations',
+    'compile',
+    'custom_imports',
+    'data_help',
+    'data_root',
+    'dataset_type',
+    'efficient_conv_bn_eval',
+    'find_unused_parameters',
+    'model_wrapper_cfg',
+    'runner_type',
+    'strategy',
+    'sync_bn',
+    'tta_model',
+    'tta_pipeline',
+    'vis_backends',
+}
+
+
+def check_option_keys(cfg: Config, options: Iterable[str]) -> None:
+    """Raise on options that begin with a misspelt key, warn of others that are new and look so.
+
+    New keys are usual (an option that a config leaves at its default), and those that a class does
+    not take stop the run later.
+
+    Args:
+        cfg: The config, before they are merged into it.
+        options: Keys with dots, such as ``'model.backbone.depth'``.
+
+    Raises:
+        ValueError: If the first part of a key is unknown and close to a known one.
+    """
+    for option in options:
+        first, _, rest = option.partition('.')
+        if first in cfg or first in KNOWN:
+            _warn_of_new_key(cfg, option)
+            continue
+        meant = closest(first, [*cfg, *KNOWN])
+        if meant:
+            raise ValueError(
+                f'--cfg-options {option}: the config has no {first!r}, expected a key that it has '
+                f'or that mmengine knows: write {".".join(filter(None, [meant, rest]))}'
+            )
+        warn(
+            f'--cfg-options {option}: {first!r} is a key that neither the config nor mmengine has, '
+            'so it has no effect unless code of yours reads it'
+        )
+
+
+def _warn_of_new_key(cfg: Config, option: str) -> None:
+    """Warn of a key inside the config that is new there and close to one beside it."""
+    node: Any = cfg
+    for part in option.split('.'):
+        if isinstance(node, (list, tuple)) and part.isdigit() and int(part) < len(node):
+            node = node[int(part)]
+            continue
+        if not isinstance(node, (Mapping, Config)):
+            return
+        if part not in node:
+            meant = closest(part, node)
+            if meant and not part.startswith('_'):
+                warn(
+                    f'--cfg-options {option}: {part!r} is a new key beside {meant!r}: if that was '
+                    'meant, correct the spelling'
+                )
+            return
+        node = node[part]

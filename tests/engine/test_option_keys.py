@@ -1,0 +1,40 @@
+import pytest
+
+from mmgradaug.engine.errors import taken_warnings
+from mmgradaug.engine.loading import load_config
+
+CONFIG = 'configs/mask_rcnn_r18_gradaug_shapes.py'
+
+
+@pytest.mark.parametrize(
+    ('option', 'meant'),
+    [
+        ('train_cg.max_epochs', 'train_cfg.max_epochs'),
+        ('modl.backbone.depth', 'model.backbone.depth'),
+        ('randomnes.seed', 'randomness.seed'),  # not in the config, but mmengine's
+        ('load_form', 'load_from'),
+    ],
+)
+def test_misspelt_first_keys_are_refused(option, meant):
+    with pytest.raises(SystemExit, match=f'error: --cfg-options {option}: .*: write {meant}$'):
+        load_config(CONFIG, {option: 3})
+
+
+@pytest.mark.parametrize(
+    ('option', 'words'),
+    [
+        ('optimizer.lr', "'optimizer' is a key that neither the config nor mmengine has"),
+        ('model.backbone.dept', "'dept' is a new key beside 'depth'"),
+        ('model.backbone.with_cp', None),
+        ('env_cfg.dist_cfg.timeout', None),
+        ('randomness.seed', None),
+        ('check_annotations', None),
+        ('train_dataloader.dataset.dataset.pipeline.0.backend_args', None),
+    ],
+)
+def test_new_keys_are_warned_of_where_they_look_wrong(option, words, capsys):
+    taken_warnings()
+    load_config(CONFIG, {option: 3})
+    told = capsys.readouterr().err
+    assert (words in told) if words else told == ''
+    assert len(taken_warnings()) == (words is not None)
