@@ -1,121 +1,36 @@
 """The scripts that start several processes, machines and slurm jobs, as users call them."""
 
 import contextlib
-import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
-import sys
-import tempfile
 import time
-from pathlib import Path
 
 import pytest
 
-from mmgradaug.datasets.shapes import ShapesSpec, make_shapes
-
-ROOT = Path(__file__).parents[1]
-TOOLS = ROOT / 'tools'
-CONFIG = ROOT / 'configs/mask_rcnn_r18_gradaug_shapes.py'
-SECONDS = 600  # for one run; a hang fails, it does not stall the tests
-SMALL = [
-    'model.backbone.base_channels=8',
-    'model.neck.in_channels=8,16,32,64',
-    'model.neck.out_channels=16',
-    'model.rpn_head.in_channels=16',
-    'model.rpn_head.feat_channels=16',
-    'model.roi_head.bbox_roi_extractor.out_channels=16',
-    'model.roi_head.bbox_head.in_channels=16',
-    'model.roi_head.bbox_head.fc_out_channels=32',
-    'model.roi_head.mask_roi_extractor.out_channels=16',
-    'model.roi_head.mask_head.in_channels=16',
-    'model.roi_head.mask_head.conv_out_channels=16',
-    'train_dataloader.dataset.dataset.pipeline.2.scale=(64,64)',
-    'val_dataloader.dataset.pipeline.1.scale=(64,64)',
-    'test_dataloader.dataset.pipeline.1.scale=(64,64)',
-    'train_dataloader.dataset.times=1',
-    'train_dataloader.batch_size=2',
-    'train_cfg.max_epochs=1',
-    'train_cfg.val_interval=1',
-    'default_hooks.checkpoint.interval=1',
-    'default_hooks.logger.interval=1',
-]
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(('127.0.0.1', 0))
-        return listener.getsockname()[1]
-
-
-def start(script, *args, **variables):
-    """Start a script as a user does, in a session of its own; `log` is what it prints."""
-    env = {**os.environ, 'PYTHON': sys.executable, 'OMP_NUM_THREADS': '1'}
-    env |= {name: str(value) for name, value in variables.items()}
-    log = tempfile.NamedTemporaryFile('w')  # noqa: SIM115
-    process = subprocess.Popen(
-        ['bash', TOOLS / script, *map(str, args)],
-        env=env,
-        cwd=ROOT,
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
-    process.log = log
-    return process
-
-
-def finish(process):
-    """Wait for the end of a script; returns what it printed."""
-    process.wait(timeout=SECONDS)
-    return printed(process)
-
-
-def printed(process):
-    """What a script has printed so far."""
-    return Path(process.log.name).read_text()
-
-
-@contextlib.contextmanager
-def running(*starts):
-    """Scripts that run meanwhile; whatever is left of them ends here."""
-    try:
-        yield starts
-    finally:
-        for process in starts:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            process.log.close()
-
-
-def run(script, *args, expect=0, **variables):
-    """Run a script to its end; returns what it printed."""
-    with running(start(script, *args, **variables)) as (process,):
-        out = finish(process)
-    assert process.returncode == expect, out[-5000:]
-    return out
+from tests.launching import (
+    CONFIG,
+    ROOT,
+    SECONDS,
+    TOOLS,
+    children,
+    endless,
+    finish,
+    free_port,
+    logged,
+    run,
+    running,
+    shapes_options,
+    start,
+    wait_until_training,
+)
 
 
 @pytest.fixture(scope='module')
 def options(tmp_path_factory):
     """Small networks and images, as `--cfg-options`."""
-    root = tmp_path_factory.mktemp('shapes')
-    make_shapes(root, ShapesSpec(8, size=(64, 64)), ShapesSpec(2, size=(64, 64)))
-    loaders = ['train_dataloader.dataset', 'val_dataloader', 'test_dataloader']
-    data = [f'{loader}.dataset.data_root={root}/' for loader in loaders]
-    annotations = f'{root}/annotations/val.json'
-    data += [f'{e}.ann_file={annotations}' for e in ('val_evaluator', 'test_evaluator')]
-    return ['--cfg-options', *SMALL, *data]
-
-
-def logged(work_dir, key):
-    """Values of a key by iteration."""
-    (path,) = work_dir.glob('*/vis_data/scalars.json')
-    lines = map(json.loads, path.read_text().splitlines())
-    return {line['step']: line[key] for line in lines if key in line}
+    return shapes_options(tmp_path_factory.mktemp('shapes'))
 
 
 def require_trained(work_dir, steps):
@@ -208,31 +123,6 @@ def test_a_machine_that_fails_ends_the_other(options, tmp_path, number, seconds,
     assert first.returncode != 0
     assert message in out, out[-5000:]
     assert time.monotonic() - begin < 150
-
-
-def endless(work_dir, options, seconds=1800, **variables):
-    """Start training that goes on until it is stopped."""
-    more = ['train_cfg.max_epochs=100000', 'train_cfg.val_interval=100000']
-    more += ['default_hooks.checkpoint.interval=100000', f'env_cfg.dist_cfg.timeout={seconds}']
-    variables.setdefault('PORT', free_port())
-    count = variables.pop('GPUS')
-    arguments = [CONFIG, count, '--work-dir', work_dir, *options, *more]
-    return start('dist_train.sh', *arguments, **variables)
-
-
-def wait_until_training(parent, work_dir):
-    """Wait for the first logged iteration."""
-    deadline = time.monotonic() + SECONDS
-    while not any(p.stat().st_size for p in work_dir.glob('*/vis_data/scalars.json')):
-        assert parent.poll() is None, printed(parent)[-5000:]
-        assert time.monotonic() < deadline, 'no iteration was logged'
-        time.sleep(0.5)
-
-
-def children(pid):
-    """Processes that a process has started."""
-    found = Path(f'/proc/{pid}/task/{pid}/children').read_text()
-    return [int(child) for child in found.split()]
 
 
 # ------------------------------------------------------------------ the scripts

@@ -25,6 +25,8 @@ SLIM_NORMS: dict[Any, type] = {
     nn.SyncBatchNorm: SlimSyncBatchNorm,
     SlimSyncBatchNorm: SlimSyncBatchNorm,
 }
+# Options of ResNeXt, Res2Net, ResNeSt and RegNet, left behind where their name was replaced.
+GROUPED = ('groups', 'base_width', 'scales', 'radix', 'arch')
 PLAIN_CONVS = ('Conv2d', 'Conv', nn.Conv2d, SlimConv2d)
 
 
@@ -119,8 +121,8 @@ class SlimmableResNet(_SlimmableMixin, ResNet):
 
     Raises:
         ValueError: If an option asks for a layer that cannot be sliced (``dcn``,
-            ``plugins``, a ``conv_cfg`` other than Conv2d, a ``norm_cfg`` other than BN and
-            SyncBN).
+            ``plugins``, ``groups``, a ``conv_cfg`` other than Conv2d, a ``norm_cfg`` other than
+            BN and SyncBN).
     """
 
     dense_class = ResNet
@@ -181,6 +183,13 @@ def _refuse_unsliceable(conv_cfg: dict | None, kwargs: dict) -> None:
             f'model.backbone.conv_cfg={conv_cfg!r} cannot be sliced, expected type Conv2d: remove '
             'conv_cfg from the slimmable backbone'
         )
+    for option in GROUPED:
+        if option in kwargs:
+            raise ValueError(
+                f'model.backbone.{option}={kwargs[option]!r} belongs to ResNeXt, Res2Net, ResNeSt '
+                'or RegNet, whose channels in groups cannot be sliced; start from a ResNet config, '
+                'or train that backbone under its own name with gradaug.min_width=1.0'
+            )
     for option in ('dcn', 'plugins'):
         if kwargs.get(option) is not None:
             raise ValueError(

@@ -225,9 +225,13 @@ def _require_options(cls: type, options: Mapping[str, Any]) -> None:
 
 def _require_slimmable(detector: Any) -> None:
     """Raise if no layer of the detector would change with the width."""
-    if not has_slimmable_layers(detector):
-        raise ValueError(
-            f'gradaug.min_width={detector.sampler.min_width} needs a slimmable backbone, got '
-            f"{type(detector.backbone).__name__}: set backbone type='SlimmableResNet', or "
-            'gradaug.min_width=1.0 to train full-width copies only'
-        )
+    if has_slimmable_layers(detector):
+        return
+    slimmable = [name for name in MODELS.module_dict if name.startswith('Slimmable')]
+    raise ValueError(
+        f'gradaug.min_width={detector.sampler.min_width} needs a slimmable backbone, got '
+        f"{type(detector.backbone).__name__}: set backbone type='SlimmableResNet' (slimmable are "
+        f'{" and ".join(slimmable)}, in the place of ResNet and ResNetV1d; channels in groups, as '
+        'of ResNeXt, Res2Net, ResNeSt and RegNet, cannot be sliced), or gradaug.min_width=1.0 to '
+        'train full-width copies only'
+    )

@@ -11,6 +11,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import EpochBasedTrainLoop
 from torch import nn
 
+from .late_start import start_late
 from .seeding import STEP, NumberedBatches, number_batches, seed_generators
 
 META_KEY = 'data_order'  # of a checkpoint's `meta`
@@ -50,6 +51,7 @@ class ReproducibleHook(DistSamplerSeedHook):
 
     def before_train(self, runner: Any) -> None:
         """Number the batches and put back what was resumed."""
+        start_late(runner)
         loader = runner.train_dataloader
         sampler = _sampler_of(loader)
         # Built before the checkpoint was read, with another seed where the config names none.

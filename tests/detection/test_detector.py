@@ -214,6 +214,26 @@ def test_bad_options_are_named(change, message):
         build(detector_config() | change)
 
 
+GROUPED = dict(
+    ResNeXt=dict(depth=50, groups=32, base_width=4),
+    Res2Net=dict(depth=50, scales=4, base_width=26),
+    ResNeSt=dict(depth=50, radix=2),
+    RegNet=dict(arch='regnetx_400mf'),
+)
+
+
+@pytest.mark.parametrize('name', GROUPED)
+def test_backbones_with_channels_in_groups_are_refused_by_name(name):
+    """Under their own name, and where only the name was replaced."""
+    config = detector_config()
+    config.backbone = dict(type=name, **GROUPED[name])
+    with pytest.raises(ValueError, match=f'got {name}: .*SlimmableResNet and SlimmableResNetV1d'):
+        build(config)
+    config.backbone['type'] = 'SlimmableResNet'
+    with pytest.raises(ValueError, match=f'belongs to .*{name}.*cannot be sliced; start from'):
+        build(config)
+
+
 def test_widths_need_a_slimmable_backbone():
     config = detector_config()
     config.backbone.type = 'ResNet'

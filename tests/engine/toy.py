@@ -19,6 +19,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 import mmgradaug.engine  # noqa: F401  registers the hooks
+from mmgradaug.checkpoints.safe_loading import safe_loading
 from tests.engine.killing import differences
 
 
@@ -87,6 +88,14 @@ def validation(stop: int | None = None) -> dict[str, Any]:
     )
 
 
+class SafeRunner(Runner):
+    """Loads checkpoints as tools/train.py does, with any mmengine."""
+
+    def train(self) -> nn.Module:
+        with safe_loading():
+            return super().train()
+
+
 class StopHook(Hook):
     """Ends the run before an iteration."""
 
@@ -115,7 +124,7 @@ def runner(
 ) -> Runner:
     """Build a run of three epochs of four batches (the last has one sample less)."""
     torch.manual_seed(0)
-    return Runner(
+    return SafeRunner(
         ToyModel(),
         str(work_dir),
         train_dataloader=dict(
