@@ -17,6 +17,7 @@ from ..slimmable import SkippableBlock, linear_survival, skippable_blocks
 from .mixin import SlimmableMixin
 from .residual import INIT_CFG, STEM_CHANNELS, blocks_a_stage, conv, norm, padded_shortcut, stages
 
+STAGE_CHANNELS = (16, 32, 64)
 EVALUATIONS = ('full', 'expected')
 
 
@@ -131,7 +132,7 @@ class DepthResNet(BaseModule):
         def block(in_channels: int, channels: int, stride: int) -> DepthBlock:
             return DepthBlock(in_channels, channels, stride, conv_cfg, norm_cfg)
 
-        channels = [STEM_CHANNELS * 2**stage for stage in range(3) for _ in range(each)]
+        channels = [count for count in STAGE_CHANNELS for _ in range(each)]
         self.conv1 = conv(conv_cfg, in_channels, STEM_CHANNELS, 3)
         self.bn1 = norm(norm_cfg, STEM_CHANNELS)
         self.layer1, self.layer2, self.layer3 = stages(block, channels, STEM_CHANNELS)
@@ -170,8 +171,7 @@ class SlimmableDepthResNet(SlimmableMixin, DepthResNet):
     @property
     def out_channels(self) -> int:  # type: ignore[override]
         """Channels of the features, at any width."""
-        last: Any = self.layer3[-1]
-        return last.conv2.out_channels
+        return STAGE_CHANNELS[-1]
 
 
 def _check_survival(survival: Any) -> None:
