@@ -4,7 +4,16 @@ Importing the package registers its backbones, detector wrapper, model wrapper a
 mmengine; a config does so with ``custom_imports = dict(imports=['mmgradaug'])``.
 """
 
-from .backbones import SlimmableResNet, SlimmableResNetV1d
+from .backbones import (
+    DepthResNet,
+    PyramidNet,
+    SlimmableDepthResNet,
+    SlimmablePyramidNet,
+    SlimmableResNet,
+    SlimmableResNetV1d,
+    SlimmableWideResNet,
+    WideResNet,
+)
 from .detection import GradAugDetector
 from .engine import (
     BadImagesHook,
@@ -13,21 +22,28 @@ from .engine import (
     SafeCheckpointHook,
     VersionsHook,
 )
-from .slimmable import at_width, extract_subnet
+from .slimmable import at_depth, at_width, extract_subnet
 from .training import GradAugDistributedDataParallel
 from .version import __version__
 
 __all__ = [
     'BadImagesHook',
+    'DepthResNet',
     'GradAugDetector',
     'GradAugDistributedDataParallel',
     'PendingValidationHook',
+    'PyramidNet',
     'ReproducibleHook',
     'SafeCheckpointHook',
+    'SlimmableDepthResNet',
+    'SlimmablePyramidNet',
     'SlimmableResNet',
     'SlimmableResNetV1d',
+    'SlimmableWideResNet',
     'VersionsHook',
+    'WideResNet',
     '__version__',
+    'at_depth',
     'at_width',
     'extract_subnet',
 ]

@@ -14,7 +14,7 @@ from mmengine.logging import print_log
 from mmengine.registry import MODELS
 from torch import Tensor
 
-from ..slimmable import has_slimmable_layers
+from ..slimmable import has_slimmable_layers, require_skippable
 from ..training import GradAugMixin, GradAugOptions
 from ..training.norms import refuse_mmcv_sync_norms
 from ..transforms import GeometricMap
@@ -84,6 +84,8 @@ class GradAugDetector(_Detector):
             refuse_mmcv_sync_norms(self)  # type: ignore[arg-type]
             if self.sampler.min_width < 1:
                 _require_slimmable(self)
+            if self.sampler.shrink != 'width':
+                require_skippable(self)
         self._distillers: Sequence[HeadDistiller] = []
         self._config = DistillConfig()
         if distill != 'labels':

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..training import Subnet
-from ..training.step import run_pass, width_of
+from ..training.step import run_pass, running_as
 
 
 @dataclass
@@ -54,7 +54,7 @@ def measure_gradients(
     full = None
     with model.teaching():
         for number, subnet in enumerate([None, *subnets]):
-            with width_of(model, subnet):
+            with running_as(model, subnet):
                 losses = _terms(model, run_pass(model, batch, subnet)[0])
                 if full is None:
                     full = _gradient(sum(losses.values()), parameters)

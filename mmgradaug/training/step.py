@@ -17,7 +17,6 @@ from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.structures import BaseDataElement
 from torch import Tensor
 
-from ..slimmable import at_width
 from ..transforms import GeometricMap
 from .recompute import recomputing
 from .sampler import Subnet
@@ -78,28 +77,28 @@ def _train_pass(
     """
     module = model.module if is_model_wrapper(model) else model
     syncing = nullcontext() if last or not hasattr(model, 'no_sync') else model.no_sync()
-    with syncing, width_of(module, subnet), _counted_once(optim_wrapper):
+    with syncing, running_as(module, subnet), _counted_once(optim_wrapper):
         with optim_wrapper.optim_context(model):
             losses, mapping = run_pass(model, batch, subnet)
         loss, logs = module.parse_losses(losses)
         if getattr(model, 'detect_anomalous_params', False):
             detect_anomalous_params(loss, model=model)
         optim_wrapper.backward(optim_wrapper.scale_loss(loss))
-    return _pass_logs(logs, subnet, mapping)
+    return _pass_logs(logs, subnet, mapping) | _depth_log(module, subnet)
 
 
-def width_of(module: Any, subnet: Subnet | None) -> AbstractContextManager[Any]:
-    """The width of a pass; it has to hold until the backward is done.
+def running_as(module: Any, subnet: Subnet | None) -> AbstractContextManager[Any]:
+    """Run a module as a sub-network, or as it is; it has to hold until the backward is done.
 
     Checkpointed layers run forward again there.
     """
-    return nullcontext() if subnet is None else at_width(module, subnet.width)
+    return nullcontext() if subnet is None else subnet.active_in(module)
 
 
 def run_pass(
     model: Any, batch: dict, subnet: Subnet | None
 ) -> tuple[dict[str, Any], GeometricMap | None]:
-    """Forward of one pass at the width that is set, see :func:`width_of`.
+    """Forward of one pass of the network that is set, see :func:`running_as`.
 
     Args:
         model: As of :func:`gradaug_step`.
@@ -166,6 +165,12 @@ def _pass_logs(
     return {**what, **values}
 
 
+def _depth_log(module: Any, subnet: Subnet | None) -> dict[str, float]:
+    """Share of residual blocks that a sub-network of random depth has."""
+    kept = None if subnet is None else subnet.kept_blocks(module)
+    return {} if kept is None else {'depth': sum(kept) / len(kept)}
+
+
 def _require_finite(
     results: list[dict[str, Any]], subnets: list[Subnet | None], optim_wrapper: OptimWrapper
 ) -> None:
@@ -200,7 +205,8 @@ def _describe(subnet: Subnet | None, result: dict[str, Any]) -> str:
     """A pass in words."""
     if subnet is None:
         return 'the full network, width 1.0, scale 1.0'
-    return f'a sub-network of width {subnet.width:.4g} at scale {result["scale"]:.4g}'
+    depth = f' and depth {result["depth"]:.4g}' if 'depth' in result else ''
+    return f'a sub-network of width {subnet.width:.4g}{depth} at scale {result["scale"]:.4g}'
 
 
 def _merge_logs(results: list[dict[str, Any]], seconds: list[float]) -> dict[str, Any]:

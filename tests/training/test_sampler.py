@@ -96,6 +96,10 @@ def test_without_a_transform_images_are_rescaled_and_none_keeps_them():
         (dict(width_step=0.5, min_width=0.8), 'leaves no width but min_width=0.8'),
         (dict(width_step='a'), 'width_step must be'),
         (
+            dict(shrink='height'),
+            r"shrink must be one of \('width', 'depth', 'both'\), got 'height'",
+        ),
+        (
             dict(transform=dict(type='RandomScale', scale=[1.0])),
             r'unexpected.*_delete_=True',
         ),
@@ -105,3 +109,19 @@ def test_without_a_transform_images_are_rescaled_and_none_keeps_them():
 def test_options_that_would_be_misread_are_named(options, message):
     with pytest.raises(ValueError, match=message):
         SubnetSampler(**options)
+
+
+def test_random_depth_is_drawn_beside_widths_and_transforms_or_at_full_width():
+    options = dict(num_subnets=3, min_width=0.8, transform=SCALE)
+    narrow, both, shallow = (
+        SubnetSampler(**options, shrink=shrink) for shrink in ('width', 'both', 'depth')
+    )
+    for index in range(20):
+        expected, found = narrow.sample(1, index), both.sample(1, index)
+        assert [(s.width, s.transform) for s in expected] == [(s.width, s.transform) for s in found]
+        assert {s.depth_seed for s in expected} == {None}
+        assert len({s.depth_seed for s in found}) == 3
+        drawn = shallow.sample(1, index)
+        assert [s.width for s in drawn] == [1.0] * 3
+        assert len({s.depth_seed for s in drawn}) == 3
+        assert drawn == shallow.sample(1, index) != shallow.sample(1, index + 1)

@@ -1,0 +1,163 @@
+"""Random depth: sub-networks, the stochastic depth of the full network, and the training step."""
+
+import copy
+from contextlib import nullcontext
+
+import pytest
+import torch
+import torch.nn.functional as F
+from mmengine.model import BaseModel
+
+from mmgradaug import SlimmableDepthResNet, at_depth, at_width
+from mmgradaug.slimmable import skippable_blocks
+from mmgradaug.training import GradAugMixin, GradAugOptions
+from tests.backbones.small import small
+from tests.networks import build, detector_config, random_images, randomised
+from tests.oracles import assert_equal, assert_slice_equals_dense, run, statistics
+from tests.training.test_step import assert_close, gradients, sgd
+
+# Blocks of each stage come in twos; the third and the fifth shrink the image.
+PATTERNS = [
+    (True,) * 6,
+    (False,) * 6,
+    (True, True, False, True, False, True),
+    (False, True, True, False, True, False),
+]
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float64])
+@pytest.mark.parametrize('kept', PATTERNS)
+def test_shallow_subnetworks_equal_dense_networks(kept, dtype):
+    network, x = small('depth', dtype), random_images(2, 3, 12, 16, dtype=dtype)
+    for width in (0.6, 1.0):
+        assert_slice_equals_dense(network, width, x, kept)
+
+
+def test_laws_of_the_paper_and_of_the_released_code():
+    with torch.device('meta'):
+        paper, released = (
+            SlimmableDepthResNet(110),
+            SlimmableDepthResNet(110, survival=0.8, keep_first=True, evaluation='expected'),
+        )
+    blocks, others = skippable_blocks(paper), skippable_blocks(released)
+    assert len(blocks) == len(others) == 54
+    assert blocks[0].survival == 1 - 0.5 / 54 and blocks[-1].survival == 0.5
+    assert others[0].survival == 1.0 and others[-1].survival == pytest.approx(0.8)
+    assert not any(block.expected or block.stochastic for block in blocks)
+    assert all(block.expected and not block.stochastic for block in others)
+
+
+def test_expected_evaluation_weighs_every_residual_branch():
+    network = small('depth', evaluation='expected', survival=0.5).eval()
+    x = random_images(2, 3, 8, 8)
+    out = F.relu(network.bn1(network.conv1(x)))
+    for number, block in enumerate(skippable_blocks(network), start=1):
+        branch = block.bn2(block.conv2(F.relu(block.bn1(block.conv1(out)))))
+        shortcut = torch.zeros_like(branch)
+        shortcut[:, : out.size(1)] = out[:, :, :: block.stride, :: block.stride]
+        out = F.relu((1 - number / 6 * 0.5) * branch + shortcut)
+    torch.testing.assert_close(network(x)[0], out)
+    assert not torch.allclose(small('depth').eval()(x)[0], out)
+
+
+def test_training_of_the_full_network_has_every_block_at_weight_one():
+    x = random_images(2, 3, 8, 8)
+    (plain,), (weighed,) = (
+        small('depth', evaluation=evaluation)(x) for evaluation in ('full', 'expected')
+    )
+    assert torch.equal(plain, weighed)
+
+
+def test_stochastic_depth_trains_on_the_blocks_that_survive():
+    network, x = small('depth', stochastic=True, survival=0.2), random_images(2, 3, 8, 8)
+    blocks = skippable_blocks(network)
+    torch.manual_seed(1)
+    kept = [bool(torch.rand(()) < block.survival) for block in blocks]
+    assert 0 < sum(kept) < 6
+    torch.manual_seed(1)
+    before = statistics(network)
+    (out,), found = run(network, x)
+    after = statistics(network)
+    (expected_out,), expected = run(network, x, kept=kept)
+    assert torch.equal(out, expected_out)
+    assert_equal(found, expected)
+    for name, block in network.named_modules():
+        if block in blocks:
+            key = f'{name}.bn1.running_mean'
+            assert torch.equal(before[key], after[key]) != kept[blocks.index(block)]
+
+
+class Plain(BaseModel):
+    """A classifier of three classes."""
+
+    def __init__(self):
+        super().__init__()
+        self.backbone = SlimmableDepthResNet(14)
+        self.fc = torch.nn.Linear(64, 3)
+
+    def forward(self, inputs, data_samples=None, mode='tensor'):
+        scores = self.fc(self.backbone(inputs)[-1].mean((2, 3)))
+        return {'loss_cls': F.cross_entropy(scores, data_samples)} if mode == 'loss' else scores
+
+
+class Classifier(GradAugMixin, Plain):
+    """The same with sub-networks, which learn from labels."""
+
+    def __init__(self, **gradaug):
+        super().__init__()
+        scale = dict(type='RandomScale', scales=[1.0, 0.5])
+        self.gradaug = GradAugOptions.parse(dict(num_subnets=3, transform=scale, seed=2) | gradaug)
+
+    def recording(self):
+        return nullcontext()
+
+    def forget(self):
+        pass
+
+    def subnet_loss(self, inputs, data_samples, mapping):
+        return Plain.forward(self, inputs, data_samples, mode='loss')
+
+
+@pytest.mark.parametrize('shrink', ['depth', 'both'])
+def test_the_training_step_runs_the_drawn_blocks(shrink):
+    model = randomised(Classifier(shrink=shrink, min_width=0.5)).double().train()
+    data = {
+        'inputs': random_images(4, 3, 16, 16, dtype=torch.float64),
+        'data_samples': torch.tensor([0, 1, 2, 1]),
+    }
+    twin, alone = copy.deepcopy(model), copy.deepcopy(model)
+    full = alone(**data, mode='loss')['loss_cls']
+    total = twin(**data, mode='loss')['loss_cls']
+    subnets = model.sampler.sample(2, 0)
+    depths = []
+    for subnet in subnets:
+        kept = subnet.kept_blocks(twin.backbone)
+        depths.append(sum(kept) / 6)
+        with at_width(twin, subnet.width), at_depth(twin, kept):
+            images = subnet.transform(data['inputs'])[0]
+            total = total + twin(images, data['data_samples'], mode='loss')['loss_cls']
+    total.backward()
+    logs = model.train_step(data, sgd(model))
+    assert_close(gradients(model), gradients(twin), 1e-10)
+    assert_equal(statistics(model), statistics(alone))
+    assert [logs[f'subnet{i}/depth'] for i in (1, 2, 3)] == depths
+    assert [logs[f'subnet{i}/width'] for i in (1, 2, 3)] == [s.width for s in subnets]
+    assert min(depths) < 1
+    assert ({s.width for s in subnets} == {1.0}) == (shrink == 'depth')
+    torch.testing.assert_close(logs['full/loss'], full.detach())
+    assert all(p.grad is not None for p in model.parameters())
+
+
+def test_every_pass_reaches_every_parameter():
+    """What several processes need, which reduce gradients in the last pass alone."""
+    network = small('depth')
+    with at_depth(network, (False,) * 6):
+        network(random_images(2, 3, 8, 8))[0].sum().backward()
+    assert all(p.grad is not None for p in network.parameters())
+
+
+def test_random_depth_of_a_network_without_such_blocks_is_refused():
+    with pytest.raises(
+        ValueError, match=r"no residual block.*shrink='depth'.*SlimmableDepthResNet"
+    ):
+        build(detector_config(mask=False, shrink='depth'))

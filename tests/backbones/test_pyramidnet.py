@@ -1,0 +1,82 @@
+from itertools import pairwise
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mmgradaug import at_width, extract_subnet
+from mmgradaug.backbones.pyramidnet import PyramidBlock, pyramid_channels
+from mmgradaug.backbones.residual import padded_shortcut
+from mmgradaug.slimmable import active_channels
+from tests.backbones.small import small
+from tests.networks import random_images
+
+
+def test_channels_grow_evenly_up_to_alpha():
+    channels = pyramid_channels(66, 240)  # depth 200
+    assert channels[:3] == [20, 23, 27] and channels[-1] == 256
+    assert {b - a for a, b in pairwise(channels)} == {3, 4}
+
+
+@pytest.mark.parametrize('name', ['pyramid', 'pyramid_basic'])
+def test_shortcuts_are_the_blocks_input_and_silent_channels(name):
+    """At a width too: a block whose residual is silent passes on the input's own channels."""
+    network = small(name)
+    blocks = [m for m in network.modules() if isinstance(m, PyramidBlock)]
+    x = random_images(2, 3, 10, 10)
+    seen = []
+
+    def check(block, args, out):
+        (before,) = args
+        expected = F.avg_pool2d(before, 2, ceil_mode=True) if block.stride == 2 else before
+        assert torch.equal(out[:, : before.size(1)], expected)
+        assert out.size(1) > before.size(1) and out[:, before.size(1) :].abs().sum() == 0
+        seen.append((before.size(1), out.size(1)))
+
+    for block in blocks:
+        last = getattr(block, f'bn{block.layers + 1}')
+        torch.nn.init.zeros_(last.weight), torch.nn.init.zeros_(last.bias)
+        block.register_forward_hook(check)
+    with at_width(network, 0.7):
+        network(x)
+    assert len(seen) == 6
+    for block, (_, channels) in zip(blocks, seen, strict=True):
+        last = getattr(block, f'conv{block.layers}')
+        assert channels == active_channels(last.out_channels, 0.7)
+
+
+def test_bottlenecks_and_stem_round_as_a_quarter():
+    dense = extract_subnet(small('pyramid'), 0.9)
+    assert dense.conv1.out_channels == 14  # int(0.25 * round(57.6))
+    block = dense.layer1[0]  # 20 channels in the middle, 80 in the end
+    assert [block.conv1.out_channels, block.conv2.out_channels, block.conv3.out_channels] == [
+        18,
+        18,
+        72,
+    ]
+    basic = extract_subnet(small('pyramid_basic'), 0.9)
+    assert basic.conv1.out_channels == 14  # round(14.4)
+
+
+@given(
+    channels=st.tuples(st.integers(1, 1024), st.integers(1, 1024)),
+    width=st.floats(0.01, 1.0),
+    divisor=st.sampled_from([1, 8, 16]),
+    quarter=st.booleans(),
+)
+def test_a_layer_with_more_channels_keeps_no_fewer(channels, width, divisor, quarter):
+    """So that a shortcut never has more channels than the block's output, at any width."""
+    few, many = sorted(channels)
+    assert active_channels(few, width, divisor, quarter) <= active_channels(
+        many, width, divisor, quarter
+    )
+    # The stem rounds as a quarter, the block after it does not.
+    assert active_channels(few, width, divisor, True) <= active_channels(4 * many, width, divisor)
+
+
+def test_subsampling_takes_the_first_pixel_and_averaging_all():
+    x = torch.arange(9.0).reshape(1, 1, 3, 3)
+    assert padded_shortcut(x, 2, 2)[0].tolist() == [[[0, 2], [6, 8]], [[0, 0], [0, 0]]]
+    assert padded_shortcut(x, 1, 2, average=True)[0].tolist() == [[[2, 3.5], [6.5, 8]]]

@@ -1,0 +1,137 @@
+import statistics
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import nn
+
+from mmgradaug import at_depth, at_width, extract_subnet
+from mmgradaug.slimmable import SkippableBlock, draw_depth, linear_survival, skippable_blocks
+from tests.backbones.small import small
+from tests.networks import random_images
+from tests.oracles import assert_equal, relative_error
+
+
+class Constant(SkippableBlock):
+    """Adds its parameter to its input."""
+
+    def __init__(self, survival=1.0):
+        super().__init__()
+        self.value = nn.Parameter(torch.tensor(2.0))
+        self.survival = survival
+
+    def residual(self, x):
+        return self.value.expand_as(x)
+
+    def shortcut(self, x):
+        return x
+
+    def join(self, residual, shortcut):
+        return residual + shortcut
+
+
+def chain(*survivals):
+    return nn.Sequential(*(Constant(survival) for survival in survivals))
+
+
+def test_survival_falls_linearly():
+    assert linear_survival(4, 0.5) == [0.875, 0.75, 0.625, 0.5]  # 1 - l/L (1 - 0.5)
+    released = linear_survival(54, 0.8, keep_first=True)
+    assert released[0] == 1.0
+    assert released[-1] == pytest.approx(0.8)
+    assert {round(a - b, 9) for a, b in pairwise(released)} == {round(0.2 / 53, 9)}
+    # ResNet-110 at 0.5: Huang et al. state about 40 of 54 blocks.
+    assert sum(linear_survival(54, 0.5)) == pytest.approx((3 * 54 - 1) / 4)
+    assert linear_survival(1, 0.5, keep_first=True) == [1.0]
+
+
+def test_draws_depend_on_the_seed_and_follow_the_law():
+    model = chain(1.0, 0.75, 0.5, 0.1)
+    assert draw_depth(model, 5) == draw_depth(model, 5)
+    draws = [draw_depth(model, seed) for seed in range(4000)]
+    for block, kept in zip(model, zip(*draws, strict=True), strict=True):
+        spread = 4 * (block.survival * (1 - block.survival) / 4000) ** 0.5
+        assert abs(statistics.mean(kept) - block.survival) <= spread
+    assert len(set(draws)) > 6
+
+
+def test_blocks_that_are_left_out_pass_their_input_on_and_have_zero_gradients():
+    model, x = chain(1.0, 1.0, 1.0), torch.ones(2)
+    with at_depth(model, [True, False, True]):
+        out = model(x)
+        out.sum().backward()
+    assert out.tolist() == [5.0, 5.0]
+    assert [block.value.grad.item() for block in model] == [2.0, 0.0, 2.0]
+    assert model(x).tolist() == [7.0, 7.0]
+
+
+def test_evaluation_multiplies_by_survival_only_where_asked_and_outside_of_subnets():
+    model, x = chain(0.5, 0.25).eval(), torch.ones(1)
+    assert model(x).item() == 5.0
+    for block in model:
+        block.expected = True
+    assert model(x).item() == 1 + 0.5 * 2 + 0.25 * 2
+    with at_depth(model, [False, True]):
+        assert model(x).item() == 3.0
+    assert model.train()(x).item() == 5.0
+
+
+def test_stochastic_training_leaves_blocks_out_of_the_full_network():
+    model, x = chain(0.3), torch.ones(1)
+    model[0].stochastic = True
+    torch.manual_seed(0)
+    outs = [model(x).item() for _ in range(1000)]
+    assert set(outs) == {1.0, 3.0}
+    assert abs(outs.count(3.0) / 1000 - 0.3) < 4 * (0.21 / 1000) ** 0.5
+    assert model.eval()(x).item() == 3.0
+
+
+def test_contexts_nest_and_restore_after_an_error():
+    model = chain(1.0, 1.0)
+
+    def fail():
+        with at_depth(model, [False, False]):
+            assert [block.kept for block in model] == [False, False]
+        assert [block.kept for block in model] == [True, False]
+        raise RuntimeError('inside')
+
+    with pytest.raises(RuntimeError, match='inside'), at_depth(model, [True, False]):
+        fail()
+    assert [block.kept for block in model] == [None, None]
+
+
+def test_statistics_and_training_flags_are_left_alone():
+    network = small('depth')
+    before = {k: v.clone() for k, v in network.named_buffers()}
+    with at_depth(network, [True] * 6):
+        assert not network.bn1.track_running_stats
+        network(random_images(2, 3, 8, 8))
+    assert network.bn1.track_running_stats
+    assert_equal(before, dict(network.named_buffers()))
+
+
+def test_misuse_is_named():
+    with (
+        pytest.raises(ValueError, match='kept has 1 entries, expected 2'),
+        at_depth(chain(1, 1), [True]),
+    ):
+        pass
+    with pytest.raises(ValueError, match='kept has 0 entries, expected 6'):
+        extract_subnet(small('depth'), 1.0, kept=[])
+    with pytest.raises(ValueError, match=r'Conv2d has no residual block .*SlimmableDepthResNet'):
+        draw_depth(nn.Conv2d(1, 1, 1), 0)
+    assert skippable_blocks(nn.Conv2d(1, 1, 1)) == []
+
+
+@pytest.mark.parametrize('training', [True, False])
+def test_extracted_networks_are_shallow_and_do_not_draw(training):
+    network = small('depth', evaluation='expected', stochastic=True).train(training)
+    kept = (False, True, False, False, True, True)
+    dense = extract_subnet(network, 0.6, kept=kept)
+    assert sum('conv1.weight' in k for k in dense.state_dict()) == 1 + sum(kept)
+    assert len(skippable_blocks(dense)) == sum(kept)
+    x = random_images(2, 3, 8, 8)
+    with at_width(network, 0.6), at_depth(network, kept):
+        (out,) = network(x)
+    for _ in range(3):
+        assert relative_error(out[:, : dense.out_channels], dense(x)[0]) <= 1e-6
