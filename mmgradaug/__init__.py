@@ -1,13 +1,15 @@
 """GradAug (NeurIPS 2020) for MMDetection.
 
-Importing the package registers its backbones, detector wrapper, model wrapper and hooks with
+Importing the package registers its backbones, classifiers, detector wrapper, model wrapper and hooks with
 mmengine; a config does so with ``custom_imports = dict(imports=['mmgradaug'])``.
 """
 
 from .backbones import SlimmableResNet, SlimmableResNetV1d
+from .classification import Classifier, GradAugClassifier
 from .detection import GradAugDetector
 from .engine import (
     BadImagesHook,
+    FinalAndBestHook,
     PendingValidationHook,
     ReproducibleHook,
     SafeCheckpointHook,
@@ -18,6 +20,9 @@ from .version import __version__
 
 __all__ = [
     'BadImagesHook',
+    'Classifier',
+    'FinalAndBestHook',
+    'GradAugClassifier',
     'GradAugDetector',
     'GradAugDistributedDataParallel',
     'PendingValidationHook',

@@ -2,7 +2,14 @@
 
 from .bad_images import BadImagesHook
 from .checkpoints import SafeCheckpointHook
+from .final_and_best import FinalAndBestHook
 from .pending_validation import PendingValidationHook
 from .reproducible import ReproducibleHook
 
-__all__ = ['BadImagesHook', 'PendingValidationHook', 'ReproducibleHook', 'SafeCheckpointHook']
+__all__ = [
+    'BadImagesHook',
+    'FinalAndBestHook',
+    'PendingValidationHook',
+    'ReproducibleHook',
+    'SafeCheckpointHook',
+]

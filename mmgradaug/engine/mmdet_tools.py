@@ -23,7 +23,7 @@ from .errors import one_line_errors
 from .loading import load_config
 from .preflight import check_run
 from .preflight.checkpoints import checkpoint_use
-from .processes import join_processes, wrapper_options
+from .processes import is_main_process, join_processes, wrapper_options
 from .run_hooks import hook_options
 
 
@@ -47,7 +47,7 @@ def run_tool(name: str, argv: Sequence[str], loops: tuple[str, ...]) -> None:
     with one_line_errors():
         work_dir = args.work_dir or cfg.get('work_dir') or Path('work_dirs', Path(args.config).stem)
         checkpoint = checkpoint_use(cfg, args, Path(work_dir))
-        check_run(cfg, loops, checkpoint, _is_main_process(args.launcher))
+        check_run(cfg, loops, checkpoint, is_main_process(args.launcher))
         argv = [*argv, *wrapper_options(cfg, args.launcher)]
         if name == 'train':
             argv += hook_options(cfg)
@@ -87,9 +87,3 @@ def _parsed(script: Path, argv: Sequence[str]) -> argparse.Namespace:
                 f'error: cannot read the command line ({error}): --cfg-options takes words such as '
                 'train_dataloader.batch_size=4, without spaces around ='
             ) from error
-
-
-def _is_main_process(launcher: str) -> bool:
-    """Whether this is the first of a run's processes."""
-    name = {'pytorch': 'RANK', 'slurm': 'SLURM_PROCID', 'mpi': 'OMPI_COMM_WORLD_RANK'}
-    return os.environ.get(name.get(launcher, ''), '0') == '0'

@@ -177,7 +177,7 @@ def weights_of(content: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
     if not weights:
         raise ValueError(
             f'{path} holds no weights (its keys: {", ".join(map(str, list(content)[:5])) or "none"}'
-            '): expected a checkpoint of this detector'
+            '): expected a checkpoint of this model'
         )
     return weights
 
