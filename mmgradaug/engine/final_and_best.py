@@ -32,7 +32,8 @@ class FinalAndBestHook(Hook):
         metric: Name of the metric, of which more is better.
     """
 
-    priority = 'LOWEST'
+    # Before the hook that writes the best checkpoint, and with it what is kept here.
+    priority = 'LOW'
 
     def __init__(self, metric: str = 'accuracy/top1') -> None:
         self.metric = metric

@@ -6,12 +6,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 from mmengine.optim import OptimWrapper
+from mmengine.registry import MODELS
 from torch.nn.modules.batchnorm import _BatchNorm
 from torchvision.models import resnet18, resnet50
 
 from mmgradaug import at_width, extract_subnet
 from mmgradaug.classification.distillation import ClassDistillation
-from tests.classification.tiny import BACKBONE, batch, build
+from tests.classification.tiny import BACKBONE, batch, build, config
 from tests.training.test_step import assert_close, gradients, sgd
 
 
@@ -96,7 +97,7 @@ def test_a_students_loss_is_zero_where_it_agrees_with_its_teacher():
 
 def test_the_head_of_a_sub_network_is_a_slice():
     model = build().eval()
-    dense = extract_subnet(model.backbone, 0.6).eval()
+    dense = extract_subnet(model.backbone, 0.6)
     images = batch()['inputs'].float() / 255
     features = dense(images)[-1].mean(dim=(2, 3))
     expected = F.linear(features, model.fc.weight[:, : features.size(1)], model.fc.bias)
@@ -107,8 +108,9 @@ def test_the_head_of_a_sub_network_is_a_slice():
 
 @pytest.mark.parametrize('depth', [18, 50])
 def test_keys_without_the_prefix_are_torchvisions(depth):
+    model = config(backbone=BACKBONE | dict(depth=depth, base_channels=64))
     with torch.device('meta'):
-        ours = build(backbone=BACKBONE | dict(depth=depth, base_channels=64)).state_dict()
+        ours = MODELS.build(model).state_dict()
         theirs = {18: resnet18, 50: resnet50}[depth](num_classes=3).state_dict()
     found = {key.removeprefix('backbone.'): tensor.shape for key, tensor in ours.items()}
     assert found == {key: tensor.shape for key, tensor in theirs.items()}

@@ -20,7 +20,7 @@ def config(kind: str = 'GradAugClassifier', **options: Any) -> dict[str, Any]:
     """Config of a classifier of 3 classes; ``gradaug`` is merged into defaults."""
     gradaug = dict(num_subnets=2, min_width=0.5, transform=HALF, seed=0)
     gradaug |= options.pop('gradaug', {})
-    model = dict(type=kind, backbone=BACKBONE, num_classes=3, **options)
+    model = dict(type=kind, backbone=BACKBONE, num_classes=3) | options
     return model | (dict(gradaug=gradaug) if kind == 'GradAugClassifier' else {})
 
 

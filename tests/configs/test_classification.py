@@ -1,0 +1,81 @@
+"""Classification configs say what their names say, and build."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
+
+FOLDER = Path(__file__).parents[2] / 'configs/classification'
+CONFIGS = sorted(FOLDER.glob('*.py'))
+# {network}_{data set}[_{method}[-{method}]][_{variation}]
+PARAMETERS = {'resnet50': 25_557_032}
+DATA = {'imagenet': (1000, 'data/imagenet/'), 'cifar100': (100, 'data/cifar/'),
+        'cifar10': (10, 'data/cifar/'), 'digits': (10, 'data/digits/')}  # fmt: skip
+METHODS = {'gradaug', 'cutmix', 'mixup', 'cutout'}
+
+
+def words_of(path):
+    network, data, *rest = path.stem.split('_')
+    methods = rest[0].split('-') if rest else []
+    return network, data, methods, rest[1:]
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+def test_the_name_says_what_it_is(path):
+    network, data, methods, _ = words_of(path)
+    assert set(methods) <= METHODS
+    cfg = Config.fromfile(path)
+    classes, root = DATA[data]
+    assert cfg.model.num_classes == classes
+    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+        assert loader.dataset.data_root == root
+    assert (cfg.model.type == 'GradAugClassifier') == ('gradaug' in methods)
+    assert cfg.model.backbone.type.startswith('Slimmable') == ('gradaug' in methods)
+    mix = cfg.model.data_preprocessor.get('mix') or {}
+    assert {'CutMix': 'cutmix', 'MixUp': 'mixup'}.get(mix.get('type')) in [*methods, None]
+    assert bool(mix) == bool({'cutmix', 'mixup'} & set(methods))
+    if mix and 'gradaug' in methods:
+        assert mix.prob == (0.5 if mix.type == 'CutMix' else 1.0)
+    pipeline = [t['type'] for t in cfg.train_dataloader.dataset.pipeline]
+    assert ('Cutout' in pipeline) == ('cutout' in methods)
+    assert pipeline[-1] == 'PackImage'
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+def test_builds_with_the_baselines_keys(path):
+    init_default_scope('mmdet')
+    network, data, *_ = words_of(path)
+    models = []
+    for name in (path, FOLDER / f'{network}_{data}.py'):
+        with torch.device('meta'):
+            models.append(MODELS.build(copy.deepcopy(Config.fromfile(name).model)))
+    assert list(models[0].state_dict()) == list(models[1].state_dict())
+    count = sum(parameter.numel() for parameter in models[0].parameters())
+    assert count == PARAMETERS.get(network, count)
+
+
+@pytest.mark.parametrize(
+    'path', [p for p in CONFIGS if 'imagenet' in p.name], ids=lambda path: path.stem
+)
+def test_imagenet_is_trained_as_the_paper_says(path):
+    """Section 4.1: 120 epochs, batches of 512 on 8 GPUs, learning rate 0.2, cosine."""
+    cfg = Config.fromfile(path)
+    assert (cfg.train_cfg.max_epochs, cfg.param_scheduler.T_max) == (120, 120)
+    assert cfg.optim_wrapper.optimizer.lr == 0.2
+    batch = 256 if 'batch256' in path.name else 512
+    assert 8 * cfg.train_dataloader.batch_size == cfg.auto_scale_lr.base_batch_size == batch
+    if cfg.model.type != 'GradAugClassifier':
+        return
+    gradaug = cfg.model.gradaug
+    assert (gradaug.num_subnets, gradaug.min_width) == (3, 0.9)
+    steps = gradaug.transform.get('transforms', [gradaug.transform])
+    kinds = {step['type']: step for step in steps}
+    assert ('RandomRotate' in kinds) == ('rotation' in path.name)
+    assert ('RandomScale' in kinds) == (not path.name.endswith('_rotation.py'))
+    if 'RandomScale' in kinds:
+        sizes = [224 * scale for scale in kinds['RandomScale']['scales']]
+        assert sizes == pytest.approx([224, 192, 160, 128])
+        assert kinds['RandomScale']['align_corners']
