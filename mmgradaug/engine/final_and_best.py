@@ -73,4 +73,6 @@ def summary(history: dict[int, dict[str, float]], metric: str) -> dict[str, dict
     """The final and the best entry of a history of metrics by step; of equals the first."""
     final = max(history)
     best = max(sorted(history), key=lambda step: history[step][metric])
-    return {name: {'step': step, **history[step]} for name, step in (('final', final), ('best', best))}
+    return {
+        name: {'step': step, **history[step]} for name, step in (('final', final), ('best', best))
+    }

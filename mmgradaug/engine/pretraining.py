@@ -57,7 +57,9 @@ def run_pretraining(argv: Sequence[str]) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     """The parser, with the options of mmdet's tools/train.py under their names."""
-    parser = config_parser('Train a classifier, or evaluate one', 'such as configs/classification/*')
+    parser = config_parser(
+        'Train a classifier, or evaluate one', 'such as configs/classification/*'
+    )
     parser.add_argument('--work-dir', help='where logs and checkpoints go')
     parser.add_argument('--amp', action='store_true', help='mixed precision, on a GPU')
     parser.add_argument(
@@ -72,7 +74,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument('--eval', metavar='CKPT', help='evaluate a checkpoint, train nothing')
     parser.add_argument(
-        '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='of processes'
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='of processes',
     )
     return parser
 
@@ -126,7 +131,13 @@ def _require_accelerator() -> None:
 
 def _drop_training(cfg: Config) -> None:
     """Leave the test loop alone in a config."""
-    for key in ('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler', 'auto_scale_lr'):
+    for key in (
+        'train_dataloader',
+        'train_cfg',
+        'optim_wrapper',
+        'param_scheduler',
+        'auto_scale_lr',
+    ):
         cfg[key] = None
     for key in ('val_dataloader', 'val_cfg', 'val_evaluator'):
         cfg[key] = None

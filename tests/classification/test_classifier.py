@@ -19,7 +19,7 @@ from tests.training.test_step import assert_close, gradients, sgd
 def by_hand(model, data, soft=1.0, hard=0.0, smoothing=0.0):
     """Gradients of the full network and its sub-networks from torch's functions alone."""
     model = copy.deepcopy(model)
-    images = (data['inputs'].float() - torch.tensor([123.675, 116.28, 103.53]).view(3, 1, 1))
+    images = data['inputs'].float() - torch.tensor([123.675, 116.28, 103.53]).view(3, 1, 1)
     images = images / torch.tensor([58.395, 57.12, 57.375]).view(3, 1, 1)
     labels = data['data_samples']
 

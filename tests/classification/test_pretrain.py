@@ -1,7 +1,6 @@
 """tools/pretrain.py end to end, on a few generated images."""
 
 import json
-import logging
 from pathlib import Path
 from unittest import mock
 
@@ -58,7 +57,9 @@ class StopInEpoch(Hook):
 def options(tmp_path_factory):
     """Small networks on 12 images."""
     root = make_folders(tmp_path_factory.mktemp('images'))
-    loaders = [f'{loader}_dataloader.dataset.data_root={root}/' for loader in ('train', 'val', 'test')]
+    loaders = [
+        f'{loader}_dataloader.dataset.data_root={root}/' for loader in ('train', 'val', 'test')
+    ]
     return [*SMALL, *loaders]
 
 
@@ -162,10 +163,3 @@ def test_a_batch_of_another_size_is_warned_of(capsys, counts, warned):
     err = capsys.readouterr().err
     assert (text in err and 'optim_wrapper.accumulative_counts=4' in err) == warned
     assert bool(err) == warned
-
-
-@pytest.fixture(autouse=True)
-def _no_logger_is_left():
-    """Close files of runs."""
-    yield
-    logging.shutdown()

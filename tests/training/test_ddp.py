@@ -30,7 +30,8 @@ from tests.training.ddp_checks import (
 
 IN_THREES = ['trains', 'reduces', 'empty', 'not_finite']
 IN_PAIRS = [*IN_THREES, 'reduces_otherwise', 'fcos_reduces', 'accumulates', 'sends', 'broadcasts',
-            'wrong_wrappers', 'anomalies', 'mixed_precision', 'sync_norms', 'classifier_trains']  # fmt: skip
+            'wrong_wrappers', 'anomalies', 'mixed_precision', 'sync_norms',
+            'classifier_trains']  # fmt: skip
 
 
 class Group:

@@ -1,3 +1,5 @@
+import random
+
 import pytest
 import torch
 from hypothesis import given

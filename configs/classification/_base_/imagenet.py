@@ -30,9 +30,7 @@ train_dataloader = dict(
     drop_last=True,
     collate_fn=dict(type='default_collate'),
     sampler=dict(type='DefaultSampler', shuffle=True),
-    dataset=dict(
-        type='ClassFolders', data_root=data_root, split='train', pipeline=train_pipeline
-    ),
+    dataset=dict(type='ClassFolders', data_root=data_root, split='train', pipeline=train_pipeline),
 )
 val_dataloader = dict(
     batch_size=64,

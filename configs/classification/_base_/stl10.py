@@ -12,9 +12,7 @@ train_pipeline = [
     dict(type='torchvision/RandomHorizontalFlip'),
     dict(type='PackImage'),
 ]
-train_dataloader = dict(
-    dataset=dict(name='STL10', data_root=data_root, pipeline=train_pipeline)
-)
+train_dataloader = dict(dataset=dict(name='STL10', data_root=data_root, pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(name='STL10', data_root=data_root))
 test_dataloader = val_dataloader
 

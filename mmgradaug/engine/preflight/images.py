@@ -23,7 +23,9 @@ def check_classes(runner: Any, loops: tuple[str, ...]) -> None:
     first: tuple[str, Sequence[str]] | None = None
     for loop in loops:
         built = getattr(runner, f'{loop}_loop')
-        classes = (getattr(built.dataloader.dataset, 'metainfo', {}) if built else {}).get('classes')
+        classes = (getattr(built.dataloader.dataset, 'metainfo', {}) if built else {}).get(
+            'classes'
+        )
         if classes is None:
             continue
         key = f'{loop}_dataloader.dataset'
