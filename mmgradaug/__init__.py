@@ -1,11 +1,21 @@
 """GradAug (NeurIPS 2020) for MMDetection.
 
-Importing the package registers its backbones, classifiers, detector wrapper, model wrapper and hooks with
-mmengine; a config does so with ``custom_imports = dict(imports=['mmgradaug'])``.
+Importing the package registers its backbones, classifiers, detector wrapper, model wrapper and
+hooks with mmengine; a config does so with ``custom_imports = dict(imports=['mmgradaug'])``.
 """
 
 from .backbones import SlimmableResNet, SlimmableResNetV1d
 from .classification import Classifier, GradAugClassifier
+from .backbones import (
+    DepthResNet,
+    PyramidNet,
+    SlimmableDepthResNet,
+    SlimmablePyramidNet,
+    SlimmableResNet,
+    SlimmableResNetV1d,
+    SlimmableWideResNet,
+    WideResNet,
+)
 from .detection import GradAugDetector
 from .engine import (
     BadImagesHook,
@@ -14,7 +24,7 @@ from .engine import (
     ReproducibleHook,
     SafeCheckpointHook,
 )
-from .slimmable import at_width, extract_subnet
+from .slimmable import at_depth, at_width, extract_subnet
 from .training import GradAugDistributedDataParallel
 from .version import __version__
 
@@ -23,14 +33,21 @@ __all__ = [
     'Classifier',
     'FinalAndBestHook',
     'GradAugClassifier',
+    'DepthResNet',
     'GradAugDetector',
     'GradAugDistributedDataParallel',
     'PendingValidationHook',
+    'PyramidNet',
     'ReproducibleHook',
     'SafeCheckpointHook',
+    'SlimmableDepthResNet',
+    'SlimmablePyramidNet',
     'SlimmableResNet',
     'SlimmableResNetV1d',
+    'SlimmableWideResNet',
+    'WideResNet',
     '__version__',
+    'at_depth',
     'at_width',
     'extract_subnet',
 ]

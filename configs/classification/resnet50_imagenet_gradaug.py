@@ -1,4 +1,4 @@
-"""ResNet-50 on ImageNet with GradAug (Table 1): three sub-networks, widths 0.9 to 1, four scales."""
+"""ResNet-50 on ImageNet with GradAug (Table 1): 3 sub-networks, widths 0.9 to 1, 4 scales."""
 
 _base_ = './resnet50_imagenet.py'
 

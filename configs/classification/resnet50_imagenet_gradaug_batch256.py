@@ -1,4 +1,4 @@
-"""GradAug as the authors' README has it: batches of 256 with the learning rate of the paper's 512."""
+"""GradAug on ImageNet with batches of 256, as the authors' README; the learning rate stays."""
 
 _base_ = './resnet50_imagenet_gradaug.py'
 

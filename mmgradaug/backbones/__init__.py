@@ -1,5 +1,17 @@
-"""Slimmable backbones for MMDetection."""
+"""Slimmable backbones: MMDetection's ResNets, and networks for small images."""
 
+from .depth_resnet import DepthResNet, SlimmableDepthResNet
+from .pyramidnet import PyramidNet, SlimmablePyramidNet
 from .resnet import SlimmableResNet, SlimmableResNetV1d
+from .wide_resnet import SlimmableWideResNet, WideResNet
 
-__all__ = ['SlimmableResNet', 'SlimmableResNetV1d']
+__all__ = [
+    'DepthResNet',
+    'PyramidNet',
+    'SlimmableDepthResNet',
+    'SlimmablePyramidNet',
+    'SlimmableResNet',
+    'SlimmableResNetV1d',
+    'SlimmableWideResNet',
+    'WideResNet',
+]

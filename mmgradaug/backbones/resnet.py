@@ -2,56 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mmdet.models.backbones import ResNet, ResNetV1d
 from mmdet.models.backbones.resnet import Bottleneck
 from mmengine.registry import MODELS
-from torch import Tensor, nn
 
-from ..slimmable import SlimBatchNorm2d, SlimConv2d, SlimSyncBatchNorm, pad_channels
-from .pretrained import check_pretrained, pretrained_of
-
-SLIM_NORMS: dict[Any, type] = {
-    'BN': SlimBatchNorm2d,
-    'BN2d': SlimBatchNorm2d,
-    nn.BatchNorm2d: SlimBatchNorm2d,
-    SlimBatchNorm2d: SlimBatchNorm2d,
-    'SyncBN': SlimSyncBatchNorm,
-    nn.SyncBatchNorm: SlimSyncBatchNorm,
-    SlimSyncBatchNorm: SlimSyncBatchNorm,
-}
-PLAIN_CONVS = ('Conv2d', 'Conv', nn.Conv2d, SlimConv2d)
+from ..slimmable import SlimConv2d
+from .mixin import SlimmableMixin
 
 
-class _SlimmableMixin(ResNet if TYPE_CHECKING else object):  # type: ignore[misc]
+class _SlimmableResNetMixin(SlimmableMixin, ResNet if TYPE_CHECKING else object):  # type: ignore
     """What every slimmable variant of an mmdet ResNet shares; put before the ResNet."""
-
-    dense_class: type[ResNet]  # what `extract_subnet` turns an instance into
-
-    def __init__(
-        self,
-        *args: Any,
-        width_divisor: int = 1,
-        conv_cfg: dict | None = None,
-        norm_cfg: dict | None = None,
-        **kwargs: Any,
-    ) -> None:
-        _refuse_unsliceable(conv_cfg, kwargs)
-        norm_cfg = {'type': 'BN', 'requires_grad': True} if norm_cfg is None else norm_cfg
-        super().__init__(
-            *args,
-            conv_cfg={'type': SlimConv2d, 'divisor': _checked_divisor(width_divisor)},
-            norm_cfg={**norm_cfg, 'type': _slim_norm(norm_cfg)},
-            **kwargs,
-        )
-        self.width_divisor = width_divisor
-        self._set_quarter_rule()
-        self.out_channels = [
-            self.base_channels * 2**stage * self.block.expansion
-            for stage in range(self.num_stages)
-            if stage in self.out_indices
-        ]
 
     def _set_quarter_rule(self) -> None:
         """Round the stem and the middle of bottlenecks as a quarter of the block's output.
@@ -67,41 +29,28 @@ class _SlimmableMixin(ResNet if TYPE_CHECKING else object):  # type: ignore[misc
             elif isinstance(module, SlimConv2d) and not name.startswith('layer'):
                 module.quarter = self.layer1[0].downsample is not None
 
-    def init_weights(self) -> None:
-        """Initialise as mmdet's ResNet; pretrained weights that do not fit are an error.
+    @property
+    def feature_channels(self) -> tuple[int, ...]:
+        """Channels of the stages in ``out_indices``."""
+        return tuple(
+            self.base_channels * 2**stage * self.block.expansion
+            for stage in range(self.num_stages)
+            if stage in self.out_indices
+        )
 
-        Raises:
-            FileNotFoundError: If the pretrained file is missing.
-            ValueError: If the pretrained weights do not fit this network.
-        """
-        pretrained = pretrained_of(self.init_cfg)
-        if pretrained is not None and not self.is_init:
-            check_pretrained(self, pretrained['checkpoint'], pretrained.get('prefix'))
-        super().init_weights()
+    @property
+    def out_channels(self) -> int:  # type: ignore[override]
+        """Channels of the last map."""
+        return self.feature_channels[-1]
 
-    def train(self, mode: bool = True) -> _SlimmableMixin:
+    def train(self, mode: bool = True) -> _SlimmableResNetMixin:
         """Set the mode as mmdet's ResNet does, and return the network as torch's modules do."""
         super().train(mode)
         return self
 
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Features of the stages in ``out_indices``.
-
-        Args:
-            x: Images (N, C, H, W).
-
-        Returns:
-            One (N, C_i, H_i, W_i) a stage, C_i the full network's channels at any width: a
-            sub-network's last channels are zero.
-        """
-        return tuple(
-            pad_channels(out, channels)
-            for out, channels in zip(super().forward(x), self.out_channels, strict=True)
-        )
-
 
 @MODELS.register_module()
-class SlimmableResNet(_SlimmableMixin, ResNet):
+class SlimmableResNet(_SlimmableResNetMixin, ResNet):
     """mmdet's ``ResNet`` with slimmable layers.
 
     Outside :func:`mmgradaug.at_width` it is mmdet's ``ResNet`` bit by bit, and its state
@@ -123,47 +72,10 @@ class SlimmableResNet(_SlimmableMixin, ResNet):
 
 
 @MODELS.register_module()
-class SlimmableResNetV1d(_SlimmableMixin, ResNetV1d):
+class SlimmableResNetV1d(_SlimmableResNetMixin, ResNetV1d):
     """mmdet's ``ResNetV1d`` (deep stem, average-pooled shortcuts) with slimmable layers.
 
     Args and errors as :class:`SlimmableResNet`.
     """
 
     dense_class = ResNetV1d
-
-
-def _refuse_unsliceable(conv_cfg: dict | None, kwargs: dict) -> None:
-    """Raise on options whose layers have no first-channels sub-network."""
-    if conv_cfg is not None and conv_cfg.get('type') not in PLAIN_CONVS:
-        raise ValueError(
-            f'conv_cfg type {conv_cfg.get("type")!r} cannot be sliced, expected Conv2d: remove '
-            'conv_cfg from the slimmable backbone'
-        )
-    for option in ('dcn', 'plugins'):
-        if kwargs.get(option) is not None:
-            raise ValueError(
-                f'{option}={kwargs[option]!r} adds layers that cannot be sliced, expected None: '
-                f'remove {option} (and its stage settings), or train this backbone with '
-                "type='ResNet' and gradaug.min_width=1.0, which needs no sub-widths"
-            )
-
-
-def _slim_norm(norm_cfg: dict) -> type:
-    """The slimmable class for a norm config."""
-    kind = norm_cfg.get('type')
-    if kind not in SLIM_NORMS:
-        raise ValueError(
-            f'norm_cfg type {kind!r} cannot be sliced, expected BN or SyncBN: channel groups and '
-            "layer statistics change with the width; use norm_cfg=dict(type='BN') or 'SyncBN'"
-        )
-    return SLIM_NORMS[kind]
-
-
-def _checked_divisor(divisor: int) -> int:
-    """Return a valid ``width_divisor``."""
-    if isinstance(divisor, bool) or not isinstance(divisor, int) or divisor < 1:
-        raise ValueError(
-            f'width_divisor must be a whole number of channels >= 1, got {divisor!r}: 1 is the '
-            "paper's law, 8 or 16 give aligned channels"
-        )
-    return divisor

@@ -12,7 +12,7 @@ from mmengine.registry import MODELS
 from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
-from ..slimmable import has_slimmable_layers
+from ..slimmable import has_slimmable_layers, require_skippable
 from ..training import GradAugMixin, GradAugOptions
 from ..transforms import GeometricMap
 from .distillation import ClassDistillation
@@ -106,7 +106,7 @@ class GradAugClassifier(GradAugMixin, Classifier):
 
     Args:
         gradaug: Options; see :class:`SubnetSampler` for ``num_subnets``, ``min_width``,
-            ``force_min_width``, ``width_step`` and ``transform``.
+            ``force_min_width``, ``width_step``, ``shrink`` and ``transform``.
 
             - ``distill``: what sub-networks learn, see :class:`ClassDistillation`; by default
               the full network's output, as in the paper, or ``'labels'``.
@@ -131,6 +131,8 @@ class GradAugClassifier(GradAugMixin, Classifier):
                 f"{type(self.backbone).__name__}: set backbone type='SlimmableResNet', or "
                 'gradaug.min_width=1.0 to train full-width copies only'
             )
+        if sampler.num_subnets and sampler.shrink != 'width':
+            require_skippable(self)
 
     def logits(self, inputs: Tensor) -> Tensor:
         """Logits (N, classes) of images (N, C, H, W); those of the full pass are kept."""

@@ -15,7 +15,7 @@ from mmengine.logging import print_log
 from mmengine.registry import MODELS
 from torch import Tensor
 
-from ..slimmable import has_slimmable_layers
+from ..slimmable import has_slimmable_layers, require_skippable
 from ..training import GradAugMixin, GradAugOptions
 from ..transforms import GeometricMap
 from .distillation import DistillConfig, HeadDistiller, find_distillers, is_query_based
@@ -77,6 +77,8 @@ class GradAugDetector(_Detector):
             _require_known_norms(self)
             if self.sampler.min_width < 1:
                 _require_slimmable(self)
+            if self.sampler.shrink != 'width':
+                require_skippable(self)
         self._distillers: Sequence[HeadDistiller] = []
         self._config = DistillConfig()
         if distill != 'labels':

@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..slimmable import at_width
 from ..training import Subnet
 
 
@@ -56,7 +55,7 @@ def measure_gradients(
         rows = _rows('full', losses, parameters, full)
         for number, subnet in enumerate(subnets, start=1):
             images, mapping = subnet.transform(batch['inputs'])
-            with at_width(model, subnet.width):
+            with subnet.active_in(model):
                 images = model.pad_images(images)
                 raw = model(images, batch['data_samples'], mode='subnet', mapping=mapping)
                 losses = _terms(model, raw)

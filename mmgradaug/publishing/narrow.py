@@ -96,7 +96,7 @@ def narrow_backbone(
     narrow.load_state_dict(
         {key: _silenced(key, state[key], t.shape) for key, t in narrow.state_dict().items()}
     )
-    sizes = zip(backbone.out_channels, _out_channels(dense), _out_channels(narrow), strict=True)
+    sizes = zip(backbone.feature_channels, _out_channels(dense), _out_channels(narrow), strict=True)
     return options, narrow, [Channels(*size) for size in sizes]
 
 

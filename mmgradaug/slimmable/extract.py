@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from .depth import check_kept, skippable_blocks
 from .layers import SlimConv2d
 from .width import at_width, has_slimmable_layers
 
 
-def extract_subnet(network: nn.Module, width: float, example: Tensor | None = None) -> nn.Module:
-    """Return the sub-network of a width as a dense network of its own.
+def extract_subnet(
+    network: nn.Module,
+    width: float,
+    example: Tensor | None = None,
+    kept: Sequence[bool] | None = None,
+) -> nn.Module:
+    """Return the sub-network of a width, or of a width and depth, as a dense network of its own.
 
     Every slimmable layer becomes a plain, narrower ``nn.Conv2d``, ``nn.BatchNorm2d`` or
     ``nn.SyncBatchNorm`` with copies of the first channels' parameters and running
@@ -28,11 +34,15 @@ def extract_subnet(network: nn.Module, width: float, example: Tensor | None = No
         width: Share of the channels to keep, in (0, 1].
         example: Input (N, C, H, W) that reaches every layer; by default one image of 64 x 64
             pixels with as many channels as the first convolution takes.
+        kept: For each residual block that can be left out, whether the sub-network has it, as
+            in :func:`~mmgradaug.slimmable.depth.at_depth`. Those it has weigh 1 from then on,
+            in evaluation mode too; in place of the others their shortcuts remain. None leaves
+            the depth as it is.
 
     Raises:
         ValueError: If the width is not in (0, 1], if the network has no slimmable layer, if it
-            is a whole model around a backbone, or if the example does not reach a convolution or
-            BatchNorm.
+            is a whole model around a backbone, if the example does not reach a convolution or
+            BatchNorm, or if ``kept`` has not one entry a block.
     """
     backbone = getattr(network, 'backbone', None)
     if isinstance(backbone, nn.Module) and has_slimmable_layers(backbone):
@@ -45,8 +55,10 @@ def extract_subnet(network: nn.Module, width: float, example: Tensor | None = No
             f'{type(network).__name__} has no slimmable layer to extract a sub-network from: '
             'pass a slimmable backbone such as SlimmableResNet'
         )
-    sizes = _input_channels(network, width, example)
     dense = copy.deepcopy(network)
+    if kept is not None:
+        _leave_out(dense, width, kept)
+    sizes = _input_channels(dense, width, example)
     for name, module in list(dense.named_modules()):
         if isinstance(module, (SlimConv2d, _BatchNorm)):
             if name not in sizes:
@@ -55,11 +67,30 @@ def extract_subnet(network: nn.Module, width: float, example: Tensor | None = No
                 )
             with at_width(module, width):
                 plain = _dense_layer(module, sizes[name])
-            parent, _, child = name.rpartition('.')
-            setattr(dense.get_submodule(parent), child, plain)
+            _replace(dense, name, plain)
         elif hasattr(module, 'dense_class'):
             module.__class__ = module.dense_class  # its layers are plain now, and so is it
     return dense
+
+
+def _leave_out(network: nn.Module, width: float, kept: Sequence[bool]) -> None:
+    """Replace blocks that a sub-network has not by their shortcuts, and fix those it has."""
+    blocks = skippable_blocks(network)
+    check_kept(blocks, kept)
+    names = {module: name for name, module in network.named_modules()}
+    for block, keep in zip(blocks, kept, strict=True):
+        if keep:
+            block.survival, block.stochastic = 1.0, False
+            continue
+        with at_width(block, width):
+            shortcut = block.shortcut_alone()
+        _replace(network, names[block], shortcut)
+
+
+def _replace(network: nn.Module, name: str, module: nn.Module) -> None:
+    """Put ``module`` in the place of the submodule of that name."""
+    parent, _, child = name.rpartition('.')
+    setattr(network.get_submodule(parent), child, module)
 
 
 def _input_channels(network: nn.Module, width: float, example: Tensor | None) -> dict[str, int]:

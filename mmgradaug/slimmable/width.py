@@ -40,22 +40,34 @@ def at_width(model: nn.Module, width: float) -> Iterator[nn.Module]:
         ValueError: If the width is not in (0, 1].
     """
     width = check_width(width)
+    convs = [m for m in model.modules() if isinstance(m, SlimConv2d)]
+    widths = [conv.width for conv in convs]
+    with own_statistics(model):
+        try:
+            for conv in convs:
+                conv.width = width
+            yield model
+        finally:
+            for conv, before in zip(convs, widths, strict=True):
+                conv.width = before
+
+
+@contextmanager
+def own_statistics(model: nn.Module) -> Iterator[None]:
+    """Let every BatchNorm of a sub-network pass use its own batch statistics in training mode.
+
+    Running statistics are neither read nor changed then. In evaluation mode they are read.
+    """
     for network in model.modules():
         if hasattr(network, 'dense_class'):
             restore_slim_norms(network)
-    convs = [m for m in model.modules() if isinstance(m, SlimConv2d)]
     norms = [m for m in model.modules() if isinstance(m, _BatchNorm)]
-    widths = [conv.width for conv in convs]
     modes = [(norm.training, norm.track_running_stats) for norm in norms]
     try:
-        for conv in convs:
-            conv.width = width
         for norm in norms:
             if model.training or norm.training:
                 norm.training, norm.track_running_stats = True, False
-        yield model
+        yield
     finally:
-        for conv, before in zip(convs, widths, strict=True):
-            conv.width = before
         for norm, (training, tracking) in zip(norms, modes, strict=True):
             norm.training, norm.track_running_stats = training, tracking

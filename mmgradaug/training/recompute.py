@@ -19,8 +19,9 @@ def recomputing(model: nn.Module) -> Iterator[None]:
     training does. Outputs and gradients stay what they are, bit by bit.
 
     Blocks are the modules with mmdet's switch for the same thing, ``with_cp``; those that have
-    it on already are left alone. Other than mmdet's, this way works under every setting of
-    torch's DistributedDataParallel.
+    it on already are left alone. So are modules of other networks that have the attribute
+    ``recomputable``, set. Other than mmdet's, this way works under every setting of torch's
+    DistributedDataParallel.
 
     Args:
         model: Any module. Forward belongs inside, backward may come after.
@@ -36,7 +37,9 @@ def recomputing(model: nn.Module) -> Iterator[None]:
 
 
 def _is_block(module: nn.Module) -> bool:
-    """Whether a module has the switch, off, and is not the network that holds such modules."""
+    """Whether a module is a block, not recomputed already, and not what holds such modules."""
+    if getattr(module, 'recomputable', False):
+        return True
     inside = list(module.modules())[1:]
     return getattr(module, 'with_cp', None) is False and not any(
         hasattr(m, 'with_cp') for m in inside

@@ -3,21 +3,52 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from ..slimmable import check_width
+from torch import nn
+
+from ..slimmable import at_depth, at_width, check_width, draw_depth
 from ..transforms import Transform, build_transform, possible_turns
 
+SHRINK = ('width', 'depth', 'both')
 DEFAULT_TRANSFORM = {'type': 'RandomScale', 'scales': [1.0, 0.8, 0.6, 0.4]}
 
 
 @dataclass(frozen=True)
 class Subnet:
-    """One sub-network pass: a width and the transform of its images."""
+    """One sub-network pass.
+
+    Attributes:
+        width: Share of the channels it has.
+        transform: What it sees.
+        depth_seed: Draws the residual blocks it has; None is all of them.
+    """
 
     width: float
     transform: Transform
+    depth_seed: int | None = None
+
+    def kept_blocks(self, model: nn.Module) -> tuple[bool, ...] | None:
+        """Which of the model's residual blocks it has; None where depth is not drawn.
+
+        Raises:
+            ValueError: If depth is drawn and the model has no block that can be left out.
+        """
+        return None if self.depth_seed is None else draw_depth(model, self.depth_seed)
+
+    @contextmanager
+    def active_in(self, model: nn.Module) -> Iterator[None]:
+        """Run the model as this sub-network; forward and backward belong inside."""
+        kept = self.kept_blocks(model)
+        with at_width(model, self.width):
+            if kept is None:
+                yield
+                return
+            with at_depth(model, kept):
+                yield
 
 
 class SubnetSampler:
@@ -35,6 +66,9 @@ class SubnetSampler:
             whole interval, so that their shapes are few. None is the paper's law.
         transform: Config of the transforms, see :func:`~mmgradaug.transforms.build_transform`;
             None shows sub-networks the original images.
+        shrink: What sub-networks have less of: ``'width'``, channels; ``'depth'``, residual
+            blocks, at full width (table 6 of the paper); or ``'both'``. The survival
+            probabilities of blocks are the backbone's.
 
     Raises:
         ValueError: If a number is out of its range; the message names it.
@@ -47,6 +81,7 @@ class SubnetSampler:
         force_min_width: bool | None = None,
         width_step: float | None = None,
         transform: Any = DEFAULT_TRANSFORM,
+        shrink: str = 'width',
     ) -> None:
         if isinstance(num_subnets, bool) or not isinstance(num_subnets, int) or num_subnets < 0:
             raise ValueError(
@@ -62,6 +97,8 @@ class SubnetSampler:
             raise ValueError(
                 f'gradaug.force_min_width must be None, True or False, got {force_min_width!r}'
             )
+        if shrink not in SHRINK:
+            raise ValueError(f'gradaug.shrink must be one of {SHRINK}, got {shrink!r}')
         min_width = _checked_min_width(min_width)
         if width_step is not None and width_step > 1 - min_width + 1e-9:
             raise ValueError(
@@ -69,9 +106,10 @@ class SubnetSampler:
                 f'expected at most {1 - min_width:.4g}; None draws any width'
             )
         self.num_subnets = num_subnets
-        self.min_width = min_width
+        self.min_width = 1.0 if shrink == 'depth' else min_width
         self.force_min_width = num_subnets > 1 if force_min_width is None else force_min_width
-        self.width_step = width_step
+        self.width_step = None if shrink == 'depth' else width_step
+        self.shrink = shrink
         self.transform = build_transform(transform)
 
     @property
@@ -86,7 +124,10 @@ class SubnetSampler:
         widths = [self._draw_width(generator) for _ in range(self.num_subnets)]
         if self.force_min_width and widths:
             widths[0] = self.min_width
-        return [Subnet(width, self.transform.draw(generator)) for width in widths]
+        transforms = [self.transform.draw(generator) for _ in widths]
+        # Drawn last, so that widths and transforms do not depend on whether depth is drawn.
+        seeds = [None if self.shrink == 'width' else generator.getrandbits(64) for _ in widths]
+        return [Subnet(*drawn) for drawn in zip(widths, transforms, seeds, strict=True)]
 
     def _draw_width(self, generator: random.Random) -> float:
         """One width, uniform on [min_width, 1] or on its grid."""

@@ -17,7 +17,6 @@ from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.structures import BaseDataElement
 from torch import Tensor
 
-from ..slimmable import at_width
 from ..transforms import GeometricMap
 from .recompute import recomputing
 from .sampler import Subnet
@@ -75,13 +74,13 @@ def _train_pass(
     """Forward and backward of one pass; ``subnet`` None is the full network.
 
     Only the last pass synchronises gradients between processes, which sends their sum once.
-    The width holds until the backward is done, since checkpointed layers run forward again.
+    The sub-network stays until the backward is done, since checkpointed layers run forward again.
     """
     module = model.module if is_model_wrapper(model) else model
     syncing = nullcontext() if last or not hasattr(model, 'no_sync') else model.no_sync()
-    width = nullcontext() if subnet is None else at_width(module, subnet.width)
+    running = nullcontext() if subnet is None else subnet.active_in(module)
     own = {**batch, 'data_samples': _own_samples(batch.get('data_samples'))}
-    with syncing, width, _counted_once(optim_wrapper):
+    with syncing, running, _counted_once(optim_wrapper):
         with optim_wrapper.optim_context(model):
             if subnet is None:
                 losses, mapping = model(**own, mode='full'), None
@@ -94,7 +93,7 @@ def _train_pass(
         if getattr(model, 'detect_anomalous_params', False):
             detect_anomalous_params(loss, model=model)
         optim_wrapper.backward(optim_wrapper.scale_loss(loss))
-    return _pass_logs(logs, subnet, mapping)
+    return _pass_logs(logs, subnet, mapping) | _depth_log(module, subnet)
 
 
 def _saving_memory(module: Any, mapping: GeometricMap) -> AbstractContextManager[None]:
@@ -144,6 +143,12 @@ def _pass_logs(
     return {**what, **values}
 
 
+def _depth_log(module: Any, subnet: Subnet | None) -> dict[str, float]:
+    """Share of residual blocks that a sub-network of random depth has."""
+    kept = None if subnet is None else subnet.kept_blocks(module)
+    return {} if kept is None else {'depth': sum(kept) / len(kept)}
+
+
 def _require_finite(
     results: list[dict[str, Any]], subnets: list[Subnet | None], optim_wrapper: OptimWrapper
 ) -> None:
@@ -178,7 +183,8 @@ def _describe(subnet: Subnet | None, result: dict[str, Any]) -> str:
     """A pass in words."""
     if subnet is None:
         return 'the full network, width 1.0, scale 1.0'
-    return f'a sub-network of width {subnet.width:.4g} at scale {result["scale"]:.4g}'
+    depth = f' and depth {result["depth"]:.4g}' if 'depth' in result else ''
+    return f'a sub-network of width {subnet.width:.4g}{depth} at scale {result["scale"]:.4g}'
 
 
 def _merge_logs(results: list[dict[str, Any]], seconds: list[float]) -> dict[str, Any]:

@@ -203,8 +203,13 @@ def test_mixed_batches(kind):
     assert plain['data_samples'].tolist() == [0, 2]
 
 
-@pytest.mark.parametrize('mix', [dict(type='CutOut'), dict(type='CutMix', prob=2), dict(type='MixUp',
-    alpha=0), [dict(type='CutMix'), dict(type='MixUp')], dict(type='MixUp', beta=1)])  # fmt: skip
+@pytest.mark.parametrize('mix', [
+    dict(type='CutOut'),
+    dict(type='CutMix', prob=2),
+    dict(type='MixUp', alpha=0),
+    dict(type='MixUp', beta=1),
+    [dict(type='CutMix'), dict(type='MixUp')],
+])  # fmt: skip
 def test_wrong_mixes_are_refused(mix):
     with pytest.raises(ValueError, match=r'data_preprocessor\.mix has'):
         preprocessor(mix=mix)

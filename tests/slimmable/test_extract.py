@@ -6,52 +6,10 @@ from torch import nn
 from mmgradaug import SlimmableResNetV1d, at_width, extract_subnet
 from mmgradaug.slimmable import SlimConv2d
 from tests.networks import build, detector_config, random_images, randomised, small_resnet
+from tests.oracles import assert_slice_equals_dense, relative_error
 
-TOLERANCE = {torch.float32: 1e-6, torch.float64: 1e-12}
 DEPTHS = [18, 34, 50, 101, 152]
 WIDTHS = [0.25, 0.5, 0.777, 0.9, 1.0]
-
-
-def relative_error(left, right):
-    scale = max(right.abs().max().item(), 1e-30)
-    return (left - right).abs().max().item() / scale
-
-
-def run(network, x, width=None):
-    """Outputs and parameter gradients of a random linear function of the outputs."""
-    network.zero_grad()
-    if width is None:
-        outs = network(x)
-        probe(outs).backward()
-    else:
-        with at_width(network, width):
-            outs = network(x)
-            probe(outs).backward()
-    return outs, {k: p.grad for k, p in network.named_parameters()}
-
-
-def probe(outs):
-    total = 0.0
-    for index, out in enumerate(outs):
-        weights = random_images(2048, seed=index, dtype=out.dtype)[: out.size(1)]
-        total = total + (out * weights[:, None, None]).sum()
-    return total
-
-
-def assert_slice_equals_dense(network, width, x):
-    tolerance = TOLERANCE[x.dtype]
-    dense = extract_subnet(network, width)
-    outs, grads = run(network, x, width)
-    dense_outs, dense_grads = run(dense, x)
-    for out, dense_out in zip(outs, dense_outs, strict=True):
-        channels = dense_out.size(1)
-        assert relative_error(out[:, :channels], dense_out) <= tolerance
-        assert out[:, channels:].abs().sum() == 0
-    assert grads.keys() == dense_grads.keys()
-    for name, dense_grad in dense_grads.items():
-        padded = torch.zeros_like(grads[name])
-        padded[tuple(slice(n) for n in dense_grad.shape)] = dense_grad
-        assert relative_error(grads[name], padded) <= tolerance, name
 
 
 @pytest.mark.parametrize('dtype', [torch.float32, torch.float64])

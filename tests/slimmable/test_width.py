@@ -10,19 +10,10 @@ from torch import nn
 from mmgradaug import at_width
 from mmgradaug.slimmable import has_slimmable_layers
 from tests.networks import batch, build, detector_config, random_images, small_resnet
+from tests.oracles import assert_equal, statistics
 
 # None is a full pass, a number a sub-network pass.
 PASSES = st.lists(st.one_of(st.none(), st.sampled_from([0.3, 0.5, 0.77, 0.9, 1.0])), max_size=6)
-
-
-def statistics(model):
-    return {k: v.clone() for k, v in model.named_buffers() if 'running' in k or 'tracked' in k}
-
-
-def assert_equal(left, right):
-    assert left.keys() == right.keys()
-    for key in left:
-        assert torch.equal(left[key], right[key]), key
 
 
 @settings(max_examples=40, deadline=None)

@@ -32,8 +32,8 @@ def check_classes(runner: Any, loops: tuple[str, ...]) -> None:
         if number is not None and len(classes) != number:
             raise ValueError(
                 f'model.num_classes={number}, but {key} has {len(classes)} classes '
-                f'({_first_of(classes)}): set model.num_classes={len(classes)}, or metainfo.classes '
-                'to what the model predicts'
+                f'({_first_of(classes)}): set model.num_classes={len(classes)}, or '
+                'metainfo.classes to what the model predicts'
             )
         first = first or (key, classes)
         if list(classes) != list(first[1]):

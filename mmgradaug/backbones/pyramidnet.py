@@ -1,0 +1,160 @@
+"""Deep pyramidal residual networks (Han et al., CVPR 2017), plain and slimmable."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch.nn.functional as F
+from mmengine.model import BaseModule
+from mmengine.registry import MODELS
+from torch import Tensor, nn
+
+from ..slimmable.channels import round_half_up
+from .mixin import SlimmableMixin
+from .residual import (
+    INIT_CFG,
+    STEM_CHANNELS,
+    blocks_a_stage,
+    conv,
+    norm,
+    padded_shortcut,
+    require_positive,
+    stages,
+)
+
+EXPANSION = 4  # output channels of a bottleneck to those of its middle
+
+
+def pyramid_channels(blocks: int, alpha: float) -> list[int]:
+    """Channels of each block: they grow by alpha / blocks from one to the next.
+
+    The exact number is rounded, as the authors' code does and as the published 26.8 M
+    parameters of depth 200 and alpha 240 need; their paper's formula rounds down, which gives
+    26.7 M.
+    """
+    return [round_half_up(STEM_CHANNELS + alpha * (k + 1) / blocks) for k in range(blocks)]
+
+
+class PyramidBlock(nn.Module):
+    """BatchNorm before each convolution and after the last; ReLU between; padded shortcut.
+
+    Args:
+        in_channels: Input channels.
+        channels: Output channels.
+        stride: Of the 3 x 3 convolution that shrinks the image.
+        bottleneck: Whether it is a 1 x 1, a 3 x 3 and a 1 x 1 convolution, or two of 3 x 3.
+        conv_cfg: Config of the convolutions.
+        norm_cfg: Config of the normalisations.
+    """
+
+    recomputable = True
+
+    def __init__(
+        self,
+        in_channels: int,
+        channels: int,
+        stride: int = 1,
+        bottleneck: bool = True,
+        conv_cfg: dict | None = None,
+        norm_cfg: dict | None = None,
+    ) -> None:
+        super().__init__()
+        middle = channels // EXPANSION if bottleneck else channels
+        kernels = [(1, 1), (3, stride), (1, 1)] if bottleneck else [(3, stride), (3, 1)]
+        widths = [in_channels, *[middle] * (len(kernels) - 1), channels]
+        self.stride = stride
+        self.layers = len(kernels)
+        for index, (kernel, step) in enumerate(kernels):
+            before, after = widths[index], widths[index + 1]
+            self.add_module(f'bn{index + 1}', norm(norm_cfg, before))
+            self.add_module(f'conv{index + 1}', conv(conv_cfg, before, after, kernel, step))
+        self.add_module(f'bn{self.layers + 1}', norm(norm_cfg, channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``x`` (N, C_in, H, W) to (N, C, H / stride, W / stride)."""
+        out = x
+        for index in range(1, self.layers + 1):
+            out = getattr(self, f'bn{index}')(out)
+            out = getattr(self, f'conv{index}')(out if index == 1 else F.relu(out))
+        out = getattr(self, f'bn{self.layers + 1}')(out)
+        return out + padded_shortcut(x, out.size(1), self.stride, average=True)
+
+
+@MODELS.register_module()
+class PyramidNet(BaseModule):
+    """Pyramidal residual network for small images: every block has more channels than the last.
+
+    Shortcuts have no parameters: the image is averaged where it shrinks, and the channels that
+    a block has more than its input are silent in its shortcut.
+
+    Args:
+        depth: With bottlenecks 9n + 2, otherwise 6n + 2, with n blocks in each of three stages.
+        alpha: Channels that all blocks add up to, on the 16 of the stem.
+        bottleneck: Whether blocks are bottlenecks, with four times as many output channels.
+        in_channels: Channels of the images.
+        conv_cfg: Config of the convolutions; None is ``nn.Conv2d``.
+        norm_cfg: Config of the normalisations; None is BatchNorm.
+        init_cfg: Initialisation; None is He's by outgoing connections, as the authors have it.
+
+    Raises:
+        ValueError: If ``depth`` or ``alpha`` is out of its range.
+    """
+
+    def __init__(
+        self,
+        depth: int = 200,
+        alpha: float = 240,
+        bottleneck: bool = True,
+        in_channels: int = 3,
+        conv_cfg: dict | None = None,
+        norm_cfg: dict | None = None,
+        init_cfg: Any = None,
+    ) -> None:
+        super().__init__(INIT_CFG if init_cfg is None else init_cfg)
+        kind = 'bottlenecks' if bottleneck else 'basic blocks'
+        each = blocks_a_stage(f'PyramidNet of {kind}', depth, 9 if bottleneck else 6, 2)
+        require_positive('alpha', alpha, 240)
+
+        def block(in_channels: int, channels: int, stride: int) -> PyramidBlock:
+            return PyramidBlock(in_channels, channels, stride, bottleneck, conv_cfg, norm_cfg)
+
+        factor = EXPANSION if bottleneck else 1
+        channels = [factor * count for count in pyramid_channels(3 * each, alpha)]
+        self.conv1: Any = conv(conv_cfg, in_channels, STEM_CHANNELS, 3)
+        self.bn1 = norm(norm_cfg, STEM_CHANNELS)
+        self.layer1, self.layer2, self.layer3 = stages(block, channels, STEM_CHANNELS)
+        self.bn_final: Any = norm(norm_cfg, channels[-1])
+
+    @property
+    def out_channels(self) -> int:
+        """Channels of the features."""
+        return self.bn_final.num_features
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Features of images (N, C, H, W) of any size: one map (N, out_channels, H/4, W/4)."""
+        x = self.layer3(self.layer2(self.layer1(self.bn1(self.conv1(x)))))
+        return (F.relu(self.bn_final(x)),)
+
+
+@MODELS.register_module()
+class SlimmablePyramidNet(SlimmableMixin, PyramidNet):
+    """:class:`PyramidNet` with slimmable layers.
+
+    A sub-network is the first channels of every layer, of each as its own number of channels
+    rounds. Its shortcuts add a block's input, which has no more channels than the output, to the
+    first channels of that output: those of the full network's shortcut whose source is active.
+
+    Args and errors as :class:`PyramidNet`, and ``width_divisor`` as
+    :class:`~mmgradaug.SlimmableResNet`.
+    """
+
+    dense_class = PyramidNet
+
+    def _set_quarter_rule(self) -> None:
+        """Round the stem and the middle of bottlenecks as a quarter of an output."""
+        blocks: list[Any] = [m for m in self.modules() if isinstance(m, PyramidBlock)]
+        if blocks[0].layers == 2:
+            return
+        self.conv1.quarter = True
+        for block in blocks:
+            block.conv1.quarter = block.conv2.quarter = True

@@ -1,0 +1,121 @@
+"""Wide residual networks (Zagoruyko and Komodakis, BMVC 2016), plain and slimmable."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch.nn.functional as F
+from mmengine.model import BaseModule
+from mmengine.registry import MODELS
+from torch import Tensor, nn
+
+from .mixin import SlimmableMixin
+from .residual import INIT_CFG, STEM_CHANNELS, blocks_a_stage, conv, norm, require_positive, stages
+
+
+class WideBlock(nn.Module):
+    """BatchNorm, ReLU, convolution, twice; a projection where the number of channels changes.
+
+    Args:
+        in_channels: Input channels.
+        channels: Output channels.
+        stride: Of the first convolution and the projection.
+        dropout: Share of values dropped between the convolutions, in training.
+        conv_cfg: Config of the convolutions.
+        norm_cfg: Config of the normalisations.
+    """
+
+    recomputable = True
+
+    def __init__(
+        self,
+        in_channels: int,
+        channels: int,
+        stride: int = 1,
+        dropout: float = 0.0,
+        conv_cfg: dict | None = None,
+        norm_cfg: dict | None = None,
+    ) -> None:
+        super().__init__()
+        self.bn1 = norm(norm_cfg, in_channels)
+        self.conv1 = conv(conv_cfg, in_channels, channels, 3, stride)
+        self.bn2 = norm(norm_cfg, channels)
+        self.dropout = dropout
+        self.conv2 = conv(conv_cfg, channels, channels, 3)
+        changes = stride != 1 or in_channels != channels
+        self.projection = conv(conv_cfg, in_channels, channels, 1, stride) if changes else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``x`` (N, C_in, H, W) to (N, C, H / stride, W / stride)."""
+        activated = F.relu(self.bn1(x))
+        shortcut = x if self.projection is None else self.projection(activated)
+        inner = F.relu(self.bn2(self.conv1(activated)))
+        if self.dropout:
+            inner = F.dropout(inner, self.dropout, self.training)
+        return self.conv2(inner) + shortcut
+
+
+@MODELS.register_module()
+class WideResNet(BaseModule):
+    """Wide residual network for small images.
+
+    Args:
+        depth: 6n + 4 with n blocks in each of three stages: 16, 22, 28, 40, ...
+        widen_factor: Channels of the stages are 16, 32 and 64 times this.
+        dropout: Share of values dropped inside blocks, in training.
+        in_channels: Channels of the images.
+        conv_cfg: Config of the convolutions; None is ``nn.Conv2d``.
+        norm_cfg: Config of the normalisations; None is BatchNorm.
+        init_cfg: Initialisation; None is He's by outgoing connections, as the authors have it.
+
+    Raises:
+        ValueError: If ``depth``, ``widen_factor`` or ``dropout`` is out of its range.
+    """
+
+    def __init__(
+        self,
+        depth: int = 28,
+        widen_factor: float = 10,
+        dropout: float = 0.0,
+        in_channels: int = 3,
+        conv_cfg: dict | None = None,
+        norm_cfg: dict | None = None,
+        init_cfg: Any = None,
+    ) -> None:
+        super().__init__(INIT_CFG if init_cfg is None else init_cfg)
+        each = blocks_a_stage('wide residual network', depth, 6, 4)
+        require_positive('widen_factor', widen_factor, 10)
+        if isinstance(dropout, bool) or not (
+            isinstance(dropout, (int, float)) and 0 <= dropout < 1
+        ):
+            raise ValueError(f'dropout must be in [0, 1), got {dropout!r}: for example 0.3')
+
+        def block(in_channels: int, channels: int, stride: int) -> WideBlock:
+            return WideBlock(in_channels, channels, stride, dropout, conv_cfg, norm_cfg)
+
+        widths = [max(1, round(STEM_CHANNELS * widen_factor)) * 2**stage for stage in range(3)]
+        self.conv1 = conv(conv_cfg, in_channels, STEM_CHANNELS, 3)
+        channels = [width for width in widths for _ in range(each)]
+        self.layer1, self.layer2, self.layer3 = stages(block, channels, STEM_CHANNELS)
+        self.bn1: Any = norm(norm_cfg, widths[-1])
+
+    @property
+    def out_channels(self) -> int:
+        """Channels of the features."""
+        return self.bn1.num_features
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Features of images (N, C, H, W) of any size: one map (N, out_channels, H/4, W/4)."""
+        x = self.layer3(self.layer2(self.layer1(self.conv1(x))))
+        return (F.relu(self.bn1(x)),)
+
+
+@MODELS.register_module()
+class SlimmableWideResNet(SlimmableMixin, WideResNet):
+    """:class:`WideResNet` with slimmable layers.
+
+    Args and errors as :class:`WideResNet`, and ``width_divisor`` as
+    :class:`~mmgradaug.SlimmableResNet`.
+    """
+
+    dense_class = WideResNet

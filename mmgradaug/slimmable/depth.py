@@ -1,0 +1,164 @@
+"""Run a network without some of its residual blocks.
+
+Sub-networks may be shallower instead of narrower (GradAug, section 4.3, table 6). Which blocks
+they keep follows the law of "Deep Networks with Stochastic Depth" (Huang et al., ECCV 2016).
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from .width import own_statistics
+
+
+class SkippableBlock(nn.Module):
+    """Residual block that a sub-network may leave out; its shortcut then stands alone.
+
+    The shortcut has no parameters, and joining it with a residual of zero changes nothing. A
+    subclass implements :meth:`residual`, :meth:`shortcut`, :meth:`join` and
+    :meth:`shortcut_alone`.
+
+    Attributes:
+        survival: Probability with which a random sub-network keeps the block.
+        expected: Whether evaluation multiplies the residual branch by ``survival``.
+        stochastic: Whether training of the full network leaves the block out at random.
+        kept: Whether the sub-network that is active has the block; None outside
+            :func:`at_depth`, which sets it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.survival = 1.0
+        self.expected = False
+        self.stochastic = False
+        self.kept: bool | None = None
+
+    def residual(self, x: Tensor) -> Tensor:
+        """The branch with the block's layers (N, C_out, H', W')."""
+        raise NotImplementedError
+
+    def shortcut(self, x: Tensor) -> Tensor:
+        """The branch without parameters (N, C_out, H', W')."""
+        raise NotImplementedError
+
+    def join(self, residual: Tensor, shortcut: Tensor) -> Tensor:
+        """The block's output from its two branches."""
+        raise NotImplementedError
+
+    def shortcut_alone(self) -> nn.Module:
+        """An ordinary module that computes :meth:`shortcut` at the current width."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Both branches of ``x`` (N, C_in, H, W), or the shortcut alone."""
+        weight = self.branch_weight()
+        if weight == 0:
+            # Parameters stay in the graph, with zero gradients as those of silent channels:
+            # several processes reduce gradients of every parameter in the last pass.
+            return self.shortcut(x) + self._nothing() if self.training else self.shortcut(x)
+        residual = self.residual(x)
+        return self.join(residual if weight == 1 else weight * residual, self.shortcut(x))
+
+    def branch_weight(self) -> float:
+        """What the residual branch is multiplied by in this pass."""
+        if self.kept is not None:
+            return float(self.kept)
+        if self.training:
+            return float(not self.stochastic or bool(torch.rand(()) < self.survival))
+        return self.survival if self.expected else 1.0
+
+    def _nothing(self) -> Tensor | float:
+        """Zero, as a function of all parameters."""
+        return sum(p.sum() for p in self.parameters() if p.requires_grad) * 0.0
+
+
+def skippable_blocks(model: nn.Module) -> list[SkippableBlock]:
+    """Blocks of ``model`` that a sub-network may leave out, from input to output."""
+    return [module for module in model.modules() if isinstance(module, SkippableBlock)]
+
+
+def linear_survival(blocks: int, last: float, keep_first: bool = False) -> list[float]:
+    """Survival probabilities that fall linearly with depth (Huang et al., equation 4).
+
+    Args:
+        blocks: Number of residual blocks, L.
+        last: Survival probability of the last block, p_L.
+        keep_first: Whether the line starts from 1 at the first block, which then always
+            survives; otherwise it starts from 1 at the input, p_l = 1 - l/L (1 - p_L).
+
+    Returns:
+        p_1 to p_L.
+    """
+    if keep_first:
+        return [1 - index / max(1, blocks - 1) * (1 - last) for index in range(blocks)]
+    return [1 - index / blocks * (1 - last) for index in range(1, blocks + 1)]
+
+
+def draw_depth(model: nn.Module, seed: int) -> tuple[bool, ...]:
+    """Draw a random sub-network: which blocks it keeps, each with its survival probability.
+
+    Args:
+        model: Any module with skippable blocks somewhere inside.
+        seed: The draw depends on it, and on the survival probabilities, alone.
+
+    Raises:
+        ValueError: If no block can be skipped.
+    """
+    generator = random.Random(seed)
+    return tuple(generator.random() < block.survival for block in require_skippable(model))
+
+
+@contextmanager
+def at_depth(model: nn.Module, kept: Sequence[bool]) -> Iterator[nn.Module]:
+    """Run ``model`` as the sub-network that has only some of its residual blocks.
+
+    The blocks it has weigh 1, in evaluation mode too. BatchNorm behaves as in
+    :func:`~mmgradaug.slimmable.width.at_width`, which can be combined with this: in training
+    mode running statistics are left alone.
+
+    Args:
+        model: Any module with skippable blocks somewhere inside.
+        kept: For each of them, from input to output, whether the sub-network has it.
+
+    Yields:
+        The model.
+
+    Raises:
+        ValueError: If no block can be skipped, or ``kept`` has not one entry a block.
+    """
+    blocks = require_skippable(model)
+    check_kept(blocks, kept)
+    before = [block.kept for block in blocks]
+    with own_statistics(model):
+        try:
+            for block, keep in zip(blocks, kept, strict=True):
+                block.kept = bool(keep)
+            yield model
+        finally:
+            for block, value in zip(blocks, before, strict=True):
+                block.kept = value
+
+
+def check_kept(blocks: Sequence[SkippableBlock], kept: Sequence[bool]) -> None:
+    """Raise a ValueError unless ``kept`` has one entry a block."""
+    if len(kept) != len(blocks):
+        raise ValueError(
+            f'kept has {len(kept)} entries, expected {len(blocks)}: one True or False for each '
+            'residual block, from input to output'
+        )
+
+
+def require_skippable(model: nn.Module) -> list[SkippableBlock]:
+    """The blocks of :func:`skippable_blocks`; a ValueError if there are none."""
+    blocks = skippable_blocks(model)
+    if not blocks:
+        raise ValueError(
+            f'{type(model).__name__} has no residual block that can be left out: random depth '
+            "(gradaug.shrink='depth' or 'both') needs a backbone such as SlimmableDepthResNet"
+        )
+    return blocks

@@ -1,0 +1,66 @@
+"""What sub-networks have to equal, and what has to stay as it is."""
+
+from contextlib import nullcontext
+
+import torch
+
+from mmgradaug import at_depth, at_width, extract_subnet
+from tests.networks import random_images
+
+TOLERANCE = {torch.float32: 1e-6, torch.float64: 1e-12}
+
+
+def relative_error(left, right):
+    scale = max(right.abs().max().item(), 1e-30)
+    return (left - right).abs().max().item() / scale
+
+
+def run(network, x, width=None, kept=None):
+    """Outputs and parameter gradients of a random linear function of the outputs."""
+    network.zero_grad()
+    narrow = nullcontext() if width is None else at_width(network, width)
+    shallow = nullcontext() if kept is None else at_depth(network, kept)
+    with narrow, shallow:
+        outs = network(x)
+        probe(outs).backward()
+    return outs, {k: p.grad for k, p in network.named_parameters()}
+
+
+def probe(outs):
+    total = 0.0
+    for index, out in enumerate(outs):
+        weights = random_images(2048, seed=index, dtype=out.dtype)[: out.size(1)]
+        total = total + (out * weights[:, None, None]).sum()
+    return total
+
+
+def assert_slice_equals_dense(network, width, x, kept=None):
+    """Outputs and zero-padded gradients of a sub-network are the extracted dense network's."""
+    tolerance = TOLERANCE[x.dtype]
+    dense = extract_subnet(network, width, kept=kept)
+    outs, grads = run(network, x, width, kept)
+    dense_outs, dense_grads = run(dense, x)
+    for out, dense_out in zip(outs, dense_outs, strict=True):
+        channels = dense_out.size(1)
+        assert relative_error(out[:, :channels], dense_out) <= tolerance
+        assert out[:, channels:].abs().sum() == 0
+    assert dense_grads.keys() <= grads.keys()
+    if kept is None:
+        assert grads.keys() == dense_grads.keys()
+    for name, grad in grads.items():
+        padded = torch.zeros_like(grad)
+        if name in dense_grads:
+            padded[tuple(slice(n) for n in dense_grads[name].shape)] = dense_grads[name]
+        assert relative_error(grad, padded) <= tolerance, name
+
+
+def statistics(model):
+    """BatchNorm's running statistics and counters."""
+    return {k: v.clone() for k, v in model.named_buffers() if 'running' in k or 'tracked' in k}
+
+
+def assert_equal(left, right):
+    """Two dicts of tensors are the same, bit by bit."""
+    assert left.keys() == right.keys()
+    for key in left:
+        assert torch.equal(left[key], right[key]), key
