@@ -4,8 +4,6 @@ Importing the package registers its backbones, classifiers, detector wrapper, mo
 hooks with mmengine; a config does so with ``custom_imports = dict(imports=['mmgradaug'])``.
 """
 
-from .backbones import SlimmableResNet, SlimmableResNetV1d
-from .classification import Classifier, GradAugClassifier
 from .backbones import (
     DepthResNet,
     PyramidNet,
@@ -16,6 +14,7 @@ from .backbones import (
     SlimmableWideResNet,
     WideResNet,
 )
+from .classification import Classifier, GradAugClassifier
 from .detection import GradAugDetector
 from .engine import (
     BadImagesHook,
@@ -31,9 +30,9 @@ from .version import __version__
 __all__ = [
     'BadImagesHook',
     'Classifier',
+    'DepthResNet',
     'FinalAndBestHook',
     'GradAugClassifier',
-    'DepthResNet',
     'GradAugDetector',
     'GradAugDistributedDataParallel',
     'PendingValidationHook',

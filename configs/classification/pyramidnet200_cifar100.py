@@ -1,6 +1,7 @@
 """PyramidNet-200 (alpha 240) on CIFAR-100: the baseline of the paper's Table 3.
 
-300 epochs, batches of 64, learning rate 0.25, a tenth from epochs 150 and 225 on, weight decay 1e-4.
+300 epochs, batches of 64, learning rate 0.25, a tenth from epochs 150 and 225 on, weight decay
+1e-4.
 """
 
 _base_ = './wrn28-10_cifar100.py'

@@ -1,4 +1,4 @@
-"""PyramidNet-200 on CIFAR-100 with CutMix on half of the batches (Table 3), as its authors on CIFAR."""
+"""PyramidNet-200 on CIFAR-100 with CutMix on half of the batches (Table 3)."""
 
 _base_ = './pyramidnet200_cifar100.py'
 

@@ -1,6 +1,7 @@
 """ResNet-110 on CIFAR-100 with GradAug by random depth, as in the authors' released code.
 
-Survival 0.8 of the last block and 1 of the first, evaluation with expected blocks, 200 epochs, cosine.
+Survival 0.8 of the last block and 1 of the first, evaluation with expected blocks, 200 epochs,
+cosine.
 """
 
 _base_ = './resnet110_cifar100_gradaug.py'

@@ -1,4 +1,4 @@
-"""WideResNet-28-10 on CIFAR-100 with CutMix on half of the batches (Table 3), as its authors on CIFAR."""
+"""WideResNet-28-10 on CIFAR-100 with CutMix on half of the batches (Table 3)."""
 
 _base_ = './wrn28-10_cifar100.py'
 

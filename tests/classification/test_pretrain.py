@@ -146,8 +146,8 @@ def test_unreadable_image_is_one_line(options, tmp_path):
 
 
 def test_the_learning_rate_follows_the_batch_if_asked(options, tmp_path):
-    scaling = ['auto_scale_lr.base_batch_size=8', 'train_cfg.max_epochs=1', 'val_cfg=None',
-               'val_dataloader=None', 'val_evaluator=None', 'default_hooks.final_and_best=None']  # fmt: skip
+    no_validation = [f'val_{part}=None' for part in ('cfg', 'dataloader', 'evaluator')]
+    scaling = ['auto_scale_lr.base_batch_size=8', 'train_cfg.max_epochs=1', *no_validation]
     pretrain(tmp_path, [*options, *scaling], '--auto-scale-lr')
     assert logged(tmp_path)[0]['lr'] == pytest.approx(0.05 * 4 / 8)
 

@@ -1,12 +1,17 @@
 """Classification configs say what their names say, and build."""
 
-import copy
+import ast
+import functools
 from pathlib import Path
 
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
+
+from mmgradaug.classification import BatchMix
+from mmgradaug.classification.distillation import ClassDistillation
+from mmgradaug.training import GradAugOptions
 
 FOLDER = Path(__file__).parents[2] / 'configs/classification'
 CONFIGS = sorted(FOLDER.glob('*.py'))
@@ -22,6 +27,9 @@ DATA = {'imagenet': (1000, 'data/imagenet/'), 'cifar100': (100, 'data/cifar/'),
 METHODS = {'gradaug', 'cutmix', 'mixup', 'cutout', 'stochdepth'}
 
 
+read = functools.cache(Config.fromfile)
+
+
 def words_of(path):
     network, data, *rest = path.stem.split('_')
     methods = rest[0].split('-') if rest else []
@@ -32,7 +40,7 @@ def words_of(path):
 def test_the_name_says_what_it_is(path):
     _, data, methods, _ = words_of(path)
     assert set(methods) <= METHODS
-    cfg = Config.fromfile(path)
+    cfg = read(path)
     classes, root = DATA[data]
     assert cfg.model.num_classes == classes
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
@@ -49,20 +57,30 @@ def test_the_name_says_what_it_is(path):
     assert pipeline[-1] == 'PackImage'
 
 
+@functools.cache
+def network_of(text):
+    """Keys and number of parameters of a classifier without its GradAug options."""
+    init_default_scope('mmdet')
+    with torch.device('meta'):
+        model = MODELS.build(ast.literal_eval(text))
+    return list(model.state_dict()), sum(p.numel() for p in model.parameters())
+
+
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
 def test_builds_with_the_baselines_keys(path):
-    init_default_scope('mmdet')
     network, data, *_ = words_of(path)
-    models = []
+    found = []
     for name in (path, FOLDER / f'{network}_{data}.py'):
-        model = copy.deepcopy(Config.fromfile(name).model)
-        model.data_preprocessor.pop('mix', None)  # torchvision's draw numbers when they are built
-        with torch.device('meta'):
-            models.append(MODELS.build(model))
-    assert list(models[0].state_dict()) == list(models[1].state_dict())
-    count = sum(parameter.numel() for parameter in models[0].parameters())
-    millions = PARAMETERS.get((network, data), count / 1e6)
-    assert count / 1e6 == pytest.approx(millions, abs=0.05)
+        model = read(name).model
+        gradaug = GradAugOptions.parse(model.get('gradaug'))
+        assert gradaug.sampler.num_subnets == 3
+        BatchMix(model.data_preprocessor.get('mix') or [])
+        ClassDistillation.parse((model.get('gradaug') or {}).get('distill'))
+        options = dict(type='Classifier', backbone=dict(model.backbone))
+        found.append(network_of(repr(options | dict(num_classes=model.num_classes))))
+    assert found[0][0] == found[1][0]
+    millions = PARAMETERS.get((network, data), found[0][1] / 1e6)
+    assert found[0][1] / 1e6 == pytest.approx(millions, abs=0.05)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +88,7 @@ def test_builds_with_the_baselines_keys(path):
 )
 def test_imagenet_is_trained_as_the_paper_says(path):
     """Section 4.1: 120 epochs, batches of 512 on 8 GPUs, learning rate 0.2, cosine."""
-    cfg = Config.fromfile(path)
+    cfg = read(path)
     assert (cfg.train_cfg.max_epochs, cfg.param_scheduler.T_max) == (120, 120)
     assert cfg.optim_wrapper.optimizer.lr == 0.2
     batch = 256 if 'batch256' in path.name else 512
@@ -101,7 +119,7 @@ CIFAR = {  # epochs, batch size, learning rate, weight decay
 )
 def test_cifar_is_trained_as_the_paper_says(path):
     """Section 4.2, tables 3 to 6."""
-    cfg = Config.fromfile(path)
+    cfg = read(path)
     network, _, _, variation = words_of(path)
     optimizer = cfg.optim_wrapper.optimizer
     found = (cfg.train_dataloader.batch_size, optimizer.lr, optimizer.weight_decay)
