@@ -55,8 +55,9 @@ class BatchMix:
 
 def _build(mix: Any) -> tuple[float, Any]:
     """A mix and its probability."""
-    options = dict(mix) if isinstance(mix, Mapping) else {}
-    name, prob, alpha = (options.pop(k, d) for k, d in (('type', None), ('prob', 1), ('alpha', 1)))
+    options: dict[str, Any] = dict(mix) if isinstance(mix, Mapping) else {}
+    name, prob = options.pop('type', None), options.pop('prob', 1.0)
+    alpha = options.pop('alpha', 1.0)
     if name not in MIXES or options or not 0 <= prob <= 1 or not alpha > 0:
         raise ValueError(
             f'data_preprocessor.mix has {mix!r}, expected a type of {sorted(MIXES)}, alpha > 0 and '
