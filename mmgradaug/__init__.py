@@ -1,7 +1,7 @@
 """GradAug (NeurIPS 2020) for MMDetection.
 
-Importing the package registers its backbones, detector wrapper, model wrapper and hooks with
-mmengine; a config does so with ``custom_imports = dict(imports=['mmgradaug'])``.
+Importing the package registers its backbones, classifiers, detector wrapper, model wrapper and
+hooks with mmengine; a config does so with ``custom_imports = dict(imports=['mmgradaug'])``.
 """
 
 from .backbones import (
@@ -14,9 +14,11 @@ from .backbones import (
     SlimmableWideResNet,
     WideResNet,
 )
+from .classification import Classifier, GradAugClassifier
 from .detection import GradAugDetector
 from .engine import (
     BadImagesHook,
+    FinalAndBestHook,
     PendingValidationHook,
     ReproducibleHook,
     SafeCheckpointHook,
@@ -28,7 +30,10 @@ from .version import __version__
 
 __all__ = [
     'BadImagesHook',
+    'Classifier',
     'DepthResNet',
+    'FinalAndBestHook',
+    'GradAugClassifier',
     'GradAugDetector',
     'GradAugDistributedDataParallel',
     'PendingValidationHook',

@@ -192,6 +192,7 @@ def test_testing_takes_a_checkpoint(checkout, echo):
         ('dist_train.sh', ['c.py'], 'a config and a number of processes, got: c.py'),
         ('dist_train.sh', ['c.py', '--amp'], 'a config and a number of processes, got: c.py --amp'),
         ('dist_test.sh', ['c.py', '8'], 'a config, a checkpoint and a number of processes'),
+        ('dist_pretrain.sh', ['c.py'], 'a config and a number of processes'),
         ('slurm_train.sh', ['gpu', 'job', 'c.py'], 'a partition, a job name, a config and a work'),
         ('slurm_test.sh', [], 'a partition, a job name, a config and a checkpoint, got: '),
     ],

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What the four scripts that start several processes share; they read this file.
+# What the scripts that start several processes share; they read this file.
 
 tools=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 export PYTHONPATH="${tools%/*}${PYTHONPATH:+:$PYTHONPATH}"

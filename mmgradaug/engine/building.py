@@ -1,17 +1,19 @@
-"""While mmdet's tools build and start a run: one-line errors, and warnings where they are seen."""
+"""While a tool builds and starts a run: one-line errors, and warnings where they are seen."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from functools import wraps
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from .errors import one_line_errors, taken_warnings
+from .errors import is_ours, is_raised_in, message_of, one_line_errors, taken_warnings
+from .image_size import too_small
 
 # What a runner does with a config's options before the first iteration, and which they are.
 STEPS = {
@@ -46,6 +48,21 @@ class RepeatedWarningsHook(Hook):
             runner.logger.warning(text)
 
     before_test = before_train
+
+
+@contextmanager
+def one_line_run(script: Path | None = None) -> Iterator[None]:
+    """One line for what this package or a script refuses, and for images without pixels.
+
+    Other errors of a run keep their traceback.
+    """
+    try:
+        yield
+    except Exception as error:
+        small = too_small(error)
+        if not (small or is_ours(error) or (script and is_raised_in(error, script))):
+            raise
+        raise SystemExit(f'error: {small or message_of(error)}') from error
 
 
 @contextmanager

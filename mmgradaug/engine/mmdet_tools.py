@@ -10,21 +10,20 @@ import argparse
 import os
 import runpy
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from unittest import mock
 
 import mmdet
 
 from ..checkpoints.safe_loading import safe_loading
-from .building import building_runs
-from .errors import is_ours, is_raised_in, message_of, one_line_errors
-from .image_size import too_small
+from .building import building_runs, one_line_run
+from .errors import one_line_errors
 from .loading import load_config
 from .preflight import check_run
 from .preflight.checkpoints import checkpoint_use
-from .processes import join_processes, wrapper_options
+from .processes import is_main_process, join_processes, wrapper_options
 from .run_hooks import hook_options, hook_options_of_testing
 
 
@@ -49,28 +48,13 @@ def run_tool(name: str, argv: Sequence[str], loops: tuple[str, ...]) -> None:
     with one_line_errors():
         work_dir = args.work_dir or cfg.get('work_dir') or Path('work_dirs', Path(args.config).stem)
         checkpoint = checkpoint_use(cfg, args, Path(work_dir))
-        check_run(cfg, loops, checkpoint, _is_main_process(args.launcher))
+        check_run(cfg, loops, checkpoint, is_main_process(args.launcher))
         argv = [*argv, *wrapper_options(cfg, args.launcher)]
         argv += hook_options(cfg) if name == 'train' else hook_options_of_testing(cfg)
         join_processes(cfg, args.launcher)
     line = mock.patch.object(sys, 'argv', [str(script), *argv])
-    with _running(script), safe_loading(), building_runs(), line:
+    with one_line_run(script), safe_loading(), building_runs(), line:
         runpy.run_path(str(script), run_name='__main__')
-
-
-@contextmanager
-def _running(script: Path) -> Iterator[None]:
-    """One line for what this package or the script itself refuses, and for images without pixels.
-
-    Other errors of a run keep their traceback.
-    """
-    try:
-        yield
-    except Exception as error:
-        small = too_small(error)
-        if not (small or is_ours(error) or is_raised_in(error, script)):
-            raise
-        raise SystemExit(f'error: {small or message_of(error)}') from error
 
 
 def _find_tool(name: str) -> Path:
@@ -101,9 +85,3 @@ def _parsed(script: Path, argv: Sequence[str]) -> argparse.Namespace:
                 f'error: cannot read the command line ({error}): --cfg-options takes words such as '
                 'train_dataloader.batch_size=4, without spaces around ='
             ) from error
-
-
-def _is_main_process(launcher: str) -> bool:
-    """Whether this is the first of a run's processes."""
-    name = {'pytorch': 'RANK', 'slurm': 'SLURM_PROCID', 'mpi': 'OMPI_COMM_WORLD_RANK'}
-    return os.environ.get(name.get(launcher, ''), '0') == '0'

@@ -12,11 +12,10 @@ import torch
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.dist import init_dist
-from mmengine.registry import MODEL_WRAPPERS
+from mmengine.registry import MODEL_WRAPPERS, MODELS
 from mmengine.utils.dl_utils import set_multi_processing
 
-from ..detection import GradAugDetector
-from ..training import GradAugDistributedDataParallel
+from ..training import GradAugDistributedDataParallel, GradAugMixin
 from .loading import emptied
 
 WRAPPER = GradAugDistributedDataParallel.__name__
@@ -38,7 +37,7 @@ def wrapper_options(cfg: Config, launcher: str) -> list[str]:
     """
     model, wrapper = cfg.get('model') or {}, cfg.get('model_wrapper_cfg') or {}
     options: dict[str, Any] = {'type': WRAPPER}
-    if model.get('type') not in ('GradAugDetector', GradAugDetector):
+    if not _is_gradaug(model.get('type')):
         if wrapper or get_device() != 'cpu' or launcher == 'none':
             return []
         # As mmengine's own, but for the GPU that it takes for granted.
@@ -51,6 +50,18 @@ def wrapper_options(cfg: Config, launcher: str) -> list[str]:
         options |= {'find_unused_parameters': bool(cfg.get('find_unused_parameters', False))}
     words = [f'model_wrapper_cfg.{k}={v}' for k, v in options.items()]
     return ['--cfg-options', *emptied(cfg, 'model_wrapper_cfg'), *words]
+
+
+def _is_gradaug(kind: Any) -> bool:
+    """Whether a model, by name or class, trains sub-networks."""
+    model = MODELS.get(kind) if isinstance(kind, str) else kind
+    return inspect.isclass(model) and issubclass(model, GradAugMixin)
+
+
+def is_main_process(launcher: str) -> bool:
+    """Whether this is the first of a run's processes, which need not have joined yet."""
+    name = {'pytorch': 'RANK', 'slurm': 'SLURM_PROCID', 'mpi': 'OMPI_COMM_WORLD_RANK'}
+    return os.environ.get(name.get(launcher, ''), '0') == '0'
 
 
 def _require_gradaug_wrapper(kind: Any, gradaug: Mapping[str, Any]) -> None:

@@ -23,6 +23,7 @@ class Scale:
 
     factor: float
     antialias: bool = False
+    align_corners: bool = False
 
     def __call__(self, images: Tensor) -> tuple[Tensor, GeometricMap]:
         """Resize images (N, C, H, W)."""
@@ -31,7 +32,11 @@ class Scale:
         out_size = (height, width)
         if out_size != in_size:
             images = F.interpolate(
-                images, out_size, mode='bilinear', align_corners=False, antialias=self.antialias
+                images,
+                out_size,
+                mode='bilinear',
+                align_corners=self.align_corners,
+                antialias=self.antialias,
             )
         return images, GeometricMap(in_size, out_size)
 
@@ -45,12 +50,17 @@ class RandomScale:
             are 1, 0.857, 0.714 and 0.571.
         antialias: Average over the pixels that a smaller one covers, as torchvision's
             ``resize`` does; the paper's resizing does not.
+        align_corners: Put the centres of the corner pixels on each other, as the authors'
+            classification code does, instead of the images' edges. What an image shows then
+            lies up to half a pixel from where boxes and masks of a detector are moved to.
 
     Raises:
         ValueError: If there is no scale or one is not in [:data:`SMALLEST`, :data:`LARGEST`].
     """
 
-    def __init__(self, scales: Sequence[float], antialias: bool = False) -> None:
+    def __init__(
+        self, scales: Sequence[float], antialias: bool = False, align_corners: bool = False
+    ) -> None:
         is_list = isinstance(scales, (list, tuple))
         if not is_list or not scales or not all(_is_positive(scale) for scale in scales):
             raise ValueError(
@@ -65,10 +75,11 @@ class RandomScale:
                 f'{beyond} in {scales!r}: for example [1.0, 0.8, 0.6, 0.4]'
             )
         self.antialias = antialias
+        self.align_corners = align_corners
 
     def draw(self, generator: random.Random) -> Transform:
         """Draw one of the scales."""
-        return Scale(generator.choice(self.scales), self.antialias)
+        return Scale(generator.choice(self.scales), self.antialias, self.align_corners)
 
 
 def _is_positive(value: object) -> bool:

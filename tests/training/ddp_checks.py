@@ -31,7 +31,9 @@ from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmgradaug import GradAugDistributedDataParallel, at_width
+from mmgradaug.classification import TopKAccuracy
 from mmgradaug.training import GradAugMixin, GradAugOptions, ddp
+from tests.classification import tiny
 from tests.networks import (
     batch,
     build,
@@ -192,6 +194,18 @@ def floats(outputs):
     if isinstance(outputs, torch.Tensor):
         return outputs.float()
     return type(outputs)(floats(output) for output in outputs)
+
+
+def classifier_trains(rank, world):
+    """Gradients of an image classifier, and the accuracy of images spread over processes."""
+    model = GradAugDistributedDataParallel(tiny.build())
+    model.train_step(tiny.batch(seed=rank), sgd(model))
+    metric = TopKAccuracy((1,))
+    # Five images, of which mmengine's sampler gives the first twice; the first two are right.
+    for index in [0, 2, 4] if rank == 0 else [1, 3, 0]:
+        logits = torch.eye(3)[0 if index < 2 else 1]
+        metric.process(None, [dict(logits=logits, gt_label=0)])
+    return {'gradients': gradients(model), 'accuracy': metric.evaluate(5)}
 
 
 # ------------------------------------------------------------------ what is sent

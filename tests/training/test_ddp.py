@@ -14,6 +14,7 @@ from mmengine.model import convert_sync_batchnorm
 
 from mmgradaug import GradAugDistributedDataParallel
 from mmgradaug.training.ddp import require_usable_norms
+from tests.classification import tiny
 from tests.networks import build, detector_config
 from tests.processes import run_group
 from tests.training import ddp_checks
@@ -29,7 +30,8 @@ from tests.training.ddp_checks import (
 
 IN_THREES = ['trains', 'reduces', 'empty', 'not_finite']
 IN_PAIRS = [*IN_THREES, 'reduces_otherwise', 'fcos_reduces', 'accumulates', 'sends', 'broadcasts',
-            'wrong_wrappers', 'anomalies', 'mixed_precision', 'sync_norms']  # fmt: skip
+            'wrong_wrappers', 'anomalies', 'mixed_precision', 'sync_norms',
+            'classifier_trains']  # fmt: skip
 
 
 class Group:
@@ -165,6 +167,19 @@ def test_mixed_precision(pair):
     for result, exact in zip(found, pair['trains'], strict=True):  # of the same weights and shard
         assert result['losses'][0] == pytest.approx(exact['losses'][0], rel=0.02)
         assert result['losses'][0] != exact['losses'][0]
+
+
+def test_classifiers(pair):
+    """Gradients are those of one process that sees both shards; every image counts once."""
+    model = tiny.build()
+    wrapper = sgd(model)
+    for rank in range(2):
+        model.gradaug_iteration = -1
+        model.train_step(tiny.batch(seed=rank), wrapper)
+    expected = {name: total / 2 for name, total in gradients(model).items()}
+    for result in pair['classifier_trains']:
+        assert_gradients(result['gradients'], expected)
+        assert result['accuracy'] == {'accuracy/top1': 40.0}
 
 
 # ------------------------------------------------------------------ what is sent

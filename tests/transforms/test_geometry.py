@@ -1,3 +1,5 @@
+import random
+
 import pytest
 import torch
 from hypothesis import given
@@ -178,3 +180,13 @@ def test_sides_turn_with_their_box(turns):
     sides = (box - point) * signs
     turned = (mapping.boxes(box) - mapping.boxes(point)) * signs
     assert torch.equal(mapping.sides(sides, dim=0), turned)
+
+
+def test_aligned_corners_stay_where_they_are():
+    images = random_images(1, 3, 16, 16)
+    small, mapping = RandomScale([0.5], align_corners=True).draw(random.Random(0))(images)
+    assert mapping.scale == (0.5, 0.5)
+    for row in (0, -1):
+        for column in (0, -1):
+            torch.testing.assert_close(small[..., row, column], images[..., row, column])
+    assert not torch.allclose(small[..., 0, 0], Scale(0.5)(images)[0][..., 0, 0])

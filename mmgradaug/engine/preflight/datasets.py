@@ -131,7 +131,10 @@ def _data_files(dataset: Any, key: str) -> Iterator[tuple[str, Path]]:
             continue  # not on a disk that could be looked at
         root = leaf.get('data_root')
         root = root if isinstance(root, str) else ''
-        for name, value in {'ann_file': leaf.get('ann_file'), **_prefixes(leaf)}.items():
+        named = {'ann_file': leaf.get('ann_file'), **_prefixes(leaf)}
+        if root and not any(named.values()) and not leaf.get('download'):
+            yield f'{leaf_key}.data_root', Path(root)  # images in folders, one a class
+        for name, value in named.items():
             joined = os.path.join(root, value) if isinstance(value, str) and value else ''
             if joined and '://' not in joined:
                 yield f'{leaf_key}.{name}', Path(joined)

@@ -1,0 +1,72 @@
+"""A small ResNet on a few handwritten digits in class folders, within minutes on a CPU.
+
+The network is the backbone of ``mask_rcnn_r18_nuclei.py``. Images are enlarged, since it halves
+them five times.
+"""
+
+_base_ = ['./_base_/default.py']
+
+data_root = 'data/digits/'
+data_help = 'put images into data/digits/train/0/ to /9/ and data/digits/val/0/ to /9/'
+train_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='ToImageTensor'),
+    dict(type='torchvision/Resize', size=64),
+    dict(type='torchvision/RandomCrop', size=64, padding=8),
+    dict(type='PackImage'),
+]
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='ToImageTensor'),
+    dict(type='torchvision/Resize', size=64),
+    dict(type='PackImage'),
+]
+train_dataloader = dict(
+    batch_size=32,
+    num_workers=0,
+    drop_last=True,
+    collate_fn=dict(type='default_collate'),
+    sampler=dict(type='DefaultSampler', shuffle=True),
+    dataset=dict(
+        type='ClassFolders',
+        data_root=data_root,
+        split='train',
+        labels_per_class=25,
+        pipeline=train_pipeline,
+    ),
+)
+val_dataloader = dict(
+    batch_size=100,
+    num_workers=0,
+    drop_last=False,
+    collate_fn=dict(type='default_collate'),
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type='ClassFolders',
+        data_root=data_root,
+        split='val',
+        pipeline=test_pipeline,
+        test_mode=True,
+    ),
+)
+test_dataloader = val_dataloader
+val_evaluator = dict(topk=(1,))
+test_evaluator = val_evaluator
+
+model = dict(
+    type='Classifier',
+    backbone=dict(type='ResNet', depth=18, base_channels=32, out_indices=(3,)),
+    num_classes=10,
+    data_preprocessor=dict(type='ImagePreprocessor', mean=[33.0] * 3, std=[78.0] * 3),
+)
+
+max_epochs = 30
+train_cfg = dict(by_epoch=True, max_epochs=max_epochs, val_interval=10)
+optim_wrapper = dict(
+    type='OptimWrapper',
+    optimizer=dict(type='SGD', lr=0.05, momentum=0.9, weight_decay=5e-4, nesterov=True),
+)
+param_scheduler = dict(
+    type='CosineAnnealingLR', T_max=max_epochs, by_epoch=True, convert_to_iter_based=True
+)
+default_hooks = dict(logger=dict(interval=5), checkpoint=dict(interval=10))

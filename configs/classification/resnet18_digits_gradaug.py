@@ -1,0 +1,13 @@
+"""``resnet18_digits.py`` with GradAug switched on: nothing else differs."""
+
+_base_ = './resnet18_digits.py'
+
+model = dict(
+    type='GradAugClassifier',
+    backbone=dict(type='SlimmableResNet'),
+    gradaug=dict(
+        num_subnets=3,
+        min_width=0.8,
+        transform=dict(type='RandomScale', scales=[1.0, 0.875, 0.75], align_corners=True),
+    ),
+)

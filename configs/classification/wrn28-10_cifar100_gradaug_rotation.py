@@ -1,0 +1,7 @@
+"""GradAug on CIFAR-100 with quarter turns instead of scales (Table 5)."""
+
+_base_ = './wrn28-10_cifar100_gradaug.py'
+
+model = dict(
+    gradaug=dict(transform=dict(_delete_=True, type='RandomRotate', angles=[0, 90, 180, 270]))
+)

@@ -1,0 +1,22 @@
+"""GradAug for image classification: classifiers, data and accuracy."""
+
+from .classifier import Classifier, GradAugClassifier
+from .datasets import ClassFolders, TorchvisionImages
+from .metrics import TopKAccuracy
+from .mixing import BatchMix
+from .preprocessor import ImagePreprocessor
+from .transforms import Cutout, Lighting, PackImage, ToImageTensor
+
+__all__ = [
+    'BatchMix',
+    'ClassFolders',
+    'Classifier',
+    'Cutout',
+    'GradAugClassifier',
+    'ImagePreprocessor',
+    'Lighting',
+    'PackImage',
+    'ToImageTensor',
+    'TopKAccuracy',
+    'TorchvisionImages',
+]

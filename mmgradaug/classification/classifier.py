@@ -1,0 +1,214 @@
+"""Image classifiers, plain and trained with GradAug."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch.nn.functional as F
+from mmengine.model import BaseModel
+from mmengine.registry import MODELS
+from mmengine.structures import BaseDataElement
+from torch import Tensor, nn
+
+from ..slimmable import has_slimmable_layers, require_skippable
+from ..training import GradAugMixin, GradAugOptions
+from ..training.norms import refuse_mmcv_sync_norms
+from ..transforms import GeometricMap
+from .distillation import ClassDistillation
+from .preprocessor import ImagePreprocessor
+
+
+@MODELS.register_module()
+class Classifier(BaseModel):
+    """A backbone, the mean of its last features over the image, and a linear layer.
+
+    Images of any size that the backbone takes will do. Keys of the state dict are ``backbone.``
+    and what the backbone calls its own, and ``fc.weight`` and ``fc.bias``: without ``backbone.``
+    those of a ResNet are torchvision's, all of them.
+
+    Args:
+        backbone: Config of any registered network that returns features (N, C, H, W), or several
+            of them, of which the last counts. BatchNorm trains, unlike mmdet's own default for
+            ResNets, unless the config says ``norm_eval=True``.
+        num_classes: Number of classes.
+        in_channels: Channels of the features; None asks the backbone's ``out_channels``.
+        label_smoothing: Share of each label that is spread evenly over all classes.
+        data_preprocessor: Config, see :class:`ImagePreprocessor`, the default.
+        init_cfg: As of every module of mmengine.
+
+    Raises:
+        ValueError: If a number is out of its range, or the backbone does not say its channels.
+    """
+
+    def __init__(
+        self,
+        backbone: dict[str, Any],
+        num_classes: int,
+        in_channels: int | None = None,
+        label_smoothing: float = 0.0,
+        data_preprocessor: Any = None,
+        init_cfg: Any = None,
+    ) -> None:
+        _check_numbers(num_classes, label_smoothing)
+        preprocessor = {'type': ImagePreprocessor} if data_preprocessor is None else None
+        super().__init__(preprocessor or data_preprocessor, init_cfg)
+        self.data_preprocessor.num_classes = num_classes
+        self.backbone = MODELS.build(backbone)
+        if 'norm_eval' not in backbone and hasattr(self.backbone, 'norm_eval'):
+            self.backbone.norm_eval = False
+        self.num_classes = num_classes
+        self.label_smoothing = label_smoothing
+        self.fc = nn.Linear(in_channels or _out_channels(self.backbone), num_classes)
+
+    def forward(self, inputs: Tensor, data_samples: Any = None, mode: str = 'tensor') -> Any:
+        """Forward in one of mmengine's modes.
+
+        Args:
+            inputs: Normalised images (N, C, H, W).
+            data_samples: Labels (N,), or probabilities (N, classes) in mode ``'loss'``.
+            mode: ``'tensor'`` for logits (N, classes), ``'loss'`` for a dict of losses,
+                ``'predict'`` for a data element an image: ``logits`` and ``pred_scores``
+                (classes,), ``pred_label``, and ``gt_label`` where labels are given.
+
+        Raises:
+            ValueError: If there is no such mode.
+        """
+        if mode == 'tensor':
+            return self.logits(inputs)
+        if mode == 'loss':
+            return {'loss_cls': self.label_loss(self.logits(inputs), data_samples)}
+        if mode == 'predict':
+            return _data_elements(self.logits(inputs).float(), data_samples)
+        raise ValueError(f"mode must be 'tensor', 'loss' or 'predict', got {mode!r}")
+
+    def logits(self, inputs: Tensor) -> Tensor:
+        """Logits (N, classes) of images (N, C, H, W).
+
+        A sub-network's features have as many channels as the full network's, the last ones zero,
+        so the linear layer reads its first input channels only.
+        """
+        features = self.backbone(inputs)
+        last = features if isinstance(features, Tensor) else features[-1]
+        return self.fc(F.adaptive_avg_pool2d(last, 1).flatten(1))
+
+    def label_loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Cross entropy with labels (N,) or probabilities (N, classes), in float32."""
+        return F.cross_entropy(logits.float(), targets, label_smoothing=self.label_smoothing)
+
+
+@MODELS.register_module()
+class GradAugClassifier(GradAugMixin, Classifier):
+    """A classifier whose training step trains sub-networks too (GradAug, section 4.1).
+
+    Outside training, and with ``num_subnets=0`` in it, it is a :class:`Classifier` bit by bit,
+    with the same keys.
+
+    Args:
+        gradaug: Options; see :class:`SubnetSampler` for ``num_subnets``, ``min_width``,
+            ``force_min_width``, ``width_step``, ``shrink`` and ``transform``.
+
+            - ``distill``: what sub-networks learn, see :class:`ClassDistillation`; by default
+              the full network's output, as in the paper, or ``'labels'``.
+            - ``seed``, ``recompute_above``: see :class:`GradAugOptions`.
+        **kwargs: As :class:`Classifier`.
+
+    Raises:
+        ValueError: If an option is out of its range or unknown, or if widths below 1 are asked
+            of a backbone without slimmable layers.
+    """
+
+    def __init__(self, *args: Any, gradaug: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.gradaug = GradAugOptions.parse(gradaug)
+        self.distillation = ClassDistillation.parse((gradaug or {}).get('distill'))
+        self._keeps = False
+        self._teacher: Tensor | None = None
+        sampler = self.sampler
+        if sampler.num_subnets and sampler.min_width < 1 and not has_slimmable_layers(self):
+            raise ValueError(
+                f'gradaug.min_width={sampler.min_width} needs a slimmable backbone, got '
+                f"{type(self.backbone).__name__}: set backbone type='SlimmableResNet', or "
+                'gradaug.min_width=1.0 to train full-width copies only'
+            )
+        if sampler.num_subnets:
+            refuse_mmcv_sync_norms(self)
+            if sampler.shrink != 'width':
+                require_skippable(self)
+
+    def logits(self, inputs: Tensor) -> Tensor:
+        """Logits (N, classes) of images (N, C, H, W); those of the full pass are kept."""
+        logits = super().logits(inputs)
+        if self._keeps:
+            self._teacher = logits.detach()
+        return logits
+
+    @contextmanager
+    def recording(self) -> Iterator[None]:
+        """Context of the full pass: its logits are kept."""
+        self._keeps = True
+        try:
+            yield
+        finally:
+            self._keeps = False
+
+    def forget(self) -> None:
+        """Drop the full pass's logits."""
+        self._teacher = None
+
+    def subnet_loss(
+        self, inputs: Tensor, data_samples: Any, mapping: GeometricMap | None
+    ) -> dict[str, Tensor]:
+        """Losses of the active sub-network.
+
+        Args:
+            inputs: Transformed images (N, C, H, W).
+            data_samples: Labels or probabilities of the images, which no transform changes.
+            mapping: Where the transform moved things; classes do not move.
+        """
+        assert self._teacher is not None
+        logits, config = self.logits(inputs), self.distillation
+        losses = {}
+        if config.soft:
+            losses['loss_cls_soft'] = config.soft * config.divergence(logits, self._teacher)
+        if config.hard:
+            losses['loss_cls_hard'] = config.hard * self.label_loss(logits, data_samples)
+        agree = logits.detach().argmax(1) == self._teacher.argmax(1)
+        return {**losses, 'agree_cls': agree.float().mean()}
+
+
+def _check_numbers(num_classes: Any, label_smoothing: Any) -> None:
+    """Raise on numbers out of their range."""
+    if not isinstance(num_classes, int) or isinstance(num_classes, bool) or num_classes < 2:
+        raise ValueError(f'num_classes must be a whole number of at least 2, got {num_classes!r}')
+    if not isinstance(label_smoothing, (int, float)) or not 0 <= label_smoothing < 1:
+        raise ValueError(
+            f'label_smoothing must be in [0, 1), got {label_smoothing!r}: the share of a label '
+            'that all classes get, for example 0.1'
+        )
+
+
+def _out_channels(backbone: nn.Module) -> int:
+    """Channels of a backbone's last features."""
+    found: Any = getattr(backbone, 'out_channels', getattr(backbone, 'feat_dim', None))
+    if isinstance(found, (list, tuple)):
+        found = found[-1]
+    if not isinstance(found, int):
+        raise ValueError(
+            f'{type(backbone).__name__} does not say how many channels its features have: set '
+            "the classifier's in_channels"
+        )
+    return found
+
+
+def _data_elements(logits: Tensor, labels: Tensor | None) -> list[BaseDataElement]:
+    """One data element an image from logits (N, classes) and labels (N,)."""
+    scores, predicted = logits.softmax(dim=1), logits.argmax(dim=1)
+    elements = [
+        BaseDataElement(logits=one, pred_scores=score, pred_label=label)
+        for one, score, label in zip(logits, scores, predicted, strict=True)
+    ]
+    for element, label in zip(elements, [] if labels is None else labels, strict=False):
+        element.gt_label = label
+    return elements

@@ -1,0 +1,82 @@
+"""What a classifier's sub-networks learn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor
+
+NAMED: dict[Any, dict[str, float]] = {
+    None: {},
+    'soft': {},
+    'labels': dict(soft=0.0, hard=1.0),
+    'hard': dict(soft=0.0, hard=1.0),
+    'both': dict(soft=1.0, hard=1.0),
+}
+
+
+@dataclass(frozen=True)
+class ClassDistillation:
+    """Targets of sub-networks; the default is the paper's.
+
+    Attributes:
+        soft: Weight of the divergence from the full network's output.
+        hard: Weight of the loss on the labels.
+        temperature: Logits are divided by it before the divergence, which is multiplied by its
+            square, so that gradients keep their size.
+    """
+
+    soft: float = 1.0
+    hard: float = 0.0
+    temperature: float = 1.0
+
+    @classmethod
+    def parse(cls, distill: Any) -> ClassDistillation:
+        """Build from the config key ``gradaug.distill``.
+
+        Args:
+            distill: None or ``'soft'``, ``'labels'`` (or ``'hard'``), ``'both'``, or a dict of
+                ``soft``, ``hard`` and ``temperature``.
+
+        Raises:
+            ValueError: If it is something else, or if sub-networks would learn nothing.
+        """
+        options = distill if isinstance(distill, Mapping) else _named(distill)
+        names = [field.name for field in fields(cls)]
+        valid = all(k in names and _is_weight(v) for k, v in options.items())
+        config = cls(**options) if valid else cls()
+        if not valid or config.temperature == 0 or config.soft + config.hard == 0:
+            raise ValueError(
+                f'gradaug.distill must be "soft", "labels", "both" or a dict of {names} with '
+                f'numbers >= 0, not all weights 0 and temperature > 0, got {distill!r}'
+            )
+        return config
+
+    def divergence(self, student: Tensor, teacher: Tensor) -> Tensor:
+        """KL divergence of the student's from the teacher's classes, a mean over images.
+
+        It is zero, and so is its gradient, where logits are equal.
+
+        Args:
+            student: Logits (N, classes).
+            teacher: Logits (N, classes), without gradient.
+        """
+        log_student, log_teacher = (
+            F.log_softmax(logits.float() / self.temperature, dim=1) for logits in (student, teacher)
+        )
+        divergence = F.kl_div(log_student, log_teacher, reduction='batchmean', log_target=True)
+        return self.temperature**2 * divergence
+
+
+def _named(distill: Any) -> dict[str, Any]:
+    """Options of a name; an unknown one gives an option that nobody knows."""
+    known = distill is None or isinstance(distill, str)
+    return dict(NAMED[distill]) if known and distill in NAMED else {'unknown': distill}
+
+
+def _is_weight(value: Any) -> bool:
+    """Whether a value is a finite number of at least 0."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1e9

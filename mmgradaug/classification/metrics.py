@@ -1,0 +1,58 @@
+"""Top-1 and top-5 accuracy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from mmengine.evaluator import BaseMetric
+from mmengine.registry import METRICS
+from torch import Tensor
+
+
+@METRICS.register_module()
+class TopKAccuracy(BaseMetric):
+    """Percentage of images whose class is among the k with the highest logits.
+
+    Classes with equal logits, or with ones that are no numbers, count as ahead of the right one:
+    a network that says the same of all classes knows none.
+
+    Args:
+        topk: Numbers k; accuracies are logged as ``accuracy/top1`` and so on.
+        **kwargs: As mmengine's ``BaseMetric``.
+
+    Raises:
+        ValueError: If a k is no whole number of at least 1.
+    """
+
+    default_prefix = 'accuracy'
+
+    def __init__(self, topk: Sequence[int] = (1, 5), **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        listed = [topk] if isinstance(topk, int) else list(topk)
+        if not listed or any(not isinstance(k, int) or k < 1 for k in listed):
+            raise ValueError(f'topk must be whole numbers >= 1, got {topk!r}: for example (1, 5)')
+        self.topk = listed
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Keep the place of each image's class among its logits, counted from 0.
+
+        Args:
+            data_batch: Unused.
+            data_samples: ``logits`` (classes,) and ``gt_label`` of each image.
+        """
+        logits = torch.stack([sample['logits'] for sample in data_samples])
+        labels = torch.stack([torch.as_tensor(sample['gt_label']) for sample in data_samples])
+        self.results += ranks(logits, labels.to(logits.device)).tolist()
+
+    def compute_metrics(self, results: list[int]) -> dict[str, float]:
+        """Percentages over all images."""
+        places = torch.tensor(results)
+        return {f'top{k}': 100 * (places < k).double().mean().item() for k in self.topk}
+
+
+def ranks(logits: Tensor, labels: Tensor) -> Tensor:
+    """How many other classes are not behind the right one: (N,) from (N, classes) and (N,)."""
+    own = logits.gather(1, labels.view(-1, 1))
+    return (~(logits < own)).sum(dim=1) - 1

@@ -1,0 +1,147 @@
+"""Transforms of single images for classifiers: torchvision's, and what it lacks.
+
+They work on ``results['img']``, an image of bytes (C, H, W) in RGB, which the data preprocessor
+normalises on the device.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from mmcv.transforms import BaseTransform
+from mmengine.registry import TRANSFORMS
+from torch import Tensor
+from torchvision.transforms import InterpolationMode, v2
+
+# Directions, as columns, in which the colours of ImageNet's pixels (from 0 to 1) vary, and how
+# much: of AlexNet's colour augmentation, in the values everybody uses.
+COLOUR_AXES = (
+    (-0.5675, 0.7192, 0.4009),
+    (-0.5808, -0.0045, -0.8140),
+    (-0.5836, -0.6948, 0.4203),
+)
+COLOUR_SPREAD = (0.2175, 0.0188, 0.0045)
+
+
+@TRANSFORMS.register_module()
+class ToImageTensor(BaseTransform):
+    """From what ``LoadImageFromFile`` gives, (H, W, 3) in BGR, to a tensor (3, H, W) in RGB."""
+
+    def transform(self, results: dict) -> dict:
+        """Convert the image of ``results``; bytes stay bytes."""
+        rgb = results['img'][..., ::-1].copy()
+        results['img'] = torch.from_numpy(rgb).permute(2, 0, 1)
+        return results
+
+
+class OnImage(BaseTransform):
+    """Applies one of torchvision's transforms to the image.
+
+    Args:
+        transform: It, or any function of a tensor (C, H, W).
+    """
+
+    def __init__(self, transform: Callable[[Tensor], Tensor]) -> None:
+        self.function = transform
+
+    def transform(self, results: dict) -> dict:
+        """Apply it to the image of ``results``."""
+        results['img'] = self.function(results['img'])
+        return results
+
+    def __repr__(self) -> str:
+        return f'torchvision/{self.function!r}'
+
+
+def _register_torchvision() -> None:
+    """Register ``torchvision/RandomResizedCrop`` and so on, with the options they have there.
+
+    ``interpolation`` may be a name such as ``'bicubic'``.
+    """
+    for name, cls in vars(v2).items():
+        if inspect.isclass(cls) and issubclass(cls, v2.Transform) and cls is not v2.Transform:
+            TRANSFORMS.register_module(f'torchvision/{name}', force=True, module=_builder(cls))
+
+
+def _builder(cls: type) -> Callable[..., OnImage]:
+    """What builds a transform of torchvision from a config."""
+
+    def build(**options: Any) -> OnImage:
+        if isinstance(options.get('interpolation'), str):
+            options['interpolation'] = InterpolationMode(options['interpolation'])
+        return OnImage(cls(**options))
+
+    return build
+
+
+_register_torchvision()
+
+
+@TRANSFORMS.register_module()
+class Lighting(BaseTransform):
+    """Shifts all pixels by a random colour along the axes of ImageNet's colours (AlexNet).
+
+    Args:
+        std: Standard deviation of the shift in units of the colours' own. The shift is of
+            pixels from 0 to 1 and here multiplied by 255, which matters: without that it is
+            less than the rounding of a byte.
+
+    Raises:
+        ValueError: If ``std`` is negative.
+    """
+
+    def __init__(self, std: float = 0.1) -> None:
+        if not std >= 0:
+            raise ValueError(f'Lighting.std must be >= 0, got {std!r}: AlexNet has 0.1')
+        self.std = std
+
+    def transform(self, results: dict) -> dict:
+        """Shift the image of ``results``, bytes (3, H, W), and round to bytes again."""
+        along = self.std * torch.randn(3) * torch.tensor(COLOUR_SPREAD)
+        shift = 255 * torch.tensor(COLOUR_AXES) @ along
+        shifted = results['img'] + shift.view(3, 1, 1)
+        results['img'] = shifted.round_().clamp_(0, 255).to(torch.uint8)
+        return results
+
+
+@TRANSFORMS.register_module()
+class Cutout(BaseTransform):
+    """Fills a square around a random pixel (DeVries and Taylor 2017), cut at the border.
+
+    Args:
+        size: Side of the square in pixels: 16 for CIFAR-10, 8 for CIFAR-100, 112 for ImageNet.
+        fill: Colour of the square, RGB from 0 to 255; the mean is 0 after normalisation.
+
+    Raises:
+        ValueError: If ``size`` is no whole number of at least 1.
+    """
+
+    def __init__(self, size: int, fill: Sequence[float] = (123.675, 116.28, 103.53)) -> None:
+        if not isinstance(size, int) or size < 1:
+            raise ValueError(f'Cutout.size must be a whole number of pixels >= 1, got {size!r}')
+        self.size = size
+        self.fill = torch.tensor(fill).round().view(-1, 1, 1)
+
+    def transform(self, results: dict) -> dict:
+        """Fill a square of the image (C, H, W) of ``results``."""
+        image = results['img'].clone()
+        height, width = image.shape[-2:]
+        top = int(torch.randint(height, ())) - self.size // 2
+        left = int(torch.randint(width, ())) - self.size // 2
+        rows = slice(max(top, 0), top + self.size)
+        columns = slice(max(left, 0), left + self.size)
+        image[:, rows, columns] = self.fill.to(image.dtype)
+        results['img'] = image
+        return results
+
+
+@TRANSFORMS.register_module()
+class PackImage(BaseTransform):
+    """The last transform: what a batch is made of."""
+
+    def transform(self, results: dict) -> dict:
+        """Keep the image and its class."""
+        return {'inputs': results['img'].contiguous(), 'data_samples': results['gt_label']}

@@ -1,0 +1,78 @@
+"""The final epoch's metric and the best epoch's, told apart.
+
+The paper reports the final epoch. The best one is chosen by the images it is measured on, so it
+looks better than it is.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+from mmengine.runner import EpochBasedTrainLoop
+
+from .atomic import write_atomically
+
+HISTORY = 'metrics_by_step'  # in the message hub, which checkpoints hold
+FILE = 'final_and_best.json'
+
+
+@HOOKS.register_module()
+class FinalAndBestHook(Hook):
+    """Logs the final and the best value of a metric, and writes them to the work dir.
+
+    After each validation ``final_and_best.json`` holds the metrics of the newest and of the best
+    epoch (iteration, in runs without epochs) so far. Those before a resume count.
+
+    Args:
+        metric: Name of the metric, of which more is better.
+    """
+
+    # Before the hook that writes the best checkpoint, and with it what is kept here.
+    priority = 'LOW'
+
+    def __init__(self, metric: str = 'accuracy/top1') -> None:
+        self.metric = metric
+
+    def after_val_epoch(self, runner: Any, metrics: dict[str, float] | None = None) -> None:
+        """Keep the metrics of a validation.
+
+        Raises:
+            ValueError: If the metric is not among them.
+        """
+        metrics = metrics or {}
+        if self.metric not in metrics:
+            raise ValueError(
+                f'FinalAndBestHook.metric={self.metric!r} is not among what the validation '
+                f'measures ({", ".join(metrics) or "nothing"}): set metric to one of them'
+            )
+        epochs = isinstance(runner.train_loop, EpochBasedTrainLoop)
+        step = runner.epoch if epochs else runner.iter
+        history = {**runner.message_hub.runtime_info.get(HISTORY, {}), step: dict(metrics)}
+        runner.message_hub.update_info(HISTORY, history)
+        if is_main_process():
+            found = {'unit': 'epoch' if epochs else 'iteration', **summary(history, self.metric)}
+            text = json.dumps(found, indent=2) + '\n'
+            write_atomically(text.encode(), Path(runner.work_dir, FILE))
+
+    def after_train(self, runner: Any) -> None:
+        """Log both."""
+        history = runner.message_hub.runtime_info.get(HISTORY)
+        if history:
+            unit = 'epoch' if isinstance(runner.train_loop, EpochBasedTrainLoop) else 'iteration'
+            for name, entry in summary(history, self.metric).items():
+                values = ', '.join(f'{k} {v:.4g}' for k, v in entry.items() if k != 'step')
+                runner.logger.info(f'{name} {unit} {entry["step"]}: {values}')
+
+
+def summary(history: dict[int, dict[str, float]], metric: str) -> dict[str, dict[str, Any]]:
+    """The final and the best entry of a history of metrics by step; of equals the first."""
+    final = max(history)
+    best = max(sorted(history), key=lambda step: history[step][metric])
+    return {
+        name: {'step': step, **history[step]} for name, step in (('final', final), ('best', best))
+    }

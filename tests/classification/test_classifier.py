@@ -1,0 +1,154 @@
+"""The classifier's step is GradAug's: gradients of all passes summed, soft labels, one step."""
+
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F
+from mmengine.optim import OptimWrapper
+from mmengine.registry import MODELS
+from torch.nn.modules.batchnorm import _BatchNorm
+from torchvision.models import resnet18, resnet50
+
+from mmgradaug import at_width, extract_subnet
+from mmgradaug.classification.distillation import ClassDistillation
+from tests.classification.tiny import BACKBONE, batch, build, config
+from tests.training.test_step import assert_close, gradients, sgd
+
+
+def by_hand(model, data, soft=1.0, hard=0.0, smoothing=0.0):
+    """Gradients of the full network and its sub-networks from torch's functions alone."""
+    model = copy.deepcopy(model)
+    images = data['inputs'].float() - torch.tensor([123.675, 116.28, 103.53]).view(3, 1, 1)
+    images = images / torch.tensor([58.395, 57.12, 57.375]).view(3, 1, 1)
+    labels = data['data_samples']
+
+    def logits(x):
+        return model.fc(model.backbone(x)[-1].mean(dim=(2, 3)))
+
+    teacher = logits(images)
+    F.cross_entropy(teacher, labels, label_smoothing=smoothing).backward()
+    p = teacher.detach().softmax(1)
+    for subnet in model.sampler.sample(0, 0):
+        size = round(images.size(-1) * subnet.transform.factor)
+        small = F.interpolate(images, (size, size), mode='bilinear', align_corners=True)
+        with at_width(model, subnet.width):
+            student = logits(small)
+            divergence = (p * (p.log() - student.log_softmax(1))).sum() / len(p)
+            loss = soft * divergence
+            loss = loss + hard * F.cross_entropy(student, labels, label_smoothing=smoothing)
+            loss.backward()
+    return gradients(model)
+
+
+@pytest.mark.parametrize(('distill', 'weights'), [
+    (None, {}),
+    ('labels', dict(soft=0.0, hard=1.0)),
+    (dict(soft=0.5, hard=2.0), dict(soft=0.5, hard=2.0)),
+])  # fmt: skip
+def test_a_step_sums_the_gradients_of_all_passes(distill, weights):
+    model = build(gradaug=dict(distill=distill, num_subnets=3), label_smoothing=0.1)
+    expected = by_hand(model, batch(), smoothing=0.1, **weights)
+    log = model.train_step(batch(), sgd(model))
+    assert_close(gradients(model), expected, 2e-5)
+    kinds = {key.rsplit('_', 1)[1] for key in log if key.startswith('subnet1/loss_cls')}
+    assert kinds == {k for k in ('soft', 'hard') if {'soft': 1, 'hard': 0, **weights}[k]}
+    assert model._teacher is None
+
+
+def test_without_sub_networks_it_is_the_plain_classifier_bitwise():
+    models = [build(gradaug=dict(num_subnets=0)), build('Classifier')]
+    for model in models:
+        wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9))
+        for seed in range(2):
+            log = model.train_step(batch(seed=seed), wrapper)
+        assert set(log) == {'loss', 'loss_cls'}
+    one, other = (model.state_dict() for model in models)
+    assert list(one) == list(other)
+    assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_only_the_full_network_updates_running_statistics():
+    model, plain = build(), build('Classifier')
+    for each in (model, plain):
+        each.train_step(batch(), sgd(each))  # with learning rate 0
+    statistics = [
+        {k: v for k, v in m.state_dict().items() if 'running' in k or 'tracked' in k}
+        for m in (model, plain)
+    ]
+    assert len(statistics[0]) == 3 * sum(isinstance(m, _BatchNorm) for m in model.modules())
+    assert all(torch.equal(v, statistics[1][k]) for k, v in statistics[0].items())
+    assert not torch.equal(statistics[0]['backbone.bn1.running_mean'], torch.zeros(8))
+
+
+def test_a_students_loss_is_zero_where_it_agrees_with_its_teacher():
+    logits = torch.randn(5, 7).mul(3).requires_grad_()
+    for distillation in (ClassDistillation(), ClassDistillation(temperature=4.0)):
+        loss = distillation.divergence(logits, logits.detach())
+        (gradient,) = torch.autograd.grad(loss, logits)
+        assert loss == 0
+        assert gradient.abs().max() < 1e-6
+    other = torch.randn(5, 7)
+    expected = F.kl_div(logits.log_softmax(1), other.softmax(1), reduction='batchmean')
+    torch.testing.assert_close(ClassDistillation().divergence(logits, other), expected)
+    half = ClassDistillation(temperature=2.0).divergence(logits, other)
+    torch.testing.assert_close(half, 4 * ClassDistillation().divergence(logits / 2, other / 2))
+
+
+def test_the_head_of_a_sub_network_is_a_slice():
+    model = build().eval()
+    dense = extract_subnet(model.backbone, 0.6)
+    images = batch()['inputs'].float() / 255
+    features = dense(images)[-1].mean(dim=(2, 3))
+    expected = F.linear(features, model.fc.weight[:, : features.size(1)], model.fc.bias)
+    with at_width(model, 0.6):
+        torch.testing.assert_close(model(images), expected, rtol=1e-4, atol=1e-5)
+    assert features.size(1) < model.fc.in_features
+
+
+@pytest.mark.parametrize('depth', [18, 50])
+def test_keys_without_the_prefix_are_torchvisions(depth):
+    model = config(backbone=BACKBONE | dict(depth=depth, base_channels=64))
+    with torch.device('meta'):
+        ours = MODELS.build(model).state_dict()
+        theirs = {18: resnet18, 50: resnet50}[depth](num_classes=3).state_dict()
+    found = {key.removeprefix('backbone.'): tensor.shape for key, tensor in ours.items()}
+    assert found == {key: tensor.shape for key, tensor in theirs.items()}
+
+
+def test_logits_are_torchvisions():
+    model = build(backbone=dict(type='ResNet', depth=18), gradaug=dict(min_width=1.0)).eval()
+    theirs = resnet18(num_classes=3).eval()
+    theirs.load_state_dict({k.removeprefix('backbone.'): v for k, v in model.state_dict().items()})
+    images = torch.randn(2, 3, 64, 64)
+    torch.testing.assert_close(model(images), theirs(images), rtol=1e-5, atol=1e-5)
+
+
+def test_predictions():
+    model = build().eval()
+    elements = model.val_step(batch())
+    logits = torch.stack([e.logits for e in elements])
+    torch.testing.assert_close(logits, model(model.data_preprocessor(batch())['inputs']))
+    torch.testing.assert_close(torch.stack([e.pred_scores for e in elements]), logits.softmax(1))
+    assert [int(e.pred_label) for e in elements] == logits.argmax(1).tolist()
+    assert [int(e.gt_label) for e in elements] == [0, 1, 2, 0]
+    assert 'gt_label' not in model.val_step({'inputs': batch()['inputs']})[0]
+
+
+def test_batch_norm_trains_unless_it_is_told_not_to():
+    assert build().backbone.bn1.training
+    assert not build(backbone=BACKBONE | dict(norm_eval=True)).backbone.bn1.training
+
+
+@pytest.mark.parametrize(('options', 'words'), [
+    (dict(gradaug=dict(distill='hrad')), "gradaug.distill must be .*got 'hrad'"),
+    (dict(gradaug=dict(distill=dict(soft=0))), 'not all weights 0'),
+    (dict(gradaug=dict(distill=dict(temperature=0))), 'temperature > 0'),
+    (dict(gradaug=dict(distill=['soft'])), 'gradaug.distill must be'),
+    (dict(gradaug=dict(width=0.5)), 'unknown options'),
+    (dict(backbone=dict(type='ResNet', depth=18)), "set backbone type='SlimmableResNet'"),
+    (dict(label_smoothing=1.0), 'label_smoothing must be in'),
+])  # fmt: skip
+def test_wrong_options_are_refused(options, words):
+    with pytest.raises(ValueError, match=words):
+        build(**options)

@@ -1,0 +1,249 @@
+"""Folders of images, torchvision's data sets, transforms, mixing and accuracy."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from mmengine.registry import TRANSFORMS
+from PIL import Image
+from torchvision import datasets
+from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional as V
+
+from mmgradaug.classification import (
+    ClassFolders,
+    Cutout,
+    ImagePreprocessor,
+    Lighting,
+    TopKAccuracy,
+    TorchvisionImages,
+)
+from mmgradaug.classification.transforms import COLOUR_AXES, COLOUR_SPREAD
+from mmgradaug.engine.bad_images import BadImageError, check_images
+from tests.classification.tiny import make_folders
+
+LOAD = [dict(type='LoadImageFromFile'), dict(type='ToImageTensor'), dict(type='PackImage')]
+
+
+def folders(root, **options):
+    return ClassFolders(str(root), **{'pipeline': LOAD, **options})
+
+
+# ------------------------------------------------------------------ data sets
+
+
+def test_folders(tmp_path):
+    dataset = folders(make_folders(tmp_path))
+    assert list(dataset.classes) == dataset.metainfo['classes'] == ['a', 'b', 'c']
+    assert [dataset[i]['data_samples'] for i in range(12)] == [0] * 4 + [1] * 4 + [2] * 4
+    image = dataset[0]['inputs']
+    assert image.dtype == torch.uint8
+    reference = V.pil_to_tensor(Image.open(tmp_path / 'train/a/0.png'))
+    assert torch.equal(image, reference)  # RGB, bit by bit
+    assert len(folders(tmp_path, split='val')) == 6
+    assert len(folders(tmp_path / 'train', split='')) == 12
+
+
+def test_classes_of_the_config(tmp_path):
+    dataset = folders(make_folders(tmp_path), metainfo=dict(classes=('c', 'a')))
+    infos = [dataset.get_data_info(index) for index in range(len(dataset))]
+    labels = {(info['img_path'].split('/')[-2], info['gt_label']) for info in infos}
+    assert len(infos) == 8
+    assert labels == {('c', 0), ('a', 1)}
+
+
+def test_a_subset_has_as_many_labels_of_each_class(tmp_path):
+    make_folders(tmp_path)
+
+    def paths(**options):
+        dataset = folders(tmp_path, labels_per_class=2, **options)
+        infos = [dataset.get_data_info(i) for i in range(len(dataset))]
+        assert [info['gt_label'] for info in infos] == [0, 0, 1, 1, 2, 2]
+        return [info['img_path'] for info in infos]
+
+    assert paths() == paths(subset_seed=0)
+    assert len({tuple(paths(subset_seed=seed)) for seed in range(5)}) > 1
+
+
+def test_wrong_folders_are_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r'no folder .*/none/train.*set data_root'):
+        folders(tmp_path / 'none')
+    make_folders(tmp_path)
+    (tmp_path / 'train/empty').mkdir()
+    with pytest.raises(ValueError, match=r"has no image in 'empty'.*remove the empty folders"):
+        folders(tmp_path)
+    with pytest.raises(ValueError, match=r"of which 'dog' are missing"):
+        folders(tmp_path, metainfo=dict(classes=['a', 'dog']))
+    with pytest.raises(ValueError, match='has the folders none'):
+        folders(tmp_path / 'train/a', split='')
+    with pytest.raises(ValueError, match=r"labels_per_class=9, expected 1 to 4.*class 'a'"):
+        folders(tmp_path, labels_per_class=9, metainfo=dict(classes=['a', 'b']))
+
+
+def test_unreadable_images_are_named_or_replaced(tmp_path):
+    make_folders(tmp_path)
+    bad = tmp_path / 'train/b/1.jpg'
+    bad.write_bytes(bad.read_bytes()[:200])
+    dataset = folders(tmp_path)
+    check_images(dataset, max_bad_images=0)
+    index = [dataset.get_data_info(i)['img_path'] for i in range(12)].index(str(bad))
+    with pytest.raises(BadImageError, match=r'cannot read the image .*train/b/1\.jpg'):
+        dataset[index]
+    dataset = folders(tmp_path)
+    check_images(dataset, max_bad_images=1)
+    assert dataset[index]['inputs'].shape == (3, 32, 32)
+
+
+class FakeCifar:
+    """Stands in for torchvision's data set, whose files are not here."""
+
+    calls = []
+
+    def __init__(self, root, train, download):
+        self.calls.append((root, train, download))
+        if not download and not any(call[2] for call in self.calls):
+            raise RuntimeError('Dataset not found or corrupted.')
+        self.data = np.arange(4 * 32 * 32 * 3, dtype=np.int64).astype(np.uint8)
+        self.data = self.data.reshape(4, 32, 32, 3)
+        self.targets, self.classes = [0, 1, 1, 0], ['cat', 'dog']
+
+
+def test_cifar_is_downloaded_when_asked_only(monkeypatch):
+    monkeypatch.setattr(datasets, 'CIFAR10', FakeCifar)
+    FakeCifar.calls.clear()
+    options = dict(name='CIFAR10', data_root='/no/cifar', pipeline=[dict(type='PackImage')])
+    with pytest.raises(FileNotFoundError, match=r'no complete CIFAR10 in /no/cifar.*download=True'):
+        TorchvisionImages(**options)
+    assert FakeCifar.calls == [('/no/cifar', True, False)]
+    dataset = TorchvisionImages(**options, split='test', download=True)
+    assert FakeCifar.calls[1:] == [('/no/cifar', False, True), ('/no/cifar', False, False)]
+    images = FakeCifar('', True, True).data
+    assert torch.equal(dataset[2]['inputs'], torch.from_numpy(images[2]).permute(2, 0, 1))
+    assert [dataset[i]['data_samples'] for i in range(4)] == [0, 1, 1, 0]
+    assert list(dataset.classes) == ['cat', 'dog']
+    with pytest.raises(ValueError, match='name must be one of CIFAR10'):
+        TorchvisionImages('MNIST', '/no')
+
+
+# ------------------------------------------------------------------ transforms
+
+
+def test_torchvisions_transforms_by_name():
+    options = dict(type='torchvision/RandomResizedCrop', size=16, interpolation='bicubic')
+    transform = TRANSFORMS.build(options)
+    image = torch.randint(256, (3, 40, 30), dtype=torch.uint8)
+    torch.manual_seed(0)
+    found = transform({'img': image})['img']
+    torch.manual_seed(0)
+    reference = v2.RandomResizedCrop(16, interpolation=v2.InterpolationMode.BICUBIC)(image)
+    assert torch.equal(found, reference)
+
+
+def test_lighting_is_alexnets_noise_on_the_scale_of_bytes():
+    gray = torch.full((3, 1, 1), 128, dtype=torch.uint8)
+    torch.manual_seed(0)
+    lighting = Lighting(std=1.0)
+    shifts = torch.stack([lighting({'img': gray})['img'].flatten() for _ in range(4000)]).double()
+    axes, spread = torch.tensor(COLOUR_AXES).double(), torch.tensor(COLOUR_SPREAD).double()
+    expected = 255**2 * axes @ spread.square().diag() @ axes.T
+    torch.testing.assert_close(torch.cov(shifts.T), expected, rtol=0.1, atol=20)
+    assert shifts.mean(0).sub(128).abs().max() < 2
+    assert torch.equal(Lighting(std=0.0)({'img': gray})['img'], gray)
+
+
+def test_cutout_fills_a_square_cut_at_the_border():
+    torch.manual_seed(0)
+    areas, cutout = set(), Cutout(size=4, fill=(7, 8, 9))
+    original = torch.zeros(3, 10, 10, dtype=torch.uint8)
+    for _ in range(200):
+        image = cutout({'img': original})['img']
+        assert image.amax((1, 2)).tolist() == [7, 8, 9]
+        rows, columns = image[0].nonzero().unbind(1)
+        height, width = len(rows.unique()), len(columns.unique())
+        assert len(rows) == height * width
+        areas.add((height, width))
+    assert areas == {(h, w) for h in (2, 3, 4) for w in (2, 3, 4)}
+    assert not original.any()
+
+
+# ------------------------------------------------------------------ batches
+
+
+def preprocessor(**options):
+    found = ImagePreprocessor([10, 20, 30], [2, 4, 5], **options)
+    found.num_classes = 3
+    return found
+
+
+def test_bytes_are_normalised():
+    images = torch.randint(256, (2, 3, 4, 4), dtype=torch.uint8)
+    data = dict(inputs=list(images), data_samples=[1, 2])
+    out = preprocessor()(data, training=True)
+    expected = V.normalize(images.float(), [10, 20, 30], [2, 4, 5])
+    torch.testing.assert_close(out['inputs'], expected)
+    assert out['data_samples'].tolist() == [1, 2]
+    assert not preprocessor().state_dict()
+
+
+@pytest.mark.parametrize('kind', ['CutMix', 'MixUp'])
+def test_mixed_batches(kind):
+    images = torch.stack([torch.full((3, 32, 32), value, dtype=torch.uint8) for value in (10, 210)])
+    data = dict(inputs=images, data_samples=torch.tensor([0, 2]))
+    mixing = preprocessor(mix=dict(type=kind, alpha=1.0, prob=0.5))
+    torch.manual_seed(0)
+    outs = [mixing(data, training=True) for _ in range(200)]
+    mixed = [out for out in outs if out['data_samples'].dim() == 2]
+    assert 70 < len(mixed) < 130
+    for out in mixed:
+        share = (210 - (out['inputs'][0, 0] * 2 + 10).mean().item()) / 200  # of the first image
+        assert out['data_samples'][0].tolist() == pytest.approx([share, 0, 1 - share], abs=1e-4)
+        values = out['inputs'][0, 0].unique()
+        assert len(values) <= 2 if kind == 'CutMix' else len(values) == 1
+    plain = mixing(data, training=False)
+    assert plain['data_samples'].tolist() == [0, 2]
+
+
+@pytest.mark.parametrize('mix', [
+    dict(type='CutOut'),
+    dict(type='CutMix', prob=2),
+    dict(type='MixUp', alpha=0),
+    dict(type='MixUp', beta=1),
+    [dict(type='CutMix'), dict(type='MixUp')],
+])  # fmt: skip
+def test_wrong_mixes_are_refused(mix):
+    with pytest.raises(ValueError, match=r'data_preprocessor\.mix has'):
+        preprocessor(mix=mix)
+
+
+def test_soft_targets_give_the_mean_of_the_losses():
+    logits = torch.randn(1, 3)
+    losses = [F.cross_entropy(logits, torch.tensor([label])) for label in range(3)]
+    mixed = F.cross_entropy(logits, torch.tensor([[0.25, 0.75, 0.0]]))
+    torch.testing.assert_close(mixed, 0.25 * losses[0] + 0.75 * losses[1])
+
+
+# ------------------------------------------------------------------ accuracy
+
+
+def accuracy(logits, labels, topk=(1, 2)):
+    metric = TopKAccuracy(topk)
+    samples = [dict(logits=one, gt_label=label) for one, label in zip(logits, labels, strict=True)]
+    metric.process(None, samples[:3])
+    metric.process(None, samples[3:])
+    return metric.evaluate(len(samples))
+
+
+def test_accuracy_is_that_of_topk():
+    logits, labels = torch.randn(50, 7), torch.randint(7, (50,))
+    best = logits.topk(2).indices
+    expected = {
+        'accuracy/top1': 100 * (best[:, 0] == labels).double().mean().item(),
+        'accuracy/top2': 100 * (best == labels[:, None]).any(1).double().mean().item(),
+    }
+    assert accuracy(logits, labels) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize('value', [0.0, float('nan')])
+def test_a_network_that_says_the_same_of_all_classes_knows_none(value):
+    logits = torch.full((4, 3), value)
+    assert accuracy(logits, torch.arange(4) % 3)['accuracy/top1'] == 0

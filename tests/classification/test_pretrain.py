@@ -1,0 +1,165 @@
+"""tools/pretrain.py end to end, on a few generated images."""
+
+import json
+from pathlib import Path
+from unittest import mock
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+
+from mmgradaug.engine.pretraining import _warn_of_batch_size, run_pretraining
+from tests.classification.tiny import make_folders
+from tests.engine.killing import differences
+
+ROOT = Path(__file__).parents[2]
+CONFIG = str(ROOT / 'configs/classification/resnet18_digits_gradaug.py')
+SMALL = [
+    'model.backbone.base_channels=8',
+    'model.num_classes=3',
+    'model.gradaug.num_subnets=2',
+    'train_dataloader.batch_size=4',
+    'train_dataloader.dataset.labels_per_class=None',
+    'train_dataloader.dataset.pipeline.2.size=32',
+    'train_dataloader.dataset.pipeline.3.size=32',
+    'val_dataloader.dataset.pipeline.2.size=32',
+    'test_dataloader.dataset.pipeline.2.size=32',
+    'train_cfg.max_epochs=2',
+    'train_cfg.val_interval=1',
+    'default_hooks.checkpoint.interval=1',
+    'default_hooks.checkpoint.max_keep_ckpts=-1',
+    'default_hooks.logger.interval=1',
+]
+EMA = [
+    'default_hooks.ema.type=EMAHook',
+    'default_hooks.ema.momentum=0.01',
+    'default_hooks.ema.update_buffers=True',
+    'optim_wrapper.accumulative_counts=2',
+    'optim_wrapper.clip_grad.max_norm=5.0',
+]
+
+
+@HOOKS.register_module()
+class StopInEpoch(Hook):
+    """Ends the process's run in an epoch, counted from 0."""
+
+    def __init__(self, epoch):
+        self.epoch = epoch
+
+    def before_train_iter(self, runner, *args, **kwargs):
+        if runner.epoch == self.epoch:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture(scope='module')
+def options(tmp_path_factory):
+    """Small networks on 12 images."""
+    root = make_folders(tmp_path_factory.mktemp('images'))
+    loaders = [
+        f'{loader}_dataloader.dataset.data_root={root}/' for loader in ('train', 'val', 'test')
+    ]
+    return [*SMALL, *loaders]
+
+
+def pretrain(work_dir, options, *args, config=CONFIG):
+    run_pretraining([config, '--work-dir', str(work_dir), *args, '--cfg-options', *options])
+
+
+@pytest.fixture(scope='module')
+def trained(options, tmp_path_factory):
+    """A run of two epochs, with averaged weights, accumulation and clipping."""
+    work_dir = tmp_path_factory.mktemp('run')
+    pretrain(work_dir, [*options, *EMA])
+    return work_dir
+
+
+def logged(work_dir):
+    (path,) = work_dir.glob('*/vis_data/scalars.json')
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_a_run_logs_its_passes_and_tells_final_from_best(trained):
+    lines = logged(trained)
+    steps = [line for line in lines if 'subnet2/loss_cls_soft' in line]
+    assert len(steps) == 6
+    assert all(step['subnet1/width'] == 0.8 for step in steps)
+    accuracies = [line['accuracy/top1'] for line in lines if 'accuracy/top1' in line]
+    assert len(accuracies) == 2
+    found = json.loads((trained / 'final_and_best.json').read_text())
+    best = accuracies.index(max(accuracies))
+    assert found == {
+        'unit': 'epoch',
+        'final': {'step': 2, 'accuracy/top1': accuracies[1]},
+        'best': {'step': best + 1, 'accuracy/top1': accuracies[best]},
+    }
+    text = next(trained.glob('*/*.log')).read_text()
+    assert 'eta: 0:00:' in text
+    assert f'final epoch 2: accuracy/top1 {accuracies[1]:.4g}' in text
+    assert (trained / f'best_accuracy_top1_epoch_{best + 1}.pth').is_file()
+
+
+def test_a_resumed_run_is_bitwise_the_one_that_was_not_stopped(trained, options, tmp_path):
+    stop = ['default_hooks.stop.type=StopInEpoch', 'default_hooks.stop.epoch=1']
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(tmp_path, [*options, *EMA, *stop])
+    pretrain(tmp_path, [*options, *EMA], '--resume')
+    one, other = (torch.load(d / 'epoch_2.pth', weights_only=False) for d in (trained, tmp_path))
+    for key in ('state_dict', 'ema_state_dict', 'optimizer', 'param_schedulers'):
+        assert differences(one[key], other[key]) == []
+    texts = [(d / 'final_and_best.json').read_text() for d in (trained, tmp_path)]
+    assert texts[0] == texts[1]
+
+
+def test_evaluation_gives_the_accuracy_of_training(trained, options, tmp_path):
+    pretrain(tmp_path, options, '--eval', str(trained / 'epoch_2.pth'))
+    (path,) = tmp_path.glob('*/*.json')
+    found = json.loads((trained / 'final_and_best.json').read_text())
+    assert json.loads(path.read_text())['accuracy/top1'] == found['final']['accuracy/top1']
+
+
+@pytest.mark.parametrize(('change', 'args', 'words'), [
+    (['train_dataloader.dataset.data_root=/no/digits'], [], r'no data at /no/digits .*data/digits'),
+    (['model.num_classes=4'], [], 'num_classes=4, but train_dataloader.dataset has 3 classes'),
+    (['train_dataloader.dataset.metainfo.classes=b,a,c'], [], r'differ first at label 0'),
+    (['model.gradaug.min_width=0'], [], 'min_width'),
+    ([], ['--amp'], '--amp needs a GPU'),
+    ([], ['--eval', '/no/epoch.pth'], r'no checkpoint at /no/epoch\.pth \(--eval\)'),
+    (['model_wrapper_cfg.type=MMDistributedDataParallel'], [], 'would train without sub-networks'),
+])  # fmt: skip
+def test_what_is_wrong_is_one_line(options, tmp_path, change, args, words):
+    if '--amp' in args and torch.cuda.is_available():
+        pytest.skip('there is a GPU')
+    with pytest.raises(SystemExit, match=words) as stopped:
+        pretrain(tmp_path, [*options, *change], *args)
+    assert str(stopped.value).startswith('error: ')
+    assert '\n' not in str(stopped.value)
+
+
+def test_unreadable_image_is_one_line(options, tmp_path):
+    root = make_folders(tmp_path / 'images')
+    (root / 'train/a/0.png').write_bytes(b'no image')
+    data = [f'train_dataloader.dataset.data_root={root}/']
+    with pytest.raises(SystemExit, match=r'error: cannot read the image .*train/a/0\.png'):
+        pretrain(tmp_path / 'run', [*options, *data])
+
+
+def test_the_learning_rate_follows_the_batch_if_asked(options, tmp_path):
+    no_validation = [f'val_{part}=None' for part in ('cfg', 'dataloader', 'evaluator')]
+    scaling = ['auto_scale_lr.base_batch_size=8', 'train_cfg.max_epochs=1', *no_validation]
+    pretrain(tmp_path, [*options, *scaling], '--auto-scale-lr')
+    assert logged(tmp_path)[0]['lr'] == pytest.approx(0.05 * 4 / 8)
+
+
+@pytest.mark.parametrize(('counts', 'warned'), [(1, True), (4, False)])
+def test_a_batch_of_another_size_is_warned_of(capsys, counts, warned):
+    cfg = Config(dict(optim_wrapper=dict(accumulative_counts=counts), launcher='none'))
+    loader = mock.Mock(batch_sampler=mock.Mock(batch_size=64))
+    scaling = dict(enable=False, base_batch_size=256)
+    runner = mock.Mock(cfg=cfg, auto_scale_lr=scaling, train_dataloader=loader)
+    _warn_of_batch_size(runner, ('train', 'val'))
+    text = 'for batches of 256 images, this run has 64 (on 1 processes)'
+    err = capsys.readouterr().err
+    assert (text in err and 'optim_wrapper.accumulative_counts=4' in err) == warned
+    assert bool(err) == warned

@@ -1,0 +1,140 @@
+"""Classification configs say what their names say, and build."""
+
+import ast
+import functools
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
+
+from mmgradaug.classification import BatchMix
+from mmgradaug.classification.distillation import ClassDistillation
+from mmgradaug.training import GradAugOptions
+
+FOLDER = Path(__file__).parents[2] / 'configs/classification'
+CONFIGS = sorted(FOLDER.glob('*.py'))
+# {network}_{data set}[_{method}[-{method}]][_{variation}]
+PARAMETERS = {  # in millions, as published
+    ('resnet50', 'imagenet'): 25.6,
+    ('wrn28-10', 'cifar100'): 36.5,
+    ('pyramidnet200', 'cifar100'): 26.8,
+    ('resnet110', 'cifar10'): 1.7,
+}
+DATA = {'imagenet': (1000, 'data/imagenet/'), 'cifar100': (100, 'data/cifar/'),
+        'cifar10': (10, 'data/cifar/'), 'digits': (10, 'data/digits/')}  # fmt: skip
+METHODS = {'gradaug', 'cutmix', 'mixup', 'cutout', 'stochdepth'}
+
+
+read = functools.cache(Config.fromfile)
+
+
+def words_of(path):
+    network, data, *rest = path.stem.split('_')
+    methods = rest[0].split('-') if rest else []
+    return network, data, methods, rest[1:]
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+def test_the_name_says_what_it_is(path):
+    _, data, methods, _ = words_of(path)
+    assert set(methods) <= METHODS
+    cfg = read(path)
+    classes, root = DATA[data]
+    assert cfg.model.num_classes == classes
+    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+        assert loader.dataset.data_root == root
+    assert (cfg.model.type == 'GradAugClassifier') == ('gradaug' in methods)
+    assert cfg.model.backbone.type.startswith('Slimmable') == ('gradaug' in methods)
+    mix = cfg.model.data_preprocessor.get('mix') or {}
+    assert {'CutMix': 'cutmix', 'MixUp': 'mixup'}.get(mix.get('type')) in [*methods, None]
+    assert bool(mix) == bool({'cutmix', 'mixup'} & set(methods))
+    if mix and 'gradaug' in methods:
+        assert mix.prob == (0.5 if mix.type == 'CutMix' else 1.0)
+    pipeline = [t['type'] for t in cfg.train_dataloader.dataset.pipeline]
+    assert ('Cutout' in pipeline) == ('cutout' in methods)
+    assert pipeline[-1] == 'PackImage'
+
+
+@functools.cache
+def network_of(text):
+    """Keys and number of parameters of a classifier without its GradAug options."""
+    init_default_scope('mmdet')
+    with torch.device('meta'):
+        model = MODELS.build(ast.literal_eval(text))
+    return list(model.state_dict()), sum(p.numel() for p in model.parameters())
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+def test_builds_with_the_baselines_keys(path):
+    network, data, *_ = words_of(path)
+    found = []
+    for name in (path, FOLDER / f'{network}_{data}.py'):
+        model = read(name).model
+        gradaug = GradAugOptions.parse(model.get('gradaug'))
+        assert gradaug.sampler.num_subnets == 3
+        BatchMix(model.data_preprocessor.get('mix') or [])
+        ClassDistillation.parse((model.get('gradaug') or {}).get('distill'))
+        options = dict(type='Classifier', backbone=dict(model.backbone))
+        found.append(network_of(repr(options | dict(num_classes=model.num_classes))))
+    assert found[0][0] == found[1][0]
+    millions = PARAMETERS.get((network, data), found[0][1] / 1e6)
+    assert found[0][1] / 1e6 == pytest.approx(millions, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    'path', [p for p in CONFIGS if 'imagenet' in p.name], ids=lambda path: path.stem
+)
+def test_imagenet_is_trained_as_the_paper_says(path):
+    """Section 4.1: 120 epochs, batches of 512 on 8 GPUs, learning rate 0.2, cosine."""
+    cfg = read(path)
+    assert (cfg.train_cfg.max_epochs, cfg.param_scheduler.T_max) == (120, 120)
+    assert cfg.optim_wrapper.optimizer.lr == 0.2
+    batch = 256 if 'batch256' in path.name else 512
+    assert 8 * cfg.train_dataloader.batch_size == cfg.auto_scale_lr.base_batch_size == batch
+    if cfg.model.type != 'GradAugClassifier':
+        return
+    gradaug = cfg.model.gradaug
+    assert (gradaug.num_subnets, gradaug.min_width) == (3, 0.9)
+    steps = gradaug.transform.get('transforms', [gradaug.transform])
+    kinds = {step['type']: step for step in steps}
+    assert ('RandomRotate' in kinds) == ('rotation' in path.name)
+    assert ('RandomScale' in kinds) == (not path.name.endswith('_rotation.py'))
+    if 'RandomScale' in kinds:
+        sizes = [224 * scale for scale in kinds['RandomScale']['scales']]
+        assert sizes == pytest.approx([224, 192, 160, 128])
+        assert kinds['RandomScale']['align_corners']
+
+
+CIFAR = {  # epochs, batch size, learning rate, weight decay
+    'wrn28-10': (200, 128, 0.1, 5e-4),
+    'pyramidnet200': (300, 64, 0.25, 1e-4),
+    'resnet110': (500, 128, 0.1, 1e-4),
+}
+
+
+@pytest.mark.parametrize(
+    'path', [p for p in CONFIGS if 'cifar' in p.name], ids=lambda path: path.stem
+)
+def test_cifar_is_trained_as_the_paper_says(path):
+    """Section 4.2, tables 3 to 6."""
+    cfg = read(path)
+    network, _, _, variation = words_of(path)
+    optimizer = cfg.optim_wrapper.optimizer
+    found = (cfg.train_dataloader.batch_size, optimizer.lr, optimizer.weight_decay)
+    assert found == CIFAR[network][1:]
+    assert cfg.train_cfg.max_epochs == (200 if 'released' in variation else CIFAR[network][0])
+    assert cfg.auto_scale_lr.base_batch_size == cfg.train_dataloader.batch_size
+    if cfg.model.type != 'GradAugClassifier':
+        return
+    gradaug = cfg.model.gradaug
+    assert gradaug.num_subnets == 3
+    if network == 'resnet110':
+        assert gradaug.shrink == 'depth'
+    else:
+        assert gradaug.min_width == (1.0 if 'randscale' in variation else 0.8)
+    if not variation or 'randscale' in variation:
+        sizes = [32 * scale for scale in gradaug.transform.scales]
+        assert sizes == [32, 28, 24]
+    assert (gradaug.transform is None) == ('randwidth' in variation)
