@@ -28,13 +28,13 @@ def test_a_shipped_config_swaps():
     ('name', 'reason'),
     [
         ('dcn/faster-rcnn_r50-dconv-c3-c5_fpn_1x_coco', 'dcn='),
-        ('gn/mask-rcnn_r50_fpn_gn-all_2x_coco', "norm_cfg type 'GN'"),
+        ('gn/mask-rcnn_r50_fpn_gn-all_2x_coco', "norm_cfg={'type': 'GN'"),
     ],
 )
 def test_what_cannot_be_sliced_has_its_reason(name, reason):
     swap = try_swap(shipped(name))
     assert not swap.swapped
-    assert swap.reason.startswith(f'ValueError: {reason}')
+    assert swap.reason.startswith(f'ValueError: model.backbone.{reason}')
 
 
 def test_backbones_are_found_and_swapped_at_any_depth():
