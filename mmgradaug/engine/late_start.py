@@ -66,7 +66,7 @@ def _renew_samplers(loader: DataLoader, cfg: Any) -> None:
     if isinstance(kind, Mapping):
         options = {'sampler': sampler, 'batch_size': cfg['batch_size']}
         batch_sampler = DATA_SAMPLERS.build(copy.deepcopy(kind), default_args=options)
-    elif kind is None and batch_sampler is not None:
+    elif kind is None and batch_sampler is not None and loader.batch_size is not None:
         batch_sampler = BatchSampler(sampler, loader.batch_size, loader.drop_last)
     # DataLoader refuses to set these, since iterators keep the old ones: the only one is gone.
     if kind is None:

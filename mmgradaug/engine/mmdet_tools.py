@@ -18,6 +18,7 @@ from unittest import mock
 import mmdet
 
 from ..checkpoints.safe_loading import safe_loading
+from .batch_contents import lacking
 from .building import building_runs
 from .errors import is_ours, is_raised_in, message_of, one_line_errors
 from .image_size import too_small
@@ -60,17 +61,17 @@ def run_tool(name: str, argv: Sequence[str], loops: tuple[str, ...]) -> None:
 
 @contextmanager
 def _running(script: Path) -> Iterator[None]:
-    """One line for what this package or the script itself refuses, and for images without pixels.
+    """One line for what this package or the script itself refuses, and for unfit batches.
 
     Other errors of a run keep their traceback.
     """
     try:
         yield
     except Exception as error:
-        small = too_small(error)
-        if not (small or is_ours(error) or is_raised_in(error, script)):
+        known = too_small(error) or lacking(error)
+        if not (known or is_ours(error) or is_raised_in(error, script)):
             raise
-        raise SystemExit(f'error: {small or message_of(error)}') from error
+        raise SystemExit(f'error: {known or message_of(error)}') from error
 
 
 def _find_tool(name: str) -> Path:
