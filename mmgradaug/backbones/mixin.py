@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -55,10 +56,11 @@ class SlimmableMixin(BaseModule if TYPE_CHECKING else object):  # type: ignore[m
         **kwargs: Any,
     ) -> None:
         _refuse_unsliceable(conv_cfg, kwargs)
-        norm_cfg = {'type': 'BN', 'requires_grad': True} if norm_cfg is None else norm_cfg
         slim = {
             'conv_cfg': {'type': SlimConv2d, 'divisor': _checked_divisor(width_divisor)},
-            'norm_cfg': {**norm_cfg, 'type': _slim_norm(norm_cfg)},
+            'norm_cfg': _slim_norm(
+                {'type': 'BN', 'requires_grad': True} if norm_cfg is None else norm_cfg
+            ),
         }
         with self._naming_options(args, kwargs):
             super().__init__(*args, **slim, **kwargs)
@@ -108,7 +110,8 @@ class SlimmableMixin(BaseModule if TYPE_CHECKING else object):  # type: ignore[m
 
 def _refuse_unsliceable(conv_cfg: dict | None, kwargs: dict) -> None:
     """Raise on options whose layers have no first-channels sub-network."""
-    if conv_cfg is not None and conv_cfg.get('type') not in PLAIN_CONVS:
+    plain = isinstance(conv_cfg, Mapping) and conv_cfg.get('type') in PLAIN_CONVS
+    if conv_cfg is not None and not plain:
         raise ValueError(
             f'model.backbone.conv_cfg={conv_cfg!r} cannot be sliced, expected type Conv2d: remove '
             'conv_cfg from the slimmable backbone'
@@ -129,16 +132,22 @@ def _refuse_unsliceable(conv_cfg: dict | None, kwargs: dict) -> None:
             )
 
 
-def _slim_norm(norm_cfg: dict) -> type:
-    """The slimmable class for a norm config."""
-    kind = norm_cfg.get('type')
-    if kind not in SLIM_NORMS:
+def _slim_norm(norm_cfg: Mapping[str, Any]) -> dict[str, Any]:
+    """A norm config with the slimmable class."""
+    kind = norm_cfg.get('type') if isinstance(norm_cfg, Mapping) else None
+    if not isinstance(kind, (str, type)) or kind not in SLIM_NORMS:
         raise ValueError(
             f'model.backbone.norm_cfg={norm_cfg!r} cannot be sliced, expected BN or SyncBN: '
             'channel groups and layer statistics change with the width; use '
             "norm_cfg=dict(type='BN') or 'SyncBN'"
         )
-    return SLIM_NORMS[kind]
+    trains = norm_cfg.get('requires_grad', True)
+    if not isinstance(trains, bool):
+        raise ValueError(
+            f'model.backbone.norm_cfg.requires_grad={trains!r}, expected True or False: whether '
+            "BatchNorm's weights are trained"
+        )
+    return {**norm_cfg, 'type': SLIM_NORMS[kind]}
 
 
 def _checked_divisor(divisor: int) -> int:

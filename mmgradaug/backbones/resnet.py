@@ -114,7 +114,7 @@ def _naming_options(
         )
     try:
         yield
-    except (AssertionError, TypeError, KeyError) as error:
+    except (AssertionError, AttributeError, KeyError, RuntimeError, TypeError) as error:
         said = str(error) or traceback.extract_tb(error.__traceback__)[-1].line
         raise ValueError(
             f"{_listed(options)}: mmdet's {cls.dense_class.__name__} does not take these values "

@@ -12,6 +12,7 @@ from unittest import mock
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from .batch_contents import lacking
 from .errors import is_ours, is_raised_in, message_of, one_line_errors, taken_warnings
 from .image_size import too_small
 
@@ -52,17 +53,17 @@ class RepeatedWarningsHook(Hook):
 
 @contextmanager
 def one_line_run(script: Path | None = None) -> Iterator[None]:
-    """One line for what this package or a script refuses, and for images without pixels.
+    """One line for what this package or a script refuses, and for unfit batches.
 
     Other errors of a run keep their traceback.
     """
     try:
         yield
     except Exception as error:
-        small = too_small(error)
-        if not (small or is_ours(error) or (script and is_raised_in(error, script))):
+        known = too_small(error) or lacking(error)
+        if not (known or is_ours(error) or (script and is_raised_in(error, script))):
             raise
-        raise SystemExit(f'error: {small or message_of(error)}') from error
+        raise SystemExit(f'error: {known or message_of(error)}') from error
 
 
 @contextmanager

@@ -102,6 +102,12 @@ def message_of(error: BaseException) -> str:
     return text or f'{type(error).__name__} at {_statement(_root(error))}'
 
 
+def place_of(error: BaseException) -> str:
+    """File, line and statement that raised an error."""
+    file, line = _place(error)
+    return f'{file}:{line}: {_statement(error)}'
+
+
 def warn(text: str) -> None:
     """Print a warning of one line, apart from what a tool prints as its result."""
     _warned.append(text)

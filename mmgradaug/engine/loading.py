@@ -11,6 +11,11 @@ from mmengine.config import Config
 from .errors import one_line_errors
 from .option_keys import check_option_keys
 
+NO_BATCH = (
+    'the data loader gives no batch, expected at least one: check the annotation file, '
+    'filter_cfg and that batch_size is not above the number of images with drop_last'
+)
+
 
 def load_config(path: str, options: Mapping[str, Any] | None, gradaug: bool = False) -> Config:
     """Read a config file and merge ``--cfg-options`` into it.
@@ -61,7 +66,4 @@ def endless(loader: Iterable[Any]) -> Iterator[Any]:
             count += 1
             yield batch
         if not count:
-            raise ValueError(
-                'the data loader gives no batch, expected at least one: check the annotation file, '
-                'filter_cfg and that batch_size is not above the number of images with drop_last'
-            )
+            raise ValueError(NO_BATCH)

@@ -10,8 +10,10 @@ from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import EpochBasedTrainLoop
 from torch import nn
+from torch.utils.data import IterableDataset
 
 from .late_start import start_late
+from .loading import NO_BATCH
 from .seeding import STEP, NumberedBatches, number_batches, seed_generators
 
 META_KEY = 'data_order'  # of a checkpoint's `meta`
@@ -50,9 +52,14 @@ class ReproducibleHook(DistSamplerSeedHook):
             self._gradients = dict(checkpoint.get(GRADIENTS_KEY) or {})
 
     def before_train(self, runner: Any) -> None:
-        """Number the batches and put back what was resumed."""
+        """Number the batches and put back what was resumed.
+
+        Raises:
+            ValueError: If there is nothing to train on.
+        """
         start_late(runner)
         loader = runner.train_dataloader
+        _require_batches(loader, isinstance(runner.train_loop, EpochBasedTrainLoop))
         sampler = _sampler_of(loader)
         # Built before the checkpoint was read, with another seed where the config names none.
         if self._resumed.get('sampler_seed') is not None and hasattr(sampler, 'seed'):
@@ -124,6 +131,14 @@ class ReproducibleHook(DistSamplerSeedHook):
             f'has {length} now: the epoch starts again'
         )
         return 0
+
+
+def _require_batches(loader: Any, epochs: bool) -> None:
+    """Raise if a loader is empty: epochs would end at once, endless samplers never give a batch."""
+    if isinstance(loader.dataset, IterableDataset):
+        return  # nobody knows
+    if not len(loader.dataset) or (epochs and not len(loader)):
+        raise ValueError(f'train_dataloader: {NO_BATCH}')
 
 
 def _sampler_of(loader: Any) -> Any:

@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, IterableDataset
 
+from .samples import load_sample
+
 STEP, SAMPLE = 0, 1  # first numbers of the keys: what the draws are for
 
 
@@ -95,7 +97,7 @@ class SeededFetch:
         samples = []
         for place, index in enumerate(batch):
             seed_generators(SAMPLE, *self.key, number, place)
-            samples.append(self.dataset[index])
+            samples.append(load_sample(self.dataset, index))
         return samples
 
     def _fetch_plain(self, batch: Any) -> list[Any]:

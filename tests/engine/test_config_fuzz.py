@@ -166,7 +166,7 @@ def test_the_whole_config_works(whole, tmp_path):
     assert 'gradaug.min_width' in outcome(broken, tmp_path)
 
 
-@profile(12, derandomize=True)
+@profile(8, derandomize=True)
 @given(data=st.data())
 def test_any_damage(whole, tmp_path, data):
     check_damage(whole, tmp_path, data)

@@ -11,7 +11,8 @@ from .annotations import check_annotations
 from .checkpoints import CheckpointUse, check_checkpoint
 from .classes import check_class_names, check_class_places, check_num_classes
 from .datasets import check_files, coco_uses, placed_classes
-from .model import build_model, check_optimizer, check_subnets
+from .loaders import check_loaders
+from .model import build_model, check_features, check_init_cfgs, check_optimizer, check_subnets
 from .pretrained import check_backbone_weights, check_pretrained_files
 
 __all__ = ['check_data', 'check_model', 'check_run', 'check_weights']
@@ -37,6 +38,7 @@ def check_run(
         ValueError: If a file, or the numbers of classes, do not fit.
         Exception: What building the model raises, by the config's options.
     """
+    check_loaders(cfg, loops)
     check_files(cfg, loops)
     if 'train' in loops:  # mmengine reads them even where a checkpoint follows
         check_pretrained_files(cfg.get('model'))
@@ -44,6 +46,7 @@ def check_run(
         return
     model = check_model(cfg, loops)
     if 'train' in loops:
+        check_init_cfgs(model)
         check_optimizer(cfg)
         check_weights(cfg)
     if checkpoint is not None:
@@ -67,6 +70,7 @@ def check_model(cfg: Config, loops: tuple[str, ...] = ()) -> Any:
     model = build_model(cfg)
     if 'train' in loops and isinstance(model, GradAugDetector):
         check_subnets(model)
+        check_features(model)
     check_num_classes(model, [use for use in uses if not use.evaluator])
     return model
 

@@ -93,7 +93,7 @@ def placed_classes(cfg: Config, loops: tuple[str, ...]) -> list[tuple[str, Seque
     init_default_scope(cfg.get('default_scope', 'mmdet'))
     found: list[tuple[str, Sequence[str]]] = []
     for loop in loops:
-        for leaf, key in _leaves(*_loader_dataset(cfg, loop)):
+        for leaf, key in leaves(*_loader_dataset(cfg, loop)):
             kind, metainfo = _class_of(leaf, key), leaf.get('metainfo')
             if kind is None or not issubclass(kind, XMLDataset):
                 continue
@@ -113,20 +113,20 @@ def _data_help(cfg: Config) -> str:
     return f'; for the one this config inherits: {cfg.data_help}' if 'data_help' in cfg else ''
 
 
-def _leaves(dataset: Any, key: str) -> Iterator[tuple[Mapping, str]]:
+def leaves(dataset: Any, key: str) -> Iterator[tuple[Mapping, str]]:
     """Data set configs inside RepeatDataset, ConcatDataset and other wrappers, with keys."""
     if isinstance(dataset, (list, tuple)):
         for index, entry in enumerate(dataset):
-            yield from _leaves(entry, f'{key}.{index}')
+            yield from leaves(entry, f'{key}.{index}')
     elif isinstance(dataset, Mapping):
         for wrapped in ('dataset', 'datasets'):
-            yield from _leaves(dataset.get(wrapped), f'{key}.{wrapped}')
+            yield from leaves(dataset.get(wrapped), f'{key}.{wrapped}')
         yield dataset, key
 
 
 def _data_files(dataset: Any, key: str) -> Iterator[tuple[str, Path]]:
     """Local annotation files and image folders that a data set config names."""
-    for leaf, leaf_key in _leaves(dataset, key):
+    for leaf, leaf_key in leaves(dataset, key):
         if not _is_local(leaf):
             continue  # not on a disk that could be looked at
         root = leaf.get('data_root')
@@ -190,7 +190,7 @@ def _evaluator_uses(cfg: Config, loop: str, datasets: list[CocoUse]) -> Iterator
 
 def _dataset_uses(dataset: Any, key: str) -> Iterator[CocoUse]:
     """Data sets that read a local file as ``CocoDataset`` does."""
-    for leaf, leaf_key in _leaves(dataset, key):
+    for leaf, leaf_key in leaves(dataset, key):
         if not _reads_coco(leaf, leaf_key) or not _is_local(leaf):
             continue
         _check_options(leaf, leaf_key)
@@ -209,7 +209,7 @@ def _dataset_uses(dataset: Any, key: str) -> Iterator[CocoUse]:
             built.metainfo.get('classes'),
             Path(built.data_prefix['img']) if _loads_files(pipeline, built) else None,
             training=not built.test_mode,
-            masks=any(t.get('with_mask') for t in pipeline),
+            masks=any(isinstance(t, Mapping) and t.get('with_mask') for t in pipeline),
             filter_cfg=built.filter_cfg,
             indices=built._indices,
             own_classes='classes' in (leaf.get('metainfo') or {}),
@@ -231,6 +231,16 @@ def _check_options(dataset: Mapping, key: str) -> None:
         value = dataset.get(name)
         if value is not None and not isinstance(value, kind):
             raise ValueError(f'{key}.{name} is {value!r}, expected {text}')
+    pipeline = dataset.get('pipeline') or ()
+    listed = isinstance(pipeline, (list, tuple))
+    if not listed or any(not isinstance(t, Mapping) and not callable(t) for t in pipeline):
+        raise ValueError(
+            f'{key}.pipeline is {pipeline!r}, expected a list of dicts such as '
+            "dict(type='LoadImageFromFile')"
+        )
+    least = (dataset.get('filter_cfg') or {}).get('min_size', 0)
+    if isinstance(least, bool) or not isinstance(least, (int, float)):
+        raise ValueError(f'{key}.filter_cfg.min_size is {least!r}, expected a number of pixels')
     for name, value in _prefixes(dataset).items():
         if not isinstance(value, str):
             raise ValueError(f'{key}.{name} is {value!r}, expected a folder')
@@ -266,7 +276,7 @@ def _built(dataset: Mapping) -> Any:
 
 def _loads_files(pipeline: Any, built: Any) -> bool:
     """Whether images are read from a disk, and a missing one would stop the run."""
-    first = pipeline[0] if pipeline else {}
+    first = pipeline[0] if pipeline and isinstance(pipeline[0], Mapping) else {}
     if first.get('type') != 'LoadImageFromFile' or first.get('ignore_empty'):
         return False
     return _is_local(first) and '://' not in built.data_prefix['img']

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from mmengine.config import Config
+from torch.utils.data import Dataset, Sampler
+
+from .datasets import leaves
 
 
 def check_loaders(cfg: Config, loops: tuple[str, ...]) -> None:
-    """Raise if a data loader's options are of another type, or out of their range.
+    """Raise if an option of a data loader is of another type, or out of its range.
 
     Args:
         cfg: The run's config.
@@ -19,37 +22,48 @@ def check_loaders(cfg: Config, loops: tuple[str, ...]) -> None:
         ValueError: With the config key, its value and what was expected.
     """
     for loop in loops:
-        key = f'{loop}_dataloader'
-        loader = cfg.get(key)
-        if loader is None or not isinstance(loader, Mapping):
-            continue  # no such loop, or a loader that somebody built
-        for fault in _faults(loader):
-            raise ValueError(f'{key}.{fault}')
+        loader = cfg.get(f'{loop}_dataloader')
+        if isinstance(loader, Mapping):  # not one that somebody built, nor none at all
+            for fault in _faults(loader):
+                raise ValueError(f'{loop}_dataloader.{fault}')
 
 
 def _faults(loader: Mapping[str, Any]) -> Iterator[str]:
     """What is wrong with a loader's options."""
-    for name in ('dataset', 'sampler'):
-        if not loader.get(name) or isinstance(loader[name], (str, bool, int, float)):
-            yield f'{name} is {loader.get(name)!r}, expected the config of a {name}'
-    if not _is_whole(loader.get('batch_size', 1), 1):
-        yield f'batch_size is {loader["batch_size"]!r}, expected a whole number of images >= 1'
+    for name, kind in (('dataset', Dataset), ('sampler', Sampler)):
+        value = loader.get(name)
+        if not isinstance(value, (Mapping, kind)) or value == {}:
+            yield f'{name} is {value!r}, expected the config of a {name}: a dict with a type'
+    for name, (is_right, expected) in _EXPECTED.items():
+        if name in loader and not is_right(loader[name]):
+            yield f'{name} is {loader[name]!r}, expected {expected}'
     if 'batch_size' not in loader and loader.get('batch_sampler'):
         yield 'batch_size is missing, expected a whole number >= 1: batch_sampler needs it'
-    workers = loader.get('num_workers', 0)
-    if not _is_whole(workers, 0):
-        yield f'num_workers is {workers!r}, expected a whole number of processes >= 0'
-    for name, least in (('persistent_workers', None), ('prefetch_factor', 1)):
-        value = loader.get(name)
-        if value and not workers:
+    for name in ('persistent_workers', 'prefetch_factor'):
+        if loader.get(name) and not loader.get('num_workers'):
             yield (
-                f'{name} is {value!r} without worker processes, expected num_workers >= 1: set '
-                f'it, or {name}={"False" if least is None else "None"}'
+                f'{name} is {loader[name]!r} without processes that load: set num_workers >= 1, or '
+                f'leave {name} out'
             )
-        if value is not None and least is not None and not _is_whole(value, least):
-            yield f'{name} is {value!r}, expected None or a whole number of batches >= {least}'
+    for dataset, key in leaves(loader['dataset'], 'dataset'):
+        if 'times' in dataset and not _at_least(1)(dataset['times']):
+            yield f'{key}.times is {dataset["times"]!r}, expected a whole number >= 1'
 
 
-def _is_whole(value: Any, least: int) -> bool:
+def _at_least(least: int) -> Callable[[Any], bool]:
     """Whether a value is a whole number of at least ``least``."""
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+    return lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+_EXPECTED: dict[str, tuple[Callable[[Any], bool], str]] = {
+    'batch_size': (_at_least(1), 'a whole number of images >= 1'),
+    'num_workers': (_at_least(0), 'a whole number of processes >= 0'),
+    'prefetch_factor': (
+        lambda value: value is None or _at_least(1)(value),
+        'None or a whole number of batches >= 1',
+    ),
+    'batch_sampler': (
+        lambda value: value is None or isinstance(value, (Mapping, Sampler)),
+        "None or a dict such as dict(type='AspectRatioBatchSampler')",
+    ),
+}

@@ -48,7 +48,8 @@ def cfg(root, detector):
             pipeline=PIPELINE,
             test_mode=split == 'val',
         )
-        return dict(batch_size=1, num_workers=0, dataset=dataset)
+        sampler = dict(type='DefaultSampler', shuffle=split == 'train')
+        return dict(batch_size=1, num_workers=0, sampler=sampler, dataset=dataset)
 
     evaluator = dict(
         type='CocoMetric', ann_file=f'{root}/annotations/val.json', metric=['bbox', 'segm']
