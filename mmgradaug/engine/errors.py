@@ -13,8 +13,10 @@ from pathlib import Path
 from types import FrameType
 
 import mmengine
+import mmengine.registry
 import torch
 from mmengine.config.utils import ConfigParsingError
+from mmengine.registry import Registry
 
 # What configs, options and files cause. AttributeError is not among them: a misspelt attribute
 # of a module raises one on purpose, too.
@@ -32,6 +34,7 @@ _ABOUT_INPUT = (
 _WRONG_OPTIONS = re.compile(
     r'unexpected keyword argument|missing \d+ required|multiple values for|must be a mapping'
 )
+_UNKNOWN_NAME = re.compile(r'(\w+) is not in the (?:[\w-]+::)?([\w ]+) registry')
 _UNKNOWN_OPTION = re.compile(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'")
 _TORCH = str(Path(torch.__file__).parent)
 _MMENGINE = str(Path(mmengine.__file__).parent)
@@ -98,8 +101,21 @@ def is_raised_in(error: BaseException, script: Path) -> bool:
 def message_of(error: BaseException) -> str:
     """What an error says, on one line; a bare assertion is quoted."""
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
-    text = ' '.join((_without_trace(text, type(error)) + _options_taken(error)).split())
+    text = _unknown_name(error) or _without_trace(text, type(error)) + _options_taken(error)
+    text = ' '.join(text.split())
     return text or f'{type(error).__name__} at {_statement(_root(error))}'
+
+
+def _unknown_name(error: BaseException) -> str | None:
+    """For a type that no registry has: the nearest one that some registry of that kind has."""
+    found = _UNKNOWN_NAME.search(str(error)) if isinstance(error, KeyError) else None
+    if not found:
+        return None
+    name, kind = found.groups()
+    roots = [r for r in vars(mmengine.registry).values() if isinstance(r, Registry)]
+    registries = [r for root in roots if root.name == kind for r in [root, *root.children.values()]]
+    near = closest(name, {key for registry in registries for key in registry.module_dict})
+    return f'type={name!r} is no {kind} that is registered; write {near!r}' if near else None
 
 
 def place_of(error: BaseException) -> str:

@@ -31,11 +31,11 @@ def load_config(path: str, options: Mapping[str, Any] | None, gradaug: bool = Fa
     """
     if not Path(path).is_file():
         raise SystemExit(
-            f'error: no config at {Path(path).absolute()}: expected a file such as '
+            f'error: no config file at {Path(path).absolute()}: expected a file such as '
             'configs/mask_rcnn_r50_gradaug_1x.py'
         )
     with one_line_errors():
-        cfg = Config.fromfile(path)
+        cfg = _read(path)
         check_option_keys(cfg, options or {})
         cfg.merge_from_dict(dict(options or {}))
     if gradaug and cfg.get('model', {}).get('type') != 'GradAugDetector':
@@ -43,6 +43,24 @@ def load_config(path: str, options: Mapping[str, Any] | None, gradaug: bool = Fa
             f'error: {path} has model type {cfg.get("model", {}).get("type")!r}, expected '
             'GradAugDetector: README.md shows the few lines that make a config one'
         )
+    return cfg
+
+
+def _read(path: str) -> Config:
+    """Read a config file.
+
+    Raises:
+        ValueError: If it is no Python, or has no model.
+    """
+    try:
+        cfg = Config.fromfile(path)
+    except SyntaxError as error:  # mmengine does not say in which file
+        raise ValueError(
+            f'{path}, or a file of its _base_, is no Python: {error.msg} in line {error.lineno}: '
+            f'{(error.text or "").strip()}'
+        ) from error
+    if not isinstance(cfg.get('model'), Mapping):
+        raise ValueError(f'{path} has no model, expected the config of a training run')
     return cfg
 
 

@@ -25,6 +25,7 @@ from .preflight import check_run
 from .preflight.checkpoints import checkpoint_use
 from .processes import is_main_process, join_processes, wrapper_options
 from .run_hooks import hook_options, hook_options_of_testing
+from .work_dir import make_work_dir
 
 
 def run_tool(name: str, argv: Sequence[str], loops: tuple[str, ...]) -> None:
@@ -49,6 +50,7 @@ def run_tool(name: str, argv: Sequence[str], loops: tuple[str, ...]) -> None:
         work_dir = args.work_dir or cfg.get('work_dir') or Path('work_dirs', Path(args.config).stem)
         checkpoint = checkpoint_use(cfg, args, Path(work_dir))
         check_run(cfg, loops, checkpoint, is_main_process(args.launcher))
+        make_work_dir(Path(work_dir))
         argv = [*argv, *wrapper_options(cfg, args.launcher)]
         argv += hook_options(cfg) if name == 'train' else hook_options_of_testing(cfg)
         join_processes(cfg, args.launcher)

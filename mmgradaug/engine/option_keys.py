@@ -32,6 +32,8 @@ KNOWN = _RUNNER | {
     'tta_pipeline',
     'vis_backends',
 }
+# Variables of mmdet's config files, which nothing reads once a config is loaded.
+VARIABLES = {'data_root', 'metainfo'}
 
 
 def check_option_keys(cfg: Config, options: Iterable[str]) -> None:
@@ -54,6 +56,13 @@ def check_option_keys(cfg: Config, options: Iterable[str]) -> None:
             raise ValueError(
                 f'--cfg-options {option}: nothing reads it there: write model.{option}'
             )
+        if first in VARIABLES and first in cfg:
+            warn(
+                f'--cfg-options {option}: a variable of the config file, already copied to where '
+                f'it is used, so this changes nothing there: set it in the file, or {first} in each '
+                f'place, such as train_dataloader.dataset.{option}'
+            )
+            continue
         if first in cfg or first in KNOWN:
             _warn_of_new_key(cfg, option)
             continue

@@ -22,6 +22,7 @@ from .preflight.checkpoints import CheckpointUse, checkpoint_use
 from .preflight.images import check_classes
 from .processes import is_main_process, join_processes, wrapper_options
 from .run_hooks import hook_options
+from .work_dir import make_work_dir
 
 
 def run_pretraining(argv: Sequence[str]) -> None:
@@ -41,6 +42,7 @@ def run_pretraining(argv: Sequence[str]) -> None:
     with one_line_errors():
         _apply(cfg, args)
         check_run(cfg, loops, _checkpoint(cfg, args), is_main_process(args.launcher))
+        make_work_dir(Path(cfg.work_dir))
         words = wrapper_options(cfg, args.launcher) + ([] if args.eval else hook_options(cfg))
         cfg.merge_from_dict(parser.parse_args([args.config, *words]).cfg_options or {})
         join_processes(cfg, args.launcher)

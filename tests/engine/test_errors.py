@@ -38,7 +38,7 @@ def fails(error):
             dict(backbone=dict(type='SlimmableResNet', depth=18, widht=3)),
             r'model\.backbone\.widht=3.*expected some of depth',
         ),
-        (dict(backbone=dict(type='SlimmableResnet', depth=18)), 'SlimmableResnet is not in the'),
+        (dict(backbone=dict(type='SlimmableResnet', depth=18)), "write 'SlimmableResNet'"),
         (dict(neck=dict(type='FPN', in_channels=3)), 'AssertionError at assert isinstance'),
     ],
 )
@@ -117,3 +117,9 @@ def test_the_outermost_error_of_a_kind_is_what_is_said():
     wrapped = ValueError('gradaug.min_width: inner')
     wrapped.__cause__ = ValueError('inner')
     assert message_of(wrapped) == 'gradaug.min_width: inner'
+
+
+def test_a_misspelt_type_is_told_with_the_right_one():
+    with pytest.raises(KeyError) as raised:
+        MODELS.build(dict(type='SlimableResNet'))
+    assert message_of(raised.value).endswith("registered; write 'SlimmableResNet'")

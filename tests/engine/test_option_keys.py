@@ -39,3 +39,10 @@ def test_new_keys_are_warned_of_where_they_look_wrong(option, words, capsys):
     told = capsys.readouterr().err
     assert (words in told) if words else told == ''
     assert len(taken_warnings()) == (words is not None)
+
+
+def test_variables_of_a_config_file_are_told_to_change_nothing(tmp_path, capsys):
+    path = tmp_path / 'config.py'
+    path.write_text("data_root = 'data/'\nmodel = dict(type='MaskRCNN')\n")
+    load_config(str(path), {'data_root': '/elsewhere'})
+    assert 'data_root: a variable of the config file' in capsys.readouterr().err

@@ -27,7 +27,7 @@ _DROPPED = {
 _BREAKS = {
     'absent': 'annotation {0} has no segmentation, which {1} needs for masks: add it, or train '
     'boxes alone (a detector without mask head, with_mask=False, metric="bbox")',
-    'size': "annotation {0} has a run-length code whose size is not its image's [height, width] "
+    'size': "annotation {0} has a run-length code that is not of its image's [height, width] "
     '({1}): mend the code or the image entry',
     'text': 'annotation {0!r} has text for an id, expected a number, which {1} (pycocotools) needs '
     'to compare predictions: number the annotations',

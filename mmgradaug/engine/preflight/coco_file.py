@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import gc
 import json
 import math
@@ -87,7 +88,10 @@ def _read_json(path: Path) -> Any:
     """Contents of a JSON file."""
     try:
         with _without_garbage_collection():
-            return json.loads(path.read_bytes())
+            content = path.read_bytes()
+            if content.startswith(codecs.BOM_UTF8):
+                raise ValueError('it begins with a byte order mark: save it as UTF-8 without one')
+            return json.loads(content)
     except RecursionError as error:
         raise ValueError(f'{path} is nested too deep to be read; {EXPECTED}') from error
     except ValueError as error:  # JSON's own, and bytes that are no text
@@ -142,7 +146,7 @@ def _annotation_fault(annotation: dict[str, Any]) -> str | None:
         return None
     box = annotation.get('bbox')
     if not isinstance(box, list) or len(box) != 4 or not all(map(_is_number, box)):
-        return 'has no bbox, expected [x, y, width, height] in pixels'
+        return 'has no usable bbox, expected [x, y, width, height] in pixels'
     if not _is_number(annotation.get('area')):
         return 'has no area, expected a number of pixels (the width times the height will do)'
     return None
@@ -186,4 +190,8 @@ def segmentation_fault(segmentation: Any, image: Mapping[str, Any]) -> str | Non
     counts, size = segmentation.get('counts'), segmentation.get('size')
     if not isinstance(counts, (list, str)) or size is None:
         return 'invalid'
-    return None if size == [image['height'], image['width']] else 'size'
+    pixels = image['height'] * image['width']
+    if isinstance(counts, list) and not all(isinstance(count, int) for count in counts):
+        return 'invalid'
+    covered = sum(counts) if isinstance(counts, list) else pixels
+    return None if (size, covered) == ([image['height'], image['width']], pixels) else 'size'

@@ -25,7 +25,9 @@ def first(content):
     return content['annotations'][0]
 
 
-@pytest.mark.parametrize('text', ['', '{"images": [', 'not json', '\xff\xfe', '[' * 100_000])
+@pytest.mark.parametrize(
+    'text', ['', '{"images": [', 'not json', '\xff\xfe', '\xef\xbb\xbf{}', '[' * 100_000]
+)
 def test_what_is_not_json_is_named(cfg, root, text):
     path = root / 'annotations/train.json'
     path.write_bytes(text.encode('latin-1'))
@@ -45,9 +47,9 @@ def test_what_is_not_json_is_named(cfg, root, text):
         (lambda c: c['images'][1].update(height=0), r'images\[1\] has no height'),
         (lambda c: c['images'][1].update(id=c['images'][0]['id']), r'images\[1\] has the id'),
         (lambda c: first(c).pop('category_id') and None, 'has no category_id'),
-        (lambda c: first(c).pop('bbox') and None, r'annotations\[0\] has no bbox'),
-        (lambda c: first(c).update(bbox=[1, 2, 3]), 'has no bbox'),
-        (lambda c: first(c).update(bbox=[1, 2, 3, math.nan]), 'has no bbox'),
+        (lambda c: first(c).pop('bbox') and None, r'annotations\[0\] has no usable bbox'),
+        (lambda c: first(c).update(bbox=[1, 2, 3]), 'has no usable bbox'),
+        (lambda c: first(c).update(bbox=[1, 2, 3, math.nan]), 'has no usable bbox'),
         (lambda c: first(c).update(area='big'), 'has no area'),
         (lambda c: first(c).update(id=c['annotations'][1]['id']), 'id of an earlier entry'),
         (lambda c: c['categories'][0].pop('name') and None, r'categories\[0\] has no name'),
@@ -148,7 +150,8 @@ def test_objects_dropped_are_those_that_mmdet_drops(cfg, spoil):
     ('change', 'words'),
     [
         (dict(segmentation=[]), 'has no segmentation'),
-        (dict(segmentation=dict(counts='abc', size=[3, 3])), 'size is not its image'),
+        (dict(segmentation=dict(counts='abc', size=[3, 3])), "is not of its image's"),
+        (dict(segmentation=dict(counts=[5, 5], size=[64, 64])), "is not of its image's"),
     ],
 )
 def test_masks_that_would_stop_training(cfg, spoil, change, words):
