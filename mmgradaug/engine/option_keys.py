@@ -59,8 +59,8 @@ def check_option_keys(cfg: Config, options: Iterable[str]) -> None:
         if first in VARIABLES and first in cfg:
             warn(
                 f'--cfg-options {option}: a variable of the config file, already copied to where '
-                f'it is used, so this changes nothing there: set it in the file, or {first} in each '
-                f'place, such as train_dataloader.dataset.{option}'
+                f'it is used, so this changes nothing there: set it in the file, or {first} in '
+                f'each place, such as train_dataloader.dataset.{option}'
             )
             continue
         if first in cfg or first in KNOWN:
