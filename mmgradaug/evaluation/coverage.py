@@ -143,7 +143,9 @@ def representative(configs: list[ShippedConfig]) -> ShippedConfig:
 
 def one_line(error: BaseException, limit: int = 160) -> str:
     """An error as a cell of a table."""
-    text = str(error).replace(f'{Path(mmdet.__file__).parent}', 'mmdet')
+    package = Path(mmdet.__file__).parent
+    text = str(error).replace(str(package), 'mmdet').replace(f'{package.parent}/', '')
+    text = text.partition(', the current sys.path is')[0]  # mmengine's, on failed imports
     text = ' '.join(f'{type(error).__name__}: {text}'.split()).replace('|', '/')
     return text if len(text) <= limit else f'{text[: limit - 3]}...'
 

@@ -190,7 +190,7 @@ def test_pretrained_weights_that_do_not_fit_are_an_error(tmp_path):
         (dict(type='DepthResNet', survival=0), r'survival must be in \(0, 1\], got 0'),
         (dict(type='DepthResNet', evaluation='mean'), "evaluation must be one of .* got 'mean'"),
         (dict(type='SlimmableWideResNet', width_divisor=0), 'width_divisor must be'),
-        (dict(type='SlimmablePyramidNet', norm_cfg=dict(type='GN')), "norm_cfg type 'GN'"),
+        (dict(type='SlimmablePyramidNet', norm_cfg=dict(type='GN')), "norm_cfg={'type': 'GN'}"),
     ],
 )
 def test_bad_options_are_named(options, message):

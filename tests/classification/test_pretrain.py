@@ -125,7 +125,7 @@ def test_evaluation_gives_the_accuracy_of_training(trained, options, tmp_path):
     (['train_dataloader.dataset.metainfo.classes=b,a,c'], [], r'differ first at label 0'),
     (['model.gradaug.min_width=0'], [], 'min_width'),
     ([], ['--amp'], '--amp needs a GPU'),
-    ([], ['--eval', '/no/epoch.pth'], r'no checkpoint at /no/epoch\.pth \(--eval\)'),
+    ([], ['--eval', '/no/epoch.pth'], r'--eval: no checkpoint at /no/epoch\.pth'),
     (['model_wrapper_cfg.type=MMDistributedDataParallel'], [], 'would train without sub-networks'),
 ])  # fmt: skip
 def test_what_is_wrong_is_one_line(options, tmp_path, change, args, words):
