@@ -16,9 +16,9 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 DEFAULT_DATA_HELP = (
-    'get the data set, or set data_root to where it is in the config file; on the command line '
-    'that takes data_root of each data set, such as train_dataloader.dataset.data_root, and ann_file '
-    'of each evaluator'
+    'get the data set, or set data_root to where it is in the config file; the command line takes '
+    'data_root of each data set, such as train_dataloader.dataset.data_root, and ann_file of each '
+    'evaluator'
 )
 
 
