@@ -228,7 +228,7 @@ def test_checkpoints_are_checked_before_anything_runs(data, tmp_path):
 
 def test_the_value_of_an_option_is_not_taken_for_the_config(tmp_path):
     line = ['--show-dir', 'shown', str(tmp_path / 'none.py'), 'checkpoint.pth']
-    with pytest.raises(SystemExit, match=r'no config at .*none\.py'):
+    with pytest.raises(SystemExit, match=r'no config file at .*none\.py'):
         run_tool('test', line, ('test',))
 
 
@@ -240,7 +240,7 @@ def test_help_is_the_tools_own(capsys):
 
 
 def test_missing_config_is_named(tmp_path):
-    with pytest.raises(SystemExit, match=r'no config at .*none\.py'):
+    with pytest.raises(SystemExit, match=r'no config file at .*none\.py'):
         run_tool('train', [str(tmp_path / 'none.py')], ('train',))
 
 
