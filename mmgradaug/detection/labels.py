@@ -38,7 +38,13 @@ def _move_sample(
 ) -> DetDataSample:
     """Move all that a data sample holds, and pad it to a size."""
     metainfo = move_metainfo(sample.metainfo, mapping)
-    moved = DetDataSample(metainfo={**metainfo, 'pad_shape': size, 'batch_input_shape': size})
+    # An image as large as the batch is padded with it; a smaller one has no valid anchors beyond
+    # its own padding.
+    pad_shape = tuple(
+        padded if own == whole else own
+        for own, whole, padded in zip(metainfo['pad_shape'], mapping.out_size, size, strict=True)
+    )
+    moved = DetDataSample(metainfo={**metainfo, 'pad_shape': pad_shape, 'batch_input_shape': size})
     for name, value in sample.items():
         if isinstance(value, InstanceData):
             value = _padded_masks(move_instances(value, mapping), size)

@@ -13,7 +13,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from .batch_contents import lacking
-from .errors import is_ours, is_raised_in, message_of, one_line_errors, taken_warnings
+from .errors import ending, is_ours, is_raised_in, message_of, one_line_errors, taken_warnings
 from .image_size import too_small
 
 # What a runner does with a config's options before the first iteration, and which they are.
@@ -63,7 +63,7 @@ def one_line_run(script: Path | None = None) -> Iterator[None]:
         known = too_small(error) or lacking(error)
         if not (known or is_ours(error) or (script and is_raised_in(error, script))):
             raise
-        raise SystemExit(f'error: {known or message_of(error)}') from error
+        raise ending(known or message_of(error), error) from error
 
 
 @contextmanager

@@ -5,8 +5,10 @@ from __future__ import annotations
 import difflib
 import inspect
 import linecache
+import os
 import re
 import sys
+import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,7 +61,14 @@ def one_line_errors(about: str = '') -> Iterator[None]:
         if not is_about_input(error):
             raise
         where = f'{about}: ' if about else ''
-        raise SystemExit(f'error: {where}{message_of(error)}') from error
+        raise ending(f'{where}{message_of(error)}', error) from error
+
+
+def ending(text: str, error: Exception) -> SystemExit:
+    """What ends the process with one line; with the traceback before it where that is asked for."""
+    if os.environ.get('MMGRADAUG_TRACEBACK', '0') not in ('', '0'):
+        traceback.print_exception(error)
+    return SystemExit(f'error: {text}')
 
 
 def is_about_input(error: Exception) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from ..detection import GradAugDetector
 from .errors import one_line_errors
 from .option_keys import check_option_keys
 
@@ -38,7 +39,7 @@ def load_config(path: str, options: Mapping[str, Any] | None, gradaug: bool = Fa
         cfg = _read(path)
         check_option_keys(cfg, options or {})
         cfg.merge_from_dict(dict(options or {}))
-    if gradaug and cfg.get('model', {}).get('type') != 'GradAugDetector':
+    if gradaug and cfg.model.get('type') not in ('GradAugDetector', GradAugDetector):
         raise SystemExit(
             f'error: {path} has model type {cfg.get("model", {}).get("type")!r}, expected '
             'GradAugDetector: README.md shows the few lines that make a config one'

@@ -126,6 +126,42 @@ def test_turned_hard_targets_describe_the_turned_objects():
     torch.testing.assert_close(moved, mapping.boxes(objects), rtol=1e-3, atol=1e-2)
 
 
+def test_soft_roi_losses_are_their_formulas():
+    """KL divergences and absolute errors, times the heads' own loss weights, by hand."""
+    model = build(detector_config(distill=SOFT))
+    head, mask_head = model.roi_head.bbox_head, model.roi_head.mask_head
+    head.loss_cls.loss_weight, head.loss_bbox.loss_weight = 2.0, 3.0
+    mask_head.loss_mask.loss_weight = 0.5
+    data = taught(model, batch((4, 3)))
+    stage = model._distillers[1].stages[0]
+    box, mask, seen = stage.kept.box, stage.kept.mask, {}
+    head.fc_cls.register_forward_hook(lambda m, args, out: seen.update(scores=out))
+    head.fc_reg.register_forward_hook(lambda m, args, out: seen.update(deltas=out))
+    mask_head.conv_logits.register_forward_hook(lambda m, args, out: seen.update(grids=out))
+    losses = subnet_losses(model, data, Scale(0.6), width=0.5)
+
+    p, log_q = box.cls_score.softmax(1), seen['scores'].log_softmax(1)
+    divergence = (p * (p.log() - log_q)).sum() / len(p)
+    torch.testing.assert_close(losses['loss_roi_cls_soft'], 2.0 * divergence)
+
+    labels = box.targets[0]
+    own = [(d - t).view(-1, 4)[c].abs().sum() for d, t, c in zip(
+        seen['deltas'][box.is_positive], box.bbox_pred[box.is_positive], labels[box.is_positive],
+        strict=True)]  # fmt: skip
+    torch.testing.assert_close(losses['loss_roi_bbox_soft'], 3.0 * sum(own) / len(labels))
+
+    rows = torch.arange(len(mask.labels))
+    q, p = (
+        seen['grids'][rows, mask.labels].sigmoid(),
+        mask.probabilities.view(len(rows), *seen['grids'].shape[2:]),
+    )
+    divergence = p * (p / q).log() + (1 - p) * ((1 - p) / (1 - q)).log()
+    torch.testing.assert_close(
+        losses['loss_mask_soft'], 0.5 * divergence.mean(), rtol=1e-4, atol=1e-6
+    )
+    assert min(losses[k].item() for k in losses if k.endswith('_soft')) > 0
+
+
 def test_full_pass_losses_are_the_stock_ones():
     model = build(detector_config())
     data = model.data_preprocessor(batch(), True)

@@ -66,6 +66,16 @@ def test_metainfo_of_a_scaled_image_keeps_its_padding():
     assert moved['flip'] is True
 
 
+def test_small_images_of_a_batch_keep_their_own_padding():
+    mapping = GeometricMap((128, 128), (80, 80))
+    for own, expected in (((128, 128), (96, 96)), ((128, 64), (96, 40)), ((64, 128), (40, 96))):
+        sample = batch((1,))['data_samples'][0]
+        sample.set_metainfo({'pad_shape': own, 'img_shape': own})
+        (moved,) = move_samples([sample], mapping, (96, 96))
+        assert moved.pad_shape == expected
+        assert moved.batch_input_shape == (96, 96)
+
+
 def test_instances_are_not_changed_in_place():
     instances = InstanceData(bboxes=torch.tensor([[1.0, 2.0, 3.0, 4.0]]), labels=torch.tensor([7]))
     moved = move_instances(instances, GeometricMap((8, 8), (16, 16)))

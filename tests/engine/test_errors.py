@@ -20,6 +20,12 @@ def exit_of(function):
     return str(stopped.value)
 
 
+def test_a_traceback_comes_on_request(monkeypatch, capfd):
+    monkeypatch.setenv('MMGRADAUG_TRACEBACK', '1')
+    assert exit_of(lambda: fails(ValueError('wrong'))) == 'error: wrong'
+    assert 'in fails' in capfd.readouterr().err
+
+
 def fails(error):
     raise error
 
