@@ -26,8 +26,11 @@ from tests.launching import (
 pytestmark = pytest.mark.slow
 SEED = int(os.environ.get('KILL_SEED', random.SystemRandom().randrange(10**6)))
 ITERATIONS = 16
-OPTIONS = ['train_cfg.val_interval=100', 'default_hooks.checkpoint.by_epoch=False']
-EPOCHS = ['train_cfg.max_epochs=8']  # of two iterations: 8 images, 2 on each process
+OPTIONS = ['default_hooks.checkpoint.by_epoch=False']
+EPOCHS = [
+    'train_cfg.max_epochs=8',
+    'train_cfg.val_interval=100',
+]  # of two iterations: 8 images, 2 on each process
 ITERS = ['train_cfg._delete_=True', 'train_cfg.type=IterBasedTrainLoop']
 ITERS += [f'train_cfg.max_iters={ITERATIONS}', 'train_cfg.val_interval=100']
 ITERS += ['train_dataloader.sampler.type=InfiniteSampler']
@@ -61,7 +64,8 @@ def kill(*pids):
 ], ids=['epochs', 'iterations', 'iterations-workers'])  # fmt: skip
 def test_killed_and_resumed_ends_with_the_same_weights(data, tmp_path, extra):
     """First one process dies, which ends all; then all are killed at once."""
-    options = [*data[1], *OPTIONS, *extra]
+    own = [option for option in data[1] if not option.startswith('train_cfg.')]
+    options = [*own, *OPTIONS, *extra]
     whole, killed = tmp_path / 'whole', tmp_path / 'killed'
     arguments = ['dist_train.sh', CONFIG, 2, '--work-dir']
     run(*arguments, whole, *options, PORT=free_port())
