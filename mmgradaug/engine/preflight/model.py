@@ -19,7 +19,7 @@ from ..errors import closest, message_of
 
 
 def build_model(cfg: Config) -> Any:
-    """Build the model of a config on the CPU, silently and without touching random numbers.
+    """Build the model of a config on the CPU, silently and without touching torch's random numbers.
 
     The run will build its own and warn then. Weights are not initialised, which would read
     pretrained files.
