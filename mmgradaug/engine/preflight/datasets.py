@@ -233,7 +233,7 @@ def _check_options(dataset: Mapping, key: str) -> None:
         value = dataset.get(name)
         if value is not None and not isinstance(value, kind):
             raise ValueError(f'{key}.{name} is {value!r}, expected {text}')
-    pipeline = dataset.get('pipeline') or ()
+    pipeline = [] if dataset.get('pipeline') is None else dataset['pipeline']
     listed = isinstance(pipeline, (list, tuple))
     if not listed or any(not isinstance(t, Mapping) and not callable(t) for t in pipeline):
         raise ValueError(

@@ -50,6 +50,7 @@ def test_a_batch_sampler_needs_a_batch_size(cfg):
     ('key', 'value', 'words'),
     [
         ('pipeline', 'abc', "pipeline is 'abc', expected a list of dicts"),
+        ('pipeline', 0, 'pipeline is 0, expected a list of dicts'),
         ('pipeline', [dict(type='LoadImageFromFile'), None], 'pipeline is .* expected a list'),
         ('filter_cfg', dict(min_size='abc'), "min_size is 'abc', expected a number of pixels"),
     ],
