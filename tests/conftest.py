@@ -3,6 +3,7 @@
 import pytest
 from mmdet.utils import register_all_modules
 from mmengine.logging import MessageHub
+from mmengine.registry import VISUALIZERS
 
 
 @pytest.fixture(autouse=True)
@@ -12,6 +13,11 @@ def mmdet_scope():
 
 
 @pytest.fixture(autouse=True)
-def no_runner():
-    """Take the place of an earlier test's message hub, whose iteration would fix draws."""
-    MessageHub.get_instance(f'test_{id(object())}').runtime_info.clear()
+def no_earlier_run():
+    """Forget the runs of earlier tests.
+
+    mmengine names a run by the second: two of one second would share a message hub, whose
+    iteration fixes draws, and a visualizer, which writes into the first one's folder.
+    """
+    for kind in (MessageHub, *VISUALIZERS.module_dict.values()):
+        kind._instance_dict.clear()
