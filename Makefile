@@ -15,14 +15,14 @@ export PIP_EXTRA_INDEX_URL
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-stock demo test test-slow test-stock lint format doctor clean
+.PHONY: help setup setup-stock demo pretrain-demo test test-slow test-stock lint format doctor clean
 
 help: ## list the targets
 	@echo 'PYTHON=python3.11 picks the Python, FORCE=1 makes setup start anew. Without a GPU, this'
 	@echo 'saves most of a 3 GB download where that server can be reached (optional):'
 	@echo '  make setup PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu'
 	@echo 'make doctor ARGS=--stock examines .venv-stock instead of .venv.'
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 setup: ## make .venv with everything needed (once; afterwards under a second)
 	@$(PYTHON) tools/setup_env.py $(if $(FORCE),--force)
@@ -32,6 +32,9 @@ setup-stock: ## make .venv-stock, with the original mmengine, mmcv and mmdet (fo
 
 demo: setup ## the main job: train Mask R-CNN with GradAug on real images and show the result
 	@$(BIN) tools/demo.py $(ARGS)
+
+pretrain-demo: setup ## train a classifier on real digits, plain and with GradAug, and compare
+	@$(BIN) tools/pretrain_demo.py $(ARGS)
 
 test: lint ## formatting, lint, types and all tests but the slow ones
 	@echo '[test] pytest' && $(BIN) -m pytest $(WORKERS) $(ARGS)

@@ -17,15 +17,16 @@ import json
 import sys
 import time
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.config import Config, DictAction
 
-from mmgradaug.datasets.nuclei import NucleiSourceError, make_nuclei
+from mmgradaug.datasets import WheelError, make_nuclei
+from mmgradaug.engine.console import print_rows, say
 from mmgradaug.engine.mmdet_tools import run_tool
+from mmgradaug.engine.versions import versions
 from mmgradaug.visualization.curves import Scalars, read_scalars, save_curves
 from mmgradaug.visualization.run_pictures import load_run, picture_predictions, picture_subnets
 
@@ -34,7 +35,6 @@ CONFIG = 'configs/mask_rcnn_r18_gradaug_nuclei.py'
 WORK_DIR = 'work_dirs/mask_rcnn_r18_gradaug_nuclei'
 DATA = 'data/nuclei'
 NEXT_COMMAND = 'python tools/train.py configs/mask_rcnn_r50_gradaug_1x.py'
-PACKAGES = ('mmgradaug', 'torch', 'torchvision', 'mmengine', 'mmcv', 'mmdet')
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         say(f'data: one fluorescence image with 125 labelled nuclei, as tiles, in {DATA}/')
         make_nuclei(DATA)
-    except NucleiSourceError as error:
+    except WheelError as error:
         print(f'demo: {error}', file=sys.stderr)
         return 1
     config = config_with(args.cfg_options)
@@ -92,11 +92,6 @@ def config_with(cfg_options: list[str]) -> Config:
         parser.add_argument('--cfg-options', nargs='+', action=DictAction)
         config.merge_from_dict(parser.parse_args(['--cfg-options', *cfg_options]).cfg_options)
     return config
-
-
-def say(text: str) -> None:
-    """Print a line of the demo's own, told apart from the training's log."""
-    print(f'[demo] {text}', flush=True)
 
 
 def describe(config: Config) -> None:
@@ -152,15 +147,9 @@ def write_summary(work_dir: Path, config: Config, outcome: Outcome) -> None:
         'checkpoint': outcome.checkpoint.name,
         'cpu_count': os.cpu_count(),
         'torch_threads': torch.get_num_threads(),
-        'versions': {name: version_of(name) for name in PACKAGES},
+        'versions': versions(),
     }
     (work_dir / 'summary.json').write_text(json.dumps(summary, indent=2) + '\n')
-
-
-def version_of(module: str) -> str:
-    """Version of an installed module, by what it says itself; distributions' names differ."""
-    found = getattr(sys.modules.get(module), '__version__', None)
-    return str(found) if found else metadata.version(module)
 
 
 def draw(work_dir: Path, config: Config, outcome: Outcome, scalars: Scalars) -> list[Path]:
@@ -194,7 +183,7 @@ def conclude(config: Config, outcome: Outcome, work_dir: Path, pictures: list[Pa
         ('numbers', str(work_dir / 'summary.json')),
     ]
     say('done\n')
-    print('\n'.join(f'{name:10}{text}' for name, text in rows))
+    print_rows(rows)
     print(
         '\nThis shows the machinery at work; 12 tiles cannot show whether GradAug pays. What was '
         'measured\nhere is in docs/DISTILLATION.md; for COCO see the paper, Table 7.'

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from mmgradaug.datasets.nuclei import NucleiSourceError, make_nuclei
+from mmgradaug.datasets import WheelError, make_nuclei
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -26,7 +26,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
     try:
         root = make_nuclei(args.out)
-    except NucleiSourceError as error:
+    except WheelError as error:
         print(f'make_nuclei: {error}', file=sys.stderr)
         return 1
     print(f'nuclei: 12 training and 4 validation tiles in {root} (source and licence: README.txt)')

@@ -14,13 +14,8 @@ downloaded when the data set is made and never installed.
 
 from __future__ import annotations
 
-import hashlib
 import io
-import subprocess
-import sys
-import tempfile
-import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +31,7 @@ from .coco_writer import (
     is_complete,
     write_coco,
 )
+from .wheel_files import Fetch, WheelFiles
 
 CLASSES = ('nucleus',)
 SPLIT_COLUMN = 384
@@ -45,11 +41,23 @@ MIN_SHARE = 0.1
 PERCENTILES = (1.0, 99.8)
 
 REQUIREMENT = 'stardist==0.9.2'
-_FOLDER_IN_WHEEL = 'stardist/data/images'
-SHA256 = {
-    'img2d.tif': 'f9ccc1571b92c861ff87e28463068b43f61bd47357ed0503f711e5cd1eb97750',
-    'mask2d.tif': '59ad5e820b7982ca9d13e946fa6e7f64e2714899e00a2ae6c69aa79aad53d46f',
-}
+SOURCE = WheelFiles(
+    REQUIREMENT,
+    'stardist/data/images',
+    {
+        'img2d.tif': 'f9ccc1571b92c861ff87e28463068b43f61bd47357ed0503f711e5cd1eb97750',
+        'mask2d.tif': '59ad5e820b7982ca9d13e946fa6e7f64e2714899e00a2ae6c69aa79aad53d46f',
+    },
+    what='the nuclei data set',
+    otherwise='With no network to the registry, use the generated shapes instead: '
+    'python tools/make_shapes.py, then '
+    'python tools/train.py configs/mask_rcnn_r18_gradaug_shapes.py',
+    # The files wanted are the same in every wheel; one named platform serves every machine.
+    pip_options=(
+        *('--platform', 'manylinux_2_28_x86_64', '--python-version', '3.11'),
+        *('--implementation', 'cp', '--abi', 'cp311'),
+    ),
+)
 _INFO: dict[str, Any] = {
     'description': 'nuclei: one fluorescence microscopy image in tiles',
     'recipe': 2,  # Raise when the tiles change, so that data sets on disk are made again.
@@ -78,32 +86,25 @@ train, the rest validate), parts of nuclei left out that a tile's border leaves 
 {MIN_AREA} pixels or {MIN_SHARE:.0%} of the nucleus.
 """
 
-Fetch = Callable[[Path], Path]
-"""Puts the wheel into a folder and returns its path."""
-
-
-class NucleiSourceError(RuntimeError):
-    """The source image cannot be had, or is not the one expected."""
-
 
 def make_nuclei(root: Path | str = 'data/nuclei', fetch: Fetch | None = None) -> Path:
     """Write the data set under ``root``; does nothing where it is complete.
 
     Args:
         root: Folder of the data set.
-        fetch: Gets the wheel; :func:`download_wheel` by default.
+        fetch: Gets the wheel; pip by default.
 
     Returns:
         ``root`` as a path.
 
     Raises:
-        NucleiSourceError: The wheel cannot be downloaded, lacks the files, or they are not the
+        WheelError: The wheel cannot be downloaded, lacks the files, or they are not the
             expected ones.
     """
     root = Path(root)
     if all(is_complete(root, split, _INFO) for split in ('train', 'val')):
         return root
-    image, labels = load_source(root / 'source', fetch or download_wheel)
+    image, labels = load_source(root / 'source', fetch)
     write_atomically(_README.encode(), root / 'README.txt')
     pixels = to_8_bit(image, reference=image[:, :SPLIT_COLUMN])
     for split, columns in (('train', (0, SPLIT_COLUMN)), ('val', (SPLIT_COLUMN, image.shape[1]))):
@@ -112,7 +113,7 @@ def make_nuclei(root: Path | str = 'data/nuclei', fetch: Fetch | None = None) ->
     return root
 
 
-def load_source(folder: Path, fetch: Fetch) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
+def load_source(folder: Path, fetch: Fetch | None) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
     """Read image and labels from ``folder``, fetching them first where they are not right.
 
     Args:
@@ -122,67 +123,9 @@ def load_source(folder: Path, fetch: Fetch) -> tuple[NDArray[np.uint16], NDArray
     Returns:
         The image and the label image (0 is ground, each nucleus has a number), both (512, 512).
     """
-    if not all(_is_expected(folder / name) for name in SHA256):
-        with tempfile.TemporaryDirectory(prefix='mmgradaug-nuclei-') as temporary:
-            extract_source(fetch(Path(temporary)), folder)
-    image, labels = (_read_tiff(folder / name) for name in SHA256)
+    SOURCE.require(folder, fetch)
+    image, labels = (_read_tiff(folder / name) for name in SOURCE.sha256)
     return image, labels
-
-
-def download_wheel(folder: Path) -> Path:
-    """Download the wheel with pip, without its dependencies, into ``folder``.
-
-    Raises:
-        NucleiSourceError: pip is missing or fails, for want of a network for example.
-    """
-    command = [
-        *(sys.executable, '-m', 'pip', 'download', '--no-deps', '--only-binary=:all:'),
-        *('--disable-pip-version-check', '--quiet', '--dest', str(folder)),
-        # The files wanted are the same in every wheel; one named platform serves every machine.
-        *('--platform', 'manylinux_2_28_x86_64', '--python-version', '3.11'),
-        *('--implementation', 'cp', '--abi', 'cp311', REQUIREMENT),
-    ]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    wheels = sorted(folder.glob('stardist-*.whl'))
-    if result.returncode != 0 or not wheels:
-        reason = (result.stderr or result.stdout).strip().splitlines()[-3:]
-        raise NucleiSourceError(
-            f'the nuclei data set needs the wheel {REQUIREMENT} from the Python package registry, '
-            f'and pip could not download it (exit status {result.returncode}):\n  '
-            + '\n  '.join(reason or ['pip gave no reason'])
-            + '\nWith no network to the registry, use the generated shapes instead: '
-            'python tools/make_shapes.py, then '
-            'python tools/train.py configs/mask_rcnn_r18_gradaug_shapes.py'
-        )
-    return wheels[0]
-
-
-def extract_source(wheel: Path, folder: Path) -> None:
-    """Copy the image, the labels and the licence out of the wheel, the hashes checked first.
-
-    Args:
-        wheel: The wheel file, a zip archive.
-        folder: Where the files go.
-
-    Raises:
-        NucleiSourceError: The wheel is damaged or lacks a file, or a file is not the expected one.
-    """
-    try:
-        with zipfile.ZipFile(wheel) as archive:
-            files = {name: archive.read(f'{_FOLDER_IN_WHEEL}/{name}') for name in SHA256}
-            licences = [n for n in archive.namelist() if n.endswith('LICENSE.txt')]
-            licence = archive.read(licences[0]) if licences else None
-    except (zipfile.BadZipFile, KeyError) as error:
-        raise NucleiSourceError(
-            f'{wheel.name} is not the wheel of {REQUIREMENT}: {error}. Expected a zip archive with '
-            f'{" and ".join(f"{_FOLDER_IN_WHEEL}/{name}" for name in SHA256)}'
-        ) from error
-    for name, content in files.items():
-        _check_hash(name, content)
-    for name, content in files.items():
-        write_atomically(content, folder / name)
-    if licence is not None:
-        write_atomically(licence, folder / 'LICENSE.txt')
 
 
 def to_8_bit(image: NDArray[np.uint16], reference: NDArray[np.uint16]) -> NDArray[np.uint8]:
@@ -236,18 +179,3 @@ def _read_tiff(path: Path) -> NDArray[np.uint16]:
     """A one-channel 16-bit TIFF file as an array."""
     with Image.open(io.BytesIO(path.read_bytes())) as picture:
         return np.asarray(picture).astype(np.uint16)
-
-
-def _is_expected(path: Path) -> bool:
-    """Whether a file is there and has the expected hash."""
-    return path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == SHA256[path.name]
-
-
-def _check_hash(name: str, content: bytes) -> None:
-    """Refuse a file that is not the expected one."""
-    found = hashlib.sha256(content).hexdigest()
-    if found != SHA256[name]:
-        raise NucleiSourceError(
-            f'{name} from {REQUIREMENT} has SHA-256 {found}, expected {SHA256[name]}: the download '
-            "is damaged or the package was changed. Empty pip's cache (pip cache purge), try again"
-        )

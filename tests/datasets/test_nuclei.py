@@ -5,6 +5,7 @@ import io
 import subprocess
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from pycocotools.coco import COCO
 
-from mmgradaug.datasets import nuclei
-from mmgradaug.datasets.nuclei import NucleiSourceError, cut_tiles, make_nuclei, to_8_bit
+from mmgradaug.datasets import WheelError, nuclei
+from mmgradaug.datasets.nuclei import cut_tiles, make_nuclei, to_8_bit
 
 Fetch = Callable[[Path], Path]
 
@@ -53,7 +54,7 @@ def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             archive.writestr(f'stardist/data/images/{name}', content)
         archive.writestr('stardist-0.9.2.dist-info/licenses/LICENSE.txt', 'BSD 3-Clause License')
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-    monkeypatch.setattr(nuclei, 'SHA256', hashes)
+    monkeypatch.setattr(nuclei, 'SOURCE', replace(nuclei.SOURCE, sha256=hashes))
     return path
 
 
@@ -183,8 +184,8 @@ def test_licence_and_source_lie_beside_the_data(root: Path) -> None:
 def test_a_changed_file_is_refused(
     tmp_path: Path, wheel: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(nuclei.SHA256, 'mask2d.tif', '0' * 64)
-    with pytest.raises(NucleiSourceError, match=r'mask2d\.tif .* expected 0{64}'):
+    monkeypatch.setitem(nuclei.SOURCE.sha256, 'mask2d.tif', '0' * 64)
+    with pytest.raises(WheelError, match=r'mask2d\.tif .* expected 0{64}'):
         make_nuclei(tmp_path / 'nuclei', fetch=lambda folder: wheel)
     assert not (tmp_path / 'nuclei').exists()
 
@@ -192,11 +193,11 @@ def test_a_changed_file_is_refused(
 def test_something_else_than_the_wheel_is_refused(tmp_path: Path) -> None:
     wrong = tmp_path / 'stardist-0.9.2.whl'
     wrong.write_bytes(b'<html>')
-    with pytest.raises(NucleiSourceError, match=r'is not the wheel of stardist==0\.9\.2'):
+    with pytest.raises(WheelError, match=r'is not the wheel of stardist==0\.9\.2'):
         make_nuclei(tmp_path / 'nuclei', fetch=lambda folder: wrong)
     with zipfile.ZipFile(wrong, 'w') as archive:
         archive.writestr('stardist/__init__.py', '')
-    with pytest.raises(NucleiSourceError, match=r'img2d\.tif'):
+    with pytest.raises(WheelError, match=r'img2d\.tif'):
         make_nuclei(tmp_path / 'nuclei', fetch=lambda folder: wrong)
 
 
@@ -207,7 +208,7 @@ def test_without_a_network_the_error_names_the_way_out(
         return subprocess.CompletedProcess(command, 1, '', 'ERROR: Name or service not known')
 
     monkeypatch.setattr(subprocess, 'run', offline)
-    with pytest.raises(NucleiSourceError) as caught:
+    with pytest.raises(WheelError) as caught:
         make_nuclei(tmp_path / 'nuclei')
     message = str(caught.value)
     assert 'Name or service not known' in message

