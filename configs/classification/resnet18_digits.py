@@ -11,18 +11,18 @@ data_help = 'python tools/make_digits.py makes it'
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='ToImageTensor'),
-    dict(type='torchvision/Resize', size=64),
-    dict(type='torchvision/RandomCrop', size=64, padding=8),
+    dict(type='torchvision/Resize', size=48),
+    dict(type='torchvision/RandomCrop', size=48, padding=6),
     dict(type='PackImage'),
 ]
 test_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='ToImageTensor'),
-    dict(type='torchvision/Resize', size=64),
+    dict(type='torchvision/Resize', size=48),
     dict(type='PackImage'),
 ]
 train_dataloader = dict(
-    batch_size=32,
+    batch_size=20,
     num_workers=0,
     drop_last=True,
     collate_fn=dict(type='default_collate'),
@@ -60,8 +60,8 @@ model = dict(
     data_preprocessor=dict(type='ImagePreprocessor', mean=[33.0] * 3, std=[78.0] * 3),
 )
 
-max_epochs = 50  # of 3 iterations
-train_cfg = dict(by_epoch=True, max_epochs=max_epochs, val_interval=10)
+max_epochs = 60  # of 5 iterations
+train_cfg = dict(by_epoch=True, max_epochs=max_epochs, val_interval=15)
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='SGD', lr=0.05, momentum=0.9, weight_decay=5e-4, nesterov=True),
@@ -69,5 +69,5 @@ optim_wrapper = dict(
 param_scheduler = dict(
     type='CosineAnnealingLR', T_max=max_epochs, by_epoch=True, convert_to_iter_based=True
 )
-default_hooks = dict(logger=dict(interval=3), checkpoint=dict(interval=10, max_keep_ckpts=1))
-log_processor = dict(window_size=3)
+default_hooks = dict(logger=dict(interval=5), checkpoint=dict(interval=15, max_keep_ckpts=1))
+log_processor = dict(window_size=5)

@@ -8,7 +8,7 @@ model = dict(
     gradaug=dict(
         num_subnets=3,
         min_width=0.8,
-        transform=dict(type='RandomScale', scales=[1.0, 0.875, 0.75], align_corners=True),
+        transform=dict(type='RandomScale', scales=[1.0, 5 / 6, 2 / 3], align_corners=True),
         recompute_above=1,  # images are small: time counts, not memory
     ),
 )

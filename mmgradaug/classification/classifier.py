@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModel
 from mmengine.registry import MODELS
@@ -35,6 +36,8 @@ class Classifier(BaseModel):
         num_classes: Number of classes.
         in_channels: Channels of the features; None asks the backbone's ``out_channels``.
         label_smoothing: Share of each label that is spread evenly over all classes.
+        channels_last: Whether weights and images lie in memory with their channels next to each
+            other, which many convolution kernels like better; nothing else changes.
         data_preprocessor: Config, see :class:`ImagePreprocessor`, the default.
         init_cfg: As of every module of mmengine.
 
@@ -48,6 +51,7 @@ class Classifier(BaseModel):
         num_classes: int,
         in_channels: int | None = None,
         label_smoothing: float = 0.0,
+        channels_last: bool = False,
         data_preprocessor: Any = None,
         init_cfg: Any = None,
     ) -> None:
@@ -61,6 +65,17 @@ class Classifier(BaseModel):
         self.num_classes = num_classes
         self.label_smoothing = label_smoothing
         self.fc = nn.Linear(in_channels or _out_channels(self.backbone), num_classes)
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        self.to(memory_format=self.memory_format)  # type: ignore[call-overload]
+
+    def init_weights(self) -> None:
+        """Initialise as mmengine's modules do: to the same values in every memory format.
+
+        Random numbers fill a tensor in the order of its memory.
+        """
+        self.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+        super().init_weights()
+        self.to(memory_format=self.memory_format)  # type: ignore[call-overload]
 
     def forward(self, inputs: Tensor, data_samples: Any = None, mode: str = 'tensor') -> Any:
         """Forward in one of mmengine's modes.
@@ -85,7 +100,7 @@ class Classifier(BaseModel):
 
     def extract_feat(self, inputs: Tensor) -> Any:
         """What the backbone gives for images (N, C, H, W)."""
-        return self.backbone(inputs)
+        return self.backbone(inputs.contiguous(memory_format=self.memory_format))
 
     def logits(self, inputs: Tensor) -> Tensor:
         """Logits (N, classes) of images (N, C, H, W).

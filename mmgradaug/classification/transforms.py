@@ -10,6 +10,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import cv2
 import torch
 from mmcv.transforms import BaseTransform
 from mmengine.registry import TRANSFORMS
@@ -32,7 +33,8 @@ class ToImageTensor(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Convert the image of ``results``; bytes stay bytes."""
-        rgb = results['img'][..., ::-1].copy()
+        # Many times as fast as a copy of img[..., ::-1], which took longer than to decode.
+        rgb = cv2.cvtColor(results['img'], cv2.COLOR_BGR2RGB)
         results['img'] = torch.from_numpy(rgb).permute(2, 0, 1)
         return results
 
@@ -102,8 +104,9 @@ class Lighting(BaseTransform):
         """Shift the image of ``results``, bytes (3, H, W), and round to bytes again."""
         along = self.std * torch.randn(3) * torch.tensor(COLOUR_SPREAD)
         shift = 255 * torch.tensor(COLOUR_AXES) @ along
-        shifted = results['img'] + shift.view(3, 1, 1)
-        results['img'] = shifted.round_().clamp_(0, 255).to(torch.uint8)
+        # Pixels are whole numbers, so the shift may be rounded instead of what is shifted.
+        whole = shift.round().to(torch.int16).view(3, 1, 1)
+        results['img'] = (results['img'] + whole).clamp_(0, 255).to(torch.uint8)
         return results
 
 

@@ -8,23 +8,32 @@ from typing import Any
 
 from mmengine.config import Config
 
+from ..classification import GradAugClassifier
 from ..detection import GradAugDetector
 from .errors import one_line_errors
 from .option_keys import check_option_keys
 
+DETECTORS = ('GradAugDetector', GradAugDetector)
+CLASSIFIERS = ('GradAugClassifier', GradAugClassifier)
 NO_BATCH = (
     'the data loader gives no batch, expected at least one: check the annotation file, '
     'filter_cfg and that batch_size is not above the number of images with drop_last'
 )
 
 
-def load_config(path: str, options: Mapping[str, Any] | None, gradaug: bool = False) -> Config:
+def load_config(
+    path: str,
+    options: Mapping[str, Any] | None,
+    gradaug: bool = False,
+    classifiers: bool = False,
+) -> Config:
     """Read a config file and merge ``--cfg-options`` into it.
 
     Args:
         path: The config file.
         options: What to merge.
-        gradaug: Whether it has to be a GradAug config.
+        gradaug: Whether it has to be a GradAug config, of a detector.
+        classifiers: Whether one of a classifier will do, too.
 
     Raises:
         SystemExit: With a one-line message if there is no such file, it cannot be read, or it is
@@ -39,10 +48,12 @@ def load_config(path: str, options: Mapping[str, Any] | None, gradaug: bool = Fa
         cfg = _read(path)
         check_option_keys(cfg, options or {})
         cfg.merge_from_dict(dict(options or {}))
-    if gradaug and cfg.model.get('type') not in ('GradAugDetector', GradAugDetector):
+    kinds = DETECTORS + (CLASSIFIERS if classifiers else ())
+    if gradaug and cfg.model.get('type') not in kinds:
+        expected = ' or '.join(kind for kind in kinds if isinstance(kind, str))
         raise SystemExit(
             f'error: {path} has model type {cfg.get("model", {}).get("type")!r}, expected '
-            'GradAugDetector: README.md shows the few lines that make a config one'
+            f'{expected}: README.md shows the few lines that make a config one'
         )
     return cfg
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import copy
 import statistics
 import time
@@ -12,14 +11,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from mmdet.testing import demo_mm_inputs
 from mmengine.config import Config
 from mmengine.optim import OptimWrapper
-from mmengine.registry import MODELS, init_default_scope
+from mmengine.registry import init_default_scope
 from rich.progress import track
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from ..training.step import run_pass, running_as
+from .cost_kinds import PLAIN, build_kinds, is_classifier, random_batch
 from .timed import Timed
 
 LEARNING_RATE = 1e-6  # the weights hardly move, so every round computes alike
@@ -32,7 +32,8 @@ class StepCost(Timed):
     Attributes:
         name: Which step.
         train_flops: Of a step, forward and backward, averaged over the measured rounds.
-        predict_flops: Of the backbone and neck on the batch, as in inference.
+        predict_flops: Of the batch in inference: of a detector's backbone and neck, or of a
+            classifier.
         peak_bytes: Largest memory that tensors held at a time during any of the measured
             rounds, weights and optimizer state included.
         seconds: Of each measured step.
@@ -55,6 +56,7 @@ def measure_costs(
     warmup: int,
     device: str,
     variants: Sequence[str] = (),
+    memory_rounds: int | None = None,
 ) -> list[StepCost]:
     """Measure the steps of a GradAug config and of its plain counterparts.
 
@@ -62,7 +64,7 @@ def measure_costs(
     are averaged over the same draws of widths and scales that are timed.
 
     Args:
-        cfg: Config with a ``GradAugDetector``.
+        cfg: Config with a ``GradAugDetector`` or a ``GradAugClassifier``.
         size: Height and width of the images in pixels.
         images: Images a batch.
         rounds: Rounds that are measured.
@@ -70,15 +72,18 @@ def measure_costs(
         device: ``'cpu'`` or ``'cuda'``.
         variants: Further GradAug steps, each as options of the model such as
             ``'gradaug.width_step=0.025 backbone.width_divisor=8'``.
+        memory_rounds: Of how many rounds to measure the memory, which takes a step more of each;
+            None is all.
 
     Returns:
-        Costs of the stock detector's step, of the stock step with the slimmable backbone, of
-        the GradAug step, and of its variants.
+        Costs of the stock model's step, of the stock step with the slimmable backbone, of the
+        GradAug step, of its variants, and of torchvision's ResNet where a classifier has one.
     """
     init_default_scope('mmdet')
     data = random_batch(cfg, size, images)
+    runner_of = _ClassifierRunner if is_classifier(cfg) else _Runner
     kinds = {
-        name: _Runner(model, data, device) for name, model in build_kinds(cfg, variants).items()
+        name: runner_of(model, data, device) for name, model in build_kinds(cfg, variants).items()
     }
     costs = {name: StepCost(name) for name in kinds}
     for index in track(range(-warmup, rounds), description='timing', transient=True):
@@ -87,57 +92,11 @@ def measure_costs(
     for name, runner in track(kinds.items(), description='counting', transient=True):
         costs[name].predict_flops = runner.predict_flops()
         # A plain step computes the same every time; GradAug's depends on the draw.
-        draws = 1 if name.startswith('plain') else rounds
+        draws = 1 if name.startswith(PLAIN) else rounds
         costs[name].train_flops = statistics.mean(runner.train_flops(i) for i in range(draws))
-        costs[name].peak_bytes = max(runner.peak_bytes(i) for i in range(draws))
+        some = draws if memory_rounds is None else min(draws, memory_rounds)
+        costs[name].peak_bytes = max(runner.peak_bytes(i) for i in range(some))
     return list(costs.values())
-
-
-def build_kinds(cfg: Config, variants: Sequence[str] = ()) -> dict[str, nn.Module]:
-    """The stock detector, the same on the slimmable backbone, GradAug, and its variants."""
-    gradaug = copy.deepcopy(cfg.model)
-    gradaug.backbone.init_cfg = None
-    plain = copy.deepcopy(gradaug)
-    plain.type = plain.pop('detector')
-    plain.pop('gradaug', None)
-    stock = copy.deepcopy(plain)
-    stock.backbone.type = stock.backbone.type.replace('Slimmable', '')
-    stock.backbone.pop('width_divisor', None)
-    models = {'plain': stock, 'plain, slimmable backbone': plain, 'GradAug': gradaug}
-    for options in variants:
-        models[f'GradAug, {options}'] = _with_options(gradaug, options)
-    return {name: _initialised(model) for name, model in models.items()}
-
-
-def _with_options(model: Any, options: str) -> Any:
-    """A model config with options such as ``'gradaug.width_step=0.025'`` merged in."""
-    pairs = (option.partition('=') for option in options.split())
-    changes = {f'model.{key}': ast.literal_eval(value) for key, _, value in pairs}
-    varied = Config({'model': copy.deepcopy(model)})
-    varied.merge_from_dict(changes)
-    return varied.model
-
-
-def _initialised(model: Any) -> nn.Module:
-    """Build a model with the same random weights every time."""
-    torch.manual_seed(0)
-    built = MODELS.build(model)
-    built.init_weights()
-    return built.train()
-
-
-def random_batch(cfg: Config, size: tuple[int, int], images: int) -> dict[str, Any]:
-    """Random images with eight objects each, as a data loader gives them."""
-    head = cfg.model.get('roi_head', cfg.model).get('bbox_head')
-    head = head[0] if isinstance(head, (list, tuple)) else head
-    with_mask = bool(cfg.model.get('roi_head', {}).get('mask_head'))
-    return demo_mm_inputs(
-        images,
-        [(3, *size)] * images,
-        num_items=[8] * images,
-        num_classes=head.num_classes,
-        with_mask=with_mask,
-    )
 
 
 class _Runner:
@@ -198,6 +157,38 @@ class _Runner:
         standing += sum(_bytes(t) for s in self.optim_wrapper.optimizer.state.values()
                         for t in s.values() if isinstance(t, torch.Tensor))  # fmt: skip
         return standing + peak_allocation(lambda: self.step(index))
+
+
+class _ClassifierRunner(_Runner):
+    """Counts FLOPs without computing: nothing in a classifier's step depends on values."""
+
+    def __init__(self, model: nn.Module, data: dict[str, Any], device: str) -> None:
+        super().__init__(model, data, device)
+        self.ghost: Any = copy.deepcopy(model).to('meta')
+        self.ghost_data = {name: value.to('meta') for name, value in data.items()}
+
+    def predict_flops(self) -> float:
+        """FLOPs of the logits in evaluation mode."""
+        with _evaluating(self.ghost), torch.no_grad():
+            inputs = self.ghost.data_preprocessor(self.ghost_data, False)['inputs']
+            return count_flops(lambda: self.ghost(inputs))
+
+    def train_flops(self, index: int) -> float:
+        """FLOPs of step number ``index``."""
+        return count_flops(lambda: self._all_passes(index))
+
+    def _all_passes(self, index: int) -> None:
+        """Forward and backward of every pass of a step."""
+        ghost = self.ghost
+        batch = ghost.data_preprocessor(self.ghost_data, True)
+        if not hasattr(ghost, 'sampler'):
+            sum(ghost(**batch, mode='loss').values()).backward()
+            return
+        with ghost.teaching():
+            for subnet in (None, *ghost.sampler.sample(ghost._draw_seed(), index)):
+                with running_as(ghost, subnet):
+                    losses, _ = run_pass(ghost, batch, subnet)
+                    sum(v for k, v in losses.items() if 'loss' in k).backward()
 
 
 def _bytes(tensor: torch.Tensor) -> int:

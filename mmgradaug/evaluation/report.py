@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from .cost import StepCost
+from .cost_kinds import PLAIN, PLAIN_SLIM, TORCHVISION
 
 
 def print_costs(costs: Sequence[StepCost], args: argparse.Namespace) -> None:
@@ -25,9 +26,45 @@ def print_costs(costs: Sequence[StepCost], args: argparse.Namespace) -> None:
         f'{torch.get_num_threads()} threads, torch {torch.__version__}'
     )
     console.print(_steps_table(costs))
+    for text in _against_torchvision(costs):
+        console.print(text)
     passes = next((cost for cost in costs if cost.passes), None)
     if passes is not None:
         console.print(_passes_table(passes))
+
+
+def print_shapes(counts: Sequence[int]) -> None:
+    """Print how many different convolutions there are after some iterations of a run.
+
+    Args:
+        counts: After each iteration, the first included.
+    """
+    chosen = sorted({min(n, len(counts)) for n in (1, 10, 100, 300, len(counts))})
+    shown = ', '.join(f'{counts[n - 1]} after {n}' for n in chosen)
+    print(f'different convolutions of the backbone, forward: {shown} iterations')
+
+
+def _against_torchvision(costs: Sequence[StepCost]) -> list[str]:
+    """Plain steps compared with torchvision's, where that was measured."""
+    by_name = {cost.name: cost for cost in costs}
+    theirs = by_name.get(TORCHVISION)
+    if theirs is None:
+        return []
+    return [
+        f"{name}: {_time_ratio(by_name[name], theirs):.3f} of the time of torchvision's step, "
+        f'{by_name[name].peak_bytes / theirs.peak_bytes:.3f} of its memory'
+        for name in (PLAIN, PLAIN_SLIM)
+    ]
+
+
+def _time_ratio(cost: StepCost, other: StepCost) -> float:
+    """Ratio of two steps' times.
+
+    Steps of one round ran side by side: the median of their ratios is less noisy than the ratio
+    of the medians.
+    """
+    pairs = zip(cost.seconds, other.seconds, strict=True)
+    return statistics.median(a / b for a, b in pairs)
 
 
 def _steps_table(costs: Sequence[StepCost]) -> Table:
@@ -35,13 +72,11 @@ def _steps_table(costs: Sequence[StepCost]) -> Table:
     table = Table(title='training step (median, quartiles; ratio to plain)')
     for column in ('step', 'GFLOPs', 'x', 'seconds', 'x', 'x time / x FLOPs', 'peak MB', 'x'):
         table.add_column(column, justify='left' if column == 'step' else 'right', overflow='fold')
-    table.add_column('GFLOPs of features at inference', justify='right')
+    table.add_column('GFLOPs at inference', justify='right')
     plain = costs[0]
     for cost in costs:
         flops = cost.train_flops / plain.train_flops
-        # Steps of one round ran side by side: the median of their ratios is less noisy than
-        # the ratio of the medians.
-        ratio = statistics.median(a / b for a, b in zip(cost.seconds, plain.seconds, strict=True))
+        ratio = _time_ratio(cost, plain)
         low, high = cost.spread
         table.add_row(
             cost.name,

@@ -116,6 +116,24 @@ def test_keys_without_the_prefix_are_torchvisions(depth):
     assert found == {key: tensor.shape for key, tensor in theirs.items()}
 
 
+def test_the_memory_format_changes_nothing_else():
+    models = [build(channels_last=value) for value in (False, True)]
+    images = torch.randn(2, 3, 32, 32)
+    formats = []
+    models[1].backbone.layer2[0].conv2.register_forward_hook(
+        lambda module, args, out: formats.append(
+            out.is_contiguous(memory_format=torch.channels_last)
+        )
+    )
+    for width in (1.0, 0.6):
+        outs = []
+        for model in models:
+            with at_width(model, width):
+                outs.append(model(images))
+        torch.testing.assert_close(*outs, rtol=1e-4, atol=1e-5)
+    assert formats == [True, True]  # of the sub-network, too
+
+
 def test_logits_are_torchvisions():
     model = build(backbone=dict(type='ResNet', depth=18), gradaug=dict(min_width=1.0)).eval()
     theirs = resnet18(num_classes=3).eval()

@@ -73,7 +73,9 @@ def test_each_run_is_done_once_unless_its_recipe_changes(tmp_path, tool):
 
 def test_a_run_that_fails_is_named_and_goes_on_where_it_was(tmp_path, tool):
     kept = tmp_path / 'run0/kept'
-    with pytest.raises(RunFailed, match=r'run 0 ended with exit status 3.*\n  error: the disk') as e:
+    with pytest.raises(
+        RunFailed, match=r'run 0 ended with exit status 3.*\n  error: the disk'
+    ) as e:
         train(tmp_path, tool, 'fail=1')
     assert 'a last line' not in str(e.value)
     assert len(calls(tmp_path)) == 1

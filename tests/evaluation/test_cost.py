@@ -4,7 +4,8 @@ from mmengine.config import Config
 from torch import nn
 
 from mmgradaug.evaluation import cost
-from mmgradaug.evaluation.cost import StepCost, build_kinds, measure_costs
+from mmgradaug.evaluation.cost import StepCost, measure_costs
+from mmgradaug.evaluation.cost_kinds import build_kinds, random_batch
 from tests.networks import ROOT, detector_config
 
 
@@ -35,7 +36,7 @@ def test_kinds_start_from_the_same_weights():
 def test_peak_memory_of_the_main_config_is_a_plain_steps(scale):
     cfg = Config.fromfile(f'{ROOT}/configs/mask_rcnn_r50_gradaug_1x.py')
     cfg.model.gradaug.transform.scales = [scale]
-    data = cost.random_batch(cfg, (320, 512), 2)
+    data = random_batch(cfg, (320, 512), 2)
     kinds = build_kinds(cfg)
     runners = [cost._Runner(kinds[name], data, 'cpu') for name in ('plain', 'GradAug')]
     for runner in runners:
