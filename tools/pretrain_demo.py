@@ -52,8 +52,9 @@ CONFIGS = {
     'baseline': 'configs/classification/resnet18_digits.py',
     'GradAug': 'configs/classification/resnet18_digits_gradaug.py',
 }
+FAST = {'GradAug fast': 'configs/classification/resnet18_digits_gradaug_fast.py'}
 # Time of a step as a multiple of a plain one's, roughly: for the time that is left.
-WORK = {'baseline': 1.0, 'GradAug': 3.3}
+WORK = {'baseline': 1.0, 'GradAug': 3.3, 'GradAug fast': 3.3}
 DETECTOR = 'configs/mask_rcnn_r18_gradaug_nuclei.py'
 WORK_DIR = 'work_dirs/resnet18_digits_demo'
 METRIC = 'accuracy/top1'
@@ -86,7 +87,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         say('data: handwritten digits of MNIST in data/digits/')
         make_digits()
-        runs = planned_runs(work_dir, args.seeds, args.cfg_options)
+        ways = CONFIGS | (FAST if args.fast else {})
+        runs = planned_runs(work_dir, ways, args.seeds, args.cfg_options)
         train(runs, args.jobs)
     except (WheelError, RunFailed) as error:
         print(f'pretrain_demo: {error}', file=sys.stderr)
@@ -113,6 +115,9 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     jobs = min(2, os.cpu_count() or 1)
     add_number(parser, '--jobs', default=jobs, least=1, text='trainings at a time')
     parser.add_argument(
+        '--fast', action='store_true', help='GradAug with few shapes of convolutions, too'
+    )
+    parser.add_argument(
         '--cfg-options',
         nargs='+',
         default=[],
@@ -126,7 +131,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
 
 
 def planned_runs(
-    work_dir: Path, seeds: int, options: Sequence[str] = ()
+    work_dir: Path, ways: dict[str, str], seeds: int, options: Sequence[str] = ()
 ) -> dict[str, list[SeedRun]]:
     """The trainings of each way; those with the same seed see the same labels."""
     return {
@@ -135,12 +140,12 @@ def planned_runs(
                 name=f'{name} seed {seed}',
                 config=config,
                 options=(*seed_options(seed), *options),
-                work_dir=work_dir / f'{name.lower()}_seed{seed}',
+                work_dir=work_dir / f'{name.lower().replace(" ", "_")}_seed{seed}',
                 work=WORK[name],
             )
             for seed in range(seeds)
         ]
-        for name, config in CONFIGS.items()
+        for name, config in ways.items()
     }
 
 
@@ -165,7 +170,7 @@ def train(runs: dict[str, list[SeedRun]], jobs: int) -> None:
 def draw(work_dir: Path, runs: dict[str, list[SeedRun]]) -> list[Path]:
     """Draw curves and class activation maps; returns their paths."""
     logs = {name: [merge(find_log_folders(r.work_dir)) for r in rs] for name, rs in runs.items()}
-    title = f'ResNet-18, half as wide, on few labelled digits: mean of {len(runs["GradAug"])} seeds'
+    title = 'ResNet-18, half as wide, on few labelled digits (thin: one seed, thick: the mean)'
     curves = save_seed_curves(logs, work_dir / 'curves.png', title=title)
     return [curves, draw_maps(work_dir / 'activation_maps.png', runs)]
 
@@ -287,7 +292,7 @@ def summarise(
         'epoch': runs['GradAug'][0].final['step'],
         'labels_per_class': cfg.train_dataloader.dataset.labels_per_class,
         'num_subnets': cfg.model.gradaug.num_subnets,
-        'configs': CONFIGS,
+        'configs': {name: found[0].config for name, found in runs.items()},
         'options': list(runs['GradAug'][0].options[2:]),
         'backbone': str(backbone),
         'detector': {
@@ -316,7 +321,7 @@ def conclude(
     print_rows([
         ('trained', f'ResNet-18 (half as wide) on {labels} labelled digits of each class,'),
         ('', f'{summary["seeds"]} seeds, baseline and GradAug; {summary["epoch"]} epochs each'),
-        *((('top-1 / %' if not i else ''), f'{name:9} {spread}   ({values(spread)})')
+        *((('top-1 / %' if not i else ''), f'{name:12} {spread}   ({values(spread)})')
           for i, (name, spread) in enumerate(found.items())),
         ('', f'GradAug - baseline, by seed: {gap}   ({values(gap)})'),
         ('', f'{summary["verdict"]}; the final epoch, mean ± standard deviation'),

@@ -37,7 +37,7 @@ def smooth_activation_maps(
 
     Features of small images are a few cells only (2 x 2 of 64 x 64 pixels). Each shift puts the
     cells elsewhere on the image, so the average over shifts shows where between their centres
-    the class is.
+    the class is. A map counts less towards its edges, so that none shows in the average.
 
     Args:
         model: As of :func:`class_activation_maps`.
@@ -53,12 +53,20 @@ def smooth_activation_maps(
     margin = shifts * step
     moved = F.pad(inputs, [margin] * 4, mode='replicate')
     sums = inputs.new_zeros(len(inputs), height + 2 * margin, width + 2 * margin)
-    counts = torch.zeros_like(sums)
+    weights = torch.zeros_like(sums)
+    weight = torch.outer(_tent(height), _tent(width)).to(inputs)
     for top in range(0, 2 * margin + 1, step):
         for left in range(0, 2 * margin + 1, step):
             window = (..., slice(top, top + height), slice(left, left + width))
             maps = class_activation_maps(model, moved[window], classes)
-            sums[window] += F.interpolate(maps[:, None], (height, width), mode='bilinear')[:, 0]
-            counts[window] += 1
+            smooth = F.interpolate(maps[:, None], (height, width), mode='bilinear')[:, 0]
+            sums[window] += weight * smooth
+            weights[window] += weight
     inside = (..., slice(margin, margin + height), slice(margin, margin + width))
-    return sums[inside] / counts[inside]
+    return sums[inside] / weights[inside]
+
+
+def _tent(length: int) -> Tensor:
+    """Numbers (length,) that rise evenly to the middle and fall again, all above 0."""
+    places = torch.arange(length) + 0.5
+    return torch.minimum(places, length - places)
