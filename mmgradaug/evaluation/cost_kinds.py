@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import copy
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -27,7 +28,7 @@ def is_classifier(cfg: Config) -> bool:
     return cfg.model.type in ('GradAugClassifier', GradAugClassifier)
 
 
-def build_kinds(cfg: Config, variants: tuple[str, ...] | list[str] = ()) -> dict[str, nn.Module]:
+def build_kinds(cfg: Config, variants: Sequence[str] = ()) -> dict[str, nn.Module]:
     """The stock model, the same on the slimmable backbone, GradAug, and its variants.
 
     For classifiers with a ResNet of torchvision's kind, that too, in the same memory format.

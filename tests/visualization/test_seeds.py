@@ -27,7 +27,7 @@ def test_the_thick_line_is_the_mean_of_the_thin_ones(tmp_path):
 def test_logs_that_do_not_fit_are_refused(tmp_path):
     with pytest.raises(ValueError, match='GradAug: no validation with'):
         save_seed_curves({'GradAug': [log(50.0), Scalars(log(1.0).train, [])]}, tmp_path / 'a.png')
-    with pytest.raises(ValueError, match='GradAug, last 55.0: the seeds logged other steps'):
+    with pytest.raises(ValueError, match=r'GradAug, last 55\.0: the seeds logged other steps'):
         save_seed_curves({'GradAug': [log(50.0), log(60.0, step=20)]}, tmp_path / 'a.png')
 
 
