@@ -2,14 +2,13 @@ import numpy as np
 import pytest
 import torch
 from mmdet.structures.mask import BitmapMasks, PolygonMasks
-from mmengine.hub import get_config
 from mmengine.optim import OptimWrapper
 from mmengine.structures import InstanceData, PixelData
 
 from mmgradaug.detection.labels import move_instances, move_masks, move_metainfo, move_samples
 from mmgradaug.transforms import GeometricMap, Rotate, Scale
 from mmgradaug.transforms.chain import DrawnChain
-from tests.networks import batch, build, detector_config
+from tests.networks import batch, build, detector_config, mmdet_config
 
 TRANSFORMS = [Scale(2), Rotate(1), Rotate(2), Rotate(3), DrawnChain((Rotate(1), Scale(2)))]
 
@@ -44,13 +43,20 @@ def test_masks_smaller_than_the_batch_are_padded_first():
     assert moved.masks.sum() == 16
 
 
-def test_masks_stay_in_their_boxes():
-    data = build(detector_config()).data_preprocessor(batch((5, 4)), True)
-    transform = DrawnChain((Rotate(1), Scale(2)))
-    _, mapping = transform(data['inputs'])
-    for sample in move_samples(data['data_samples'], mapping):
-        assert sample.metainfo['img_shape'] == mapping.out_size
-        assert len(sample.gt_instances.masks) == len(sample.gt_instances.bboxes)
+@pytest.mark.parametrize('transform', TRANSFORMS)
+def test_masks_stay_in_their_boxes(transform):
+    sample = batch((3,))['data_samples'][0]
+    boxes = torch.tensor([[10.0, 20, 50, 90], [0, 0, 128, 64], [100, 70, 120, 80]])
+    masks = np.zeros((3, 128, 128), np.uint8)
+    for mask, (left, top, right, bottom) in zip(masks, boxes.int().tolist(), strict=True):
+        mask[top:bottom, left:right] = 1
+    sample.gt_instances.bboxes, sample.gt_instances.masks = boxes, BitmapMasks(masks, 128, 128)
+    _, mapping = transform(torch.zeros(1, 3, 128, 128))
+    (moved,) = move_samples([sample], mapping)
+    assert moved.metainfo['img_shape'] == mapping.out_size
+    found = torch.from_numpy(moved.gt_instances.masks.get_bboxes().tensor.numpy())
+    assert (found - moved.gt_instances.bboxes).abs().max() <= 1
+    assert not torch.equal(moved.gt_instances.bboxes, boxes)
 
 
 def test_metainfo_of_a_scaled_image_keeps_its_padding():
@@ -112,7 +118,7 @@ def test_masks_and_maps_are_padded_as_the_images_are():
 
 
 def test_detectors_with_semantic_heads_train_on_images_that_need_padding():
-    config = get_config('mmdet::panoptic_fpn/panoptic-fpn_r50_fpn_1x_coco.py').model
+    config = mmdet_config('panoptic_fpn/panoptic-fpn_r50_fpn_1x_coco').model
     tiny = detector_config()
     for name in ('backbone', 'neck', 'rpn_head', 'roi_head'):
         config[name] = tiny[name]

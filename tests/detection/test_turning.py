@@ -3,7 +3,7 @@
 import pytest
 
 from mmgradaug.transforms import GeometricMap, Rotate
-from tests.detection.test_distillation import subnet_losses, taught
+from tests.detection.passes import subnet_losses, taught
 from tests.networks import batch, build, detector_config, two_stage_config
 
 ROTATE = dict(type='RandomRotate')
