@@ -61,7 +61,7 @@ class GradAugDetector(_Detector):
     def __new__(cls, *args: Any, detector: str | type | None = None, **kwargs: Any) -> Any:
         """Make an instance of the detector's GradAug subclass."""
         if not issubclass(cls, BaseDetector):
-            cls = wrapped_class(cls, detector_class(detector))
+            cls = wrapped_class(cls, detector_class(detector))  # type: ignore[arg-type]
         elif detector is not None and not issubclass(cls, detector_class(detector)):
             raise ValueError(
                 f'detector={detector!r} is no {cls.__name__}, which is a detector of its own: '

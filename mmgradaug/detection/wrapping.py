@@ -48,7 +48,7 @@ def reduced(instance: Any, default: tuple) -> tuple:
 
 def _empty_instance(wrapper: type, stock: type) -> Any:
     """An instance of a wrapped class, whose state is about to follow."""
-    cls = wrapped_class(wrapper, stock)
+    cls: Any = wrapped_class(wrapper, stock)
     return cls.__new__(cls)
 
 

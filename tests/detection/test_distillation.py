@@ -81,16 +81,23 @@ def test_full_pass_losses_are_the_stock_ones():
     assert all(torch.equal(losses[0][k], losses[1][k]) for k in losses[0])
 
 
-@pytest.mark.parametrize('num_items', [(0, 0), (0, 3), (2,), (0,)])
+DISTILL = {'default': None, 'both': dict.fromkeys(SOFT, 'both'), 'labels': 'labels'}
+
+
 @pytest.mark.parametrize(
-    'distill', [None, dict.fromkeys(SOFT, 'both'), 'labels'], ids=['default', 'both', 'labels']
+    ('mask', 'distill', 'num_items'),
+    [(True, distill, items) for distill in DISTILL for items in [(0, 0), (0, 3), (2,), (0,)]]
+    + [(False, distill, (0, 0)) for distill in DISTILL],
 )
-@pytest.mark.parametrize('mask', [True, False])
-def test_unusual_batches_train(num_items, distill, mask):
-    model = build(detector_config(mask, distill=distill))
+def test_unusual_batches_train(mask, distill, num_items):
+    model = build(detector_config(mask, num_subnets=1, distill=DISTILL[distill]))
+    before = copy.deepcopy(model.rpn_head.state_dict())
     optim = torch.optim.SGD(model.parameters(), lr=0.001)
     log = model.train_step(batch(num_items, mask=mask), OptimWrapper(optim))
     assert torch.isfinite(log['loss'])
+    after = model.state_dict()
+    assert all(tensor.isfinite().all() for tensor in after.values())
+    assert not torch.equal(before['rpn_cls.weight'], after['rpn_head.rpn_cls.weight'])
 
 
 def test_crowd_only_images_train():

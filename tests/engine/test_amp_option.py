@@ -4,6 +4,7 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
+from mmengine.config import Config
 from mmengine.optim import AmpOptimWrapper, build_optim_wrapper
 from mmengine.runner import Runner
 from torch import nn
@@ -28,17 +29,16 @@ def test_the_optimizer_wrapper_scales_losses_dynamically(monkeypatch, train):
     configs = []
     stand_in = classmethod(lambda cls, cfg: configs.append(cfg) or mock.Mock())
     monkeypatch.setattr(Runner, 'from_cfg', stand_in)
-    for words in ([], ['--amp']):
-        train(*words)
-    plain, amp = (cfg.optim_wrapper.to_dict() for cfg in configs)
-    assert plain['type'] == 'OptimWrapper'
+    train('--amp')
+    plain, amp = (cfg.optim_wrapper for cfg in (Config.fromfile(CONFIG), *configs))
+    assert plain.type == 'OptimWrapper'
     assert amp == {**plain, 'type': 'AmpOptimWrapper', 'loss_scale': 'dynamic'}
     with amp_on_cpu():
-        wrapper = build_optim_wrapper(nn.Linear(2, 2), configs[1].optim_wrapper)
+        wrapper = build_optim_wrapper(nn.Linear(2, 2), amp)
     assert isinstance(wrapper, AmpOptimWrapper)
     assert wrapper.loss_scaler.is_enabled()
     assert wrapper.loss_scaler.get_scale() == 2.0**16
-    assert wrapper.clip_grad_kwargs == dict(max_norm=10)
+    assert wrapper.clip_grad_kwargs['max_norm'] == plain.clip_grad.max_norm == 10
 
 
 def test_without_a_gpu_one_line_says_so(monkeypatch, train):
