@@ -42,6 +42,11 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     add_number(parser, '--rounds', default=7, least=1, text='of all steps')
     add_number(parser, '--warmup', default=1, least=0, text='rounds not counted')
     parser.add_argument(
+        '--same-draws',
+        action='store_true',
+        help='warm up with the widths and scales that are measured: the cost of shapes seen before',
+    )
+    parser.add_argument(
         '--memory-rounds',
         type=at_least(1),
         metavar='N',
@@ -90,6 +95,7 @@ def main(argv: list[str] | None = None) -> int:
         args.device,
         args.variants,
         args.memory_rounds,
+        args.same_draws,
     )
     print_costs(costs, args)
     if args.shapes:

@@ -57,6 +57,7 @@ def measure_costs(
     device: str,
     variants: Sequence[str] = (),
     memory_rounds: int | None = None,
+    same_draws: bool = False,
 ) -> list[StepCost]:
     """Measure the steps of a GradAug config and of its plain counterparts.
 
@@ -74,6 +75,9 @@ def measure_costs(
             ``'gradaug.width_step=0.025 backbone.width_divisor=8'``.
         memory_rounds: Of how many rounds to measure the memory, which takes a step more of each;
             None is all.
+        same_draws: Whether warm-up draws the widths and scales that are measured afterwards, in
+            as many rounds as there are: what a long run pays whose shapes have all been seen,
+            where other draws show what new shapes cost.
 
     Returns:
         Costs of the stock model's step, of the stock step with the slimmable backbone, of the
@@ -86,9 +90,10 @@ def measure_costs(
         name: runner_of(model, data, device) for name, model in build_kinds(cfg, variants).items()
     }
     costs = {name: StepCost(name) for name in kinds}
-    for index in track(range(-warmup, rounds), description='timing', transient=True):
+    for number in track(range(-warmup, rounds), description='timing', transient=True):
+        index = number % rounds if same_draws else number
         for name, runner in kinds.items():
-            runner.timed_step(index, costs[name] if index >= 0 else None)
+            runner.timed_step(index, costs[name] if number >= 0 else None)
     for name, runner in track(kinds.items(), description='counting', transient=True):
         costs[name].predict_flops = runner.predict_flops()
         # A plain step computes the same every time; GradAug's depends on the draw.

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ..slimmable import has_slimmable_layers, require_skippable
 from ..transforms import GeometricMap
+from .kernel_cache import keep_kernels
 from .norms import refuse_mmcv_sync_norms
 from .options import GradAugOptions
 from .sampler import Subnet, SubnetSampler
@@ -58,6 +59,7 @@ class GradAugMixin:
         """
         self.gradaug = GradAugOptions.parse(gradaug)
         if self.sampler.num_subnets:
+            keep_kernels()
             refuse_mmcv_sync_norms(self)  # type: ignore[arg-type]
             if self.sampler.min_width < 1:
                 _require_slimmable(self)

@@ -132,3 +132,20 @@ def test_the_tool_prints_ratios_and_shapes(tmp_path, capsys):
     assert "of the time of torchvision's step, 1.0" in out  # and about as much memory
     assert 'subnet2' in out
     assert 'after 10, ' in out and ' after 20 iterations' in out
+
+
+@pytest.mark.parametrize(('same', 'expected'), [
+    (False, [-3, -2, -1, 0, 1]), (True, [1, 0, 1, 0, 1]),
+])  # fmt: skip
+def test_warm_up_draws_what_is_measured_if_asked(monkeypatch, same, expected):
+    seen = []
+    monkeypatch.setattr(
+        cost._Runner, 'timed_step', lambda self, index, cost: seen.append((index, cost is None))
+    )
+    monkeypatch.setattr(cost, 'build_kinds', lambda cfg, variants: {'GradAug': build()})
+    cfg = Config(dict(model=config()))
+    monkeypatch.setattr(cost._ClassifierRunner, 'train_flops', lambda self, index: 1.0)
+    monkeypatch.setattr(cost._ClassifierRunner, 'peak_bytes', lambda self, index: 1)
+    cost.measure_costs(cfg, (32, 32), 1, rounds=2, warmup=3, device='cpu', same_draws=same)
+    assert [index for index, _ in seen] == expected
+    assert [warming for _, warming in seen] == [True] * 3 + [False] * 2
