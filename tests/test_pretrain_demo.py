@@ -76,21 +76,20 @@ def test_the_whole_demo_once_and_again(tmp_path, no_wheels, monkeypatch, capsys)
     monkeypatch.setattr(pretrain_demo, 'make_digits', lambda: root)
     data = [f'{x}_dataloader.dataset.data_root={root}/' for x in ('train', 'val', 'test')]
     options = ['train_dataloader.dataset.labels_per_class=2', 'train_cfg.max_epochs=1', *data]
-    words = ['--work-dir', str(tmp_path / 'run'), '--seeds', '2', '--cfg-options', *options]
+    words = ['--work-dir', str(tmp_path / 'run'), '--seeds', '1', '--cfg-options', *options]
     assert pretrain_demo.main(words) == 0
     out = capsys.readouterr().out
-    assert '4 trainings, 4 of them to do' in out
+    assert '2 trainings, 2 of them to do' in out
     summary = json.loads((tmp_path / 'run/summary.json').read_text())
     for way in ('baseline', 'GradAug'):
-        for seed in (0, 1):
-            final = tmp_path / f'run/{way.lower()}_seed{seed}/final_and_best.json'
-            accuracy = json.loads(final.read_text())['final']['accuracy/top1']
-            assert summary['accuracy/top1'][way]['by_seed'][seed] == accuracy
+        final = tmp_path / f'run/{way.lower()}_seed0/final_and_best.json'
+        accuracy = json.loads(final.read_text())['final']['accuracy/top1']
+        assert summary['accuracy/top1'][way]['by_seed'] == [accuracy]
     assert summary['detector']['matched_entries'] == 120
     for name, least in (('curves.png', (1000, 400)), ('activation_maps.png', (1000, 400))):
         assert all(
             a > b for a, b in zip(Image.open(tmp_path / 'run' / name).size, least, strict=True)
         )
-    shutil.rmtree(tmp_path / 'run/baseline_seed1')
+    shutil.rmtree(tmp_path / 'run/baseline_seed0')
     assert pretrain_demo.main(words) == 0
-    assert '4 trainings, 1 of them to do' in capsys.readouterr().out
+    assert '2 trainings, 1 of them to do' in capsys.readouterr().out

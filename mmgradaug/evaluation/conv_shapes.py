@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..slimmable import SlimConv2d
 from ..slimmable.channels import active_channels
@@ -37,7 +38,7 @@ class ConvShapes:
         self.sampler = model.sampler
         self.seed = model._draw_seed()
         self.pad = model.pad_images
-        self.backbone = copy.deepcopy(model.backbone).to('meta').eval()
+        self.backbone = _without_norms(copy.deepcopy(model.backbone)).to('meta').eval()
         self.images = torch.empty(1, 3, *size, device='meta')
         self.convs = {n: m for n, m in self.backbone.named_modules() if isinstance(m, nn.Conv2d)}
         self._channels: dict[Any, Channels] = {}
@@ -103,6 +104,15 @@ class ConvShapes:
         with torch.no_grad(), _watching(self.convs, seen):
             self.backbone(images)
         return seen
+
+
+def _without_norms(network: nn.Module) -> nn.Module:
+    """The network, changed: BatchNorm keeps shapes, and takes most of the time without values."""
+    for module in list(network.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, _BatchNorm):
+                setattr(module, name, nn.Identity())
+    return network
 
 
 @contextmanager
