@@ -20,6 +20,7 @@ from rich.progress import track
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from ..type_names import type_name
 from .timed import Timed
 
 LEARNING_RATE = 1e-6  # the weights hardly move, so every round computes alike
@@ -101,7 +102,7 @@ def build_kinds(cfg: Config, variants: Sequence[str] = ()) -> dict[str, nn.Modul
     plain.type = plain.pop('detector')
     plain.pop('gradaug', None)
     stock = copy.deepcopy(plain)
-    stock.backbone.type = stock.backbone.type.replace('Slimmable', '')
+    stock.backbone.type = type_name(stock.backbone.type).removeprefix('Slimmable')
     stock.backbone.pop('width_divisor', None)
     models = {'plain': stock, 'plain, slimmable backbone': plain, 'GradAug': gradaug}
     for options in variants:

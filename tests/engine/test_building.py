@@ -1,0 +1,67 @@
+"""While a run is built, errors name config keys; its loop runs with mmengine as it is."""
+
+import pytest
+import torch
+from mmengine.hooks import Hook
+from mmengine.runner import CheckpointLoader, Runner
+
+from mmgradaug.engine.building import STEPS, building_runs
+from mmgradaug.engine.errors import InputError
+from tests.engine import toy
+
+PATCHED = (*STEPS, 'call_hook')
+
+
+def patches():
+    """What the tools replace while a run is built."""
+    found = {name: vars(Runner)[name] for name in (*PATCHED, 'from_cfg')}
+    return {**found, 'load_checkpoint': CheckpointLoader.load_checkpoint}
+
+
+class Watch(Hook):
+    """Keeps what is in place at several points of a run, and loads a pickle of the user's own."""
+
+    def __init__(self, path):
+        self.path = path
+        self.seen = {}
+
+    def before_run(self, runner):
+        self.seen['before_run'] = patches()
+
+    def before_train(self, runner):
+        self.seen['before_train'] = patches()
+        self.loaded = torch.load(self.path, weights_only=False)
+
+
+def test_nothing_is_in_place_once_the_loop_starts(tmp_path):
+    stock = patches()
+    torch.save(dict(mine=Watch), tmp_path / 'mine.pth')
+    watch = Watch(tmp_path / 'mine.pth')
+    run = toy.runner(tmp_path, train_cfg=dict(by_epoch=True, max_epochs=1), hooks=(watch,))
+    with building_runs():
+        Runner.train(run)
+        assert patches() == stock
+    assert patches() == stock
+    assert watch.seen['before_train'] == stock
+    assert all(watch.seen['before_run'][name] != stock[name] for name in stock)
+    assert watch.loaded == dict(mine=Watch)
+
+
+class Refuses(Hook):
+    def before_run(self, runner):
+        raise InputError('no')
+
+
+@pytest.mark.parametrize(
+    ('change', 'words'),
+    [
+        (dict(optim=dict(accumulative_counts=0)), '^optim_wrapper: '),
+        (dict(scheduler=dict(type='ExponentialLR', gama=0.9)), '^param_scheduler: .*gama'),
+        (dict(hooks=(Refuses(),)), '^no$'),
+    ],
+)
+def test_a_caller_of_the_runner_gets_an_exception(tmp_path, change, words):
+    """Which it may catch, in contrast to the end of the process."""
+    run = toy.runner(tmp_path, **change)
+    with building_runs(), pytest.raises(InputError, match=words):
+        Runner.train(run)
