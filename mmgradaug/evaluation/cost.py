@@ -20,6 +20,7 @@ from rich.progress import track
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from ..checkpoints.safe_loading import safe_loading
 from ..type_names import type_name
 from .timed import Timed
 
@@ -122,8 +123,9 @@ def _with_options(model: Any, options: str) -> Any:
 def _initialised(model: Any) -> nn.Module:
     """Build a model with the same random weights every time."""
     torch.manual_seed(0)
-    built = MODELS.build(model)
-    built.init_weights()
+    with safe_loading():  # of a teacher, and of pretrained weights
+        built = MODELS.build(model)
+        built.init_weights()
     return built.train()
 
 

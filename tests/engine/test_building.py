@@ -1,12 +1,21 @@
 """While a run is built, errors name config keys; its loop runs with mmengine as it is."""
 
+import os
+
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.hooks import Hook
-from mmengine.runner import CheckpointLoader, Runner
+from mmengine.registry import MODELS
+from mmengine.runner import CheckpointLoader, Runner, load_checkpoint
+from torch import nn
 
+from mmgradaug.checkpoints.safe_loading import UnsafeCheckpointError
 from mmgradaug.engine.building import STEPS, building_runs
 from mmgradaug.engine.errors import InputError
+from mmgradaug.engine.preflight.model import build_model
+from mmgradaug.evaluation.cost import _initialised
+from mmgradaug.publishing.narrow import build_stock
 from tests.engine import toy
 
 PATCHED = (*STEPS, 'call_hook')
@@ -65,3 +74,35 @@ def test_a_caller_of_the_runner_gets_an_exception(tmp_path, change, words):
     run = toy.runner(tmp_path, **change)
     with building_runs(), pytest.raises(InputError, match=words):
         Runner.train(run)
+
+
+class Command:
+    """Makes a file when a pickle that holds it is executed."""
+
+    def __init__(self, made):
+        self.made = made
+
+    def __reduce__(self):
+        return (os.system, (f'touch {self.made}',))
+
+
+@MODELS.register_module(force=True)
+class Student(nn.Module):
+    """Loads a teacher while it is built, as mmdet's detectors that distil do."""
+
+    def __init__(self, teacher):
+        super().__init__()
+        load_checkpoint(nn.Linear(2, 1), teacher)
+
+
+@pytest.mark.parametrize(
+    'build',
+    [build_model, build_stock, lambda cfg: _initialised(cfg.model)],
+    ids=['check', 'publish', 'benchmark'],
+)
+def test_models_that_tools_build_load_as_data_only(tmp_path, build):
+    made, path = tmp_path / 'made', tmp_path / 'teacher.pth'
+    torch.save(dict(state_dict=nn.Linear(2, 1).state_dict(), extra=Command(made)), path)
+    with pytest.raises(UnsafeCheckpointError, match=r'teacher\.pth holds posix\.system'):
+        build(Config(dict(model=dict(type='Student', teacher=str(path)))))
+    assert not made.exists()
