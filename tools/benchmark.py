@@ -77,12 +77,12 @@ def usable_device(name: str) -> str:
     return name
 
 
+@one_line_errors()
 def main(argv: list[str] | None = None) -> int:
     """Measure and print; returns the exit status."""
     args = parse_args(argv)
     cfg = load_config(args.config, args.cfg_options, gradaug=True, classifiers=True)
-    with one_line_errors():
-        model = check_model(cfg)
+    model = check_model(cfg)
     classifier = is_classifier(cfg)
     args.size = tuple(args.size or ((224, 224) if classifier else (320, 512)))
     args.batch = args.batch or (16 if classifier else 2)

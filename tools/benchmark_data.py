@@ -39,11 +39,12 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+@one_line_errors()
 def main(argv: list[str] | None = None) -> int:
     """Measure and print; returns the exit status."""
     args = parse_args(argv)
     cfg = load_config(args.config, args.cfg_options)
-    with one_line_errors(), tempfile.TemporaryDirectory(prefix='mmgradaug-jpeg-') as folder:
+    with tempfile.TemporaryDirectory(prefix='mmgradaug-jpeg-') as folder:
         init_default_scope(cfg.get('default_scope', 'mmdet'))
         pipelines = pipelines_of(cfg.train_dataloader.dataset.pipeline)
         paths = make_jpegs(Path(folder), args.images, tuple(args.size))

@@ -36,6 +36,7 @@ from mmgradaug.datasets import WheelError, make_digits, make_nuclei
 from mmgradaug.engine.arguments import add_number
 from mmgradaug.engine.atomic import write_atomically
 from mmgradaug.engine.console import print_rows, say
+from mmgradaug.engine.errors import one_line_errors
 from mmgradaug.engine.preflight import check_weights
 from mmgradaug.engine.seed_runs import RunFailed, SeedRun, run_all
 from mmgradaug.engine.versions import versions
@@ -78,6 +79,7 @@ class Detector:
     losses: list[float]
 
 
+@one_line_errors()
 def main(argv: list[str] | None = None) -> int:
     """Make the data, train, compare, draw, publish; returns the exit status."""
     args = parse_args(argv)

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.registry import MODELS
 
 from ..classification import GradAugClassifier
 from ..detection import GradAugDetector
-from .errors import one_line_errors
+from ..type_names import class_of
+from .errors import InputError
 from .option_keys import check_option_keys
 
-DETECTORS = ('GradAugDetector', GradAugDetector)
-CLASSIFIERS = ('GradAugClassifier', GradAugClassifier)
 NO_BATCH = (
     'the data loader gives no batch, expected at least one: check the annotation file, '
     'filter_cfg and that batch_size is not above the number of images with drop_last'
@@ -36,26 +36,32 @@ def load_config(
         classifiers: Whether one of a classifier will do, too.
 
     Raises:
-        SystemExit: With a one-line message if there is no such file, it cannot be read, or it is
-            of another kind, or an option's first key is misspelt.
+        InputError: If there is no such file, or it is of another kind.
+        Exception: What reading it raises, :class:`ValueError` if it is no Python, has no model or
+            an option's first key is misspelt.
     """
     if not Path(path).is_file():
-        raise SystemExit(
-            f'error: no config file at {Path(path).absolute()}: expected a file such as '
+        raise InputError(
+            f'no config file at {Path(path).absolute()}: expected a file such as '
             'configs/mask_rcnn_r50_gradaug_1x.py'
         )
-    with one_line_errors():
-        cfg = _read(path)
-        check_option_keys(cfg, options or {})
-        cfg.merge_from_dict(dict(options or {}))
-    kinds = DETECTORS + (CLASSIFIERS if classifiers else ())
-    if gradaug and cfg.model.get('type') not in kinds:
-        expected = ' or '.join(kind for kind in kinds if isinstance(kind, str))
-        raise SystemExit(
-            f'error: {path} has model type {cfg.get("model", {}).get("type")!r}, expected '
-            f'{expected}: README.md shows the few lines that make a config one'
+    cfg = _read(path)
+    check_option_keys(cfg, options or {})
+    cfg.merge_from_dict(dict(options or {}))
+    kinds = (GradAugDetector, GradAugClassifier) if classifiers else (GradAugDetector,)
+    if gradaug and not _is_one_of(cfg, kinds):
+        expected = ' or '.join(kind.__name__ for kind in kinds)
+        raise InputError(
+            f'{path} has model type {cfg.model.get("type")!r}, expected {expected}: README.md shows '
+            'the few lines that make a config one'
         )
     return cfg
+
+
+def _is_one_of(cfg: Config, kinds: tuple[type, ...]) -> bool:
+    """Whether a config's model is of one of these classes, or of a class that extends one."""
+    model = class_of(cfg.model.get('type'), MODELS)
+    return model is not None and issubclass(model, kinds)
 
 
 def _read(path: str) -> Config:

@@ -16,7 +16,9 @@ from mmengine.model import BaseModel
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
+from ..checkpoints.safe_loading import safe_loading
 from ..classification import GradAugClassifier
+from ..type_names import class_of, type_name
 
 PLAIN = 'plain'
 PLAIN_SLIM = 'plain, slimmable backbone'
@@ -25,7 +27,8 @@ TORCHVISION = "plain, torchvision's"
 
 def is_classifier(cfg: Config) -> bool:
     """Whether a GradAug config is of a classifier; it is of a detector otherwise."""
-    return cfg.model.type in ('GradAugClassifier', GradAugClassifier)
+    model = class_of(cfg.model.type, MODELS)
+    return model is not None and issubclass(model, GradAugClassifier)
 
 
 def build_kinds(cfg: Config, variants: Sequence[str] = ()) -> dict[str, nn.Module]:
@@ -46,7 +49,7 @@ def build_kinds(cfg: Config, variants: Sequence[str] = ()) -> dict[str, nn.Modul
     plain.type = 'Classifier' if is_classifier(cfg) else plain.pop('detector')
     plain.pop('gradaug', None)
     stock = copy.deepcopy(plain)
-    stock.backbone.type = stock.backbone.type.replace('Slimmable', '')
+    stock.backbone.type = type_name(stock.backbone.type).removeprefix('Slimmable')
     stock.backbone.pop('width_divisor', None)
     models = {PLAIN: stock, PLAIN_SLIM: plain, 'GradAug': gradaug}
     for options in variants:
@@ -68,8 +71,9 @@ def _with_options(model: Any, options: str) -> Any:
 def _initialised(model: Any) -> nn.Module:
     """Build a model with the same random weights every time."""
     torch.manual_seed(0)
-    built = MODELS.build(model)
-    built.init_weights()
+    with safe_loading():  # of a teacher, and of pretrained weights
+        built = MODELS.build(model)
+        built.init_weights()
     return built.train()
 
 
@@ -98,7 +102,7 @@ def torchvisions(cfg: Config) -> nn.Module | None:
     """torchvision's ResNet in the place of a config's, where it has the same one."""
     model = cfg.model
     backbone = dict(model.backbone)
-    kind, depth = backbone.pop('type'), backbone.pop('depth', None)
+    kind, depth = type_name(backbone.pop('type')), backbone.pop('depth', None)
     for option in ('width_divisor', 'init_cfg', 'out_indices', 'zero_init_residual', 'norm_eval'):
         backbone.pop(option, None)
     builder = getattr(torchvision.models, f'resnet{depth}', None)
