@@ -52,8 +52,8 @@ def load_config(
     if gradaug and not _is_one_of(cfg, kinds):
         expected = ' or '.join(kind.__name__ for kind in kinds)
         raise InputError(
-            f'{path} has model type {cfg.model.get("type")!r}, expected {expected}: README.md shows '
-            'the few lines that make a config one'
+            f'{path} has model type {cfg.model.get("type")!r}, expected {expected}: README.md '
+            'shows the few lines that make a config one'
         )
     return cfg
 
