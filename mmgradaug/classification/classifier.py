@@ -83,13 +83,17 @@ class Classifier(BaseModel):
             return _data_elements(self.logits(inputs).float(), data_samples)
         raise ValueError(f"mode must be 'tensor', 'loss' or 'predict', got {mode!r}")
 
+    def extract_feat(self, inputs: Tensor) -> Any:
+        """The backbone's features of normalised images (N, C, H, W)."""
+        return self.backbone(inputs)
+
     def logits(self, inputs: Tensor) -> Tensor:
         """Logits (N, classes) of images (N, C, H, W).
 
         A sub-network's features have as many channels as the full network's, the last ones zero,
         so the linear layer reads its first input channels only.
         """
-        features = self.backbone(inputs)
+        features = self.extract_feat(inputs)
         last = features if isinstance(features, Tensor) else features[-1]
         return self.fc(F.adaptive_avg_pool2d(last, 1).flatten(1))
 

@@ -49,6 +49,14 @@ def stock_config(cfg: Config) -> Config:
     return Config(values)
 
 
+def stock_backbone(options: Mapping[str, Any]) -> dict[str, Any]:
+    """A backbone's config without slimmable layers, starting from random weights.
+
+    It is mmdet's where that has such a network, and otherwise the plain one of this package.
+    """
+    return _without_pretrained(_stock(copy.deepcopy(dict(options)), registered_here()))
+
+
 def registered_here() -> dict[str, type]:
     """Every class that this package registered with mmengine or mmdet, by its name."""
     found: dict[str, type] = {}
