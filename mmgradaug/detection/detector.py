@@ -82,6 +82,7 @@ class GradAugDetector(_Detector):
         distill = (gradaug or {}).get('distill')
         if self.sampler.num_subnets:
             refuse_mmcv_sync_norms(self)  # type: ignore[arg-type]
+            _refuse_crops(self)
             if self.sampler.min_width < 1:
                 _require_slimmable(self)
             if self.sampler.shrink != 'width':
@@ -222,6 +223,15 @@ def _require_options(cls: type, options: Mapping[str, Any]) -> None:
         raise ValueError(
             f'detector={stock.__name__!r} needs {", ".join(missing)}: set model.detector to the '
             '`type` of the stock config, or add them to model'
+        )
+
+
+def _refuse_crops(detector: GradAugDetector) -> None:
+    """Raise if sub-networks would see images whose objects cannot be found again."""
+    if detector.sampler.crops:
+        raise ValueError(
+            'gradaug.transform crops images, each elsewhere, where boxes and masks cannot follow: '
+            'crops are for classifiers; use RandomScale, RandomRotate or a list of them'
         )
 
 

@@ -82,7 +82,7 @@ def publish_backbone(
         options, backbone = _cut_backbone(source, cut, cut.width)
         record |= {'network': backbone_name(options), 'backbone': options}
         state = backbone.state_dict()
-    elif source.has_config:
+    elif source.has_config and source.layout is None:
         build_backbone(source)  # whether everything is there
     state = {**state, **kept_classifier(head, source, classifier)}
     data = serialised(state, {'mmgradaug': record})

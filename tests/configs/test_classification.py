@@ -21,9 +21,11 @@ PARAMETERS = {  # in millions, as published
     ('wrn28-10', 'cifar100'): 36.5,
     ('pyramidnet200', 'cifar100'): 26.8,
     ('resnet110', 'cifar10'): 1.7,
+    ('wrn28-2', 'stl10'): 1.5,
 }
 DATA = {'imagenet': (1000, 'data/imagenet/'), 'cifar100': (100, 'data/cifar/'),
-        'cifar10': (10, 'data/cifar/'), 'digits': (10, 'data/digits/')}  # fmt: skip
+        'cifar10': (10, 'data/cifar/'), 'digits': (10, 'data/digits/'),
+        'stl10': (10, 'data/stl10/')}  # fmt: skip
 METHODS = {'gradaug', 'cutmix', 'mixup', 'cutout', 'stochdepth'}
 
 
@@ -100,11 +102,12 @@ def test_imagenet_is_trained_as_the_paper_says(path):
     steps = gradaug.transform.get('transforms', [gradaug.transform])
     kinds = {step['type']: step for step in steps}
     assert ('RandomRotate' in kinds) == ('rotation' in path.name)
-    assert ('RandomScale' in kinds) == (not path.name.endswith('_rotation.py'))
-    if 'RandomScale' in kinds:
-        sizes = [224 * scale for scale in kinds['RandomScale']['scales']]
+    scaling = 'RandomResizedCrop' if path.name.endswith('_crop.py') else 'RandomScale'
+    assert (scaling in kinds) == (not path.name.endswith('_rotation.py'))
+    if scaling in kinds:
+        sizes = [224 * scale for scale in kinds[scaling]['scales']]
         assert sizes == pytest.approx([224, 192, 160, 128])
-        assert kinds['RandomScale']['align_corners']
+        assert kinds[scaling]['align_corners']
 
 
 CIFAR = {  # epochs, batch size, learning rate, weight decay
@@ -138,3 +141,10 @@ def test_cifar_is_trained_as_the_paper_says(path):
         sizes = [32 * scale for scale in gradaug.transform.scales]
         assert sizes == [32, 28, 24]
     assert (gradaug.transform is None) == ('randwidth' in variation)
+
+
+def test_stl10_has_1000_labels_drawn_evenly():
+    for name in ('wrn28-2_stl10', 'wrn28-2_stl10_gradaug'):
+        dataset = read(FOLDER / f'{name}.py').train_dataloader.dataset
+        assert (dataset.name, dataset.split, dataset.labels_per_class) == ('STL10', 'train', 100)
+        assert [t.get('size') for t in dataset.pipeline] == [96, None, None]
