@@ -18,6 +18,8 @@ from pathlib import Path
 import torch
 from mmengine.config import DictAction
 
+from mmgradaug.engine.arguments import add_number, at_least
+from mmgradaug.engine.errors import InputError, one_line_errors
 from mmgradaug.engine.loading import load_config
 from mmgradaug.publishing import (
     LAYOUTS,
@@ -63,11 +65,11 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument('--width', type=float, help='publish the sub-network of this width')
     parser.add_argument(
         '--recalibrate',
-        type=int,
+        type=at_least(0),
         metavar='N',
         help="average BatchNorm statistics over N training images (0: keep the full network's)",
     )
-    parser.add_argument('--seed', type=int, default=0, help='of the choice of images')
+    add_number(parser, '--seed', default=0, least=0, text='of the choice of images')
     parser.add_argument(
         '--device', default='cuda' if torch.cuda.is_available() else 'cpu', help='to recalibrate on'
     )
@@ -85,18 +87,15 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+@one_line_errors()
 def main(argv: Sequence[str] | None = None) -> int:
     """Write the files and say where they are; returns the exit status."""
     args = parse_args(argv)
-    try:
-        check_combination(args)
-        cut = cut_of(args)
-        source = open_checkpoint(args)
-        path = publish(source, cut, args)
-        if args.link is not None:
-            print(f'{link(path, args.link, args.overwrite)} is a link to it')
-    except (OSError, ValueError) as error:
-        raise SystemExit(f'error: {error}') from error
+    check_combination(args)
+    cut = cut_of(args)
+    path = publish(open_checkpoint(args), cut, args)
+    if args.link is not None:
+        print(f'{link(path, args.link, args.overwrite)} is a link to it')
     return 0
 
 
@@ -116,24 +115,24 @@ def check_combination(args: argparse.Namespace) -> None:
     """Raise on options that say nothing together.
 
     Raises:
-        ValueError: With the options, and which to leave out.
+        InputError: With the options, and which to leave out.
     """
     if args.width is not None and args.to not in CUTTABLE:
-        raise ValueError(
+        raise InputError(
             f'--width {args.width:g} --to {args.to}: no such network has that width, expected '
             f'--to {", ".join(CUTTABLE)}'
         )
     if args.width is not None and args.classifier and args.to != 'onnx':
-        raise ValueError(
+        raise InputError(
             '--classifier with --width: no config takes a linear layer of that width, expected '
             '--to onnx, or --no-classifier'
         )
     if args.safetensors and args.to not in FOREIGN:
-        raise ValueError(f'--safetensors --to {args.to}, expected --to {", ".join(FOREIGN)}')
+        raise InputError(f'--safetensors --to {args.to}, expected --to {", ".join(FOREIGN)}')
     if args.to == 'classifier' and args.classifier is False:
-        raise ValueError('--to classifier --no-classifier: --to backbone writes one without')
+        raise InputError('--to classifier --no-classifier: --to backbone writes one without')
     if args.layout and args.ema is not None:
-        raise ValueError(
+        raise InputError(
             f'--ema with --from {args.layout}: only runs of mmengine keep two sets of weights'
         )
 
@@ -142,18 +141,17 @@ def cut_of(args: argparse.Namespace) -> Cut:
     """The sub-network that is asked for.
 
     Raises:
-        ValueError: If only one of ``--width`` and ``--recalibrate`` is given.
+        InputError: If only one of ``--width`` and ``--recalibrate`` is given.
+        ValueError: If the width is none.
     """
+    width = None if args.width is None else check_width(args.width)
     if args.width is None and args.recalibrate is not None:
-        raise ValueError(f'--recalibrate {args.recalibrate} without --width, expected both')
+        raise InputError(f'--recalibrate {args.recalibrate} without --width, expected both')
     if args.width is not None and args.recalibrate is None:
-        raise ValueError(
+        raise InputError(
             f'--width {args.width:g} without --recalibrate N: training keeps no BatchNorm '
             'statistics of sub-networks; give a number of training images, such as 200'
         )
-    if (args.recalibrate or 0) < 0:
-        raise ValueError(f'--recalibrate {args.recalibrate}, expected a number of images >= 0')
-    width = None if args.width is None else check_width(args.width)
     return Cut(width, args.recalibrate or 0, args.seed, args.device)
 
 

@@ -1,7 +1,7 @@
 """WideResNet-28-2 on 1000 labels of STL-10: the baseline of the paper's Table 10.
 
-The paper refers to "Realistic evaluation of deep semi-supervised learning" for hyper-parameters, which
-are not followed here: optimizer and schedule are ours. Other splits of labels:
+The paper refers to "Realistic evaluation of deep semi-supervised learning" for hyper-parameters,
+which are not followed here: optimizer and schedule are ours. Other splits of labels:
 ``--cfg-options train_dataloader.dataset.subset_seed=1``.
 """
 

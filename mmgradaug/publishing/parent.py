@@ -12,6 +12,7 @@ from mmengine.model.utils import revert_sync_batchnorm
 from mmengine.registry import MODELS, init_default_scope
 from torch import Tensor, nn
 
+from ..checkpoints.safe_loading import safe_loading
 from ..engine.preflight import check_data
 from .recalibration import recalibrate, training_batches
 from .source import Cut, Source
@@ -29,7 +30,8 @@ def build_parent(source: Source, cut: Cut) -> tuple[Any, Config]:
     if cut.images:
         check_data(cfg, ('train',))
     init_default_scope(cfg.get('default_scope', 'mmdet'))
-    model = revert_sync_batchnorm(MODELS.build(copy.deepcopy(cfg.model)))
+    with safe_loading():  # of a teacher
+        model = revert_sync_batchnorm(MODELS.build(copy.deepcopy(cfg.model)))
     load_exactly(model, source.weights, source.path)
     model.eval().to(cut.device)
     if cut.width is not None and cut.images:

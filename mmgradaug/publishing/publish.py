@@ -9,6 +9,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.registry import MODELS
 
+from ..type_names import class_of, type_name
 from .classifiers import dense_classifier, kept_classifier
 from .conversion import from_layout
 from .narrow import build_stock, narrow_backbone, narrow_detector
@@ -99,11 +100,11 @@ def require_mmdets_backbone(source: Source) -> None:
         from_layout(source.parts()[0], 'mmdet', source.path)
         return
     kind = stock_backbone(source.config().model.backbone)['type']
-    found = MODELS.get(kind) if isinstance(kind, str) else kind
-    if getattr(found, '__module__', '').split('.')[0] == __name__.split('.')[0]:
+    package, name = __name__.split('.')[0], type_name(kind)
+    if getattr(class_of(kind, MODELS), '__module__', '').split('.')[0] == package:
         raise ValueError(
-            f'the backbone of {source.path} is {kind}, which mmdet has not, expected a ResNet: '
-            f'--to backbone writes its weights for {kind} of mmgradaug, --to onnx the network'
+            f'the backbone of {source.path} is {name}, which mmdet has not, expected a ResNet: '
+            f'--to backbone writes its weights for {name} of {package}, --to onnx the network'
         )
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..checkpoints.reading import read_checkpoint, weights_of
 from ..classification import Classifier
+from ..type_names import class_of
 from .averages import choose_weights
 from .config_text import config_from_text
 from .conversion import State, from_layout
@@ -90,9 +91,8 @@ class Source:
         """Whether it is of an image classifier of this package."""
         if not self.has_config:
             return {key.split('.')[0] for key in self.weights} == {'backbone', CLASSIFIER}
-        kind = self.config().model.get('type')
-        found = MODELS.get(kind) if isinstance(kind, str) else kind
-        return isinstance(found, type) and issubclass(found, Classifier)
+        found = class_of(self.config().model.get('type'), MODELS)
+        return found is not None and issubclass(found, Classifier)
 
     def parts(self) -> tuple[State, State]:
         """Weights of the backbone and of a classifier's linear layer, by their own names.
