@@ -28,9 +28,10 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return torch.load(path.read_bytes())
     except SafetensorError as error:
-        raise ValueError(
-            f'{path} is damaged, cut short or no {SUFFIX} file ({error}): copy it again'
-        ) from error
+        reason = str(error)
+    raise ValueError(  # not from the package's own, which errors of users' code may come through
+        f'{path} is damaged, cut short or no {SUFFIX} file ({reason}): copy it again'
+    )
 
 
 def to_safetensors(state: Mapping[str, Tensor], meta: Mapping[str, str]) -> bytes:
