@@ -29,7 +29,7 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
         return torch.load(path.read_bytes())
     except SafetensorError as error:
         reason = str(error)
-    raise ValueError(  # not from the package's own, which errors of users' code may come through
+    raise ValueError(  # outside: errors that pass code of other packages keep their traceback
         f'{path} is damaged, cut short or no {SUFFIX} file ({reason}): copy it again'
     )
 
