@@ -18,6 +18,7 @@ from .residual import (
     conv,
     norm,
     padded_shortcut,
+    regularise_branches,
     require_positive,
     stages,
 )
@@ -69,6 +70,7 @@ class PyramidBlock(nn.Module):
             self.add_module(f'bn{index + 1}', norm(norm_cfg, before))
             self.add_module(f'conv{index + 1}', conv(conv_cfg, before, after, kernel, step))
         self.add_module(f'bn{self.layers + 1}', norm(norm_cfg, channels))
+        self.regulariser: nn.Module = nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``x`` (N, C_in, H, W) to (N, C, H / stride, W / stride)."""
@@ -76,7 +78,7 @@ class PyramidBlock(nn.Module):
         for index in range(1, self.layers + 1):
             out = getattr(self, f'bn{index}')(out)
             out = getattr(self, f'conv{index}')(out if index == 1 else F.relu(out))
-        out = getattr(self, f'bn{self.layers + 1}')(out)
+        out = self.regulariser(getattr(self, f'bn{self.layers + 1}')(out))
         return out + padded_shortcut(x, out.size(1), self.stride, average=True)
 
 
@@ -95,9 +97,11 @@ class PyramidNet(BaseModule):
         conv_cfg: Config of the convolutions; None is ``nn.Conv2d``.
         norm_cfg: Config of the normalisations; None is BatchNorm.
         init_cfg: Initialisation; None is He's by outgoing connections, as the authors have it.
+        regulariser: What acts on residual branches in training, see
+            :func:`~mmgradaug.backbones.regularisers.branch_regularisers`; None is nothing.
 
     Raises:
-        ValueError: If ``depth`` or ``alpha`` is out of its range.
+        ValueError: If ``depth``, ``alpha`` or ``regulariser`` is out of its range.
     """
 
     def __init__(
@@ -109,6 +113,7 @@ class PyramidNet(BaseModule):
         conv_cfg: dict | None = None,
         norm_cfg: dict | None = None,
         init_cfg: Any = None,
+        regulariser: Any = None,
     ) -> None:
         super().__init__(INIT_CFG if init_cfg is None else init_cfg)
         kind = 'bottlenecks' if bottleneck else 'basic blocks'
@@ -123,6 +128,7 @@ class PyramidNet(BaseModule):
         self.conv1: Any = conv(conv_cfg, in_channels, STEM_CHANNELS, 3)
         self.bn1 = norm(norm_cfg, STEM_CHANNELS)
         self.layer1, self.layer2, self.layer3 = stages(block, channels, STEM_CHANNELS)
+        regularise_branches((self.layer1, self.layer2, self.layer3), regulariser)
         self.bn_final: Any = norm(norm_cfg, channels[-1])
 
     @property

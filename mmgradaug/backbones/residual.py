@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch.nn.functional as F
@@ -11,6 +11,7 @@ from mmcv.cnn import build_conv_layer, build_norm_layer
 from torch import Tensor, nn
 
 from ..slimmable import pad_channels
+from .regularisers import branch_regularisers
 
 STEM_CHANNELS = 16  # of all these networks' first convolution, in their papers
 
@@ -76,6 +77,23 @@ def stages(
         )
         for start in (0, each, 2 * each)
     ]
+
+
+def regularise_branches(stages: Iterable[nn.Module], cfg: Any) -> None:
+    """Replace ``regulariser`` of every residual block, which acts on the end of its branch.
+
+    Args:
+        stages: Sequences of blocks, from input to output.
+        cfg: See :func:`~mmgradaug.backbones.regularisers.branch_regularisers`; None changes
+            nothing.
+
+    Raises:
+        ValueError: If the config is wrong.
+    """
+    blocks: list[Any] = [block for stage in stages for block in stage.children()]
+    found = [] if cfg is None else branch_regularisers(cfg, len(blocks))
+    for block, regulariser in zip(blocks, found, strict=False):
+        block.regulariser = regulariser
 
 
 def blocks_a_stage(network: str, depth: Any, layers: int, others: int) -> int:

@@ -10,7 +10,16 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from .mixin import SlimmableMixin
-from .residual import INIT_CFG, STEM_CHANNELS, blocks_a_stage, conv, norm, require_positive, stages
+from .residual import (
+    INIT_CFG,
+    STEM_CHANNELS,
+    blocks_a_stage,
+    conv,
+    norm,
+    regularise_branches,
+    require_positive,
+    stages,
+)
 
 
 class WideBlock(nn.Module):
@@ -44,6 +53,7 @@ class WideBlock(nn.Module):
         self.conv2 = conv(conv_cfg, channels, channels, 3)
         changes = stride != 1 or in_channels != channels
         self.projection = conv(conv_cfg, in_channels, channels, 1, stride) if changes else None
+        self.regulariser: nn.Module = nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``x`` (N, C_in, H, W) to (N, C, H / stride, W / stride)."""
@@ -52,7 +62,7 @@ class WideBlock(nn.Module):
         inner = F.relu(self.bn2(self.conv1(activated)))
         if self.dropout:
             inner = F.dropout(inner, self.dropout, self.training)
-        return self.conv2(inner) + shortcut
+        return self.regulariser(self.conv2(inner)) + shortcut
 
 
 @MODELS.register_module()
@@ -67,9 +77,12 @@ class WideResNet(BaseModule):
         conv_cfg: Config of the convolutions; None is ``nn.Conv2d``.
         norm_cfg: Config of the normalisations; None is BatchNorm.
         init_cfg: Initialisation; None is He's by outgoing connections, as the authors have it.
+        regulariser: What acts on residual branches in training, see
+            :func:`~mmgradaug.backbones.regularisers.branch_regularisers`; None is nothing.
 
     Raises:
-        ValueError: If ``depth``, ``widen_factor`` or ``dropout`` is out of its range.
+        ValueError: If ``depth``, ``widen_factor``, ``dropout`` or ``regulariser`` is out of its
+            range.
     """
 
     def __init__(
@@ -81,6 +94,7 @@ class WideResNet(BaseModule):
         conv_cfg: dict | None = None,
         norm_cfg: dict | None = None,
         init_cfg: Any = None,
+        regulariser: Any = None,
     ) -> None:
         super().__init__(INIT_CFG if init_cfg is None else init_cfg)
         each = blocks_a_stage('wide residual network', depth, 6, 4)
@@ -97,6 +111,7 @@ class WideResNet(BaseModule):
         self.conv1 = conv(conv_cfg, in_channels, STEM_CHANNELS, 3)
         channels = [width for width in widths for _ in range(each)]
         self.layer1, self.layer2, self.layer3 = stages(block, channels, STEM_CHANNELS)
+        regularise_branches((self.layer1, self.layer2, self.layer3), regulariser)
         self.bn1: Any = norm(norm_cfg, widths[-1])
 
     @property

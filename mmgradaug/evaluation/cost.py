@@ -20,6 +20,7 @@ from rich.progress import track
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from ..backbones.resnet import OWN_OPTIONS
 from .timed import Timed
 
 LEARNING_RATE = 1e-6  # the weights hardly move, so every round computes alike
@@ -102,7 +103,8 @@ def build_kinds(cfg: Config, variants: Sequence[str] = ()) -> dict[str, nn.Modul
     plain.pop('gradaug', None)
     stock = copy.deepcopy(plain)
     stock.backbone.type = stock.backbone.type.replace('Slimmable', '')
-    stock.backbone.pop('width_divisor', None)
+    for option in OWN_OPTIONS:
+        stock.backbone.pop(option, None)
     models = {'plain': stock, 'plain, slimmable backbone': plain, 'GradAug': gradaug}
     for options in variants:
         models[f'GradAug, {options}'] = _with_options(gradaug, options)

@@ -12,6 +12,8 @@ from mmengine.config import Config, ConfigDict
 from mmengine.hooks import Hook
 from mmengine.registry import Registry
 
+from ..backbones.resnet import OWN_OPTIONS
+
 PACKAGE = __name__.split('.')[0]
 # Of this project, or of the machine that the run was on.
 DROPPED = ('gradaug', 'data_help', 'work_dir', 'launcher', 'local_rank', 'resume', 'load_from')
@@ -89,9 +91,21 @@ def _stock(value: Any, ours: Mapping[str, type]) -> Any:
         plain['type'] = _name(plain.pop('detector'))
     dense = getattr(ours.get(_name(plain['type'])), 'dense_class', None)
     if dense is not None:
-        plain.pop('width_divisor', None)
+        _require_silent(plain.get('regulariser'))
+        for option in OWN_OPTIONS:
+            plain.pop(option, None)
         plain['type'] = dense.__name__
     return plain
+
+
+def _require_silent(regulariser: Any) -> None:
+    """Raise if a network without its regulariser would compute something else."""
+    if isinstance(regulariser, Mapping) and regulariser.get('type') == 'ShakeDrop':
+        raise ValueError(
+            f'model.backbone.regulariser={dict(regulariser)!r} weighs residual branches in '
+            'evaluation too, which no stock backbone does: publish a network that was trained '
+            'with another regulariser, or with none'
+        )
 
 
 def _without_pretrained(value: Any) -> Any:

@@ -20,9 +20,11 @@ from tests.processes import run_group
 from tests.training import ddp_checks
 from tests.training.ddp_checks import (
     Classifier,
+    depth_step,
     fcos_config,
     frozen_norms,
     gradients,
+    random_depth,
     sgd,
     step,
     train_classifier,
@@ -31,7 +33,7 @@ from tests.training.ddp_checks import (
 IN_THREES = ['trains', 'reduces', 'empty', 'not_finite']
 IN_PAIRS = [*IN_THREES, 'reduces_otherwise', 'fcos_reduces', 'accumulates', 'sends', 'broadcasts',
             'wrong_wrappers', 'anomalies', 'mixed_precision', 'sync_norms',
-            'classifier_trains']  # fmt: skip
+            'classifier_trains', 'random_depth_trains']  # fmt: skip
 
 
 class Group:
@@ -180,6 +182,21 @@ def test_classifiers(pair):
     for result in pair['classifier_trains']:
         assert_gradients(result['gradients'], expected)
         assert result['accuracy'] == {'accuracy/top1': 40.0}
+
+
+@pytest.mark.parametrize('name', ['full', 'subnets'])
+def test_random_depth(pair, name):
+    """Blocks that a process left out have zero gradients; the mean over processes is exact."""
+    model = random_depth(name)
+    wrapper = sgd(model)
+    for rank in range(2):
+        model.gradaug_iteration = -1
+        depth_step(model, rank, wrapper)
+    expected = {key: total / 2 for key, total in gradients(model).items()}
+    found = [result[name] for result in pair['random_depth_trains']]
+    for result in found:
+        assert_gradients(result['gradients'], expected)
+    assert same([result['weights'] for result in found])
 
 
 # ------------------------------------------------------------------ what is sent
