@@ -8,6 +8,7 @@ weighs residual branches by what it expects of them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -151,7 +152,7 @@ def branch_regularisers(cfg: Any, blocks: int) -> list[nn.Module]:
     Raises:
         ValueError: If there is no such type or option, or a number is out of its range.
     """
-    options = dict(cfg) if isinstance(cfg, Mapping) else {'type': cfg}
+    options = dict(cfg) if isinstance(cfg, Mapping) else {}
     kind = options.pop('type', None)
     build, known = BRANCHES.get(kind, (None, ())) if isinstance(kind, str) else (None, ())
     survival = options.get('survival', 1.0)
@@ -200,7 +201,7 @@ def drop_blocks(cfg: Mapping[str, Any], stages: int) -> list[Callable[[], DropBl
             'stages, an odd block_size and ramp True or False: for example '
             "dict(type='DropBlock', drop=(0, 0, 0.025, 0.1), block_size=7, ramp=True)"
         )
-    return [(lambda p=drop: DropBlock(p, size, ramp)) if drop else None for drop in drops]
+    return [partial(DropBlock, drop, size, ramp) if drop else None for drop in drops]
 
 
 def _is_number(value: Any) -> bool:

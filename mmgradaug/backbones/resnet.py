@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -152,10 +152,16 @@ def _regularise(stages: list[Any], cfg: Any) -> None:
     for block, regulariser in zip(blocks, branches, strict=False):
         block.add_module(f'after_norm{block.norms}', regulariser)
     for stage, make in zip(stages, makers, strict=False):
-        for block in stage if make else ():
-            for index in range(1, block.norms + 1):
-                block.add_module(f'after_norm{index}', make())
-            block.downsample = nn.Sequential(*(block.downsample or ()), make())
+        if make is not None:
+            _drop_blocks_in(stage, make)
+
+
+def _drop_blocks_in(stage: Any, make: Callable[[], nn.Module]) -> None:
+    """Put DropBlock after every normalisation and on the shortcut of each block of a stage."""
+    for block in stage:
+        for index in range(1, block.norms + 1):
+            block.add_module(f'after_norm{index}', make())
+        block.downsample = nn.Sequential(*(block.downsample or ()), make())
 
 
 @contextmanager

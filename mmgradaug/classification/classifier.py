@@ -58,8 +58,7 @@ class Classifier(BaseModel):
         init_cfg: Any = None,
     ) -> None:
         _check_numbers(num_classes, label_smoothing)
-        preprocessor = {'type': ImagePreprocessor} if data_preprocessor is None else None
-        super().__init__(preprocessor or data_preprocessor, init_cfg)
+        super().__init__(data_preprocessor or {'type': ImagePreprocessor}, init_cfg)
         self.data_preprocessor.num_classes = num_classes
         self.backbone = MODELS.build(backbone)
         if 'norm_eval' not in backbone and hasattr(self.backbone, 'norm_eval'):

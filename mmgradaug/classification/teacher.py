@@ -12,7 +12,8 @@ import torch
 from mmengine.registry import MODELS
 from torch import Tensor
 
-from ..backbones.pretrained import check_pretrained, pretrained_of
+from ..backbones.pretrained import check_pretrained, pretrained_of, require_pretrained
+from ..backbones.residual import require_positive
 from .distillation import ClassDistillation
 
 
@@ -41,7 +42,9 @@ class LargerTeacher:
                 f'model.teacher.network.init_cfg={network.get("init_cfg")!r}, expected '
                 "dict(type='Pretrained', checkpoint=PATH): a teacher has to be trained before"
             )
-        self.distillation = ClassDistillation.parse(dict(soft=weight, temperature=temperature))
+        require_positive('model.teacher.temperature', temperature, 20)
+        require_positive('model.teacher.weight', weight, 1)
+        self.distillation = ClassDistillation(soft=weight, temperature=temperature)
         self.network = MODELS.build(dict(network)).requires_grad_(False).eval()
         self.is_loaded = False
 
@@ -56,6 +59,7 @@ class LargerTeacher:
             return
         assert self.pretrained is not None
         checkpoint, prefix = self.pretrained['checkpoint'], self.pretrained.get('prefix')
+        require_pretrained(checkpoint, 'model.teacher.network.init_cfg.checkpoint')
         check_pretrained(self.network, checkpoint, prefix)
         self.network.init_weights()
         self.is_loaded = True

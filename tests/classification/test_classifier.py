@@ -182,12 +182,17 @@ def test_a_teacher_that_cannot_teach_is_refused(tmp_path):
     fresh = MODELS.build(config('Classifier', teacher=dict(network=TEACHER)))
     with pytest.raises(RuntimeError, match='random weights: call init_weights'):
         fresh.train_step(batch(), sgd(fresh))
-    with pytest.raises(FileNotFoundError, match=r'no pretrained weights at /no/teacher\.pth'):
+    with pytest.raises(
+        FileNotFoundError, match=r'at /no/teacher\.pth .*set --cfg-options model\.teacher'
+    ):
         fresh.init_weights()
     with pytest.raises(ValueError, match=r'network.init_cfg=None, expected .*Pretrained'):
         build('Classifier', teacher=dict(network=config('Classifier')))
     with pytest.raises(ValueError, match=r'network.num_classes=5, expected the 3'):
         build('Classifier', teacher=dict(network=TEACHER | dict(num_classes=5)))
+    for option in ('temperature', 'weight'):
+        with pytest.raises(ValueError, match=f'model.teacher.{option} must be .* above 0, got 0'):
+            build('Classifier', teacher=dict(network=TEACHER) | {option: 0})
     other = TEACHER | dict(init_cfg=model.teacher.pretrained)
     with pytest.raises(ValueError, match=r'has shape .* expected .* for Classifier'):
         build('Classifier', teacher=dict(network=other))
