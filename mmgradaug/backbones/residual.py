@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch.nn.functional as F
 from mmcv.cnn import build_conv_layer, build_norm_layer
+from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from ..slimmable import pad_channels
@@ -20,6 +22,54 @@ INIT_CFG = [
     {'type': 'Kaiming', 'layer': 'Conv2d'},
     {'type': 'Constant', 'layer': 'BatchNorm2d', 'val': 1},
 ]
+
+
+class StagedNetwork(BaseModule):
+    """A convolution and three stages of residual blocks; what follows is the subclass's.
+
+    Args:
+        block: Class of the blocks, called with input channels, output channels, stride,
+            ``conv_cfg``, ``norm_cfg`` and the options.
+        channels: Output channels of every block, a third of them for each stage.
+        in_channels: Channels of the images.
+        conv_cfg: Config of the convolutions.
+        norm_cfg: Config of the normalisations.
+        init_cfg: Initialisation; None is :data:`INIT_CFG`.
+        stem_norm: Whether BatchNorm follows the first convolution.
+        regulariser: Config of what acts on the end of each block's branch, see
+            :func:`~mmgradaug.backbones.regularisers.branch_regularisers`: it replaces the
+            blocks' own ``regulariser``. None leaves that alone.
+        **options: The blocks' own.
+    """
+
+    def __init__(
+        self,
+        block: type[nn.Module],
+        channels: list[int],
+        in_channels: int,
+        conv_cfg: dict | None,
+        norm_cfg: dict | None,
+        init_cfg: Any,
+        stem_norm: bool = True,
+        regulariser: Any = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(INIT_CFG if init_cfg is None else init_cfg)
+        make = partial(block, conv_cfg=conv_cfg, norm_cfg=norm_cfg, **options)
+        self.conv1: Any = conv(conv_cfg, in_channels, STEM_CHANNELS, 3)
+        if stem_norm:
+            self.bn1: Any = norm(norm_cfg, STEM_CHANNELS)
+        self.layer1, self.layer2, self.layer3 = stages(make, channels, STEM_CHANNELS)
+        if regulariser is not None:
+            blocks: list[Any] = [*self.layer1, *self.layer2, *self.layer3]
+            for each, noise in zip(
+                blocks, branch_regularisers(regulariser, len(blocks)), strict=True
+            ):
+                each.regulariser = noise
+
+    def run_stages(self, x: Tensor) -> Tensor:
+        """Map what the first convolution gave (N, 16, H, W) to (N, C, H / 4, W / 4)."""
+        return self.layer3(self.layer2(self.layer1(x)))
 
 
 def conv(
@@ -77,23 +127,6 @@ def stages(
         )
         for start in (0, each, 2 * each)
     ]
-
-
-def regularise_branches(stages: Iterable[nn.Module], cfg: Any) -> None:
-    """Replace ``regulariser`` of every residual block, which acts on the end of its branch.
-
-    Args:
-        stages: Sequences of blocks, from input to output.
-        cfg: See :func:`~mmgradaug.backbones.regularisers.branch_regularisers`; None changes
-            nothing.
-
-    Raises:
-        ValueError: If the config is wrong.
-    """
-    blocks: list[Any] = [block for stage in stages for block in stage.children()]
-    found = [] if cfg is None else branch_regularisers(cfg, len(blocks))
-    for block, regulariser in zip(blocks, found, strict=False):
-        block.regulariser = regulariser
 
 
 def blocks_a_stage(network: str, depth: Any, layers: int, others: int) -> int:
