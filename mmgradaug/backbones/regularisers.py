@@ -90,8 +90,8 @@ class DropBlock(DropBlock2d):
     Args:
         p: Share of values that are dropped.
         block_size: Side of the blocks.
-        ramp: Whether ``p`` rises linearly from 0 at the first iteration of a run to its value at
-            the last one, as its authors train; outside of a run it has its value.
+        ramp: Whether ``p`` rises linearly from 0 in the first iteration of a run towards its value
+            at the end, as its authors train; outside of a run it has its value.
     """
 
     def __init__(self, p: float, block_size: int, ramp: bool = False) -> None:

@@ -61,6 +61,17 @@ def test_a_step_sums_the_gradients_of_all_passes(distill, weights):
     assert model._teacher is None
 
 
+@pytest.mark.parametrize('kind', ['ShakeDrop', 'DropPath'])
+def test_sub_networks_are_regularised_with_draws_of_their_own(kind):
+    """Each pass draws once, in the order of the passes, however often activations are computed."""
+    model = build(backbone=BACKBONE | dict(regulariser=dict(type=kind, survival=0.3)))
+    torch.manual_seed(5)
+    expected = by_hand(model, batch())
+    torch.manual_seed(5)
+    model.train_step(batch(), sgd(model))
+    assert_close(gradients(model), expected, 2e-5)
+
+
 def test_without_sub_networks_it_is_the_plain_classifier_bitwise():
     models = [build(gradaug=dict(num_subnets=0)), build('Classifier')]
     for model in models:

@@ -33,6 +33,17 @@ REGULARISERS = {'dropblock': 'DropBlock', 'droppath': 'DropPath', 'shakedrop': '
 METHODS = {'gradaug', 'cutmix', 'mixup', 'cutout', 'bagoftricks', *REGULARISERS}
 
 
+ROWS = {  # of the paper's tables, by the names of the methods
+    'resnet50_imagenet': '_ _cutout _dropblock _mixup _cutmix _stochdepth _droppath _shakedrop '
+                         '_gradaug _bagoftricks _gradaug-cutmix',
+    'wrn28-10_cifar100': '_ _mixup _cutmix _shakedrop _gradaug _cutmix-shakedrop _gradaug-cutmix',
+    'pyramidnet200_cifar100': '_ _mixup _cutmix _shakedrop _gradaug _cutmix-shakedrop '
+                              '_gradaug-cutmix',
+    'resnet110_cifar10': '_ _stochdepth _gradaug',
+    'resnet110_cifar100': '_ _stochdepth _gradaug',
+}  # fmt: skip
+
+
 read = functools.cache(Config.fromfile)
 
 
@@ -40,6 +51,12 @@ def words_of(path):
     network, data, *rest = path.stem.split('_')
     methods = rest[0].split('-') if rest else []
     return network, data, methods, rest[1:]
+
+
+@pytest.mark.parametrize('base', ROWS)
+def test_every_row_of_tables_1_3_and_6_has_a_config(base):
+    names = {(base + method).rstrip('_') for method in ROWS[base].split()}
+    assert names <= {path.stem for path in CONFIGS}
 
 
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
