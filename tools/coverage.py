@@ -22,6 +22,8 @@ import torch
 from rich.progress import track
 
 import mmgradaug
+from mmgradaug.engine.arguments import add_number
+from mmgradaug.engine.errors import InputError, one_line_errors
 from mmgradaug.evaluation.coverage import (
     ShippedConfig,
     Swap,
@@ -37,11 +39,12 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or '').split('\n')[0])
     parser.add_argument('--families', nargs='+', help='only these of mmdet (default: all)')
-    parser.add_argument('--workers', type=int, default=1, help='processes (default: %(default)s)')
+    add_number(parser, '--workers', default=1, least=1, text='processes')
     parser.add_argument('--out', type=Path, default=Path('docs/COVERAGE.md'))
     return parser.parse_args(argv)
 
 
+@one_line_errors()
 def main(argv: Sequence[str] | None = None) -> int:
     """Try all configs, write the tables and print the counts; returns the exit status."""
     args = parse_args(argv)
@@ -50,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.families:
         resnets = [c for c in resnets if c.family in args.families]
     if not resnets:
-        raise SystemExit(f'error: no ResNet config in the families {args.families}')
+        raise InputError(f'no ResNet config in the families {", ".join(args.families)}')
     spawn = multiprocessing.get_context('spawn')
     with ProcessPoolExecutor(args.workers, spawn, initializer=_quiet) as pool:
         run = partial(track, transient=True)

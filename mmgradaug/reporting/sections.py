@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ..engine.errors import is_about_input, message_of
+from ..engine.error_origin import is_about_input
+from ..engine.error_text import message_of
 from .charts import (
     Chart,
     comparison_charts,
