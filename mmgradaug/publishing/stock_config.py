@@ -13,9 +13,8 @@ from mmengine.hooks import Hook
 from mmengine.model import PretrainedInit
 from mmengine.registry import WEIGHT_INITIALIZERS, Registry
 
-from ..type_names import builds, type_name
-
 from ..backbones.resnet import OWN_OPTIONS
+from ..type_names import builds, type_name
 
 PACKAGE = __name__.split('.')[0]
 # Of this project, or of the machine that the run was on.
