@@ -5,7 +5,7 @@ which are not followed here: optimizer and schedule are ours. Other splits of la
 ``--cfg-options train_dataloader.dataset.subset_seed=1``.
 """
 
-_base_ = ['./_base_/default.py', './_base_/stl10.py']
+_base_ = ['./_base_/default.py', './_base_/stl10.py', './_base_/sgd.py']
 
 train_dataloader = dict(batch_size=100, dataset=dict(labels_per_class=100))
 
@@ -17,13 +17,10 @@ model = dict(
 )
 
 max_epochs = 1000
-train_cfg = dict(by_epoch=True, max_epochs=max_epochs, val_interval=10)
-optim_wrapper = dict(
-    type='OptimWrapper',
-    optimizer=dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=5e-4, nesterov=True),
-)
+train_cfg = dict(max_epochs=max_epochs, val_interval=10)
+optim_wrapper = dict(optimizer=dict(lr=0.1, weight_decay=5e-4))
 param_scheduler = dict(
     type='CosineAnnealingLR', T_max=max_epochs, by_epoch=True, convert_to_iter_based=True
 )
-auto_scale_lr = dict(enable=False, base_batch_size=100)
+auto_scale_lr = dict(base_batch_size=100)
 default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=10))
