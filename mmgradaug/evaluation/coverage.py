@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import copy
-import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import mmdet
 import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
+from torch import nn
 
 SLIMMABLE = {'ResNet': 'SlimmableResNet', 'ResNetV1d': 'SlimmableResNetV1d'}
 
@@ -69,12 +70,17 @@ def config_folder() -> Path:
     )
 
 
-def shipped_configs() -> Iterator[ShippedConfig]:
-    """Every config of the installed mmdet that describes a model, or does not load."""
+def shipped_configs(families: Sequence[str] = ('*',)) -> Iterator[ShippedConfig]:
+    """Every config of the installed mmdet that describes a model, or does not load.
+
+    Args:
+        families: Patterns, as of file names, that a config's family has to match one of.
+    """
     folder = config_folder()
     for path in sorted(folder.rglob('*.py')):
         name = path.relative_to(folder)
-        if '_base_' in name.parts:
+        wanted = any(fnmatch(name.parts[0], pattern) for pattern in families)
+        if '_base_' in name.parts or not wanted:
             continue
         try:
             cfg = Config.fromfile(path)
@@ -111,6 +117,21 @@ def swapped_model(model: Any) -> Any:
     return holder.model
 
 
+def load_stock_backbones(detector: nn.Module, model: Any) -> None:
+    """Load the state dict of each stock backbone of a model config into its slimmable counterpart.
+
+    Args:
+        detector: The detector of :func:`swapped_model`.
+        model: The stock config.
+
+    Raises:
+        RuntimeError: If a key or a shape differs.
+    """
+    for key in resnet_keys(model):
+        stock = MODELS.build({**_at(model, key), 'init_cfg': None})
+        detector.get_submodule(key).load_state_dict(stock.state_dict(), strict=True)
+
+
 def try_swap(config: ShippedConfig) -> Swap:
     """Build a config with the slimmable backbone and load the stock backbone's state dict.
 
@@ -129,16 +150,14 @@ def try_swap(config: ShippedConfig) -> Swap:
     return Swap(config.name, True)
 
 
-def representative(configs: list[ShippedConfig]) -> ShippedConfig:
-    """The config of a family to train: ResNet-50 or smaller if there is one, the plainest name."""
+def plainest_first(configs: Sequence[ShippedConfig]) -> list[ShippedConfig]:
+    """Configs in the order to try them: ResNet-50 or smaller first, then the shortest name."""
 
-    def rank(config: ShippedConfig) -> tuple[bool, bool, int, str]:
-        text = json.dumps(config.model, default=str)
-        needs_download = 'teacher_ckpt' in text or 'teacher_config' in text
+    def rank(config: ShippedConfig) -> tuple[bool, int, str]:
         deep = any(_at(config.model, k).get('depth', 50) > 50 for k in resnet_keys(config.model))
-        return needs_download, deep, len(config.name), config.name
+        return deep, len(config.name), config.name
 
-    return min(configs, key=rank)
+    return sorted(configs, key=rank)
 
 
 def one_line(error: BaseException, limit: int = 160) -> str:
