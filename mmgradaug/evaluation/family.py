@@ -27,9 +27,10 @@ from .coverage import (
 )
 
 STEPS = 2
-# Heights and widths in pixels: the first at which a detector trains. Some need a number of cells
-# (DINO's 900 queries are chosen among them), also at half the size.
-SIZES = ((160, 192), (448, 480))
+# Heights and widths in pixels, of which the first is taken at which a detector trains. At half the
+# size too, DINO has to choose 900 queries among the cells, and DDOD convolves 3 x 3 cells at
+# stride 128.
+SIZES = ((160, 192), (416, 448), (544, 576))
 # Most RoIs an image that are sampled and proposed, by config key; mmdet has 512 and 1000.
 ROIS = {'num': 64, 'max_per_img': 100}
 GRADAUG = {
@@ -129,7 +130,9 @@ def _gradaug_model(model: Any) -> Any:
     built = MODELS.build(swapped)
     built.init_weights()
     load_stock_backbones(built, model)
-    return revert_sync_batchnorm(built).train()  # as mmengine's runner does in one process
+    built = revert_sync_batchnorm(built)  # as mmengine's runner does in one process
+    built.train()
+    return built
 
 
 def _stock_failure(model: Any) -> str:
@@ -138,7 +141,8 @@ def _stock_failure(model: Any) -> str:
     _count(0)
     for size in SIZES:
         try:
-            built = revert_sync_batchnorm(MODELS.build(_reduced(copy.deepcopy(model)))).train()
+            built = revert_sync_batchnorm(MODELS.build(_reduced(copy.deepcopy(model))))
+            built.train()
             data = built.data_preprocessor(generated_batch(built, size), True)
             built.parse_losses(built(**data, mode='loss'))[0].backward()
             _predict(built, generated_batch(built, size))
