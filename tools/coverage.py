@@ -14,6 +14,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import mmdet
@@ -102,7 +103,7 @@ def report(swaps: Sequence[Swap], trials: Sequence[Trial], unread: Sequence[Ship
             'Written by `python tools/coverage.py`; do not edit.',
             '',
             f'mmgradaug {mmgradaug.__version__}, mmdet {mmdet.__version__}, torch '
-            f'{torch.__version__}.',
+            f'{torch.__version__}, {_scikit_learn()}.',
             '',
             f'- Backbone swap: {len(swapped)} of {len(swaps)} configs with a ResNet or ResNetV1d.',
             f'- GradAug training, one config a family: {len(trained)} of {len(trials)} families; '
@@ -136,6 +137,14 @@ def report(swaps: Sequence[Swap], trials: Sequence[Trial], unread: Sequence[Ship
             '',
         ]
     )
+
+
+def _scikit_learn() -> str:
+    """Whether PAA and LAD find what they need, which mmdet does not install."""
+    try:
+        return f'scikit-learn {version("scikit-learn")}'
+    except PackageNotFoundError:
+        return 'without scikit-learn'
 
 
 def _trial_row(trial: Trial) -> str:
