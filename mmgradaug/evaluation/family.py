@@ -9,12 +9,10 @@ from typing import Any
 
 import torch
 from mmdet.registry import MODELS as MMDET_MODELS
-from mmdet.testing import demo_mm_inputs
 from mmengine.logging import MessageHub
 from mmengine.model import revert_sync_batchnorm
 from mmengine.optim import OptimWrapper
 from mmengine.registry import MODELS, init_default_scope
-from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from ..detection.distillation import is_query_based
@@ -25,6 +23,7 @@ from .coverage import (
     one_line,
     swapped_model,
 )
+from .generated import generated_batch
 
 STEPS = 2
 # Heights and widths in pixels, of which the first is taken at which a detector trains. At half the
@@ -171,70 +170,6 @@ def _reduced(model: Any) -> Any:
         for value in model.values():
             _reduced(value)
     return model
-
-
-def generated_batch(
-    model: nn.Module, size: tuple[int, int] = SIZES[0], images: int = 2
-) -> dict[str, Any]:
-    """Random images with boxes, masks, semantic maps and proposals, as a data loader gives them.
-
-    Args:
-        model: The detector, whose heads know how many classes there are.
-        size: Height and width of the images in pixels.
-        images: Images in the batch.
-    """
-    classes = _num_classes(model)
-    data = demo_mm_inputs(
-        images,
-        [(3, *size)] * images,
-        num_items=[3] * images,
-        num_classes=2,  # labels follow
-        with_mask=True,
-        with_semantic=True,
-    )
-    for index, sample in enumerate(data['data_samples']):
-        # Evenly from the first class to the last.
-        count = len(sample.gt_instances)
-        sample.gt_instances.labels = (
-            (torch.arange(count) + index) % count * (classes - 1) // (count - 1)
-        )
-        sample.gt_sem_seg.sem_seg = _stripes(size, _num_semantic_classes(model, classes))
-        if not getattr(model, 'with_rpn', True):
-            sample.proposals = _proposals(sample.gt_instances.bboxes, size)
-    return data
-
-
-def _num_classes(model: nn.Module) -> int:
-    """The fewest classes that any head knows."""
-    heads = [m for name, m in model.named_modules() if not name.endswith('rpn_head')]
-    counts = [getattr(head, 'num_classes', None) for head in heads]
-    return min((c for c in counts if isinstance(c, int) and c > 0), default=2)
-
-
-def _num_semantic_classes(model: nn.Module, default: int) -> int:
-    """The classes of a semantic or panoptic map."""
-    for name, head in model.named_modules():
-        if hasattr(head, 'num_stuff_classes'):  # a map of things and stuff
-            return int(head.num_things_classes + head.num_stuff_classes)
-        if name.endswith('semantic_head'):
-            return int(head.num_classes)
-    return default
-
-
-def _stripes(size: tuple[int, int], classes: int, stripes: int = 6) -> Tensor:
-    """A label map (1, H, W) of vertical stripes, evenly from the first class to the last."""
-    columns = torch.arange(size[1]) * stripes // size[1]
-    return (columns * (classes - 1) // (stripes - 1)).expand(1, *size).contiguous()
-
-
-def _proposals(boxes: Tensor, size: tuple[int, int]) -> InstanceData:
-    """Boxes around the objects, for detectors that get proposals with the data."""
-    height, width = size
-    shifts = torch.tensor([[0.0, 0, 0, 0], [-8, -8, 8, 8], [4, 4, 12, 12], [30, 10, 50, 40]])
-    moved = (boxes[:, None] + shifts).reshape(-1, 4)
-    moved[:, 0::2].clamp_(0, width)
-    moved[:, 1::2].clamp_(0, height)
-    return InstanceData(bboxes=moved, scores=torch.ones(len(moved)))
 
 
 class _WatchedOptimWrapper(OptimWrapper):

@@ -16,7 +16,8 @@ from mmgradaug.evaluation.coverage import (
     swapped_model,
     try_swap,
 )
-from mmgradaug.evaluation.family import Trial, generated_batch, try_family, try_training
+from mmgradaug.evaluation.family import Trial, try_family, try_training
+from mmgradaug.evaluation.generated import generated_batch
 from tests.networks import build, detector_config, stock_config
 
 
@@ -105,6 +106,6 @@ def test_generated_labels_are_of_all_the_detectors_classes():
     model = build(detector_config())
     for head in (model.roi_head.bbox_head, model.roi_head.mask_head):
         head.num_classes = 1203
-    samples = generated_batch(model)['data_samples']
+    samples = generated_batch(model, (64, 96))['data_samples']
     assert [s.gt_instances.labels.tolist() for s in samples] == [[0, 601, 1202], [601, 1202, 0]]
     assert samples[0].gt_sem_seg.sem_seg.unique()[[0, -1]].tolist() == [0, 1202]
