@@ -76,7 +76,13 @@ def test_trial_says_what_sub_networks_learn_from():
     assert trial == Trial('mine', 'mine/tiny.py', 'MaskRCNN', 'distilled')
 
 
-def test_a_config_that_mmdet_trains_stands_for_its_family():
+@pytest.fixture
+def one_size(monkeypatch):
+    """No larger images after a failure."""
+    monkeypatch.setattr(family, 'SIZES', family.SIZES[:1])
+
+
+def test_a_config_that_mmdet_trains_stands_for_its_family(one_size):
     broken = tiny('mine/broken.py', neck=dict(in_channels=[1, 2, 3, 4]))
     trial = try_family([broken])
     assert trial.targets == ''
@@ -84,11 +90,10 @@ def test_a_config_that_mmdet_trains_stands_for_its_family():
     assert try_family([broken, tiny()]).config == 'mine/tiny.py'
 
 
-def test_a_failure_of_ours_is_not_passed_over(monkeypatch):
+def test_a_failure_of_ours_is_not_passed_over(monkeypatch, one_size):
     """A parameter without gradient in a sub-network's pass would stop several processes."""
     monkeypatch.setattr(roi_stage, 'untrained', lambda *outputs: torch.zeros(()))
     monkeypatch.setitem(family.GRADAUG, 'distill', dict(roi_mask='off'))
-    monkeypatch.setattr(family, 'SIZES', family.SIZES[:1])
     trial = try_family([tiny(), tiny('mine/other.py')])
     assert (trial.config, trial.targets) == ('mine/tiny.py', '')
     expected = r'AssertionError: sub-network 1 gives no gradient to \d+ .* roi_head\.mask_head\.'
