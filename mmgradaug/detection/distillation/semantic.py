@@ -43,7 +43,7 @@ class SemanticDistiller:
         self._teacher: Tensor | None = None  # class probabilities (N, C, H, W)
 
     @staticmethod
-    def supports(head: nn.Module) -> bool:
+    def supports(head: Any) -> bool:
         """Whether ``head`` is Panoptic FPN's, over exclusive classes."""
         return keeps_methods(head, (PanopticFPNHead,), ('forward', 'loss')) and is_exclusive(
             head.loss_seg
