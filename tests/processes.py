@@ -3,31 +3,30 @@
 from __future__ import annotations
 
 import datetime
-import importlib
 import multiprocessing
 import os
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
 
+Check = Callable[[int, int], Any]
 SECONDS = 120  # after which a group that waits for one of its own gives up
 
 
-def run_group(world: int, module: str, checks: Sequence[str], folder: Path) -> list[dict[str, Any]]:
+def run_group(world: int, checks: Sequence[Check], folder: Path) -> list[dict[str, Any]]:
     """Run checks one after the other in a group of processes.
 
-    The processes are forked from a server that has imported the module and done nothing else, so
-    importing mmdet is paid once in a test session.
+    The processes are forked from a server that has imported the checks' modules and done nothing
+    else, so importing mmdet is paid once in a test session.
 
     Args:
         world: Number of processes.
-        module: Name of the module with the checks, functions ``(rank, world)`` that return
-            tensors, numbers, text, and lists and dicts of them.
-        checks: Their names.
+        checks: Functions ``(rank, world)`` of modules, which return tensors, numbers, text, and
+            lists and dicts of them.
         folder: An empty folder of this group.
 
     Returns:
@@ -35,9 +34,9 @@ def run_group(world: int, module: str, checks: Sequence[str], folder: Path) -> l
         traceback instead, and those after it are missing.
     """
     context = multiprocessing.get_context('forkserver')
-    context.set_forkserver_preload([module])
+    context.set_forkserver_preload(sorted({check.__module__ for check in checks}))
     processes = [
-        context.Process(target=_run, args=(rank, world, module, list(checks), str(folder)))
+        context.Process(target=_run, args=(rank, world, list(checks), str(folder)))
         for rank in range(world)
     ]
     for process in processes:
@@ -50,7 +49,7 @@ def run_group(world: int, module: str, checks: Sequence[str], folder: Path) -> l
     return [torch.load(folder / f'{rank}.pt', weights_only=True) for rank in range(world)]
 
 
-def _run(rank: int, world: int, module: str, checks: list[str], folder: str) -> None:
+def _run(rank: int, world: int, checks: list[Check], folder: str) -> None:
     """One process of a group."""
     torch.set_num_threads(1)
     dist.init_process_group(
@@ -61,11 +60,11 @@ def _run(rank: int, world: int, module: str, checks: list[str], folder: str) -> 
         timeout=datetime.timedelta(seconds=SECONDS),
     )
     results: dict[str, Any] = {}
-    for name in checks:
+    for check in checks:
         try:
-            results[name] = getattr(importlib.import_module(module), name)(rank, world)
+            results[check.__name__] = check(rank, world)
         except BaseException:
-            results[name] = traceback.format_exc()
+            results[check.__name__] = traceback.format_exc()
             break
     torch.save(results, f'{folder}/{rank}.pt')
     if any(isinstance(result, str) for result in results.values()):

@@ -51,12 +51,12 @@ def usable_device(name: str) -> str:
     return name
 
 
+@one_line_errors()
 def main(argv: list[str] | None = None) -> int:
     """Measure and print; returns the exit status."""
     args = parse_args(argv)
     cfg = load_config(args.config, args.cfg_options, gradaug=True)
-    with one_line_errors():
-        check_model(cfg)
+    check_model(cfg)
     costs: list[StepCost] = measure_costs(
         cfg,
         tuple(args.size),

@@ -24,7 +24,7 @@ from torch import Tensor
 from mmgradaug.detection.labels import move_samples
 from mmgradaug.engine.arguments import add_number, config_parser
 from mmgradaug.engine.bad_images import check_images
-from mmgradaug.engine.errors import one_line_errors
+from mmgradaug.engine.errors import InputError, one_line_errors
 from mmgradaug.engine.loading import endless, load_config
 from mmgradaug.engine.preflight import check_data, check_model
 from mmgradaug.training import Subnet
@@ -45,15 +45,15 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+@one_line_errors()
 def main(argv: Sequence[str] | None = None) -> int:
     """Draw the pictures and say where they are; returns the exit status."""
     args = parse_args(argv)
     cfg = load_config(args.config, args.cfg_options, gradaug=True)
     out = args.out or Path('work_dirs') / Path(args.config).stem / 'subnets'
-    with one_line_errors():
-        check_data(cfg, ('train',))
-        model = check_model(cfg, ('train',))
-        draw(cfg, model, out, args)
+    check_data(cfg, ('train',))
+    model = check_model(cfg, ('train',))
+    draw(cfg, model, out, args)
     print(f'{args.iterations} iterations drawn in {out}/')
     return 0
 
@@ -63,7 +63,8 @@ def draw(cfg: Config, model: Any, out: Path, args: argparse.Namespace) -> None:
 
     Raises:
         BadImageError: If an image cannot be read.
-        ValueError: If a batch has no image of the number asked for, or not of three channels.
+        InputError: If a batch has no image of the number asked for.
+        ValueError: If images are not of three channels.
     """
     bgr = network_sees_bgr(cfg.model.data_preprocessor, cfg.train_dataloader.dataset)
     loader = training_loader(cfg, args.seed)
@@ -72,7 +73,7 @@ def draw(cfg: Config, model: Any, out: Path, args: argparse.Namespace) -> None:
     for iteration in track(range(args.iterations), description='drawing', transient=True):
         batch = model.data_preprocessor(next(batches), True)
         if args.image >= len(batch['inputs']):
-            raise ValueError(
+            raise InputError(
                 f'--image {args.image} of a batch of {len(batch["inputs"])}, expected at most '
                 f'{len(batch["inputs"]) - 1}: images are counted from 0'
             )

@@ -22,6 +22,8 @@ import torch
 from rich.progress import track
 
 import mmgradaug
+from mmgradaug.engine.arguments import add_number
+from mmgradaug.engine.errors import InputError, one_line_errors
 from mmgradaug.evaluation.coverage import (
     ShippedConfig,
     Swap,
@@ -41,13 +43,14 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         '--only', nargs='+', metavar='FAMILY', help="families, also patterns such as 'dino*'"
     )
-    parser.add_argument('--workers', type=int, default=1, help='processes (default: %(default)s)')
+    add_number(parser, '--workers', default=1, least=1, text='processes')
     parser.add_argument(
         '--out', type=Path, help=f'the page (default: {PAGE}; with --only it is not written)'
     )
     return parser.parse_args(argv)
 
 
+@one_line_errors()
 def main(argv: Sequence[str] | None = None) -> int:
     """Try all configs, print the counts and write the page; returns the exit status."""
     args = parse_args(argv)
@@ -55,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     configs = list(read)
     resnets = [c for c in configs if c.model is not None and resnet_keys(c.model)]
     if not resnets:
-        raise SystemExit(f'error: no ResNet config in the families {args.only}')
+        raise InputError(f'no ResNet config in the families {", ".join(args.only or ["of mmdet"])}')
     spawn = multiprocessing.get_context('spawn')
     with ProcessPoolExecutor(args.workers, spawn, initializer=_quiet) as pool:
         results = pool.map(try_swap, resnets)

@@ -17,7 +17,6 @@ import json
 import sys
 import time
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from mmengine.config import Config, DictAction
 
 from mmgradaug.datasets.nuclei import NucleiSourceError, make_nuclei
 from mmgradaug.engine.mmdet_tools import run_tool
+from mmgradaug.engine.versions import versions
 from mmgradaug.visualization.curves import Scalars, read_scalars, save_curves
 from mmgradaug.visualization.run_pictures import load_run, picture_predictions, picture_subnets
 
@@ -34,7 +34,6 @@ CONFIG = 'configs/mask_rcnn_r18_gradaug_nuclei.py'
 WORK_DIR = 'work_dirs/mask_rcnn_r18_gradaug_nuclei'
 DATA = 'data/nuclei'
 NEXT_COMMAND = 'python tools/train.py configs/mask_rcnn_r50_gradaug_1x.py'
-PACKAGES = ('mmgradaug', 'torch', 'torchvision', 'mmengine', 'mmcv', 'mmdet')
 
 
 @dataclass(frozen=True)
@@ -152,15 +151,9 @@ def write_summary(work_dir: Path, config: Config, outcome: Outcome) -> None:
         'checkpoint': outcome.checkpoint.name,
         'cpu_count': os.cpu_count(),
         'torch_threads': torch.get_num_threads(),
-        'versions': {name: version_of(name) for name in PACKAGES},
+        'versions': versions(),
     }
     (work_dir / 'summary.json').write_text(json.dumps(summary, indent=2) + '\n')
-
-
-def version_of(module: str) -> str:
-    """Version of an installed module, by what it says itself; distributions' names differ."""
-    found = getattr(sys.modules.get(module), '__version__', None)
-    return str(found) if found else metadata.version(module)
 
 
 def draw(work_dir: Path, config: Config, outcome: Outcome, scalars: Scalars) -> list[Path]:

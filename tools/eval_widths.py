@@ -18,10 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from rich.console import Console
 from rich.table import Table
 
+from mmgradaug.engine.arguments import add_number, at_least, config_parser
+from mmgradaug.engine.errors import one_line_errors
 from mmgradaug.engine.loading import load_config
 from mmgradaug.engine.preflight import check_data
 from mmgradaug.evaluation.widths import (
@@ -37,38 +39,30 @@ from mmgradaug.visualization.widths import save_widths
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or '').split('\n')[0])
-    parser.add_argument('config', help='a GradAug config')
+    parser = config_parser(__doc__)
     parser.add_argument('checkpoint', type=Path)
     parser.add_argument('--widths', type=float, nargs='+', default=[1.0, 0.9, 0.8])
+    average = "training images to average BatchNorm statistics over; 0 keeps the full network's"
+    add_number(parser, '--recalibrate', default=200, least=0, text=average)
     parser.add_argument(
-        '--recalibrate',
-        type=int,
-        default=200,
-        metavar='N',
-        help="training images to average BatchNorm statistics over (0: keep the full network's; "
-        'default: %(default)s)',
+        '--images', type=at_least(1), metavar='M', help='evaluate M images (default: all)'
     )
-    parser.add_argument('--images', type=int, metavar='M', help='evaluate M images (default: all)')
     parser.add_argument('--split', choices=('val', 'test'), default='val')
-    parser.add_argument('--rounds', type=int, default=15, help='to time (default: %(default)s)')
-    parser.add_argument('--seed', type=int, default=0, help='of the training images')
+    add_number(parser, '--rounds', default=15, least=1, text='to time')
+    add_number(parser, '--seed', default=0, least=0, text='of the training images')
     parser.add_argument('--out', type=Path, help='folder (default: work_dirs/CONFIG/widths)')
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='as of tools/train.py')
     return parser.parse_args(argv)
 
 
+@one_line_errors()
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print, draw; returns the exit status."""
     args = parse_args(argv)
+    widths = [check_width(width) for width in args.widths]
     cfg = load_config(args.config, args.cfg_options)
-    try:
-        widths = [check_width(width) for width in args.widths]
-        check_data(cfg, ('train', args.split) if args.recalibrate else (args.split,))
-        results = measure(cfg, open_source(args.checkpoint, cfg), widths, args)
-    except (OSError, ValueError) as error:
-        raise SystemExit(f'error: {error}') from error
+    check_data(cfg, ('train', args.split) if args.recalibrate else (args.split,))
+    results = measure(cfg, open_source(args.checkpoint, cfg), widths, args)
     out = args.out or Path('work_dirs') / Path(args.config).stem / 'widths'
     write(results, out, args)
     Console(width=110).print(table_of(results))

@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from mmgradaug.checkpoints.safe_loading import safe_loading
 from mmgradaug.engine.arguments import add_number, config_parser
 from mmgradaug.engine.errors import one_line_errors
 from mmgradaug.engine.loading import endless, load_config
@@ -37,13 +38,13 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+@one_line_errors()
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure and print; returns the exit status."""
     args = parse_args(argv)
     cfg = load_config(args.config, args.cfg_options, gradaug=True)
-    with one_line_errors():
-        check_data(cfg, ('train',))
-        model = prepared_model(cfg, args)
+    check_data(cfg, ('train',))
+    model = prepared_model(cfg, args)
     Console(width=100).print(table_of(measure(cfg, model, args)))
     return 0
 
@@ -52,12 +53,13 @@ def prepared_model(cfg: Config, args: argparse.Namespace) -> Any:
     """The detector with the weights of the checkpoint, or initial ones, in training mode."""
     check_model(cfg, ('train',))
     torch.manual_seed(args.seed)
-    model: Any = MODELS.build(cfg.model)
-    if args.checkpoint:
-        load_weights(model, args.checkpoint)
-    else:
-        check_weights(cfg)
-        model.init_weights()
+    with safe_loading():  # of a teacher, and of pretrained weights
+        model: Any = MODELS.build(cfg.model)
+        if args.checkpoint:
+            load_weights(model, args.checkpoint)
+        else:
+            check_weights(cfg)
+            model.init_weights()
     return model.train()
 
 

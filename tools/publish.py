@@ -15,6 +15,8 @@ from pathlib import Path
 import torch
 from mmengine.config import DictAction
 
+from mmgradaug.engine.arguments import add_number, at_least
+from mmgradaug.engine.errors import InputError, one_line_errors
 from mmgradaug.engine.loading import load_config
 from mmgradaug.publishing import (
     Cut,
@@ -36,11 +38,11 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument('--width', type=float, help='publish the sub-network of this width')
     parser.add_argument(
         '--recalibrate',
-        type=int,
+        type=at_least(0),
         metavar='N',
         help="average BatchNorm statistics over N training images (0: keep the full network's)",
     )
-    parser.add_argument('--seed', type=int, default=0, help='of the choice of images')
+    add_number(parser, '--seed', default=0, least=0, text='of the choice of images')
     parser.add_argument(
         '--device', default='cuda' if torch.cuda.is_available() else 'cpu', help='to recalibrate on'
     )
@@ -55,18 +57,16 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+@one_line_errors()
 def main(argv: Sequence[str] | None = None) -> int:
     """Write the files and say where they are; returns the exit status."""
     args = parse_args(argv)
-    try:
-        cut = cut_of(args)
-        config = load_config(args.config, None) if args.config else None
-        source = open_source(args.checkpoint, config, args.ema)
-        if args.cfg_options:
-            source.config().merge_from_dict(args.cfg_options)
-        publish(source, cut, args)
-    except (OSError, ValueError) as error:
-        raise SystemExit(f'error: {error}') from error
+    cut = cut_of(args)
+    config = load_config(args.config, None) if args.config else None
+    source = open_source(args.checkpoint, config, args.ema)
+    if args.cfg_options:
+        source.config().merge_from_dict(args.cfg_options)
+    publish(source, cut, args)
     return 0
 
 
@@ -74,18 +74,17 @@ def cut_of(args: argparse.Namespace) -> Cut:
     """The sub-network that is asked for.
 
     Raises:
-        ValueError: If only one of ``--width`` and ``--recalibrate`` is given.
+        InputError: If only one of ``--width`` and ``--recalibrate`` is given.
+        ValueError: If the width is none.
     """
+    width = None if args.width is None else check_width(args.width)
     if args.width is None and args.recalibrate is not None:
-        raise ValueError(f'--recalibrate {args.recalibrate} without --width, expected both')
+        raise InputError(f'--recalibrate {args.recalibrate} without --width, expected both')
     if args.width is not None and args.recalibrate is None:
-        raise ValueError(
+        raise InputError(
             f'--width {args.width:g} without --recalibrate N: training keeps no BatchNorm '
             'statistics of sub-networks; give a number of training images, such as 200'
         )
-    if (args.recalibrate or 0) < 0:
-        raise ValueError(f'--recalibrate {args.recalibrate}, expected a number of images >= 0')
-    width = None if args.width is None else check_width(args.width)
     return Cut(width, args.recalibrate or 0, args.seed, args.device)
 
 

@@ -39,15 +39,15 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+@one_line_errors()
 def main(argv: Sequence[str] | None = None) -> int:
     """Write the page and say where it is; returns the exit status."""
     args = parse_args(argv)
     first = args.work_dirs[0]
     folder = first if len(args.work_dirs) == 1 else first.resolve().parent
     out = args.out or folder / 'report.html'
-    with one_line_errors():
-        runs = read_runs(args.work_dirs)
-        failures = write_report(runs, out, args.predict, args.device)
+    runs = read_runs(args.work_dirs)
+    failures = write_report(runs, out, args.predict, args.device)
     for failure in failures:
         warn(failure)
     print(f'{out} ({out.stat().st_size / 1e6:.1f} MB)')

@@ -9,13 +9,12 @@ from __future__ import annotations
 from typing import Any
 
 import torch.nn.functional as F
-from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from ..slimmable import SkippableBlock, linear_survival, skippable_blocks
 from .mixin import SlimmableMixin
-from .residual import INIT_CFG, STEM_CHANNELS, blocks_a_stage, conv, norm, padded_shortcut, stages
+from .residual import StagedNetwork, blocks_a_stage, conv, norm, padded_shortcut
 
 STAGE_CHANNELS = (16, 32, 64)
 EVALUATIONS = ('full', 'expected')
@@ -85,7 +84,7 @@ class PaddedShortcut(nn.Module):
 
 
 @MODELS.register_module()
-class DepthResNet(BaseModule):
+class DepthResNet(StagedNetwork):
     """He's ResNet for small images (16, 32 and 64 channels), with stochastic depth.
 
     GradAug's full network has every block at weight 1, in training and by default in evaluation;
@@ -123,25 +122,18 @@ class DepthResNet(BaseModule):
         norm_cfg: dict | None = None,
         init_cfg: Any = None,
     ) -> None:
-        super().__init__(INIT_CFG if init_cfg is None else init_cfg)
         each = blocks_a_stage('ResNet for small images', depth, 6, 2)
         _check_survival(survival)
         if evaluation not in EVALUATIONS:
             raise ValueError(f'evaluation must be one of {EVALUATIONS}, got {evaluation!r}')
-
-        def block(in_channels: int, channels: int, stride: int) -> DepthBlock:
-            return DepthBlock(in_channels, channels, stride, conv_cfg, norm_cfg)
-
         channels = [count for count in STAGE_CHANNELS for _ in range(each)]
-        self.conv1 = conv(conv_cfg, in_channels, STEM_CHANNELS, 3)
-        self.bn1 = norm(norm_cfg, STEM_CHANNELS)
-        self.layer1, self.layer2, self.layer3 = stages(block, channels, STEM_CHANNELS)
+        super().__init__(DepthBlock, channels, in_channels, conv_cfg, norm_cfg, init_cfg)
         blocks = skippable_blocks(self)
         law = linear_survival(len(blocks), survival, keep_first)
-        for block_, probability in zip(blocks, law, strict=True):
-            block_.survival = probability
-            block_.expected = evaluation == 'expected'
-            block_.stochastic = stochastic
+        for block, probability in zip(blocks, law, strict=True):
+            block.survival = probability
+            block.expected = evaluation == 'expected'
+            block.stochastic = stochastic
 
     @property
     def out_channels(self) -> int:
@@ -151,8 +143,7 @@ class DepthResNet(BaseModule):
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Features of images (N, C, H, W) of any size: one map (N, out_channels, H/4, W/4)."""
-        x = F.relu(self.bn1(self.conv1(x)))
-        return (self.layer3(self.layer2(self.layer1(x))),)
+        return (self.run_stages(F.relu(self.bn1(self.conv1(x)))),)
 
 
 @MODELS.register_module()

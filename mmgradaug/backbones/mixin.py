@@ -7,23 +7,21 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from mmengine.model import BaseModule
+from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from ..slimmable import SlimBatchNorm2d, SlimConv2d, SlimSyncBatchNorm, pad_channels
+from ..type_names import builds, class_of
 from .pretrained import check_pretrained, pretrained_of
 
 SLIM_NORMS: dict[Any, type] = {
-    'BN': SlimBatchNorm2d,
-    'BN2d': SlimBatchNorm2d,
     nn.BatchNorm2d: SlimBatchNorm2d,
     SlimBatchNorm2d: SlimBatchNorm2d,
-    'SyncBN': SlimSyncBatchNorm,
     nn.SyncBatchNorm: SlimSyncBatchNorm,
     SlimSyncBatchNorm: SlimSyncBatchNorm,
 }
 # Options of ResNeXt, Res2Net, ResNeSt and RegNet, left behind where their name was replaced.
 GROUPED = ('groups', 'base_width', 'scales', 'radix', 'arch')
-PLAIN_CONVS = ('Conv2d', 'Conv', nn.Conv2d, SlimConv2d)
 
 
 class SlimmableMixin(BaseModule if TYPE_CHECKING else object):  # type: ignore[misc]
@@ -110,7 +108,7 @@ class SlimmableMixin(BaseModule if TYPE_CHECKING else object):  # type: ignore[m
 
 def _refuse_unsliceable(conv_cfg: dict | None, kwargs: dict) -> None:
     """Raise on options whose layers have no first-channels sub-network."""
-    plain = isinstance(conv_cfg, Mapping) and conv_cfg.get('type') in PLAIN_CONVS
+    plain = any(builds(conv_cfg, kind, MODELS) for kind in (nn.Conv2d, SlimConv2d))
     if conv_cfg is not None and not plain:
         raise ValueError(
             f'model.backbone.conv_cfg={conv_cfg!r} cannot be sliced, expected type Conv2d: remove '
@@ -134,8 +132,8 @@ def _refuse_unsliceable(conv_cfg: dict | None, kwargs: dict) -> None:
 
 def _slim_norm(norm_cfg: Mapping[str, Any]) -> dict[str, Any]:
     """A norm config with the slimmable class."""
-    kind = norm_cfg.get('type') if isinstance(norm_cfg, Mapping) else None
-    if not isinstance(kind, (str, type)) or kind not in SLIM_NORMS:
+    kind = class_of(norm_cfg.get('type'), MODELS) if isinstance(norm_cfg, Mapping) else None
+    if kind not in SLIM_NORMS:
         raise ValueError(
             f'model.backbone.norm_cfg={norm_cfg!r} cannot be sliced, expected BN or SyncBN: '
             'channel groups and layer statistics change with the width; use '

@@ -10,11 +10,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mmengine.model import PretrainedInit
+from mmengine.registry import WEIGHT_INITIALIZERS
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor, nn
 
 from ..checkpoints.reading import read_checkpoint, weights_of
 from ..checkpoints.safe_loading import safe_loading
+from ..type_names import builds
 
 HOW_TO_GET = (
     'put the file there, or point model.backbone.init_cfg.checkpoint at one you have '
@@ -26,7 +29,7 @@ HOW_TO_GET = (
 def pretrained_of(init_cfg: Any) -> Mapping[str, Any] | None:
     """The ``Pretrained`` entry of an mmengine ``init_cfg``, if it has one."""
     entries = init_cfg if isinstance(init_cfg, (list, tuple)) else [init_cfg]
-    pretrained = [e for e in entries if isinstance(e, Mapping) and e.get('type') == 'Pretrained']
+    pretrained = [entry for entry in entries if builds(entry, PretrainedInit, WEIGHT_INITIALIZERS)]
     return pretrained[-1] if pretrained else None
 
 

@@ -5,21 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import torch.nn.functional as F
-from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from ..slimmable.channels import round_half_up
 from .mixin import SlimmableMixin
 from .residual import (
-    INIT_CFG,
     STEM_CHANNELS,
+    StagedNetwork,
     blocks_a_stage,
     conv,
     norm,
     padded_shortcut,
     require_positive,
-    stages,
 )
 
 EXPANSION = 4  # output channels of a bottleneck to those of its middle
@@ -81,7 +79,7 @@ class PyramidBlock(nn.Module):
 
 
 @MODELS.register_module()
-class PyramidNet(BaseModule):
+class PyramidNet(StagedNetwork):
     """Pyramidal residual network for small images: every block has more channels than the last.
 
     Shortcuts have no parameters: the image is averaged where it shrinks, and the channels that
@@ -110,19 +108,13 @@ class PyramidNet(BaseModule):
         norm_cfg: dict | None = None,
         init_cfg: Any = None,
     ) -> None:
-        super().__init__(INIT_CFG if init_cfg is None else init_cfg)
         kind = 'bottlenecks' if bottleneck else 'basic blocks'
         each = blocks_a_stage(f'PyramidNet of {kind}', depth, 9 if bottleneck else 6, 2)
         require_positive('alpha', alpha, 240)
-
-        def block(in_channels: int, channels: int, stride: int) -> PyramidBlock:
-            return PyramidBlock(in_channels, channels, stride, bottleneck, conv_cfg, norm_cfg)
-
         factor = EXPANSION if bottleneck else 1
         channels = [factor * count for count in pyramid_channels(3 * each, alpha)]
-        self.conv1: Any = conv(conv_cfg, in_channels, STEM_CHANNELS, 3)
-        self.bn1 = norm(norm_cfg, STEM_CHANNELS)
-        self.layer1, self.layer2, self.layer3 = stages(block, channels, STEM_CHANNELS)
+        settings = (in_channels, conv_cfg, norm_cfg, init_cfg)
+        super().__init__(PyramidBlock, channels, *settings, bottleneck=bottleneck)
         self.bn_final: Any = norm(norm_cfg, channels[-1])
 
     @property
@@ -132,7 +124,7 @@ class PyramidNet(BaseModule):
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Features of images (N, C, H, W) of any size: one map (N, out_channels, H/4, W/4)."""
-        x = self.layer3(self.layer2(self.layer1(self.bn1(self.conv1(x)))))
+        x = self.run_stages(self.bn1(self.conv1(x)))
         return (F.relu(self.bn_final(x)),)
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch.nn.functional as F
 from mmcv.cnn import build_conv_layer, build_norm_layer
+from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from ..slimmable import pad_channels
@@ -19,6 +21,44 @@ INIT_CFG = [
     {'type': 'Kaiming', 'layer': 'Conv2d'},
     {'type': 'Constant', 'layer': 'BatchNorm2d', 'val': 1},
 ]
+
+
+class StagedNetwork(BaseModule):
+    """A convolution and three stages of residual blocks; what follows is the subclass's.
+
+    Args:
+        block: Class of the blocks, called with input channels, output channels, stride,
+            ``conv_cfg``, ``norm_cfg`` and the options.
+        channels: Output channels of every block, a third of them for each stage.
+        in_channels: Channels of the images.
+        conv_cfg: Config of the convolutions.
+        norm_cfg: Config of the normalisations.
+        init_cfg: Initialisation; None is :data:`INIT_CFG`.
+        stem_norm: Whether BatchNorm follows the first convolution.
+        **options: The blocks' own.
+    """
+
+    def __init__(
+        self,
+        block: type[nn.Module],
+        channels: list[int],
+        in_channels: int,
+        conv_cfg: dict | None,
+        norm_cfg: dict | None,
+        init_cfg: Any,
+        stem_norm: bool = True,
+        **options: Any,
+    ) -> None:
+        super().__init__(INIT_CFG if init_cfg is None else init_cfg)
+        make = partial(block, conv_cfg=conv_cfg, norm_cfg=norm_cfg, **options)
+        self.conv1: Any = conv(conv_cfg, in_channels, STEM_CHANNELS, 3)
+        if stem_norm:
+            self.bn1: Any = norm(norm_cfg, STEM_CHANNELS)
+        self.layer1, self.layer2, self.layer3 = stages(make, channels, STEM_CHANNELS)
+
+    def run_stages(self, x: Tensor) -> Tensor:
+        """Map what the first convolution gave (N, 16, H, W) to (N, C, H / 4, W / 4)."""
+        return self.layer3(self.layer2(self.layer1(x)))
 
 
 def conv(

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import torch.nn.functional as F
-from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from .mixin import SlimmableMixin
-from .residual import INIT_CFG, STEM_CHANNELS, blocks_a_stage, conv, norm, require_positive, stages
+from .residual import STEM_CHANNELS, StagedNetwork, blocks_a_stage, conv, norm, require_positive
 
 
 class WideBlock(nn.Module):
@@ -56,7 +55,7 @@ class WideBlock(nn.Module):
 
 
 @MODELS.register_module()
-class WideResNet(BaseModule):
+class WideResNet(StagedNetwork):
     """Wide residual network for small images.
 
     Args:
@@ -82,22 +81,17 @@ class WideResNet(BaseModule):
         norm_cfg: dict | None = None,
         init_cfg: Any = None,
     ) -> None:
-        super().__init__(INIT_CFG if init_cfg is None else init_cfg)
         each = blocks_a_stage('wide residual network', depth, 6, 4)
         require_positive('widen_factor', widen_factor, 10)
         if isinstance(dropout, bool) or not (
             isinstance(dropout, (int, float)) and 0 <= dropout < 1
         ):
             raise ValueError(f'dropout must be in [0, 1), got {dropout!r}: for example 0.3')
-
-        def block(in_channels: int, channels: int, stride: int) -> WideBlock:
-            return WideBlock(in_channels, channels, stride, dropout, conv_cfg, norm_cfg)
-
         widths = [max(1, round(STEM_CHANNELS * widen_factor)) * 2**stage for stage in range(3)]
-        self.conv1 = conv(conv_cfg, in_channels, STEM_CHANNELS, 3)
         channels = [width for width in widths for _ in range(each)]
-        self.layer1, self.layer2, self.layer3 = stages(block, channels, STEM_CHANNELS)
-        self.bn1: Any = norm(norm_cfg, widths[-1])
+        settings = (in_channels, conv_cfg, norm_cfg, init_cfg)
+        super().__init__(WideBlock, channels, *settings, stem_norm=False, dropout=dropout)
+        self.bn1 = norm(norm_cfg, widths[-1])
 
     @property
     def out_channels(self) -> int:
@@ -106,8 +100,7 @@ class WideResNet(BaseModule):
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Features of images (N, C, H, W) of any size: one map (N, out_channels, H/4, W/4)."""
-        x = self.layer3(self.layer2(self.layer1(self.conv1(x))))
-        return (F.relu(self.bn1(x)),)
+        return (F.relu(self.bn1(self.run_stages(self.conv1(x)))),)
 
 
 @MODELS.register_module()

@@ -12,8 +12,7 @@ import os
 import pickle
 import re
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from contextvars import ContextVar
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from textwrap import shorten
 from typing import Any
@@ -24,6 +23,7 @@ import torch
 from mmengine.logging import HistoryBuffer
 from mmengine.optim import OneCycleParamScheduler
 from mmengine.runner import CheckpointLoader
+from mmengine.runner import checkpoint as mmengine_checkpoint
 from mmengine.runner.checkpoint import load_from_local as mmengine_load_from_local
 
 TRUST_ALL = 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'  # torch's own switch
@@ -36,8 +36,6 @@ METHODS = {
 # In what torch says of files that are cut short or something else, a torch of 2016's among them.
 BROKEN_FILE = 'PytorchStreamReader|corrupted|legacy .tar'
 NUMBERS_AND_TEXT = '?bBhHiIlLqQefdU'  # numpy's type codes
-
-_inside: ContextVar[bool] = ContextVar('inside safe_loading', default=False)
 
 
 class UnsafeCheckpointError(ValueError):
@@ -80,28 +78,55 @@ def load_file(path: Path | str, map_location: Any = 'cpu') -> Any:
 
 @contextmanager
 def safe_loading() -> Iterator[None]:
-    """Whatever mmengine loads inside is loaded as data only, as by :func:`load_file`.
+    """Whatever mmengine's ``CheckpointLoader`` loads inside is loaded as data only.
 
-    Does nothing if the user trusts all files, see there. May be nested.
+    That is what ``init_cfg``, ``load_from``, resuming and ``load_checkpoint`` load, by whichever
+    loader: local files as by :func:`load_file`, unless somebody registered a loader of their own
+    for them. Outside its calls torch and mmengine are as they were, so ``torch.load`` of other
+    code loads what it asks for. Does nothing if the user trusts all files, see
+    :func:`load_file`. May be nested.
 
     Raises:
         UnsafeCheckpointError: If a checkpoint holds more; nothing of it was executed.
     """
-    if _trusts_all() or _inside.get():
+    load = CheckpointLoader.load_checkpoint
+
+    def load_as_data(
+        cls: type, filename: str, map_location: Any = None, logger: Any = 'current'
+    ) -> Any:
+        with _loading_data_only(str(filename)):
+            return load(filename, map_location, logger)
+
+    if _trusts_all():
         yield
         return
-    token = _inside.set(True)
-    CheckpointLoader.register_scheme('', loader=load_from_local, force=True)
-    try:
-        # The variable is for what mmengine downloads and loads without its local loader.
-        with mock.patch.dict(os.environ, {ONLY_DATA: '1'}), _allowing_run_state():
+    with mock.patch.object(CheckpointLoader, 'load_checkpoint', classmethod(load_as_data)):
+        yield
+
+
+@contextmanager
+def _loading_data_only(source: str) -> Iterator[None]:
+    """While mmengine loads one checkpoint, nothing is loaded but data.
+
+    Args:
+        source: Where it is from, for messages.
+    """
+    schemes: Any = CheckpointLoader._schemes
+    ours = {} if schemes.get('') is not mmengine_load_from_local else {'': load_from_local}
+    with ExitStack() as stack:
+        stack.enter_context(mock.patch.dict(schemes, ours))
+        # Even where code asks for more: mmengine does where data alone cannot be loaded.
+        stack.enter_context(mock.patch.dict(os.environ, {ONLY_DATA: '1'}))
+        if hasattr(mmengine_checkpoint, 'get_torch_safe_globals'):  # which has `getattr` among them
+            stack.enter_context(
+                mock.patch.object(mmengine_checkpoint, 'get_torch_safe_globals', list)
+            )
+        stack.enter_context(_allowing_run_state())
+        try:
             yield
-    except pickle.UnpicklingError as error:
-        names = _named(error) or f'what torch cannot read as data ({error})'
-        raise UnsafeCheckpointError(_refusal('what was fetched', names)) from error
-    finally:
-        CheckpointLoader.register_scheme('', loader=mmengine_load_from_local, force=True)
-        _inside.reset(token)
+        except pickle.UnpicklingError as error:
+            names = _named(error) or f'what torch cannot read as data ({error})'
+            raise UnsafeCheckpointError(_refusal(source, names)) from error
 
 
 def load_from_local(filename: str, map_location: Any) -> Any:

@@ -12,9 +12,7 @@ from mmengine.registry import MODELS
 from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
-from ..slimmable import has_slimmable_layers, require_skippable
-from ..training import GradAugMixin, GradAugOptions
-from ..training.norms import refuse_mmcv_sync_norms
+from ..training import GradAugMixin
 from ..transforms import GeometricMap
 from .distillation import ClassDistillation
 from .preprocessor import ImagePreprocessor
@@ -121,21 +119,10 @@ class GradAugClassifier(GradAugMixin, Classifier):
 
     def __init__(self, *args: Any, gradaug: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.gradaug = GradAugOptions.parse(gradaug)
+        self.set_options(gradaug)
         self.distillation = ClassDistillation.parse((gradaug or {}).get('distill'))
         self._keeps = False
         self._teacher: Tensor | None = None
-        sampler = self.sampler
-        if sampler.num_subnets and sampler.min_width < 1 and not has_slimmable_layers(self):
-            raise ValueError(
-                f'gradaug.min_width={sampler.min_width} needs a slimmable backbone, got '
-                f"{type(self.backbone).__name__}: set backbone type='SlimmableResNet', or "
-                'gradaug.min_width=1.0 to train full-width copies only'
-            )
-        if sampler.num_subnets:
-            refuse_mmcv_sync_norms(self)
-            if sampler.shrink != 'width':
-                require_skippable(self)
 
     def logits(self, inputs: Tensor) -> Tensor:
         """Logits (N, classes) of images (N, C, H, W); those of the full pass are kept."""

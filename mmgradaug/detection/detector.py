@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
-import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from mmdet.models.detectors import BaseDetector
-from mmdet.registry import MODELS as MMDET_MODELS
 from mmengine.logging import print_log
 from mmengine.registry import MODELS
 from torch import Tensor
 
-from ..slimmable import has_slimmable_layers, require_skippable
-from ..training import GradAugMixin, GradAugOptions
-from ..training.norms import refuse_mmcv_sync_norms
+from ..training import GradAugMixin
 from ..transforms import GeometricMap
 from .distillation import (
     DistillConfig,
@@ -27,6 +22,7 @@ from .distillation import (
     is_query_based,
 )
 from .labels import move_samples
+from .wrapping import detector_class, reduced, require_options, wrapped_class
 
 if TYPE_CHECKING:
 
@@ -43,7 +39,8 @@ class GradAugDetector(_Detector):
 
     ``GradAugDetector(detector='MaskRCNN', ...)`` builds an instance of a subclass of
     ``MaskRCNN``: its configuration keys, modules and checkpoint keys are the stock
-    detector's, and outside training it is the stock detector.
+    detector's, and outside training it is the stock detector. Of a subclass it builds the
+    same, whose methods come before the detector's. Whole models can be copied and pickled.
 
     Args:
         detector: Name of a detector registered in mmdet, or its class.
@@ -63,9 +60,13 @@ class GradAugDetector(_Detector):
 
     def __new__(cls, *args: Any, detector: str | type | None = None, **kwargs: Any) -> Any:
         """Make an instance of the detector's GradAug subclass."""
-        if cls is GradAugDetector:
-            stock = _detector_class(detector)
-            cls = type(f'GradAug{stock.__name__}', (GradAugDetector, stock), {})
+        if not issubclass(cls, BaseDetector):
+            cls = wrapped_class(cls, detector_class(detector))  # type: ignore[arg-type]
+        elif detector is not None and not issubclass(cls, detector_class(detector)):
+            raise ValueError(
+                f'detector={detector!r} is no {cls.__name__}, which is a detector of its own: '
+                'leave out model.detector'
+            )
         return super().__new__(cls)
 
     def __init__(
@@ -76,16 +77,10 @@ class GradAugDetector(_Detector):
         **kwargs: Any,
     ) -> None:
         if not args:
-            _require_options(type(self), kwargs)
+            require_options(type(self), kwargs)
         super().__init__(*args, **kwargs)
-        self.gradaug = GradAugOptions.parse(gradaug)
+        self.set_options(gradaug)
         distill = (gradaug or {}).get('distill')
-        if self.sampler.num_subnets:
-            refuse_mmcv_sync_norms(self)  # type: ignore[arg-type]
-            if self.sampler.min_width < 1:
-                _require_slimmable(self)
-            if self.sampler.shrink != 'width':
-                require_skippable(self)
         self._distillers: Sequence[HeadDistiller] = []
         self._config = DistillConfig()
         if distill != 'labels':
@@ -97,6 +92,10 @@ class GradAugDetector(_Detector):
                 self._warn_labels()
             elif self.sampler.num_subnets:
                 self._check_targets(distill or {})
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Pickle and copy the instance, though no module holds its class."""
+        return reduced(self, super().__reduce_ex__(protocol))  # type: ignore[arg-type]
 
     @property
     def _outputs(self) -> list[str]:
@@ -179,62 +178,3 @@ class GradAugDetector(_Detector):
         for distiller in self._distillers:
             losses |= distiller.loss(feats, data_samples, mapping, ramp)
         return losses
-
-
-def _detector_class(detector: str | type | None) -> type:
-    """The class of a detector name.
-
-    Raises:
-        ValueError: If there is no such detector.
-    """
-    found = detector if inspect.isclass(detector) else None
-    if isinstance(detector, str):
-        found = MMDET_MODELS.get(detector)
-    if inspect.isclass(found) and issubclass(found, BaseDetector):
-        return found
-    names = [
-        name
-        for name, module in MMDET_MODELS.module_dict.items()
-        if inspect.isclass(module) and issubclass(module, BaseDetector)
-    ]
-    close = difflib.get_close_matches(str(detector), names, n=3) or ['MaskRCNN', 'FasterRCNN']
-    raise ValueError(
-        f'detector={detector!r} is not a detector registered in mmdet, expected a name such as '
-        f'{", ".join(close)}: set model.detector to the `type` of the stock config'
-    )
-
-
-def _require_options(cls: type, options: Mapping[str, Any]) -> None:
-    """Raise if the stock detector of a GradAug class does not take some options."""
-    stock = next(c for c in cls.__mro__ if not issubclass(c, GradAugMixin))
-    parameters = inspect.signature(stock.__init__).parameters  # type: ignore[misc]
-    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
-        return
-    known = list(parameters)[1:]
-    unknown = sorted(set(options) - set(known))
-    required = [k for k in known if parameters[k].default is inspect.Parameter.empty]
-    missing = [k for k in required if k not in options]
-    if unknown:
-        raise ValueError(
-            f'detector={stock.__name__!r} does not take {", ".join(unknown)}, expected some of '
-            f'{", ".join(known)}: set model.detector to the `type` of the stock config'
-        )
-    if missing:
-        raise ValueError(
-            f'detector={stock.__name__!r} needs {", ".join(missing)}: set model.detector to the '
-            '`type` of the stock config, or add them to model'
-        )
-
-
-def _require_slimmable(detector: Any) -> None:
-    """Raise if no layer of the detector would change with the width."""
-    if has_slimmable_layers(detector):
-        return
-    slimmable = [name for name in MODELS.module_dict if name.startswith('Slimmable')]
-    raise ValueError(
-        f'gradaug.min_width={detector.sampler.min_width} needs a slimmable backbone, got '
-        f"{type(detector.backbone).__name__}: set backbone type='SlimmableResNet' (slimmable are "
-        f'{" and ".join(slimmable)}, in the place of ResNet and ResNetV1d; channels in groups, as '
-        'of ResNeXt, Res2Net, ResNeSt and RegNet, cannot be sliced), or gradaug.min_width=1.0 to '
-        'train full-width copies only'
-    )

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from mmengine.config import DictAction
+
+from .errors import InputError
 
 
 def config_parser(
@@ -21,6 +24,22 @@ def config_parser(
     parser.add_argument('config', help=config)
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='as of tools/train.py')
     return parser
+
+
+@contextmanager
+def reading_options() -> Iterator[None]:
+    """Around parsing a command line with ``--cfg-options``.
+
+    Raises:
+        InputError: If these are no pairs of a key and a value, of which mmengine says little.
+    """
+    try:
+        yield
+    except ValueError as error:  # of mmengine's DictAction
+        raise InputError(
+            f'cannot read the command line ({error}): --cfg-options takes words such as '
+            'train_dataloader.batch_size=4, without spaces around ='
+        ) from error
 
 
 def add_number(

@@ -16,7 +16,7 @@ from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.registry import HOOKS
 
-from .jpeg import END, is_cut_off, lacks_end
+from .jpeg import END, START, is_cut_off, lacks_end
 
 HOW_TO_GO_ON = (
     'mend or remove the file, or train with other samples in place of up to N such images: '
@@ -27,6 +27,10 @@ WHY_NOT = 'mend the file, or take it out of the annotation file: a metric is ove
 
 class BadImageError(ValueError):
     """An image file that is missing, unreadable or incomplete."""
+
+
+class CutOffError(ValueError):
+    """What is wrong with an image file that no decoder complains about."""
 
 
 @HOOKS.register_module()
@@ -95,21 +99,29 @@ class CheckedLoading:
         Raises:
             BadImageError: If the image cannot be read and may not be replaced.
         """
-        path = results['img_path']
         try:
-            data = _jpeg_without_end(path, self.load.backend_args)
-            if data is None:
-                loaded, reason = self.load(results), None
-            elif is_cut_off(data):
-                loaded, reason = None, 'its last pixels are missing'
-            else:
-                loaded, reason = self._load_with_end(results, data), None
+            loaded = self._load(results)
         except Exception as error:  # decoders raise what they like
-            loaded, reason = None, f'{type(error).__name__}: {error}'
-        if reason is None and (loaded is not None or getattr(self.load, 'ignore_empty', False)):
-            return loaded  # None where the user told the transform to ask for another sample
-        self._count(path, results.get('sample_idx'), reason or 'nothing was decoded')
-        return None
+            self._count(results, error)
+            return None
+        # None where the user told the transform to ask for another sample.
+        if loaded is None and not getattr(self.load, 'ignore_empty', False):
+            self._count(results, CutOffError('nothing was decoded'))
+        return loaded
+
+    def _load(self, results: dict) -> dict | None:
+        """Load the image.
+
+        Raises:
+            CutOffError: If pixels are missing.
+            Exception: What the transform raises.
+        """
+        data = _jpeg_without_end(results['img_path'], self.load.backend_args)
+        if data is None:
+            return self.load(results)
+        if is_cut_off(data):
+            raise CutOffError('its last pixels are missing')
+        return self._load_with_end(results, data)
 
     def _load_with_end(self, results: dict, data: bytes) -> dict | None:
         """Load a JPEG file of which nothing is missing but the end marker."""
@@ -119,8 +131,11 @@ class CheckedLoading:
             loaded = self.load({**results, 'img_path': file.name})
         return None if loaded is None else {**loaded, 'img_path': results['img_path']}
 
-    def _count(self, path: str, sample: int | None, reason: str) -> None:
+    def _count(self, results: dict, error: Exception) -> None:
         """Count a bad image; raise if there are too many."""
+        path, sample = results['img_path'], results.get('sample_idx')
+        known = isinstance(error, CutOffError)
+        reason = str(error) if known else f'{type(error).__name__}: {error}'
         if sample is not None:
             new, self.bad[sample] = not self.bad[sample], 1
         count = int(self.bad.sum())
@@ -129,7 +144,7 @@ class CheckedLoading:
             raise BadImageError(
                 f'cannot read the image {path} ({reason}{allowed if self.max_bad_images else ""}): '
                 f'{self.fix}'
-            ) from None
+            ) from error
         if new:
             print_log(
                 f'cannot read the image {path} ({reason}): another sample takes its place '
@@ -186,5 +201,12 @@ def _jpeg_without_end(path: str, backend_args: dict | None) -> bytes | None:
     if not local or not os.path.isfile(path):
         return None
     with open(path, 'rb') as file:
+        # Most files need no second look: two bytes at either end, of what is read in a moment.
+        if file.read(2) != START:
+            return None
+        file.seek(-min(2, os.path.getsize(path)), os.SEEK_END)
+        if file.read(2) == END:
+            return None
+        file.seek(0)
         data = file.read()
     return data if lacks_end(data) else None

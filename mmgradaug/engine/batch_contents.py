@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from .errors import frames_of
+from .error_origin import frames_of
 
 # What the transforms of a pipeline put into a sample, and what does so.
 _LABELS = {

@@ -1,4 +1,4 @@
-"""While a tool builds and starts a run: one-line errors, and warnings where they are seen."""
+"""While a tool builds a run: errors that name config keys, safe loading, warnings that are seen."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ from unittest import mock
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from ..checkpoints.safe_loading import safe_loading
 from .batch_contents import lacking
-from .errors import ending, is_ours, is_raised_in, message_of, one_line_errors, taken_warnings
+from .error_origin import is_ours, is_raised_in, show_hidden_causes
+from .error_text import message_of
+from .errors import ending, naming, taken_warnings
 from .image_size import too_small
 
 # What a runner does with a config's options before the first iteration, and which they are.
@@ -29,6 +32,7 @@ STEPS = {
     '_init_model_weights': 'model (init_cfg)',
     'load_or_resume': 'load_from or resume',
 }
+BEFORE_LOOP = ('before_run', 'after_load_checkpoint')  # where hooks are called before a loop runs
 
 
 class RepeatedWarningsHook(Hook):
@@ -53,63 +57,79 @@ class RepeatedWarningsHook(Hook):
 
 @contextmanager
 def one_line_run(script: Path | None = None) -> Iterator[None]:
-    """One line for what this package or a script refuses, and for unfit batches.
+    """Around a tool that runs something: one line for what cannot go on, as far as that is known.
 
-    Other errors of a run keep their traceback.
+    That is what this package or the script refuses, and batches that do not suit the model. Other
+    errors of a run keep their traceback.
+
+    Args:
+        script: The tool of mmdet's that runs.
+
+    Raises:
+        SystemExit: With ``error: ...`` in these cases.
     """
     try:
         yield
     except Exception as error:
         known = too_small(error) or lacking(error)
-        if not (known or is_ours(error) or (script and is_raised_in(error, script))):
+        refused = is_ours(error) or (script is not None and is_raised_in(error, script))
+        if known is None and not refused:
+            show_hidden_causes(error)
             raise
-        raise ending(known or message_of(error), error) from error
+        raise ending(known or message_of(error), error, script) from error
 
 
 @contextmanager
 def building_runs() -> Iterator[None]:
-    """Around a tool that builds a runner and runs it.
+    """Around a tool that builds a runner and runs it; over as soon as a loop starts.
 
-    Options that the runner, its hooks, loops, optimizer and schedules do not take end the process
-    with one line; what goes wrong in the run itself keeps its traceback. Warnings of the checks
-    before the run come again in its log.
+    Until then, options that the runner, its hooks, loops, optimizer and schedules do not take
+    raise :class:`InputError` with their key, and checkpoints are loaded as data only. Warnings of
+    the checks before the run come again in its log. A loop, and whatever the user's code does in
+    it, runs with mmengine as it is.
     """
-    with ExitStack() as stack:
+    with ExitStack() as until_loop:
+        until_loop.enter_context(safe_loading())
         patched: dict[str, Any] = {
-            name: _in_one_line(getattr(Runner, name), keys) for name, keys in STEPS.items()
+            name: _naming_keys(getattr(Runner, name), keys) for name, keys in STEPS.items()
         }
-        patched['call_hook'] = _before_run_in_one_line(Runner.call_hook)
-        patched['from_cfg'] = classmethod(_built(Runner.from_cfg.__func__))  # type: ignore
+        patched['call_hook'] = _ending_at_loop(Runner.call_hook, until_loop)
+        patched['from_cfg'] = classmethod(_telling(Runner.from_cfg.__func__))  # type: ignore
         for name, value in patched.items():
-            stack.enter_context(mock.patch.object(Runner, name, value))
+            until_loop.enter_context(mock.patch.object(Runner, name, value))
         yield
 
 
-def _in_one_line(step: Callable, keys: str = '') -> Callable:
-    """A step that ends the process with one line on a user's error."""
+def _naming_keys(step: Callable, keys: str = '') -> Callable:
+    """A step that says which config keys a user's error is about."""
 
     @wraps(step)
-    def checked(*args: Any, **kwargs: Any) -> Any:
-        with one_line_errors(keys):
+    def named(*args: Any, **kwargs: Any) -> Any:
+        with naming(keys):
             return step(*args, **kwargs)
 
-    return checked
+    return named
 
 
-def _before_run_in_one_line(call_hook: Callable) -> Callable:
-    """A ``call_hook`` that ends the process with one line where hooks refuse to start."""
+def _ending_at_loop(call_hook: Callable, until_loop: ExitStack) -> Callable:
+    """A ``call_hook`` by which hooks may refuse to start, and which closes a stack when it starts.
+
+    The first points at which a loop calls hooks differ by the loop, those before it do not.
+    """
 
     @wraps(call_hook)
-    def checked(runner: Runner, fn_name: str, **kwargs: Any) -> None:
-        with one_line_errors() if fn_name == 'before_run' else nullcontext():
+    def watched(runner: Runner, fn_name: str, **kwargs: Any) -> None:
+        if fn_name not in BEFORE_LOOP:
+            until_loop.close()
+        with naming() if fn_name in BEFORE_LOOP else nullcontext():
             call_hook(runner, fn_name, **kwargs)
 
-    return checked
+    return watched
 
 
-def _built(from_cfg: Callable) -> Callable:
+def _telling(from_cfg: Callable) -> Callable:
     """A ``from_cfg`` whose runner repeats the warnings."""
-    build = _in_one_line(from_cfg)
+    build = _naming_keys(from_cfg)
 
     @wraps(from_cfg)
     def telling(*args: Any, **kwargs: Any) -> Runner:

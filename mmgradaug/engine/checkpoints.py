@@ -16,6 +16,7 @@ from mmengine.fileio import LocalBackend
 from mmengine.hooks import CheckpointHook
 from mmengine.registry import HOOKS
 
+from ..checkpoints.safe_loading import safe_loading
 from .atomic import ATOMIC_BACKEND, is_damaged, remove_incomplete, write_atomically
 
 POINTER = 'last_checkpoint'  # mmengine's name of the file that names the newest one
@@ -90,7 +91,8 @@ class SafeCheckpointHook(CheckpointHook):
                 f'newest of this process is {self.last_ckpt}: make space and resume, iterations '
                 'since then will be the same'
             ) from self._failure
-        super().after_train(runner)
+        with safe_loading():  # it reads what it publishes, which the original mmengine cannot
+            super().after_train(runner)
 
     def _save_checkpoint_with_step(self, runner: Any, step: int, meta: dict) -> None:
         """Write a checkpoint, then its name, then remove what is kept no longer."""

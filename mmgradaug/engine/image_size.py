@@ -6,7 +6,8 @@ import re
 
 from torch import Tensor
 
-from .errors import frames_of, message_of
+from .error_origin import frames_of
+from .error_text import message_of
 
 # Of BatchNorm in training, of convolution and of pooling; a resize to no pixel (OpenCV).
 _TORCH_SAYS = re.compile(

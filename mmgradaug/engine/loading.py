@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.registry import MODELS
 
 from ..detection import GradAugDetector
-from .errors import one_line_errors
+from ..type_names import class_of
+from .errors import InputError
 from .option_keys import check_option_keys
 
 NO_BATCH = (
@@ -27,24 +29,30 @@ def load_config(path: str, options: Mapping[str, Any] | None, gradaug: bool = Fa
         gradaug: Whether it has to be a GradAug config.
 
     Raises:
-        SystemExit: With a one-line message if there is no such file, it cannot be read, or it is
-            of another kind, or an option's first key is misspelt.
+        InputError: If there is no such file, or it is of another kind.
+        Exception: What reading it raises, :class:`ValueError` if it is no Python, has no model or
+            an option's first key is misspelt.
     """
     if not Path(path).is_file():
-        raise SystemExit(
-            f'error: no config file at {Path(path).absolute()}: expected a file such as '
+        raise InputError(
+            f'no config file at {Path(path).absolute()}: expected a file such as '
             'configs/mask_rcnn_r50_gradaug_1x.py'
         )
-    with one_line_errors():
-        cfg = _read(path)
-        check_option_keys(cfg, options or {})
-        cfg.merge_from_dict(dict(options or {}))
-    if gradaug and cfg.model.get('type') not in ('GradAugDetector', GradAugDetector):
-        raise SystemExit(
-            f'error: {path} has model type {cfg.get("model", {}).get("type")!r}, expected '
-            'GradAugDetector: README.md shows the few lines that make a config one'
+    cfg = _read(path)
+    check_option_keys(cfg, options or {})
+    cfg.merge_from_dict(dict(options or {}))
+    if gradaug and not _is_gradaug(cfg):
+        raise InputError(
+            f'{path} has model type {cfg.model.get("type")!r}, expected GradAugDetector: README.md '
+            'shows the few lines that make a config one'
         )
     return cfg
+
+
+def _is_gradaug(cfg: Config) -> bool:
+    """Whether a config's model is a ``GradAugDetector``, or a class that extends it."""
+    model = class_of(cfg.model.get('type'), MODELS)
+    return model is not None and issubclass(model, GradAugDetector)
 
 
 def _read(path: str) -> Config:

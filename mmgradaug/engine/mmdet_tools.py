@@ -17,9 +17,9 @@ from unittest import mock
 
 import mmdet
 
-from ..checkpoints.safe_loading import safe_loading
+from .arguments import reading_options
 from .building import building_runs, one_line_run
-from .errors import one_line_errors
+from .errors import InputError, one_line_errors
 from .loading import load_config
 from .preflight import check_run
 from .preflight.checkpoints import checkpoint_use
@@ -43,10 +43,10 @@ def run_tool(name: str, argv: Sequence[str], loops: tuple[str, ...]) -> None:
             taken, if a checkpoint could only be loaded by executing it, or if anything of this
             package refuses to go on.
     """
-    script = _find_tool(name)
-    args = _parsed(script, argv)
-    cfg = load_config(args.config, args.cfg_options)
     with one_line_errors():
+        script = _find_tool(name)
+        args = _parsed(script, argv)
+        cfg = load_config(args.config, args.cfg_options)
         work_dir = args.work_dir or cfg.get('work_dir') or Path('work_dirs', Path(args.config).stem)
         checkpoint = checkpoint_use(cfg, args, Path(work_dir))
         check_run(cfg, loops, checkpoint, is_main_process(args.launcher))
@@ -55,35 +55,34 @@ def run_tool(name: str, argv: Sequence[str], loops: tuple[str, ...]) -> None:
         argv += hook_options(cfg) if name == 'train' else hook_options_of_testing(cfg)
         join_processes(cfg, args.launcher)
     line = mock.patch.object(sys, 'argv', [str(script), *argv])
-    with one_line_run(script), safe_loading(), building_runs(), line:
+    with one_line_run(script), building_runs(), line:
         runpy.run_path(str(script), run_name='__main__')
 
 
 def _find_tool(name: str) -> Path:
-    """Where mmdet keeps a tool: in its package, or beside it in a checkout."""
+    """Where mmdet keeps a tool: in its package, or beside it in a checkout.
+
+    Raises:
+        InputError: If it is in neither.
+    """
     package = Path(mmdet.__file__).parent
     candidates = [package / '.mim' / 'tools', package.parent / 'tools']
     for folder in candidates:
         if (folder / f'{name}.py').is_file():
             return folder / f'{name}.py'
-    raise SystemExit(
-        f'error: mmdet {mmdet.__version__} has no tools/{name}.py in '
+    raise InputError(
+        f'mmdet {mmdet.__version__} has no tools/{name}.py in '
         f'{" or ".join(map(str, candidates))}: install mmdet with pip, which puts its tools there'
     )
 
 
 def _parsed(script: Path, argv: Sequence[str]) -> argparse.Namespace:
-    """A command line, read by the tool's own parser; ends the process where that does.
+    """A command line, read by the tool's own parser, which ends the process where it is wrong.
 
     A parser of ours would take the value of an option it does not know for the config.
     """
     with ExitStack() as stack:
         stack.enter_context(mock.patch.object(sys, 'argv', [str(script), *argv]))
         stack.enter_context(mock.patch.dict(os.environ))  # the parser sets LOCAL_RANK
-        try:
+        with reading_options():
             return runpy.run_path(str(script))['parse_args']()
-        except ValueError as error:  # of mmengine's DictAction
-            raise SystemExit(
-                f'error: cannot read the command line ({error}): --cfg-options takes words such as '
-                'train_dataloader.batch_size=4, without spaces around ='
-            ) from error

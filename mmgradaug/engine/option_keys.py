@@ -9,7 +9,8 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from .errors import closest, warn
+from .error_text import closest
+from .errors import warn
 
 _RUNNER = set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'}
 # Top-level keys that mmengine, mmdet and this package look for, whether a config has them or not.

@@ -12,14 +12,13 @@ from mmengine.device import is_cuda_available, is_mlu_available, is_musa_availab
 from mmengine.dist import get_world_size
 from mmengine.runner import Runner
 
-from ..checkpoints.safe_loading import safe_loading
-from .arguments import config_parser
+from .arguments import config_parser, reading_options
 from .building import building_runs, one_line_run
 from .errors import one_line_errors, warn
 from .loading import load_config
 from .preflight import check_run
 from .preflight.checkpoints import CheckpointUse, checkpoint_use
-from .preflight.images import check_classes
+from .preflight.image_classes import check_classes
 from .processes import is_main_process, join_processes, wrapper_options
 from .run_hooks import hook_options
 from .work_dir import make_work_dir
@@ -35,18 +34,18 @@ def run_pretraining(argv: Sequence[str]) -> None:
         SystemExit: With a one-line message if something the run needs is missing or wrong, or if
             a checkpoint could only be loaded by executing it.
     """
-    parser = _parser()
-    args = _parsed(parser, argv)
-    cfg = load_config(args.config, args.cfg_options)
-    loops = ('test',) if args.eval else ('train', 'val')
     with one_line_errors():
+        parser = _parser()
+        args = _parsed(parser, argv)
+        cfg = load_config(args.config, args.cfg_options)
+        loops = ('test',) if args.eval else ('train', 'val')
         _apply(cfg, args)
         check_run(cfg, loops, _checkpoint(cfg, args), is_main_process(args.launcher))
         make_work_dir(Path(cfg.work_dir))
         words = wrapper_options(cfg, args.launcher) + ([] if args.eval else hook_options(cfg))
         cfg.merge_from_dict(parser.parse_args([args.config, *words]).cfg_options or {})
         join_processes(cfg, args.launcher)
-    with one_line_run(), safe_loading(), building_runs():
+    with one_line_run(), building_runs():
         runner = Runner.from_cfg(cfg)
         with one_line_errors():
             check_classes(runner, loops)
@@ -83,13 +82,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _parsed(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Namespace:
     """A command line; ends the process where it is wrong."""
-    try:
+    with reading_options():
         args = parser.parse_args(list(argv))
-    except ValueError as error:  # of mmengine's DictAction
-        raise SystemExit(
-            f'error: cannot read the command line ({error}): --cfg-options takes words such as '
-            'train_dataloader.batch_size=4, without spaces around ='
-        ) from error
     if args.eval and args.resume:
         parser.error('--eval trains nothing, so there is nothing to --resume: give one of them')
     return args
@@ -136,9 +130,10 @@ def _drop_training(cfg: Config) -> None:
         'optim_wrapper',
         'param_scheduler',
         'auto_scale_lr',
+        'val_dataloader',
+        'val_cfg',
+        'val_evaluator',
     ):
-        cfg[key] = None
-    for key in ('val_dataloader', 'val_cfg', 'val_evaluator'):
         cfg[key] = None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -16,6 +15,7 @@ from mmengine.registry import MODEL_WRAPPERS, MODELS
 from mmengine.utils.dl_utils import set_multi_processing
 
 from ..training import GradAugDistributedDataParallel, GradAugMixin
+from ..type_names import class_of, type_name
 from .loading import emptied
 
 WRAPPER = GradAugDistributedDataParallel.__name__
@@ -54,8 +54,8 @@ def wrapper_options(cfg: Config, launcher: str) -> list[str]:
 
 def _is_gradaug(kind: Any) -> bool:
     """Whether a model, by name or class, trains sub-networks."""
-    model = MODELS.get(kind) if isinstance(kind, str) else kind
-    return inspect.isclass(model) and issubclass(model, GradAugMixin)
+    model = class_of(kind, MODELS)
+    return model is not None and issubclass(model, GradAugMixin)
 
 
 def is_main_process(launcher: str) -> bool:
@@ -66,12 +66,13 @@ def is_main_process(launcher: str) -> bool:
 
 def _require_gradaug_wrapper(kind: Any, gradaug: Mapping[str, Any]) -> None:
     """Raise if a model wrapper, by name or class, has a training step without sub-networks."""
-    wrapper = MODEL_WRAPPERS.get(kind) if isinstance(kind, str) else kind
-    is_ours = inspect.isclass(wrapper) and issubclass(wrapper, GradAugDistributedDataParallel)
-    if wrapper is None or is_ours or gradaug.get('num_subnets') == 0:
+    wrapper = class_of(kind, MODEL_WRAPPERS)
+    if wrapper is None or gradaug.get('num_subnets') == 0:
         return  # mmengine names those that are not registered
+    if issubclass(wrapper, GradAugDistributedDataParallel):
+        return
     raise ValueError(
-        f'model_wrapper_cfg.type={getattr(kind, "__name__", kind)!r} computes the plain loss and '
+        f'model_wrapper_cfg.type={type_name(kind)!r} computes the plain loss and '
         f'would train without sub-networks, expected {WRAPPER!r} or a subclass: remove '
         'model_wrapper_cfg.type, or set gradaug.num_subnets=0 for plain training'
     )

@@ -7,7 +7,9 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.hooks import CheckpointHook, DistSamplerSeedHook
+from mmengine.registry import HOOKS
 
+from ..type_names import builds
 from .loading import emptied
 
 # Hooks of mmengine that ours extend, by their place in `default_hooks`.
@@ -37,7 +39,7 @@ def hook_options(cfg: Config) -> list[str]:
     hooks = cfg.get('default_hooks') or {}
     options: list[str] = []
     for place, (stock, ours) in EXTENDED.items():
-        if _is_stock(hooks.get(place, {'type': stock}), stock):
+        if builds(hooks.get(place, {'type': stock}), stock, HOOKS):
             options.append(f'default_hooks.{place}.type={ours}')
     if 'checkpoint' not in hooks:
         options.append('default_hooks.checkpoint.interval=1')  # mmengine's default
@@ -63,11 +65,6 @@ def _words(cfg: Config, options: list[str]) -> list[str]:
     if not options:
         return []
     return ['--cfg-options', *emptied(cfg, 'default_hooks'), *options, *_import_options(cfg)]
-
-
-def _is_stock(hook: Any, stock: type) -> bool:
-    """Whether a hook is configured to be mmengine's own."""
-    return isinstance(hook, dict) and hook.get('type') in (stock, stock.__name__)
 
 
 def _import_options(cfg: Config) -> list[str]:

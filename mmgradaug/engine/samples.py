@@ -6,7 +6,8 @@ from typing import Any
 
 from mmcv.transforms import BaseTransform
 
-from .errors import frames_of, is_about_input, is_ours, message_of, place_of
+from .error_origin import frames_of, is_about_input, is_ours, place_of
+from .error_text import message_of
 
 
 class SampleError(ValueError):

@@ -20,6 +20,8 @@ from rich.progress import track
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from ..checkpoints.safe_loading import safe_loading
+from ..type_names import type_name
 from .timed import Timed
 
 LEARNING_RATE = 1e-6  # the weights hardly move, so every round computes alike
@@ -101,7 +103,7 @@ def build_kinds(cfg: Config, variants: Sequence[str] = ()) -> dict[str, nn.Modul
     plain.type = plain.pop('detector')
     plain.pop('gradaug', None)
     stock = copy.deepcopy(plain)
-    stock.backbone.type = stock.backbone.type.replace('Slimmable', '')
+    stock.backbone.type = type_name(stock.backbone.type).removeprefix('Slimmable')
     stock.backbone.pop('width_divisor', None)
     models = {'plain': stock, 'plain, slimmable backbone': plain, 'GradAug': gradaug}
     for options in variants:
@@ -121,8 +123,9 @@ def _with_options(model: Any, options: str) -> Any:
 def _initialised(model: Any) -> nn.Module:
     """Build a model with the same random weights every time."""
     torch.manual_seed(0)
-    built = MODELS.build(model)
-    built.init_weights()
+    with safe_loading():  # of a teacher, and of pretrained weights
+        built = MODELS.build(model)
+        built.init_weights()
     return built.train()
 
 

@@ -15,6 +15,8 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
+from ..type_names import type_name
+
 SLIMMABLE = {'ResNet': 'SlimmableResNet', 'ResNetV1d': 'SlimmableResNetV1d'}
 
 
@@ -99,7 +101,8 @@ def resnet_keys(model: Any, key: str = '') -> list[str]:
         return []
     found = []
     for name, value in model.items():
-        if name == 'backbone' and isinstance(value, dict) and _plain_type(value) in SLIMMABLE:
+        kind = value.get('type') if isinstance(value, dict) else None
+        if name == 'backbone' and type_name(kind) in SLIMMABLE:
             found.append(f'{key}backbone')
         else:
             found += resnet_keys(value, f'{key}{name}.')
@@ -111,7 +114,7 @@ def swapped_model(model: Any) -> Any:
     holder = Config({'model': copy.deepcopy(model)})
     for key in resnet_keys(model):
         backbone = _at(holder.model, key)
-        backbone['type'] = SLIMMABLE[_plain_type(backbone)]
+        backbone['type'] = SLIMMABLE[type_name(backbone['type'])]
         backbone['init_cfg'] = None
         backbone.pop('pretrained', None)
     return holder.model
@@ -167,11 +170,6 @@ def one_line(error: BaseException, limit: int = 160) -> str:
     text = text.partition(', the current sys.path is')[0]  # mmengine's, on failed imports
     text = ' '.join(f'{type(error).__name__}: {text}'.split()).replace('|', '/')
     return text if len(text) <= limit else f'{text[: limit - 3]}...'
-
-
-def _plain_type(backbone: Any) -> str:
-    """Type of a backbone without its registry scope."""
-    return str(backbone.get('type')).removeprefix('mmdet.')
 
 
 def _at(config: Any, key: str) -> Any:

@@ -16,6 +16,7 @@ from mmengine.registry import MODELS, init_default_scope
 from torch import Tensor, nn
 
 from ..detection.distillation import is_query_based
+from ..type_names import type_name
 from .coverage import (
     ShippedConfig,
     config_folder,
@@ -94,7 +95,7 @@ def try_training(config: ShippedConfig) -> Trial:
     steps have to change the weights, and the detector has to predict.
     """
     init_default_scope('mmdet')
-    detector = str(config.model.get('type'))
+    detector = type_name(config.model.get('type'))
     reason = _outside(detector)
     for size in () if reason else SIZES:
         try:

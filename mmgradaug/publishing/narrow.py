@@ -21,6 +21,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from torch import Tensor, nn
 
+from ..checkpoints.safe_loading import safe_loading
 from ..slimmable import at_width, extract_subnet, has_slimmable_layers
 from .stock_config import stock_config
 
@@ -107,7 +108,8 @@ def build_stock(cfg: Config) -> Any:
         ValueError: If any of its modules is of this package after all.
     """
     init_default_scope(cfg.get('default_scope', 'mmdet'))
-    detector = MODELS.build(copy.deepcopy(cfg.model))
+    with safe_loading():  # of a teacher
+        detector = MODELS.build(copy.deepcopy(cfg.model))
     package = __name__.split('.')[0]
     own = [n for n, m in detector.named_modules() if type(m).__module__.split('.')[0] == package]
     if own:

@@ -14,6 +14,7 @@ from mmengine.registry import MODELS, init_default_scope
 from torch import Tensor, nn
 
 from ..checkpoints.reading import read_checkpoint, weights_of
+from ..checkpoints.safe_loading import safe_loading
 from ..engine.preflight import check_data
 from .averages import choose_weights
 from .config_text import config_from_text
@@ -201,7 +202,8 @@ def build_parent(source: Source, cut: Cut) -> tuple[Any, Config]:
     if cut.images:
         check_data(cfg, ('train',))
     init_default_scope(cfg.get('default_scope', 'mmdet'))
-    model = revert_sync_batchnorm(MODELS.build(copy.deepcopy(cfg.model)))
+    with safe_loading():  # of a teacher
+        model = revert_sync_batchnorm(MODELS.build(copy.deepcopy(cfg.model)))
     _load(model, source.weights, source.path)
     model.eval().to(cut.device)
     if cut.width is not None and cut.images:

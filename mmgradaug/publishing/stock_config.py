@@ -10,7 +10,10 @@ from typing import Any
 import mmengine.registry
 from mmengine.config import Config, ConfigDict
 from mmengine.hooks import Hook
-from mmengine.registry import Registry
+from mmengine.model import PretrainedInit
+from mmengine.registry import WEIGHT_INITIALIZERS, Registry
+
+from ..type_names import builds, type_name
 
 PACKAGE = __name__.split('.')[0]
 # Of this project, or of the machine that the run was on.
@@ -62,17 +65,12 @@ def registered_here() -> dict[str, type]:
     return found
 
 
-def _name(value: Any) -> str:
-    """The bare name of a ``type``: a class, ``'Name'``, ``'scope.Name'`` or ``'path.to.Name'``."""
-    return value.__name__ if inspect.isclass(value) else str(value).rpartition('.')[2]
-
-
 def _is_ours(value: Any, ours: Mapping[str, type]) -> bool:
     """Whether a config entry builds an instance of a class of this package."""
     if not isinstance(value, Mapping) or value.get('type') is None:
         return False
     path = str(getattr(value['type'], '__module__', value['type']))
-    return path.split('.')[0] == PACKAGE or _name(value['type']) in ours
+    return path.split('.')[0] == PACKAGE or type_name(value['type']) in ours
 
 
 def _stock(value: Any, ours: Mapping[str, type]) -> Any:
@@ -84,10 +82,10 @@ def _stock(value: Any, ours: Mapping[str, type]) -> Any:
     plain = {key: _stock(item, ours) for key, item in value.items()}
     if not _is_ours(plain, ours):
         return plain
-    if _name(plain['type']) == 'GradAugDetector':
+    if type_name(plain['type']) == 'GradAugDetector':
         plain.pop('gradaug', None)
-        plain['type'] = _name(plain.pop('detector'))
-    dense = getattr(ours.get(_name(plain['type'])), 'dense_class', None)
+        plain['type'] = type_name(plain.pop('detector'))
+    dense = getattr(ours.get(type_name(plain['type'])), 'dense_class', None)
     if dense is not None:
         plain.pop('width_divisor', None)
         plain['type'] = dense.__name__
@@ -102,7 +100,7 @@ def _without_pretrained(value: Any) -> Any:
         return value
     plain = {key: _without_pretrained(item) for key, item in value.items()}
     init_cfg = plain.get('init_cfg')
-    if isinstance(init_cfg, Mapping) and _name(init_cfg.get('type')) == 'Pretrained':
+    if builds(init_cfg, PretrainedInit, WEIGHT_INITIALIZERS):
         plain['init_cfg'] = None
     if plain.get('pretrained'):
         plain['pretrained'] = None
@@ -124,7 +122,7 @@ def _stock_hook(hook: Any, ours: Mapping[str, type]) -> Any:
     """The stock counterpart of a hook, ``_GONE`` if there is none."""
     if not _is_ours(hook, ours):
         return hook
-    parents = ours[_name(hook['type'])].__mro__
+    parents = ours[type_name(hook['type'])].__mro__
     base = next(parent for parent in parents if parent.__module__.split('.')[0] != PACKAGE)
     return _GONE if base is Hook else {**hook, 'type': base.__name__}
 
@@ -155,7 +153,7 @@ def _uses(value: Any, ours: Mapping[str, type], key: str = '') -> Iterator[tuple
     if isinstance(value, (dict, ConfigDict)):
         items = value.items()
         if _is_ours(value, ours):
-            yield key, _name(value['type'])
+            yield key, type_name(value['type'])
     elif isinstance(value, (list, tuple)):
         items = enumerate(value)
     for name, item in items:

@@ -1,4 +1,4 @@
-"""Charts of what sub-networks were drawn: their widths, scales and turns."""
+"""Charts of what sub-networks were drawn: their widths and depths, scales and turns."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ _TURN = 90
 
 
 def draw_charts(run: Run) -> list[Chart]:
-    """Which widths and scales sub-networks had: over the run, and how often each."""
+    """Which widths, depths, scales and turns sub-networks had; widths over the run too."""
     names = names_of(run.scalars.train, 'draw')
     charts = []
     if 'width' in names:
         charts += [_widths_over_time(run, names['width']), _widths(run, names['width'])]
-    if 'scale' in names:
-        charts.append(_bars(run, 'scale', [round(v, 2) for v in _values(run, names['scale'])]))
+    for name in ('depth', 'scale'):
+        if name in names:
+            charts.append(_bars(run, name, [round(v, 2) for v in _values(run, names[name])]))
     turns = [_TURN * int(v) for v in _values(run, names.get('turns', {}))]
     if any(turns):
         charts.append(_bars(run, 'turned by degrees', turns))
@@ -84,5 +85,5 @@ def _bars(run: Run, name: str, values: Sequence[float]) -> Chart:
         axes.hist(values, bins=20, color=COLOURS[0])
     finish(axes, name)
     axes.set_ylabel('times')
-    title = f'how often each {name}' if name == 'scale' else name
+    title = f'how often each {name}' if name in ('depth', 'scale') else name
     return Chart(title, inline_svg(figure, f'{run.name}: {title}'))

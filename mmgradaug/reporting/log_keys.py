@@ -9,7 +9,7 @@ from typing import Any
 
 _PASS = re.compile(r'(full|subnet\d+)/(.+)')
 _NOT_VALUES = ('step', 'iter', 'epoch')
-_DRAWS = ('width', 'scale', 'turns')
+_DRAWS = ('width', 'depth', 'scale', 'turns')
 FULL = 'full'
 
 

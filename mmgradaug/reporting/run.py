@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
@@ -142,7 +142,7 @@ def read_run(path: Path, name: str = '') -> Run:
     except (ValueError, RecursionError) as error:
         notes.append(f'its config cannot be read: {error}')
         config = {}
-    return Run(path, run.name, run.scalars, folders, config, text, notes)
+    return replace(run, config=config, config_text=text)
 
 
 def read_runs(paths: Sequence[Path]) -> list[Run]:

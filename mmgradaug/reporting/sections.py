@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ..engine.errors import is_about_input, message_of
+from ..engine.error_origin import is_about_input
+from ..engine.error_text import message_of
 from .charts import (
     Chart,
     comparison_charts,
@@ -114,9 +115,10 @@ def pictures_of(run: Run, predictions: int, device: str) -> Part:
 
 def _overview(runs: Sequence[Run]) -> Section:
     """Each run in a few lines, and what is special about its log."""
+    tables = [starts(run) for run in runs]
     parts = [
-        Part(tables=[starts(run)] if len(starts(run).rows) > 1 else [], notes=run.notes)
-        for run in runs
+        Part(tables=[table] if len(table.rows) > 1 else [], notes=run.notes)
+        for run, table in zip(runs, tables, strict=True)
     ]
     return Section('overview', 'Overview', shared=Part(tables=[overview(runs)]), parts=parts)
 

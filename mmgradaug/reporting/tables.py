@@ -13,8 +13,8 @@ from .differences import config_differences, shown
 from .log_keys import names_of, pass_title
 from .run import Run, model_name
 
-_ENVIRONMENT = ('sys.platform', 'Python', 'CUDA available', 'GPU 0', 'GPU number', 'PyTorch')
-_MORE_ENVIRONMENT = ('TorchVision', 'OpenCV', 'MMEngine', 'seed', 'deterministic')
+_ENVIRONMENT = ('sys.platform', 'Python', 'CUDA available', 'GPU 0', 'GPU number', 'PyTorch',
+                'TorchVision', 'OpenCV', 'MMEngine', 'seed', 'deterministic')  # fmt: skip
 _TIMES = {'seconds': '', 'time': 'whole iteration', 'data_time': 'of it, waiting for data'}
 _NO_VALUE = '–'
 
@@ -109,8 +109,7 @@ def _by_run(runs: Sequence[Run], facts: dict[str, list[str]]) -> Table:
 def _environment(run: Run) -> dict[str, str]:
     """Versions by our hook, if the run had it, then what mmengine logs."""
     text = run.newest.text
-    wanted = (*_ENVIRONMENT, *_MORE_ENVIRONMENT)
-    return {**text.versions, **{k: v for k, v in text.environment.items() if k in wanted}}
+    return {**text.versions, **{k: v for k, v in text.environment.items() if k in _ENVIRONMENT}}
 
 
 def _subnets(run: Run) -> str:

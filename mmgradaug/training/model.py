@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,9 +11,12 @@ import torch.nn.functional as F
 from mmengine.dist import broadcast_object_list, get_world_size
 from mmengine.logging import MessageHub
 from mmengine.optim import OptimWrapper
+from mmengine.registry import MODELS
 from torch import Tensor
 
+from ..slimmable import has_slimmable_layers, require_skippable
 from ..transforms import GeometricMap
+from .norms import refuse_mmcv_sync_norms
 from .options import GradAugOptions
 from .sampler import Subnet, SubnetSampler
 from .step import gradaug_step
@@ -28,7 +31,8 @@ NETWORK_STRIDE = 32  # of a ResNet's last stage
 class GradAugMixin:
     """The training step and forward modes of GradAug; put before an mmengine ``BaseModel``.
 
-    A subclass sets ``gradaug`` and implements :meth:`recording` and :meth:`subnet_loss`.
+    A subclass calls :meth:`set_options` when its layers are there, and implements
+    :meth:`recording`, :meth:`forget` and :meth:`subnet_loss`.
 
     Attributes:
         gradaug: Options of the training step.
@@ -44,6 +48,21 @@ class GradAugMixin:
     def sampler(self) -> SubnetSampler:
         """Draws the sub-networks of each iteration."""
         return self.gradaug.sampler
+
+    def set_options(self, gradaug: Mapping[str, Any] | None) -> None:
+        """Read the config key ``gradaug``.
+
+        Raises:
+            ValueError: If an option is unknown or out of its range, or this network cannot train
+                the sub-networks that are asked for.
+        """
+        self.gradaug = GradAugOptions.parse(gradaug)
+        if self.sampler.num_subnets:
+            refuse_mmcv_sync_norms(self)  # type: ignore[arg-type]
+            if self.sampler.min_width < 1:
+                _require_slimmable(self)
+            if self.sampler.shrink != 'width':
+                require_skippable(self)  # type: ignore[arg-type]
 
     def train_step(self, data: Any, optim_wrapper: OptimWrapper) -> dict[str, Any]:
         """Train on a batch: full network and sub-networks, one optimizer step.
@@ -173,3 +192,17 @@ class GradAugMixin:
             raise RuntimeError(
                 f'this wrapper computes the plain loss and would train without sub-networks: {WRAP}'
             )
+
+
+def _require_slimmable(model: Any) -> None:
+    """Raise if no layer of the model would change with the width."""
+    if has_slimmable_layers(model):
+        return
+    slimmable = [name for name in MODELS.module_dict if name.startswith('Slimmable')]
+    raise ValueError(
+        f'gradaug.min_width={model.sampler.min_width} needs a slimmable backbone, got '
+        f"{type(model.backbone).__name__}: set backbone type='SlimmableResNet' (slimmable are "
+        f'{", ".join(slimmable)}; SlimmableResNet and SlimmableResNetV1d take the place of ResNet '
+        'and ResNetV1d; channels in groups, as of ResNeXt, Res2Net, ResNeSt and RegNet, cannot be '
+        'sliced), or gradaug.min_width=1.0 to train full-width copies only'
+    )

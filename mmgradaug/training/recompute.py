@@ -18,10 +18,10 @@ def recomputing(model: nn.Module) -> Iterator[None]:
     A sub-network on images as large as the full network's would so need more memory than plain
     training does. Outputs and gradients stay what they are, bit by bit.
 
-    Blocks are the modules with mmdet's switch for the same thing, ``with_cp``; those that have
-    it on already are left alone. So are modules of other networks that have the attribute
-    ``recomputable``, set. Other than mmdet's, this way works under every setting of torch's
-    DistributedDataParallel.
+    Blocks are the modules with mmdet's switch for the same thing, ``with_cp``, and those of other
+    networks that have the attribute ``recomputable``, set. Left alone are those that have the
+    switch on already, and those on which someone put a ``forward`` of its own. Other than
+    mmdet's, this way works under every setting of torch's DistributedDataParallel.
 
     Args:
         model: Any module. Forward belongs inside, backward may come after.

@@ -42,11 +42,6 @@ class GeometricMap:
         (height, width), (out_height, out_width) = self.turned_size, self.out_size
         return out_width / width, out_height / height
 
-    @property
-    def is_identity(self) -> bool:
-        """Whether the copy is the original."""
-        return self.turns == 0 and self.in_size == self.out_size
-
     def then(self, other: GeometricMap) -> GeometricMap:
         """The map that applies this one and then ``other``.
 

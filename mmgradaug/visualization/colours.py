@@ -9,6 +9,8 @@ import torch
 from mmdet.registry import TRANSFORMS
 from torch import Tensor, nn
 
+from ..type_names import class_of
+
 
 def statistics_of(preprocessor: nn.Module) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation by which images were normalised: 0 and 1 without any."""
@@ -36,8 +38,7 @@ def network_sees_bgr(preprocessor: Mapping[str, Any], dataset: Any) -> bool:
 
 def _loads_bgr(pipeline: Sequence[Mapping[str, Any]]) -> bool:
     """Whether every transform is mmcv's or mmdet's, none of which leaves RGB behind."""
-    kinds = [t.get('type') for t in pipeline]
-    classes = [TRANSFORMS.get(kind) if isinstance(kind, str) else kind for kind in kinds]
+    classes = [class_of(transform.get('type'), TRANSFORMS) for transform in pipeline]
     return all(getattr(c, '__module__', '').split('.')[0] in ('mmcv', 'mmdet') for c in classes)
 
 

@@ -10,11 +10,11 @@ from mmengine.model import BaseModel
 
 from mmgradaug import SlimmableDepthResNet, at_depth, at_width
 from mmgradaug.slimmable import skippable_blocks
-from mmgradaug.training import GradAugMixin, GradAugOptions
+from mmgradaug.training import GradAugMixin
 from tests.backbones.small import small
 from tests.networks import build, detector_config, random_images, randomised
 from tests.oracles import assert_equal, assert_slice_equals_dense, run, statistics
-from tests.training.test_step import assert_close, gradients, sgd
+from tests.training.steps import assert_close, gradients, sgd
 
 # Blocks of each stage come in twos; the third and the fifth shrink the image.
 PATTERNS = [
@@ -106,7 +106,7 @@ class Classifier(GradAugMixin, Plain):
     def __init__(self, **gradaug):
         super().__init__()
         scale = dict(type='RandomScale', scales=[1.0, 0.5])
-        self.gradaug = GradAugOptions.parse(dict(num_subnets=3, transform=scale, seed=2) | gradaug)
+        self.set_options(dict(num_subnets=3, transform=scale, seed=2) | gradaug)
 
     def recording(self):
         return nullcontext()

@@ -30,7 +30,6 @@ WIDTHS = [0.25, 0.5, 0.777, 0.9, 1.0]
 @pytest.mark.parametrize('name', NETWORKS)
 def test_full_width_is_the_plain_network_bitwise(name):
     slim = small(name)
-    plain = copy.deepcopy(slim)
     plain = randomised(extract_subnet(slim, 1.0)).train()
     assert type(plain) is type(slim).dense_class
     layers = [m for m in plain.modules() if isinstance(m, (nn.Conv2d, nn.BatchNorm2d))]

@@ -139,7 +139,9 @@ def test_what_mmengine_fetches_is_loaded_as_data_too(harmful, tmp_path, monkeypa
     with safe_loading():
         run = CheckpointLoader.load_checkpoint('https://localhost/run.pth')
     assert run['message_hub']['log_scalars']['train/loss'].current() == 2.0
-    refused = pytest.raises(UnsafeCheckpointError, match=r'fetched holds (posix\.system|eval), exp')
+    refused = pytest.raises(
+        UnsafeCheckpointError, match=r'/harmful\.pth holds (posix\.system|eval|builtins\.eval), exp'
+    )
     with refused, safe_loading():
         CheckpointLoader.load_checkpoint('https://localhost/harmful.pth')
     assert not made.exists()
@@ -208,20 +210,58 @@ def test_trusting_all_files_is_the_users_choice(harmful, monkeypatch):
     assert made.exists()
 
 
-def test_outside_nothing_has_changed(harmful):
+def state_of_loading():
+    """What loading depends on outside of files: loaders, environment, what torch allows."""
+    allowed = torch.serialization.get_safe_globals()
+    return dict(CheckpointLoader._schemes), dict(os.environ), allowed
+
+
+def test_only_what_mmengine_loads_is_touched(harmful):
+    """The user's own ``torch.load`` loads what it asks for, within and after."""
     path, made = harmful
     torch.serialization.add_safe_globals([HistoryBuffer])
-    loader = CheckpointLoader._get_checkpoint_loader(str(path))
-    environment = dict(os.environ)
+    load, before = CheckpointLoader.load_checkpoint, state_of_loading()
     with safe_loading():
         with safe_loading():
             pass
         with pytest.raises(UnsafeCheckpointError):
             CheckpointLoader.load_checkpoint(str(path))
+        assert not made.exists()
+        assert state_of_loading() == before
+        torch.load(path, weights_only=False)
+        assert made.exists()
+    assert CheckpointLoader.load_checkpoint == load
+    assert state_of_loading() == before
+
+
+def test_a_loader_that_the_user_registered_is_kept(harmful, monkeypatch):
+    path, made = harmful
+
+    def mine(filename, map_location):
+        return torch.load(path.parent / filename.removeprefix('my:'), weights_only=False)
+
+    monkeypatch.setattr(CheckpointLoader, '_schemes', dict(CheckpointLoader._schemes))
+    for scheme in ('', 'my:'):
+        CheckpointLoader.register_scheme(scheme, mine, force=True)
+    before = state_of_loading()
+    torch.save({'state_dict': {}}, path.parent / 'plain.pth')
+    with safe_loading():
+        for scheme in ('', 'my:'):
+            assert CheckpointLoader.load_checkpoint(f'{scheme}plain.pth') == {'state_dict': {}}
+            with pytest.raises(UnsafeCheckpointError, match=r'harmful\.pth holds'):
+                CheckpointLoader.load_checkpoint(f'{scheme}harmful.pth')
     assert not made.exists()
-    assert CheckpointLoader._get_checkpoint_loader(str(path)) is loader
-    assert dict(os.environ) == environment
-    assert torch.serialization.get_safe_globals() == [HistoryBuffer]
+    assert state_of_loading() == before
+
+
+def test_getattr_is_not_allowed_to_what_mmengine_fetches(tmp_path, monkeypatch):
+    """The maintained mmengine allows it, with which a file reaches any method of any class."""
+    folder = tmp_path / 'hub' / 'checkpoints'
+    folder.mkdir(parents=True)
+    torch.save(Attribute(HistoryBuffer, 'update'), folder / 'a.pth')
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path))
+    with safe_loading(), pytest.raises(UnsafeCheckpointError, match=r'HistoryBuffer\.update'):
+        CheckpointLoader.load_checkpoint('https://localhost/a.pth')
 
 
 def test_a_torch_that_cannot_allow_by_name_loads_weights_alone(tmp_path, monkeypatch):

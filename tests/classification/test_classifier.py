@@ -12,8 +12,9 @@ from torchvision.models import resnet18, resnet50
 
 from mmgradaug import at_width, extract_subnet
 from mmgradaug.classification.distillation import ClassDistillation
+from mmgradaug.transforms import Scale
 from tests.classification.tiny import BACKBONE, batch, build, config
-from tests.training.test_step import assert_close, gradients, sgd
+from tests.training.steps import assert_close, gradients, sgd
 
 
 def by_hand(model, data, soft=1.0, hard=0.0, smoothing=0.0):
@@ -79,6 +80,20 @@ def test_only_the_full_network_updates_running_statistics():
     assert len(statistics[0]) == 3 * sum(isinstance(m, _BatchNorm) for m in model.modules())
     assert all(torch.equal(v, statistics[1][k]) for k, v in statistics[0].items())
     assert not torch.equal(statistics[0]['backbone.bn1.running_mean'], torch.zeros(8))
+
+
+def test_a_student_equal_to_its_teacher_has_nothing_to_learn():
+    model = build()
+    data = model.data_preprocessor(batch(), True)
+    model(**data, mode='full')
+    images, mapping = Scale(1.0)(data['inputs'])
+    with at_width(model, 1.0):
+        losses = model(images, data['data_samples'], mode='subnet', mapping=mapping)
+        losses['loss_cls_soft'].backward()
+    assert set(losses) == {'loss_cls_soft', 'agree_cls'}
+    assert losses['loss_cls_soft'].abs() < 1e-6
+    assert losses['agree_cls'] == 1
+    assert max(p.grad.abs().max() for p in model.parameters()) < 1e-6
 
 
 def test_a_students_loss_is_zero_where_it_agrees_with_its_teacher():

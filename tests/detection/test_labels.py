@@ -8,7 +8,7 @@ from mmengine.structures import InstanceData, PixelData
 from mmgradaug.detection.labels import move_instances, move_masks, move_metainfo, move_samples
 from mmgradaug.transforms import GeometricMap, Rotate, Scale
 from mmgradaug.transforms.chain import DrawnChain
-from tests.networks import batch, build, detector_config
+from tests.networks import batch
 
 TRANSFORMS = [Scale(2), Rotate(1), Rotate(2), Rotate(3), DrawnChain((Rotate(1), Scale(2)))]
 
@@ -43,13 +43,20 @@ def test_masks_smaller_than_the_batch_are_padded_first():
     assert moved.masks.sum() == 16
 
 
-def test_masks_stay_in_their_boxes():
-    data = build(detector_config()).data_preprocessor(batch((5, 4)), True)
-    transform = DrawnChain((Rotate(1), Scale(2)))
-    _, mapping = transform(data['inputs'])
-    for sample in move_samples(data['data_samples'], mapping):
-        assert sample.metainfo['img_shape'] == mapping.out_size
-        assert len(sample.gt_instances.masks) == len(sample.gt_instances.bboxes)
+@pytest.mark.parametrize('transform', TRANSFORMS)
+def test_masks_stay_in_their_boxes(transform):
+    sample = batch((3,))['data_samples'][0]
+    boxes = torch.tensor([[10.0, 20, 50, 90], [0, 0, 128, 64], [100, 70, 120, 80]])
+    masks = np.zeros((3, 128, 128), np.uint8)
+    for mask, (left, top, right, bottom) in zip(masks, boxes.int().tolist(), strict=True):
+        mask[top:bottom, left:right] = 1
+    sample.gt_instances.bboxes, sample.gt_instances.masks = boxes, BitmapMasks(masks, 128, 128)
+    _, mapping = transform(torch.zeros(1, 3, 128, 128))
+    (moved,) = move_samples([sample], mapping)
+    assert moved.metainfo['img_shape'] == mapping.out_size
+    found = moved.gt_instances.masks.get_bboxes('hbox').tensor
+    assert (found - moved.gt_instances.bboxes).abs().max() <= 1
+    assert not torch.equal(moved.gt_instances.bboxes, boxes)
 
 
 def test_metainfo_of_a_scaled_image_keeps_its_padding():

@@ -12,9 +12,9 @@ from mmgradaug.detection.distillation import ROI_HEADS, STOCK_LOSSES, find_disti
 from mmgradaug.detection.distillation.mask_scoring import mask_ious, meaningful_iou
 from mmgradaug.transforms import GeometricMap, Rotate, Scale
 from mmgradaug.transforms.chain import DrawnChain
-from tests.detection.test_distillation import SOFT, subnet_losses, taught
+from tests.detection.passes import SOFT, subnet_losses, taught
 from tests.networks import batch, build, mmdet_config, two_stage_config
-from tests.training.test_step import assert_close, gradients, sgd, summed_gradients
+from tests.training.steps import assert_close, gradients, sgd, summed_gradients
 
 FAMILIES = {
     'cascade': 'cascade_rcnn/cascade-rcnn_r50_fpn_1x_coco',

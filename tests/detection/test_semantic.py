@@ -11,9 +11,9 @@ from mmgradaug.detection.distillation import Target
 from mmgradaug.detection.distillation.semantic import soft_semantic
 from mmgradaug.transforms import GeometricMap, Rotate, Scale
 from mmgradaug.transforms.chain import DrawnChain
-from tests.detection.test_distillation import SOFT, subnet_losses, taught
+from tests.detection.passes import SOFT, subnet_losses, taught
 from tests.networks import batch, build, detector_config, mmdet_config
-from tests.training.test_step import sgd
+from tests.training.steps import sgd
 
 
 def panoptic_model(**gradaug):

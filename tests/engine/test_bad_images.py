@@ -83,6 +83,15 @@ def test_a_jpeg_without_its_end_marker_is_loaded_and_one_without_pixels_named(im
         loaded(checked)
 
 
+def test_whole_files_are_read_once(images, monkeypatch):
+    dataset, files = images
+    files[2].write_bytes(cv2.imencode('.jpg', cv2.imread(str(files[2])))[1].tobytes())
+    checked = dataset()
+    check_images(checked, 0)
+    monkeypatch.setattr(bad_images, 'lacks_end', lambda data: pytest.fail('read once more'))
+    assert len(loaded(checked)) == 6
+
+
 def test_where_configured_another_sample_takes_its_place(images, monkeypatch):
     messages = []
     monkeypatch.setattr(bad_images, 'print_log', lambda text, **kwargs: messages.append(text))

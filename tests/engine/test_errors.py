@@ -1,13 +1,21 @@
 import re
+import traceback
 
 import pytest
 import torch
+from mmengine.hooks import Hook
 from mmengine.registry import HOOKS, MODELS
+from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
+from mmgradaug.checkpoints.safe_loading import load_file
 from mmgradaug.engine.bad_images import BadImageError, BadImagesHook
-from mmgradaug.engine.errors import is_ours, message_of, one_line_errors
+from mmgradaug.engine.building import one_line_run
+from mmgradaug.engine.error_origin import is_ours, is_users
+from mmgradaug.engine.error_text import message_of
+from mmgradaug.engine.errors import InputError, one_line_errors
+from mmgradaug.engine.samples import SampleError, load_sample
 from mmgradaug.transforms import build_transform
 from tests.networks import build, detector_config
 
@@ -21,13 +29,89 @@ def exit_of(function):
 
 
 def test_a_traceback_comes_on_request(monkeypatch, capfd):
+    assert exit_of(lambda: BadImagesHook(-1)).startswith('error: max_bad_images')
+    assert capfd.readouterr().err == ''
     monkeypatch.setenv('MMGRADAUG_TRACEBACK', '1')
-    assert exit_of(lambda: fails(ValueError('wrong'))) == 'error: wrong'
-    assert 'in fails' in capfd.readouterr().err
+    assert exit_of(lambda: BadImagesHook(-1)).startswith('error: max_bad_images')
+    assert 'in __init__' in capfd.readouterr().err
 
 
 def fails(error):
     raise error
+
+
+@MODELS.register_module(force=True)
+class MyPart(nn.Module):
+    """A model of a user, in a file of theirs."""
+
+    def __init__(self, error=None, **options):
+        super().__init__()
+        if error is not None:
+            raise error
+        MODELS.build(options['inner'])
+
+
+@HOOKS.register_module(force=True)
+class MyData:
+    def __init__(self, width=1):
+        pass
+
+
+@HOOKS.register_module(force=True)
+class MyHook(Hook):
+    def before_run(self, runner):
+        raise TypeError('my own bug')
+
+
+@pytest.mark.parametrize(
+    'config',
+    [
+        dict(type='MyPart', error=ValueError('my shape is wrong')),
+        dict(type='MyPart', error=AssertionError()),
+        dict(type='MyPart', inner=dict(type='Nonesuch')),  # what they call in a library
+        dict(type='MyPart', inner=dict(type='MyPart', error=OSError(2, 'gone', 'a.txt'))),
+    ],
+)
+def test_errors_of_the_users_own_code_keep_their_traceback(config):
+    """The same errors that libraries raise on purpose, from a module of the user's."""
+    with pytest.raises(Exception) as error, one_line_errors():  # noqa: PT011
+        MODELS.build(config)
+    assert not isinstance(error.value, SystemExit)
+    assert is_users(error.value)
+    assert any(entry.path.name == 'test_errors.py' for entry in error.traceback[1:])
+
+
+def test_options_that_the_users_class_does_not_take_are_one_line():
+    for kind, words in (('MyHook', 'MyHook.* takes no arguments'), ('MyData', "argument 'widht'")):
+        assert re.search(words, exit_of(lambda kind=kind: HOOKS.build(dict(type=kind, widht=3))))
+
+
+def test_an_error_in_the_users_hook_is_shown_where_mmengine_hides_it(tmp_path):
+    run = object.__new__(Runner)
+    run._hooks = [MyHook()]
+    with pytest.raises(TypeError, match='my own bug in ') as error, one_line_run():
+        run.call_hook('before_run')
+    text = ''.join(traceback.format_exception(error.value))
+    assert "raise TypeError('my own bug')" in text
+
+
+def test_a_sample_that_the_users_transform_breaks_is_named_after_its_traceback(capfd):
+    class Data:
+        def __getitem__(self, index):
+            return {}['box']
+
+    told = r'^error: sample 3 of .*KeyError: box'
+    with pytest.raises(SystemExit, match=told) as stopped, one_line_run():
+        load_sample(Data(), 3)
+    assert '\n' not in str(stopped.value)
+    assert "return {}['box']" in capfd.readouterr().err
+    worker = SampleError(
+        'Caught SampleError in DataLoader worker process 0.\nOriginal Traceback (most recent call '
+        f'last):\n  File "{torch.__file__}", line 1\n  File "/home/user/mine.py", line 3, in f\n'
+    )
+    assert is_users(worker)
+    ours = SampleError(str(worker).replace('/home/user/mine.py', torch.__file__))
+    assert not is_users(ours)
 
 
 @pytest.mark.parametrize(
@@ -58,6 +142,7 @@ def test_options_that_a_model_refuses(change, words):
     'function',
     [
         lambda: None + 1,
+        lambda: fails(ValueError('of a script')),
         lambda: {}['key'],
         lambda: int('three'),
         lambda: [] + {},
@@ -74,8 +159,8 @@ def test_programming_errors_keep_their_traceback(function):
 
 
 def test_files_are_about_input(tmp_path):
-    assert 'none.txt' in exit_of(lambda: (tmp_path / 'none.txt').read_text())
-    assert exit_of(lambda: fails(ValueError('two\n  lines'))) == 'error: two lines'
+    assert 'none.txt' in exit_of(lambda: load_file(tmp_path / 'none.txt'))
+    assert exit_of(lambda: fails(InputError('two\n  lines'))) == 'error: two lines'
     assert 'not in' in exit_of(lambda: MODELS.build(dict(type='Nonesuch')))
 
 
@@ -126,6 +211,8 @@ def test_the_outermost_error_of_a_kind_is_what_is_said():
 
 
 def test_a_misspelt_type_is_told_with_the_right_one():
-    with pytest.raises(KeyError) as raised:
-        MODELS.build(dict(type='SlimableResNet'))
-    assert message_of(raised.value).endswith("registered; write 'SlimmableResNet'")
+    for kind in ('SlimableResNet', 'mmdet.models.SlimmableResNet'):
+        with pytest.raises(KeyError) as raised:
+            MODELS.build(dict(type=kind))
+        told = f"type='{kind}' is no model that is registered; write 'SlimmableResNet'"
+        assert message_of(raised.value) == told

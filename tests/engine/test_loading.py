@@ -2,6 +2,7 @@ from itertools import islice
 
 import pytest
 
+from mmgradaug.engine.errors import InputError, one_line_errors
 from mmgradaug.engine.loading import endless, load_config
 
 
@@ -15,8 +16,13 @@ def test_empty_loader_is_an_error():
 
 
 def test_config_of_another_kind_is_an_error():
-    with pytest.raises(SystemExit, match=r"type 'MaskRCNN', expected GradAugDetector"):
+    with pytest.raises(InputError, match=r"type 'MaskRCNN', expected GradAugDetector"):
         load_config('configs/mask_rcnn_r50_1x.py', None, gradaug=True)
+    for kind in ('mmgradaug.GradAugDetector', 'mmdet.GradAugDetector'):
+        cfg = load_config(
+            'configs/mask_rcnn_r18_gradaug_shapes.py', {'model.type': kind}, gradaug=True
+        )
+        assert cfg.model.type == kind
     cfg = load_config('configs/mask_rcnn_r50_1x.py', {'train_dataloader.batch_size': 1})
     assert cfg.train_dataloader.batch_size == 1
 
@@ -32,7 +38,7 @@ def test_config_of_another_kind_is_an_error():
 def test_configs_that_cannot_be_read_are_one_line(tmp_path, text, words):
     path = tmp_path / 'config.py'
     path.write_text(text)
-    with pytest.raises(SystemExit, match=words) as stopped:
+    with pytest.raises(SystemExit, match=words) as stopped, one_line_errors():
         load_config(str(path), None)
     assert '\n' not in str(stopped.value)
 
@@ -40,5 +46,5 @@ def test_configs_that_cannot_be_read_are_one_line(tmp_path, text, words):
 def test_a_config_without_a_model_is_an_error(tmp_path):
     path = tmp_path / 'config.py'
     path.write_text('train_cfg = dict()\n')
-    with pytest.raises(SystemExit, match=r'config\.py has no model, expected the config of'):
+    with pytest.raises(ValueError, match=r'config\.py has no model, expected the config of'):
         load_config(str(path), None)

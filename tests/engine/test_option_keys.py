@@ -17,7 +17,7 @@ CONFIG = 'configs/mask_rcnn_r18_gradaug_shapes.py'
     ],
 )
 def test_misspelt_first_keys_are_refused(option, meant):
-    with pytest.raises(SystemExit, match=f'error: --cfg-options {option}: .*: write {meant}$'):
+    with pytest.raises(ValueError, match=f'^--cfg-options {option}: .*: write {meant}$'):
         load_config(CONFIG, {option: 3})
 
 

@@ -29,7 +29,8 @@ def wrapper(model, launcher='pytorch', **cfg):
 
 def test_a_gradaug_config_gets_its_wrapper():
     name = 'GradAugDistributedDataParallel'
-    assert wrapper(GRADAUG) == dict(type=name, find_unused_parameters=False)
+    for kind in (GRADAUG, dict(GRADAUG, type='mmgradaug.GradAugDetector')):
+        assert wrapper(kind) == dict(type=name, find_unused_parameters=False)
     assert wrapper(GRADAUG, find_unused_parameters=True) == dict(
         type=name, find_unused_parameters=True
     )
@@ -37,7 +38,10 @@ def test_a_gradaug_config_gets_its_wrapper():
     assert wrapper(GRADAUG, model_wrapper_cfg=own) == dict(type=name, **own)
 
 
-@pytest.mark.parametrize('kind', ['GradAugDistributedDataParallel', Mine])
+@pytest.mark.parametrize(
+    'kind',
+    ['GradAugDistributedDataParallel', 'mmgradaug.GradAugDistributedDataParallel', Mine],
+)
 def test_a_configured_wrapper_is_kept(kind):
     assert (
         wrapper_options(Config(dict(model=GRADAUG, model_wrapper_cfg=dict(type=kind))), 'none')

@@ -31,6 +31,12 @@ def test_options_of_the_user_stay():
     assert cfg.custom_imports['imports'] == ['mmgradaug']
 
 
+def test_hooks_with_a_scope_are_known():
+    hooks = dict(checkpoint=dict(type='mmengine.CheckpointHook', interval=7))
+    cfg = merged(Config(dict(default_hooks=hooks)))
+    assert cfg.default_hooks.checkpoint == dict(type='SafeCheckpointHook', interval=7)
+
+
 def test_hooks_of_the_user_stay():
     hooks = dict(checkpoint=dict(type='MyCheckpointHook'), sampler_seed=None)
     cfg = merged(Config(dict(default_hooks=hooks)))

@@ -37,7 +37,8 @@ def test_the_sample_and_the_transform_are_named():
         load_sample(Data([Fails(TypeError('scale is a list'))]), 3)
     told = str(error.value)
     assert 'sample 3 (a.png) of the training data' in told
-    assert 'by Fails: TypeError: scale is a list: correct' in told
+    assert 'by Fails: TypeError: scale is a list, at ' in told
+    assert ': raise self.error: correct train_dataloader.dataset' in told
     with pytest.raises(SampleError, match=r'KeyError: height, at .*test_samples\.py:\d+: return'):
         load_sample(Data([Fails(None)]), 3)
 

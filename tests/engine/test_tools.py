@@ -197,7 +197,10 @@ def test_missing_pretrained_weights_stop_at_once(data, tmp_path):
         (['model.roi_head.mask_head.num_classes=2'], 'model.roi_head.mask_head.num_classes=2'),
         (['default_hooks.bad_images.max_bad=3'], 'expected some of max_bad_images'),
         (['train_cfg.val_intervall=3'], '(perhaps val_interval)'),
-        (['optim_wrapper.optimizer.lrr=3'], 'optim_wrapper: SGD.__init__() got an unexpected'),
+        (
+            ['optim_wrapper.optimizer.lrr=3'],
+            'optim_wrapper.optimizer: SGD.__init__() got an',
+        ),
         (['optim_wrapper.optimizer.type=SGDD'], "type='SGDD' is not a registered optimizer"),
         (
             ['train_dataloader.dataset.dataset.pipeline.2.scale=(8,8)', *TINY],

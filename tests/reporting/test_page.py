@@ -121,12 +121,13 @@ def test_every_loss_is_drawn_for_every_pass(alone):
     assert_drawn(alone.charts['gradaug: seconds of a pass']['sub-network 1'], steps, 0.5 + steps)
 
 
-def test_widths_and_scales_are_counted(alone):
+def test_widths_scales_and_depths_are_counted(alone):
     assert {'gradaug: widths drawn', 'gradaug: how often each width'} < set(alone.charts)
     widths = alone.charts['gradaug: widths drawn']
     assert set(widths) == {'sub-network 1', 'sub-network 2'}
     words = alone.words['gradaug: how often each scale']
     assert {'0.6', '0.8', '4×', '12×'} < set(words)  # of two sub-networks in 8 iterations
+    assert {'0.5', '1', '4×', '12×'} < set(alone.words['gradaug: how often each depth'])
 
 
 def test_numbers_of_the_tables(alone):

@@ -64,6 +64,7 @@ def train_entry(step: int, gradaug: bool = True, by_epoch: bool = True) -> dict[
                 f'subnet{index}/width': 0.8 if index == 1 else 0.8 + step / 100,
                 f'subnet{index}/scale': 0.6 if step % EPOCH == 0 else 0.8,
                 f'subnet{index}/turns': 0,
+                f'subnet{index}/depth': 1.0 if step % EPOCH == 0 else 0.5,
                 f'subnet{index}/loss': 4.0 / step,
                 f'subnet{index}/loss_cls_soft': index + 1.0 / step,
                 f'subnet{index}/agree_mask': 0.9,

@@ -6,61 +6,32 @@ import copy
 import functools
 import hashlib
 import logging
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from unittest import mock
 
 import mmengine.model.utils
 import torch
 import torch.distributed as dist
-import torch.distributed.nn.functional as differentiable
 from mmdet.utils import register_all_modules
 from mmengine.hooks import EMAHook
-from mmengine.hub import get_config
 from mmengine.logging import MessageHub
 from mmengine.model import (
-    BaseModel,
     MMDistributedDataParallel,
     MMSeparateDistributedDataParallel,
     convert_sync_batchnorm,
-    revert_sync_batchnorm,
 )
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
-from mmengine.optim.optimizer import amp_optimizer_wrapper
 from torch import nn
 from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
-from torch.nn.modules.batchnorm import _BatchNorm
 
-from mmgradaug import GradAugDistributedDataParallel, at_width
+from mmgradaug import GradAugDistributedDataParallel
 from mmgradaug.classification import TopKAccuracy
-from mmgradaug.training import GradAugMixin, GradAugOptions, ddp
 from tests.classification import tiny
-from tests.networks import (
-    batch,
-    build,
-    detector_config,
-    random_images,
-    randomised,
-    small_resnet,
-)
+from tests.networks import batch, build, dense_config, detector_config
+from tests.training.steps import amp_on_cpu, frozen_norms, gradients, sgd, with_float_heads
 
 ITEMS = [(3, 2), (1, 4), (2, 0), (4, 1), (1, 1), (2, 3)]  # objects of a shard's two images
 HALF = dict(type='RandomScale', scales=[1.0, 0.5])
-
-
-class KeepsGradients(OptimWrapper):
-    """Does all but clear the gradients after a step, so that they can be read."""
-
-    def zero_grad(self, **kwargs):
-        pass
-
-
-def sgd(model, lr=0.0, wrapper=KeepsGradients, **kwargs):
-    return wrapper(optimizer=torch.optim.SGD(model.parameters(), lr=lr, momentum=0.9), **kwargs)
-
-
-def gradients(model):
-    model = getattr(model, 'module', model)
-    return {k: p.grad.clone() for k, p in model.named_parameters() if p.grad is not None}
 
 
 def digest(tensors):
@@ -76,26 +47,10 @@ def shard(index):
     return batch(ITEMS[index % len(ITEMS)], size=64 + 32 * (index % 2))
 
 
-def frozen_norms(**gradaug):
-    config = detector_config(**gradaug)
-    config.backbone.norm_eval = True
-    return config
-
-
 def fcos_config():
-    """A tiny FCOS: it normalises its losses by means over processes."""
-    model = get_config('mmdet::fcos/fcos_r50-caffe_fpn_gn-head_1x_coco.py').model
-    model.backbone.update(
-        type='SlimmableResNet', depth=18, base_channels=8, init_cfg=None, frozen_stages=-1
-    )
-    model.neck.update(in_channels=[8, 16, 32, 64], out_channels=16)
-    norm = dict(type='GN', num_groups=4, requires_grad=True)
-    model.bbox_head.update(
-        num_classes=3, in_channels=16, feat_channels=16, stacked_convs=1, norm_cfg=norm
-    )
-    model.detector, model.type = model.type, 'GradAugDetector'
-    model.gradaug = dict(num_subnets=2, min_width=0.5, seed=0, transform=HALF, distill='labels')
-    return model
+    """A tiny FCOS, which normalises its losses by means over processes."""
+    name = 'fcos/fcos_r50-caffe_fpn_gn-head_1x_coco'
+    return dense_config(name, transform=HALF, distill='labels')
 
 
 def step(model, rank, wrapper, index=0):
@@ -173,27 +128,14 @@ def accumulates(rank, world):
 
 def mixed_precision(rank, world):
     """Weights after two steps in bfloat16, and the dtype of what was sent."""
-    scaler = functools.partial(torch.amp.GradScaler, 'cpu')
-    with (
-        mock.patch.object(amp_optimizer_wrapper, 'is_cuda_available', return_value=True),
-        mock.patch.object(amp_optimizer_wrapper, 'GradScaler', scaler),
-    ):
-        model = GradAugDistributedDataParallel(build(detector_config()))
-        for module in (model.module.neck, model.module.rpn_head):  # mmcv's CPU ops: float32 alone
-            module.register_forward_hook(lambda m, args, outs: floats(outs))
+    with amp_on_cpu():
+        model = GradAugDistributedDataParallel(with_float_heads(build(detector_config())))
         wrapper = sgd(model, lr=0.01, wrapper=AmpOptimWrapper, dtype='bfloat16')
         logs = [step(model, rank, wrapper, index) for index in range(2)]
     return {
         'weights': digest(model.parameters()),
         'losses': [float(log['full/loss']) for log in logs],
     }
-
-
-def floats(outputs):
-    """Nested tuples and lists of tensors, cast to float32."""
-    if isinstance(outputs, torch.Tensor):
-        return outputs.float()
-    return type(outputs)(floats(output) for output in outputs)
 
 
 def classifier_trains(rank, world):
@@ -348,102 +290,6 @@ def anomalies(rank, world):
         assert all(call.kwargs['level'] == logging.ERROR for call in said.call_args_list)
         found.append([call.args[0] for call in said.call_args_list])
     return found
-
-
-# ------------------------------------------------------------------ synchronised BatchNorm
-
-
-class PlainClassifier(BaseModel):
-    """A network whose loss is a mean over images, in double precision."""
-
-    def __init__(self, norm):
-        super().__init__()
-        self.backbone = small_resnet(18, norm_cfg=dict(type=norm))
-        self.fc = randomised(nn.Linear(64, 3))
-        self.double()
-
-    def forward(self, inputs, data_samples=None, mode='tensor'):
-        logits = self.fc(self.backbone(inputs)[-1].mean(dim=(2, 3)))
-        if mode == 'loss':
-            return {'loss': nn.functional.cross_entropy(logits, data_samples)}
-        return logits
-
-
-class Classifier(GradAugMixin, PlainClassifier):
-    """The same with sub-networks, which learn from labels and recompute activations."""
-
-    def __init__(self, norm='BN'):
-        super().__init__(norm)
-        self.gradaug = GradAugOptions.parse(
-            dict(num_subnets=2, min_width=0.5, transform=HALF, seed=0, recompute_above=0)
-        )
-
-    def recording(self):
-        return nullcontext()
-
-    def forget(self):
-        pass
-
-    def subnet_loss(self, inputs, data_samples, mapping):
-        return PlainClassifier.forward(self, inputs, data_samples, mode='loss')
-
-
-def images_of(shards):
-    """Images and classes of shards, as one batch."""
-    images = torch.cat([random_images(2, 3, 64, 64, seed=s, dtype=torch.float64) for s in shards])
-    return {'inputs': images, 'data_samples': torch.tensor([s % 3 for s in shards for _ in '12'])}
-
-
-def train_classifier(model, shards):
-    """Two steps; weights, statistics and the kinds of BatchNorm afterwards."""
-    wrapper = sgd(model, lr=0.05, wrapper=OptimWrapper)
-    for index in range(2):
-        model.train_step(images_of([s + 10 * index for s in shards]), wrapper)
-    module = getattr(model, 'module', model)
-    kinds = {type(m).__name__ for m in module.modules() if isinstance(m, _BatchNorm)}
-    return {'state': dict(module.state_dict()), 'kinds': sorted(kinds)}
-
-
-def sync_on_cpu(x, weight, bias, mean, var, eps, momentum, group, world):
-    """torch's synchronised BatchNorm, whose kernels need a GPU, from differentiable operations."""
-    count = world * x.numel() // x.size(1)
-    total = differentiable.all_reduce(torch.stack([x.sum((0, 2, 3)), x.square().sum((0, 2, 3))]))
-    centre = total[0] / count
-    variance = total[1] / count - centre.square()
-    if mean is not None:
-        with torch.no_grad():
-            mean.lerp_(centre, momentum)
-            var.lerp_(variance * count / (count - 1), momentum)
-    shape = (1, -1, 1, 1)
-    scaled = (x - centre.view(shape)) * (variance.view(shape) + eps).rsqrt()
-    return scaled * weight.view(shape) + bias.view(shape)
-
-
-def sync_norms(rank, world):
-    """Training with synchronised BatchNorm, converted by mmengine and configured."""
-    found, forward = {}, nn.SyncBatchNorm.forward
-
-    def on_cpu(layer, x):
-        with mock.patch.object(torch._C, '_get_privateuse1_backend_name', return_value='cpu'):
-            return forward(layer, x)  # which asks whether the device may synchronise
-
-    with (
-        mock.patch.object(nn.SyncBatchNorm, 'forward', on_cpu),
-        mock.patch.object(nn.modules.batchnorm.sync_batch_norm, 'apply', sync_on_cpu),
-        mock.patch.object(ddp, 'require_usable_norms'),
-        mock.patch.object(GradAugDistributedDataParallel, '_passing_sync_batchnorm_handle'),
-    ):
-        for name, norm in (('converted', 'BN'), ('configured', 'SyncBN')):
-            model = Classifier(norm)
-            if name == 'converted':
-                model = convert_sync_batchnorm(model, 'torch')
-            model = GradAugDistributedDataParallel(model)
-            found[name] = train_classifier(model, [rank])
-    reverted = revert_sync_batchnorm(model.module).eval()
-    with at_width(reverted, 0.5):
-        narrow = reverted(images_of([0])['inputs'])
-    kinds = {type(m).__name__ for m in reverted.modules() if isinstance(m, _BatchNorm)}
-    return {**found, 'reverted': sorted(kinds), 'narrow': narrow.detach()}
 
 
 register_all_modules(init_default_scope=True)

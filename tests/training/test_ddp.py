@@ -17,21 +17,15 @@ from mmgradaug.training.ddp import require_usable_norms
 from tests.classification import tiny
 from tests.networks import build, detector_config
 from tests.processes import run_group
-from tests.training import ddp_checks
-from tests.training.ddp_checks import (
-    Classifier,
-    fcos_config,
-    frozen_norms,
-    gradients,
-    sgd,
-    step,
-    train_classifier,
-)
+from tests.training import ddp_checks as checks
+from tests.training.ddp_checks import fcos_config, step
+from tests.training.steps import assert_close, frozen_norms, gradients, sgd
+from tests.training.sync_norm_checks import Classifier, sync_norms, train_classifier
 
-IN_THREES = ['trains', 'reduces', 'empty', 'not_finite']
-IN_PAIRS = [*IN_THREES, 'reduces_otherwise', 'fcos_reduces', 'accumulates', 'sends', 'broadcasts',
-            'wrong_wrappers', 'anomalies', 'mixed_precision', 'sync_norms',
-            'classifier_trains']  # fmt: skip
+IN_THREES = [checks.trains, checks.reduces, checks.empty, checks.not_finite]
+IN_PAIRS = [*IN_THREES, checks.reduces_otherwise, checks.fcos_reduces, checks.accumulates,
+            checks.sends, checks.broadcasts, checks.wrong_wrappers, checks.anomalies,
+            checks.mixed_precision, checks.classifier_trains, sync_norms]  # fmt: skip
 
 
 class Group:
@@ -50,13 +44,13 @@ class Group:
 @pytest.fixture(scope='module')
 def pair(tmp_path_factory):
     folder = tmp_path_factory.mktemp('pair')
-    return Group(2, run_group(2, ddp_checks.__name__, IN_PAIRS, folder))
+    return Group(2, run_group(2, IN_PAIRS, folder))
 
 
 @pytest.fixture(scope='module')
 def three(tmp_path_factory):
     folder = tmp_path_factory.mktemp('three')
-    return Group(3, run_group(3, ddp_checks.__name__, IN_THREES, folder))
+    return Group(3, run_group(3, IN_THREES, folder))
 
 
 @pytest.fixture(params=['pair', 'three'])
@@ -76,14 +70,6 @@ def _alone():
 
 def same(values):
     return all(value == values[0] for value in values)
-
-
-def assert_gradients(found, expected, tolerance=1e-6):
-    """Compare each tensor, relative to its largest element."""
-    assert found.keys() == expected.keys()
-    for name, value in expected.items():
-        scale = max(value.abs().max().item(), 1e-6)
-        assert (found[name] - value).abs().max().item() <= tolerance * scale, name
 
 
 def of_one_process(model, shards, batches=1):
@@ -122,14 +108,14 @@ def test_gradients_are_those_of_one_process_that_sees_all_shards(group):
     found = group['reduces']
     expected = of_one_process(build(frozen_norms()), group.world)
     for result in found:
-        assert_gradients(result, expected)
+        assert_close(result, expected, 1e-6)
         assert all(torch.equal(g, found[0][k]) for k, g in result.items())
 
 
 @pytest.mark.parametrize('option', ['unused', 'views', 'buffers'])
 def test_gradients_do_not_depend_on_how_torchs_wrapper_is_configured(pair, option):
     for result, default in zip(pair['reduces_otherwise'], pair['reduces'], strict=True):
-        assert_gradients(result[option], default)
+        assert_close(result[option], default, 1e-6)
 
 
 def test_gradients_of_losses_that_are_normalised_over_processes(pair, monkeypatch):
@@ -150,7 +136,7 @@ def test_gradients_of_losses_that_are_normalised_over_processes(pair, monkeypatc
     monkeypatch.setattr(fcos_head, 'reduce_mean', lambda tensor: next(replayed))
     expected = of_one_process(build(fcos_config()), 2)
     for result in pair['fcos_reduces']:
-        assert_gradients(result, expected)
+        assert_close(result, expected, 1e-6)
 
 
 def test_accumulation_sends_once_and_is_the_mean_of_all_batches(pair):
@@ -158,7 +144,7 @@ def test_accumulation_sends_once_and_is_the_mean_of_all_batches(pair):
     trained = sum(p.nbytes for p in build(frozen_norms()).parameters() if p.requires_grad)
     for result in pair['accumulates']:
         assert result['bytes'] == [0, trained]
-        assert_gradients(result['gradients'], expected)
+        assert_close(result['gradients'], expected, 1e-6)
 
 
 def test_mixed_precision(pair):
@@ -178,7 +164,7 @@ def test_classifiers(pair):
         model.train_step(tiny.batch(seed=rank), wrapper)
     expected = {name: total / 2 for name, total in gradients(model).items()}
     for result in pair['classifier_trains']:
-        assert_gradients(result['gradients'], expected)
+        assert_close(result['gradients'], expected, 1e-6)
         assert result['accuracy'] == {'accuracy/top1': 40.0}
 
 

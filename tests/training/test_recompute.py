@@ -12,7 +12,7 @@ from mmgradaug.evaluation.cost import peak_allocation
 from mmgradaug.training import step
 from mmgradaug.training.recompute import recomputing
 from tests.networks import batch, build, detector_config, random_images, small_resnet
-from tests.training.test_step import gradients, sgd
+from tests.training.steps import gradients, sgd
 
 
 def backward(network, images, recompute):

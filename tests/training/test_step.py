@@ -1,64 +1,19 @@
 """The training step: gradients summed, one optimizer step, whatever the optimizer wrapper."""
 
 import copy
-import functools
 
 import pytest
 import torch
 from mmengine.hooks import EMAHook
 from mmengine.logging import MessageHub
-from mmengine.optim import AmpOptimWrapper, OptimWrapper, OptimWrapperDict
-from mmengine.optim.optimizer import amp_optimizer_wrapper
+from mmengine.optim import OptimWrapper, OptimWrapperDict
 from torch import nn
 
 from mmgradaug import at_width
 from tests.networks import batch, build, detector_config, stock_config
+from tests.training.steps import assert_close, frozen_norms, gradients, sgd, summed_gradients
 
 EVERYTHING = dict(rpn_cls='both', rpn_bbox='both', roi_cls='both', roi_bbox='both', roi_mask='both')
-
-
-class KeepsGradients(OptimWrapper):
-    """Does all but clear the gradients after a step, so that a test can read them."""
-
-    def zero_grad(self, **kwargs):
-        pass
-
-
-def sgd(model, lr=0.0, wrapper=KeepsGradients, **kwargs):
-    return wrapper(optimizer=torch.optim.SGD(model.parameters(), lr=lr), **kwargs)
-
-
-def frozen_norms(**gradaug):
-    config = detector_config(**gradaug)
-    config.backbone.norm_eval = True
-    return config
-
-
-def gradients(model):
-    return {k: p.grad.clone() for k, p in model.named_parameters() if p.grad is not None}
-
-
-def assert_close(left, right, tolerance):
-    assert left.keys() == right.keys()
-    for name in left:
-        scale = max(right[name].abs().max().item(), 1e-6)
-        assert (left[name] - right[name]).abs().max().item() <= tolerance * scale, name
-
-
-def summed_gradients(model, data):
-    """Reference: all passes forward, then one backward of the sum of their losses."""
-    model = copy.deepcopy(model)
-    data = model.data_preprocessor(copy.deepcopy(data), True)
-    torch.manual_seed(3)
-    total = model.parse_losses(model(**data, mode='full'))[0]
-    for subnet in model.sample_subnets():
-        with at_width(model, subnet.width):
-            images, mapping = subnet.transform(data['inputs'])
-            images = model.pad_images(images)
-            losses = model(images, data['data_samples'], mode='subnet', mapping=mapping)
-            total = total + model.parse_losses(losses)[0]
-    total.backward()
-    return gradients(model)
 
 
 @pytest.mark.parametrize('mask', [True, False])
@@ -143,53 +98,6 @@ def test_clipping_clips_the_sum():
     clipped = {k: g * 0.1 / (norm + 1e-6) for k, g in gradients(twin).items()}
     assert norm > 0.2
     assert_close(gradients(model), clipped, 1e-4)
-
-
-def floats(outputs):
-    """Nested tuples and lists of tensors, cast to float32."""
-    if isinstance(outputs, torch.Tensor):
-        return outputs.float()
-    return type(outputs)(floats(output) for output in outputs)
-
-
-@pytest.fixture
-def amp_on_cpu(monkeypatch):
-    """mmengine asks for a GPU, but torch scales and casts on the CPU as well."""
-    monkeypatch.setattr(amp_optimizer_wrapper, 'is_cuda_available', lambda: True)
-    scaler = functools.partial(torch.amp.GradScaler, 'cpu')
-    monkeypatch.setattr(amp_optimizer_wrapper, 'GradScaler', scaler)
-
-
-def test_mixed_precision(amp_on_cpu):
-    model = build(detector_config())
-    for module in (model.neck, model.rpn_head):  # mmcv's ops on the CPU take float32 alone
-        module.register_forward_hook(lambda m, args, outs: floats(outs))
-    data = batch()
-    torch.manual_seed(3)
-    exact = copy.deepcopy(model)
-    exact.train_step(copy.deepcopy(data), sgd(exact))
-
-    class Amp(AmpOptimWrapper):
-        def zero_grad(self, **kwargs):
-            pass
-
-    options = dict(
-        wrapper=Amp, dtype='bfloat16', loss_scale=dict(init_scale=8.0, growth_interval=2)
-    )
-    wrapper = sgd(model, clip_grad=dict(max_norm=1e9), **options)
-    torch.manual_seed(3)
-    model.train_step(copy.deepcopy(data), wrapper)
-    left, right = gradients(model), gradients(exact)
-    flat_left = torch.cat([left[k].flatten() for k in right])
-    flat_right = torch.cat([right[k].flatten() for k in right])
-    cosine = torch.nn.functional.cosine_similarity(flat_left, flat_right, dim=0)
-    assert cosine > 0.97
-    assert abs(flat_left.norm() / flat_right.norm() - 1) < 0.1  # scaled and unscaled alike
-    # One update of the scale a batch, not one a pass: it grows after two batches.
-    assert wrapper.loss_scaler.get_scale() == 8.0
-    model.zero_grad()
-    model.train_step(copy.deepcopy(data), wrapper)
-    assert wrapper.loss_scaler.get_scale() == 16.0
 
 
 def test_without_subnets_it_is_the_stock_step_bitwise():

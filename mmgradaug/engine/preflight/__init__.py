@@ -12,7 +12,8 @@ from .checkpoints import CheckpointUse, check_checkpoint
 from .classes import check_class_names, check_class_places, check_num_classes
 from .datasets import check_files, coco_uses, placed_classes
 from .loaders import check_loaders
-from .model import build_model, check_features, check_init_cfgs, check_optimizer, check_subnets
+from .model import build_model, check_features, check_init_cfgs, check_subnets
+from .optimizer import check_optimizer
 from .pretrained import check_backbone_weights, check_pretrained_files
 
 __all__ = ['check_data', 'check_model', 'check_run', 'check_weights']

@@ -9,11 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mmcv.transforms import LoadImageFromFile
 from mmdet.datasets import CocoDataset, XMLDataset
 from mmdet.evaluation import CocoMetric
-from mmdet.registry import DATASETS, METRICS
+from mmdet.registry import DATASETS, METRICS, TRANSFORMS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
+
+from ...type_names import builds, class_of
 
 DEFAULT_DATA_HELP = (
     'get the data set, or set data_root to where it is in the config file; the command line takes '
@@ -181,8 +184,7 @@ def _evaluator_files(cfg: Config, loop: str) -> Iterator[tuple[str, Path]]:
 def _evaluator_uses(cfg: Config, loop: str, datasets: list[CocoUse]) -> Iterator[CocoUse]:
     """Evaluators that compare with annotations; their classes are the data set's."""
     for entry, key, path in _evaluators(cfg, loop):
-        kind = entry.get('type')
-        kind = METRICS.get(kind) if isinstance(kind, str) else kind
+        kind = class_of(entry.get('type'), METRICS)
         if kind is not CocoMetric or entry.get('format_only') or not datasets:
             continue
         metrics = entry.get('metric', 'bbox')
@@ -279,6 +281,6 @@ def _built(dataset: Mapping) -> Any:
 def _loads_files(pipeline: Any, built: Any) -> bool:
     """Whether images are read from a disk, and a missing one would stop the run."""
     first = pipeline[0] if pipeline and isinstance(pipeline[0], Mapping) else {}
-    if first.get('type') != 'LoadImageFromFile' or first.get('ignore_empty'):
+    if not builds(first, LoadImageFromFile, TRANSFORMS) or first.get('ignore_empty'):
         return False
     return _is_local(first) and '://' not in built.data_prefix['img']

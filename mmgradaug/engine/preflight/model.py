@@ -11,39 +11,23 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.registry import MODELS, OPTIMIZERS, init_default_scope
+from mmengine.registry import MODELS, init_default_scope
 from torch import Tensor, nn
 
+from ...checkpoints.safe_loading import safe_loading
 from ...detection import GradAugDetector
-from ..errors import closest, message_of
+from ..error_text import message_of
 
 
 def build_model(cfg: Config) -> Any:
     """Build the model of a config on the CPU, silently and without touching torch's random numbers.
 
     The run will build its own and warn then. Weights are not initialised, which would read
-    pretrained files.
+    pretrained files; those of a teacher are read, as data only.
     """
     init_default_scope(cfg.get('default_scope', 'mmdet'))
-    with torch.random.fork_rng(devices=[]), _silent():
+    with torch.random.fork_rng(devices=[]), _silent(), safe_loading():
         return MODELS.build(copy.deepcopy(cfg.model))
-
-
-def check_optimizer(cfg: Config) -> None:
-    """Raise if the optimizer is one that nobody knows, which mmengine says in no clear words.
-
-    Raises:
-        ValueError: With its name and one close to it.
-    """
-    wrapper = cfg.get('optim_wrapper') or {}
-    kind = (wrapper.get('optimizer') or {}).get('type')
-    if not isinstance(kind, str) or 'constructor' in wrapper or OPTIMIZERS.get(kind) is not None:
-        return
-    meant = closest(kind, OPTIMIZERS.module_dict) or 'SGD or AdamW'
-    raise ValueError(
-        f'optim_wrapper.optimizer.type={kind!r} is not a registered optimizer, expected a name '
-        f'such as {meant}'
-    )
 
 
 def check_init_cfgs(model: nn.Module) -> None:

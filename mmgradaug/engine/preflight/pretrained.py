@@ -10,6 +10,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
 from ...backbones.pretrained import check_pretrained, pretrained_of, require_pretrained
+from ...type_names import type_name
 
 
 def check_pretrained_files(model: Any, key: str = 'model') -> None:
@@ -48,6 +49,6 @@ def check_backbone_weights(cfg: Config) -> None:
 
 def _is_plain_resnet(backbone: Mapping[str, Any]) -> bool:
     """Whether a backbone has a ResNet's layers and no others."""
-    kind = str(backbone.get('type')).rpartition('.')[2].removeprefix('Slimmable')
+    kind = type_name(backbone.get('type')).removeprefix('Slimmable')
     added = [backbone.get(option) for option in ('dcn', 'plugins', 'conv_cfg')]
     return kind in ('ResNet', 'ResNetV1d') and not any(added)

@@ -6,9 +6,9 @@ import pytest
 from mmengine.registry import DATASETS
 
 from mmgradaug.engine.preflight import check_data
-from mmgradaug.engine.preflight.annotations import chosen_images
 from mmgradaug.engine.preflight.coco_file import read_coco
 from mmgradaug.engine.preflight.datasets import coco_uses
+from mmgradaug.engine.preflight.image_files import chosen_images
 
 
 def check(cfg):
@@ -190,7 +190,10 @@ def test_images_without_annotations_can_be_predicted(cfg, spoil):
     check(cfg)
 
 
-def test_missing_images_are_counted(cfg, root):
+@pytest.mark.parametrize('kind', ['LoadImageFromFile', 'mmcv.transforms.LoadImageFromFile'])
+def test_missing_images_are_counted(cfg, root, kind):
+    for split in ('train', 'val'):
+        cfg[f'{split}_dataloader'].dataset.pipeline[0].type = kind
     for path in sorted((root / 'train').iterdir())[:2]:
         path.unlink()
     words = r'2 of 3 images .* are not in .*/train .* the first is shapes_00000\.png'
@@ -274,12 +277,21 @@ def test_reading_can_be_switched_off(cfg, spoil):
 
 
 def test_images_without_labels_can_be_asked_for(cfg, spoil, capsys):
-    """As the unlabelled part of semi-supervised data; not where images without objects go."""
-    spoil(lambda c: c['annotations'].clear())
+    """As the unlabelled part of semi-supervised data; to train on nothing is an error."""
+    path = spoil(lambda c: c['annotations'].clear())
+    dataset = cfg.train_dataloader.dataset
+    for options in (None, dict(filter_empty_gt=True), dict(min_size=8)):
+        dataset.filter_cfg = options
+        assert str(path) in fails(cfg, 'no object to train on: 0 annotations')
+    dataset.filter_cfg = dict(filter_empty_gt=False)
     check(cfg)
     assert 'no object to train on: 0 annotations' in capsys.readouterr().err
-    cfg.train_dataloader.dataset.filter_cfg = dict(filter_empty_gt=True)
-    fails(cfg, 'no object to train on: 0 annotations')
+    # Beside images with objects, such as validation's here, those without teach what is none.
+    dataset.filter_cfg = None
+    labelled = {**cfg.val_dataloader.dataset, 'test_mode': False}
+    cfg.train_dataloader.dataset = dict(type='ConcatDataset', datasets=[dataset, labelled])
+    check(cfg)
+    assert 'no object to train on: 0 annotations' in capsys.readouterr().err
 
 
 def test_crowd_regions_are_no_objects_to_train_on(cfg, spoil):

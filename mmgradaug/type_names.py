@@ -1,0 +1,34 @@
+"""What a config's ``type`` names: a class, ``'Name'``, ``'scope.Name'`` or ``'path.to.Name'``.
+
+Whatever compares types asks here, so that ``mmgradaug.GradAugDetector`` and
+``mmdet.LoadImageFromFile`` are known everywhere as they are without their scope.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from mmengine.registry import Registry
+
+
+def type_name(kind: Any) -> str:
+    """The bare name of a type; empty if it is neither a class nor text."""
+    if inspect.isclass(kind):
+        return kind.__name__
+    return kind.rpartition('.')[2] if isinstance(kind, str) else ''
+
+
+def class_of(kind: Any, registry: Registry) -> type | None:
+    """The class that a type stands for; None if it is no class, or one that nobody registered."""
+    try:
+        found = registry.get(kind) if isinstance(kind, str) else kind
+    except RuntimeError:  # mmengine's, for a name that cannot even be looked up
+        return None
+    return found if inspect.isclass(found) else None
+
+
+def builds(config: Any, cls: type, registry: Registry) -> bool:
+    """Whether a config, or anything, is a dict whose ``type`` stands for a class, and no other."""
+    return isinstance(config, Mapping) and class_of(config.get('type'), registry) is cls

@@ -1,0 +1,135 @@
+"""Distillation of the standard RoI head: what a sub-network is asked to say, on which RoIs."""
+
+import pytest
+import torch
+from mmdet.structures.bbox import bbox_overlaps
+
+from mmgradaug.transforms import Rotate, Scale
+from mmgradaug.transforms.chain import DrawnChain
+from tests.detection.passes import SOFT, subnet_losses, taught
+from tests.networks import batch, build, detector_config
+
+
+@pytest.mark.parametrize(
+    'transform', [Scale(0.5), Scale(0.6), Rotate(1), DrawnChain((Rotate(3), Scale(0.7)))]
+)
+def test_mapped_rois_cover_the_same_objects(transform):
+    model = build(detector_config())
+    data = taught(model, batch((4, 3)))
+    lesson = model._distillers[1].stages[0].kept.box
+    _, mapping = transform(data['inputs'])
+    boxes = [sample.gt_instances.bboxes for sample in data['data_samples']]
+    moved = mapping.rois(lesson.rois)
+    for index, truth in enumerate(boxes):
+        rois, moved_rois = (r[r[:, 0] == index, 1:] for r in (lesson.rois, moved))
+        before = bbox_overlaps(rois, truth)
+        after = bbox_overlaps(moved_rois, mapping.boxes(truth))
+        torch.testing.assert_close(before, after, rtol=1e-3, atol=1e-4)
+        assert before.max() > 0.9  # mmdet adds the objects themselves to the RoIs
+
+
+def test_hard_targets_of_mapped_rois_are_the_full_passes_own():
+    model = build(detector_config(distill=dict(roi_cls='hard', roi_bbox='hard', roi_mask='hard')))
+    data = taught(model, batch())
+    seen = {}
+    head, mask_head = model.roi_head.bbox_head, model.roi_head.mask_head
+    original, mask_loss = head.loss, mask_head.loss_mask
+
+    def box_loss(scores, deltas, rois, *targets):
+        seen['box'] = targets
+        return original(scores, deltas, rois, *targets)
+
+    mask_head.loss_mask.register_forward_pre_hook(lambda m, args: seen.update(mask=args[1:]))
+    head.loss = box_loss
+    kept = model._distillers[1].stages[0].kept
+    lesson, mask_lesson = kept.box, kept.mask
+    subnet_losses(model, data, Scale(0.6), width=0.5)
+    assert mask_loss is mask_head.loss_mask
+    assert all(torch.equal(a, b) for a, b in zip(seen['box'], lesson.targets, strict=True))
+    assert torch.equal(seen['mask'][0], mask_lesson.targets)
+    assert torch.equal(seen['mask'][1], mask_lesson.labels)
+
+
+def test_turned_hard_targets_describe_the_turned_objects():
+    model = build(detector_config())
+    data = taught(model, batch())
+    stage = model._distillers[1].stages[0]
+    lesson = stage.kept.box
+    _, mapping = DrawnChain((Rotate(1), Scale(0.5)))(data['inputs'])
+    coder = model.roi_head.bbox_head.bbox_coder
+    positive = lesson.is_positive
+    objects = coder.decode(lesson.rois[positive, 1:], lesson.targets[2][positive])
+    targets = stage.moved_targets(lesson.targets[2], mapping)[positive]
+    moved = coder.decode(mapping.rois(lesson.rois)[positive, 1:], targets)
+    torch.testing.assert_close(moved, mapping.boxes(objects), rtol=1e-3, atol=1e-2)
+
+
+def test_soft_roi_losses_are_their_formulas():
+    """KL divergences and absolute errors, times the heads' own loss weights, by hand."""
+    model = build(detector_config(distill=SOFT))
+    head, mask_head = model.roi_head.bbox_head, model.roi_head.mask_head
+    head.loss_cls.loss_weight, head.loss_bbox.loss_weight = 2.0, 3.0
+    mask_head.loss_mask.loss_weight = 0.5
+    data = taught(model, batch((4, 3)))
+    stage = model._distillers[1].stages[0]
+    box, mask, seen = stage.kept.box, stage.kept.mask, {}
+    head.fc_cls.register_forward_hook(lambda m, args, out: seen.update(scores=out))
+    head.fc_reg.register_forward_hook(lambda m, args, out: seen.update(deltas=out))
+    mask_head.conv_logits.register_forward_hook(lambda m, args, out: seen.update(grids=out))
+    losses = subnet_losses(model, data, Scale(0.6), width=0.5)
+
+    p, log_q = box.cls_score.softmax(1), seen['scores'].log_softmax(1)
+    divergence = (p * (p.log() - log_q)).sum() / len(p)
+    torch.testing.assert_close(losses['loss_roi_cls_soft'], 2.0 * divergence)
+
+    labels = box.targets[0]
+    own = [(d - t).view(-1, 4)[c].abs().sum() for d, t, c in zip(
+        seen['deltas'][box.is_positive], box.bbox_pred[box.is_positive], labels[box.is_positive],
+        strict=True)]  # fmt: skip
+    torch.testing.assert_close(losses['loss_roi_bbox_soft'], 3.0 * sum(own) / len(labels))
+
+    rows = torch.arange(len(mask.labels))
+    q, p = (
+        seen['grids'][rows, mask.labels].sigmoid(),
+        mask.probabilities.view(len(rows), *seen['grids'].shape[2:]),
+    )
+    divergence = p * (p / q).log() + (1 - p) * ((1 - p) / (1 - q)).log()
+    torch.testing.assert_close(
+        losses['loss_mask_soft'], 0.5 * divergence.mean(), rtol=1e-4, atol=1e-6
+    )
+    assert min(losses[k].item() for k in losses if k.endswith('_soft')) > 0
+
+
+def test_fewer_rois_on_request():
+    model = build(detector_config(distill=dict(max_rois=10)))
+    data = taught(model, batch())
+    calls = []
+    original = model.roi_head._bbox_forward
+    model.roi_head._bbox_forward = lambda x, rois: calls.append(rois) or original(x, rois)
+    losses = subnet_losses(model, data, Scale(0.5), 0.5)
+    assert len(calls[0]) == 20
+    assert (calls[0][:, 0] == 0).sum() == 10
+    assert losses['loss_mask_soft'] > 0
+
+
+def test_shared_roi_features():
+    config = detector_config(distill=SOFT)
+    config.roi_head.mask_roi_extractor = None
+    config.roi_head.bbox_roi_extractor.roi_layer.output_size = 14
+    config.roi_head.bbox_head.roi_feat_size = 14
+    model = build(config)
+    data = taught(model, batch())
+    losses = subnet_losses(model, data, Scale(1.0))
+    assert losses['loss_mask_soft'].abs() < 1e-5
+
+
+def test_iou_losses_get_boxes_in_pixels():
+    config = detector_config(distill=dict(roi_bbox='hard'))
+    config.roi_head.bbox_head.reg_decoded_bbox = True
+    config.roi_head.bbox_head.loss_bbox = dict(type='GIoULoss', loss_weight=1.0)
+    model = build(config)
+    data = taught(model, batch())
+    full = subnet_losses(model, data, Scale(1.0))['loss_roi_bbox_hard']
+    turned = subnet_losses(model, data, DrawnChain((Rotate(1), Scale(0.5))))['loss_roi_bbox_hard']
+    # Deltas near zero: the RoIs themselves against their objects, which IoU keeps when both move.
+    torch.testing.assert_close(turned, full, rtol=0.05, atol=0.01)

@@ -1,0 +1,112 @@
+"""What each process of a group does for test_ddp.py with synchronised BatchNorm."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from unittest import mock
+
+import torch
+import torch.distributed.nn.functional as differentiable
+from mmengine.model import BaseModel, convert_sync_batchnorm, revert_sync_batchnorm
+from mmengine.optim import OptimWrapper
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from mmgradaug import GradAugDistributedDataParallel, at_width
+from mmgradaug.training import GradAugMixin, ddp
+from tests.networks import random_images, randomised, small_resnet
+from tests.training.ddp_checks import HALF
+from tests.training.steps import sgd
+
+
+class PlainClassifier(BaseModel):
+    """A network whose loss is a mean over images, in double precision."""
+
+    def __init__(self, norm):
+        super().__init__()
+        self.backbone = small_resnet(18, norm_cfg=dict(type=norm))
+        self.fc = randomised(nn.Linear(64, 3))
+        self.double()
+
+    def forward(self, inputs, data_samples=None, mode='tensor'):
+        logits = self.fc(self.backbone(inputs)[-1].mean(dim=(2, 3)))
+        if mode == 'loss':
+            return {'loss': nn.functional.cross_entropy(logits, data_samples)}
+        return logits
+
+
+class Classifier(GradAugMixin, PlainClassifier):
+    """The same with sub-networks, which learn from labels and recompute activations."""
+
+    def __init__(self, norm='BN'):
+        super().__init__(norm)
+        self.set_options(
+            dict(num_subnets=2, min_width=0.5, transform=HALF, seed=0, recompute_above=0)
+        )
+
+    def recording(self):
+        return nullcontext()
+
+    def forget(self):
+        pass
+
+    def subnet_loss(self, inputs, data_samples, mapping):
+        return PlainClassifier.forward(self, inputs, data_samples, mode='loss')
+
+
+def images_of(shards):
+    """Images and classes of shards, as one batch."""
+    images = torch.cat([random_images(2, 3, 64, 64, seed=s, dtype=torch.float64) for s in shards])
+    return {'inputs': images, 'data_samples': torch.tensor([s % 3 for s in shards for _ in '12'])}
+
+
+def train_classifier(model, shards):
+    """Two steps; weights, statistics and the kinds of BatchNorm afterwards."""
+    wrapper = sgd(model, lr=0.05, wrapper=OptimWrapper)
+    for index in range(2):
+        model.train_step(images_of([s + 10 * index for s in shards]), wrapper)
+    module = getattr(model, 'module', model)
+    kinds = {type(m).__name__ for m in module.modules() if isinstance(m, _BatchNorm)}
+    return {'state': dict(module.state_dict()), 'kinds': sorted(kinds)}
+
+
+def sync_on_cpu(x, weight, bias, mean, var, eps, momentum, group, world):
+    """torch's synchronised BatchNorm, whose kernels need a GPU, from differentiable operations."""
+    count = world * x.numel() // x.size(1)
+    total = differentiable.all_reduce(torch.stack([x.sum((0, 2, 3)), x.square().sum((0, 2, 3))]))
+    centre = total[0] / count
+    variance = total[1] / count - centre.square()
+    if mean is not None:
+        with torch.no_grad():
+            mean.lerp_(centre, momentum)
+            var.lerp_(variance * count / (count - 1), momentum)
+    shape = (1, -1, 1, 1)
+    scaled = (x - centre.view(shape)) * (variance.view(shape) + eps).rsqrt()
+    return scaled * weight.view(shape) + bias.view(shape)
+
+
+def sync_norms(rank, world):
+    """Training with synchronised BatchNorm, converted by mmengine and configured."""
+    found, forward = {}, nn.SyncBatchNorm.forward
+
+    def on_cpu(layer, x):
+        with mock.patch.object(torch._C, '_get_privateuse1_backend_name', return_value='cpu'):
+            return forward(layer, x)  # which asks whether the device may synchronise
+
+    with (
+        mock.patch.object(nn.SyncBatchNorm, 'forward', on_cpu),
+        mock.patch.object(nn.modules.batchnorm.sync_batch_norm, 'apply', sync_on_cpu),
+        mock.patch.object(ddp, 'require_usable_norms'),
+        mock.patch.object(GradAugDistributedDataParallel, '_passing_sync_batchnorm_handle'),
+    ):
+        for name, norm in (('converted', 'BN'), ('configured', 'SyncBN')):
+            model = Classifier(norm)
+            if name == 'converted':
+                model = convert_sync_batchnorm(model, 'torch')
+            model = GradAugDistributedDataParallel(model)
+            found[name] = train_classifier(model, [rank])
+    reverted = revert_sync_batchnorm(model.module).eval()
+    with at_width(reverted, 0.5):
+        narrow = reverted(images_of([0])['inputs'])
+    kinds = {type(m).__name__ for m in reverted.modules() if isinstance(m, _BatchNorm)}
+    return {**found, 'reverted': sorted(kinds), 'narrow': narrow.detach()}

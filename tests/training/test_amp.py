@@ -1,0 +1,115 @@
+"""Mixed precision: every pass in bfloat16, gradients near those of float32, one scale a batch."""
+
+import copy
+
+import pytest
+import torch
+from mmengine.optim import AmpOptimWrapper
+from torch import nn
+
+from tests.classification import tiny
+from tests.networks import batch, build, detector_config
+from tests.training.steps import amp_on_cpu, gradients, sgd, with_float_heads
+
+PASSES = 3
+
+
+class Amp(AmpOptimWrapper):
+    """Does all but clear the gradients after a step, so that a test can read them."""
+
+    def zero_grad(self, **kwargs):
+        pass
+
+
+@pytest.fixture(autouse=True)
+def _on_cpu():
+    with amp_on_cpu():
+        yield
+
+
+def a_detector():
+    return with_float_heads(build(detector_config(recompute_above=1))), batch()
+
+
+def a_classifier():
+    return tiny.build(gradaug=dict(recompute_above=1)), tiny.batch(16)
+
+
+def used_dtypes(model):
+    """Precisions of what convolutions and linear layers give from now on, layer by layer."""
+    found = {}
+    for name, layer in model.named_modules():
+        if isinstance(layer, (nn.Conv2d, nn.Linear)):
+            layer.register_forward_hook(
+                lambda m, args, out, name=name: found.setdefault(name, []).append(out.dtype)
+            )
+    return found
+
+
+@pytest.mark.parametrize(
+    ('build_model', 'least_cosine', 'most_error'),
+    [(a_detector, 0.97, 0.1), (a_classifier, 0.99, 0.1)],
+)
+def test_gradients_are_near_those_of_float32(build_model, least_cosine, most_error):
+    model, data = build_model()
+    torch.manual_seed(3)
+    exact = copy.deepcopy(model)
+    exact.train_step(copy.deepcopy(data), sgd(exact))
+    options = dict(dtype='bfloat16', loss_scale=dict(init_scale=8.0, growth_interval=2))
+    wrapper = sgd(model, wrapper=Amp, clip_grad=dict(max_norm=1e9), **options)
+    dtypes = used_dtypes(model)
+    torch.manual_seed(3)
+    model.train_step(copy.deepcopy(data), wrapper)
+    assert {dtype for found in dtypes.values() for dtype in found} == {torch.bfloat16}
+    assert len(dtypes['backbone.layer4.1.conv2']) == PASSES
+    left, right = gradients(model), gradients(exact)
+    assert {gradient.dtype for gradient in left.values()} == {torch.float32}
+    flat_left = torch.cat([left[k].flatten() for k in right])
+    flat_right = torch.cat([right[k].flatten() for k in right])
+    assert torch.cosine_similarity(flat_left, flat_right, dim=0) > least_cosine
+    assert abs(flat_left.norm() / flat_right.norm() - 1) < most_error  # scaled and unscaled alike
+    assert not torch.equal(flat_left, flat_right)
+    # One update of the scale a batch, not one a pass: it grows after two batches.
+    assert wrapper.loss_scaler.get_scale() == 8.0
+    model.zero_grad()
+    model.train_step(copy.deepcopy(data), wrapper)
+    assert wrapper.loss_scaler.get_scale() == 16.0
+
+
+def states(model, wrapper):
+    """Weights and momenta, bit by bit."""
+    momenta = [s['momentum_buffer'] for s in wrapper.optimizer.state_dict()['state'].values()]
+    return [t.clone() for t in (*model.parameters(), *momenta)]
+
+
+@pytest.mark.parametrize('clip_grad', [None, dict(max_norm=1.0)], ids=['', 'clipped'])
+def test_a_gradient_of_one_pass_that_overflows_skips_the_step_alone(clip_grad):
+    """As float16 does; the CPU casts to bfloat16, the rest of the way is the same."""
+    model, data = a_classifier()
+    wrapper = sgd(
+        model,
+        lr=0.1,
+        wrapper=AmpOptimWrapper,
+        dtype='bfloat16',
+        clip_grad=clip_grad,
+        loss_scale=dict(init_scale=8.0),
+    )
+    model.train_step(data, wrapper)
+    before = states(model, wrapper)
+
+    def overflows(gradient):
+        is_subnet = model.backbone.conv1.width == 0.5
+        return gradient * float('inf') if is_subnet else gradient
+
+    handle = model.fc.bias.register_hook(overflows)
+    log = model.train_step(data, wrapper)
+    handle.remove()
+    assert torch.isfinite(log['loss'])
+    assert all(torch.equal(a, b) for a, b in zip(before, states(model, wrapper), strict=True))
+    assert wrapper.loss_scaler.get_scale() == 4.0
+    assert wrapper.inner_count == 2
+    assert gradients(model) == {}
+    model.train_step(data, wrapper)
+    after = states(model, wrapper)
+    assert all(t.isfinite().all() for t in after)
+    assert all(not torch.equal(a, b) for a, b in zip(before, after, strict=True))
