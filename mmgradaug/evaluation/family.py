@@ -106,7 +106,7 @@ def try_training(config: ShippedConfig) -> Trial:
             reason = one_line(error)
             continue
         if size != SIZES[0]:
-            remarks.append(f'at {size[0]} x {size[1]} pixels, at {SIZES[0]}: {reason}')
+            remarks.append(f'at {size[0]} x {size[1]} pixels; on smaller images {reason}')
         if model._distillers:
             return Trial(config.family, config.name, detector, 'distilled', '; '.join(remarks))
         remarks.insert(0, 'queries, by choice' if is_query_based(model) else model._undistilled)
