@@ -32,7 +32,7 @@ from mmgradaug.evaluation.coverage import (
     shipped_configs,
     try_swap,
 )
-from mmgradaug.evaluation.family import ROIS, SIZES, Trial, try_family
+from mmgradaug.evaluation.family import LIMITS, SIZES, Trial, try_family
 
 PAGE = Path('docs/COVERAGE.md')
 
@@ -119,8 +119,9 @@ def report(swaps: Sequence[Swap], trials: Sequence[Trial], unread: Sequence[Ship
             f'generated images of {SIZES[0][0]} x {SIZES[0][1]} pixels, with the random weights '
             'of the stock backbone. Every loss is finite, and each sub-network gives a gradient to '
             'every parameter that the full network gives one to. RoI heads see '
-            f"{ROIS['num']} RoIs an image, and of a family's configs the plainest is taken that "
-            'mmdet itself trains here.',
+            f'{LIMITS["num"]} RoIs an image, other detectors have up to {LIMITS["num_queries"]} '
+            "queries, and of a family's configs the plainest is taken that mmdet itself trains "
+            'here.',
             '',
             '| family | config | detector | sub-networks learn from | remark |',
             '|---|---|---|---|---|',

@@ -27,12 +27,12 @@ from .coverage import (
 from .generated import generated_batch
 
 STEPS = 2
-# Heights and widths in pixels, of which the first is taken at which a detector trains. At half the
-# size too, DINO has to choose 900 queries among the cells, and DDOD convolves 3 x 3 cells at
-# stride 128.
-SIZES = ((160, 192), (416, 448), (544, 576))
-# Most RoIs an image that are sampled and proposed, by config key; mmdet has 512 and 1000.
-ROIS = {'num': 64, 'max_per_img': 100}
+# Heights and widths in pixels, of which the first is taken at which a detector trains: DDOD
+# convolves 3 x 3 cells at stride 128, also of images of half the size.
+SIZES = ((160, 192), (544, 576))
+# Most RoIs an image that are sampled and proposed, and queries, by config key; mmdet has 512, 1000
+# and up to 900.
+LIMITS = {'num': 64, 'max_per_img': 100, 'num_queries': 100}
 GRADAUG = {
     'num_subnets': 2,
     'min_width': 0.8,
@@ -153,12 +153,12 @@ def _stock_failure(model: Any) -> str:
 
 
 def _reduced(model: Any) -> Any:
-    """The same config with fewer RoIs, and teachers that need no download."""
+    """The same config with fewer RoIs and queries, and teachers that need no download."""
     if isinstance(model, (list, tuple)):
         for value in model:
             _reduced(value)
     if isinstance(model, dict):
-        for key, limit in ROIS.items():
+        for key, limit in LIMITS.items():
             if isinstance(model.get(key), int):
                 model[key] = min(model[key], limit)
         if 'teacher_ckpt' in model:
