@@ -101,8 +101,7 @@ def resnet_keys(model: Any, key: str = '') -> list[str]:
         return []
     found = []
     for name, value in model.items():
-        kind = value.get('type') if isinstance(value, dict) else None
-        if name == 'backbone' and type_name(kind) in SLIMMABLE:
+        if name == 'backbone' and isinstance(value, dict) and _is_resnet(value.get('type')):
             found.append(f'{key}backbone')
         else:
             found += resnet_keys(value, f'{key}{name}.')
@@ -170,6 +169,12 @@ def one_line(error: BaseException, limit: int = 160) -> str:
     text = text.partition(', the current sys.path is')[0]  # mmengine's, on failed imports
     text = ' '.join(f'{type(error).__name__}: {text}'.split()).replace('|', '/')
     return text if len(text) <= limit else f'{text[: limit - 3]}...'
+
+
+def _is_resnet(kind: Any) -> bool:
+    """Whether a type is a ResNet of mmdet's, and not one of another package such as mmpretrain."""
+    scope = kind.rpartition('.')[0] if isinstance(kind, str) else 'mmdet'
+    return type_name(kind) in SLIMMABLE and scope.partition('.')[0] in ('', 'mmdet')
 
 
 def _at(config: Any, key: str) -> Any:

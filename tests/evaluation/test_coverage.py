@@ -48,6 +48,8 @@ def test_backbones_are_found_and_swapped_at_any_depth():
         dict(model=dict(backbone=dict(type='Swin'), detector=dict(backbone=dict(type='ResNetV1d'))))
     ).model
     assert resnet_keys(model) == ['detector.backbone']
+    assert resnet_keys(dict(backbone=dict(type='mmdet.ResNet'))) == ['backbone']
+    assert resnet_keys(dict(backbone=dict(type='mmpretrain.ResNet'))) == []
     swapped = swapped_model(model)
     assert swapped.detector.backbone.type == 'SlimmableResNetV1d'
     assert (model.detector.backbone.type, swapped.backbone.type) == ('ResNetV1d', 'Swin')
