@@ -16,6 +16,7 @@ from ..training import GradAugMixin
 from ..transforms import GeometricMap
 from .distillation import ClassDistillation
 from .preprocessor import ImagePreprocessor
+from .teacher import LargerTeacher
 
 
 @MODELS.register_module()
@@ -33,6 +34,10 @@ class Classifier(BaseModel):
         num_classes: Number of classes.
         in_channels: Channels of the features; None asks the backbone's ``out_channels``.
         label_smoothing: Share of each label that is spread evenly over all classes.
+        teacher: Config of a larger, trained classifier, whose soft labels are learnt too in
+            training: ``network``, ``temperature`` and ``weight``, see
+            :class:`~mmgradaug.classification.teacher.LargerTeacher`. With GradAug it teaches the
+            full network, which teaches its sub-networks.
         data_preprocessor: Config, see :class:`ImagePreprocessor`, the default.
         init_cfg: As of every module of mmengine.
 
@@ -46,18 +51,24 @@ class Classifier(BaseModel):
         num_classes: int,
         in_channels: int | None = None,
         label_smoothing: float = 0.0,
+        teacher: Mapping[str, Any] | None = None,
         data_preprocessor: Any = None,
         init_cfg: Any = None,
     ) -> None:
         _check_numbers(num_classes, label_smoothing)
-        preprocessor = {'type': ImagePreprocessor} if data_preprocessor is None else None
-        super().__init__(preprocessor or data_preprocessor, init_cfg)
+        super().__init__(data_preprocessor or {'type': ImagePreprocessor}, init_cfg)
         self.data_preprocessor.num_classes = num_classes
         self.backbone = MODELS.build(backbone)
         if 'norm_eval' not in backbone and hasattr(self.backbone, 'norm_eval'):
             self.backbone.norm_eval = False
         self.num_classes = num_classes
         self.label_smoothing = label_smoothing
+        self.teacher = None if teacher is None else LargerTeacher(**teacher)
+        if self.teacher and self.teacher.network.num_classes != num_classes:
+            raise ValueError(
+                f'model.teacher.network.num_classes={self.teacher.network.num_classes}, expected '
+                f'the {num_classes} of model.num_classes: their outputs are compared'
+            )
         self.fc = nn.Linear(in_channels or _out_channels(self.backbone), num_classes)
 
     def forward(self, inputs: Tensor, data_samples: Any = None, mode: str = 'tensor') -> Any:
@@ -76,10 +87,25 @@ class Classifier(BaseModel):
         if mode == 'tensor':
             return self.logits(inputs)
         if mode == 'loss':
-            return {'loss_cls': self.label_loss(self.logits(inputs), data_samples)}
+            logits = self.logits(inputs)
+            losses = {'loss_cls': self.label_loss(logits, data_samples)}
+            if self.teacher:
+                losses['loss_teacher'] = self.teacher.loss(inputs, logits)
+            return losses
         if mode == 'predict':
             return _data_elements(self.logits(inputs).float(), data_samples)
         raise ValueError(f"mode must be 'tensor', 'loss' or 'predict', got {mode!r}")
+
+    def init_weights(self) -> None:
+        """Initialise, and load the teacher.
+
+        Raises:
+            FileNotFoundError: If pretrained weights are missing.
+            ValueError: If they do not fit.
+        """
+        super().init_weights()
+        if self.teacher:
+            self.teacher.load()
 
     def logits(self, inputs: Tensor) -> Tensor:
         """Logits (N, classes) of images (N, C, H, W).

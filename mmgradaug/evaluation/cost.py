@@ -20,6 +20,7 @@ from rich.progress import track
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from ..backbones.resnet import OWN_OPTIONS
 from ..checkpoints.safe_loading import safe_loading
 from ..type_names import type_name
 from .timed import Timed
@@ -104,7 +105,8 @@ def build_kinds(cfg: Config, variants: Sequence[str] = ()) -> dict[str, nn.Modul
     plain.pop('gradaug', None)
     stock = copy.deepcopy(plain)
     stock.backbone.type = type_name(stock.backbone.type).removeprefix('Slimmable')
-    stock.backbone.pop('width_divisor', None)
+    for option in OWN_OPTIONS:
+        stock.backbone.pop(option, None)
     models = {'plain': stock, 'plain, slimmable backbone': plain, 'GradAug': gradaug}
     for options in variants:
         models[f'GradAug, {options}'] = _with_options(gradaug, options)

@@ -13,6 +13,7 @@ from mmengine.hooks import Hook
 from mmengine.model import PretrainedInit
 from mmengine.registry import WEIGHT_INITIALIZERS, Registry
 
+from ..backbones.resnet import OWN_OPTIONS
 from ..type_names import builds, type_name
 
 PACKAGE = __name__.split('.')[0]
@@ -87,9 +88,21 @@ def _stock(value: Any, ours: Mapping[str, type]) -> Any:
         plain['type'] = type_name(plain.pop('detector'))
     dense = getattr(ours.get(type_name(plain['type'])), 'dense_class', None)
     if dense is not None:
-        plain.pop('width_divisor', None)
+        _require_silent(plain.get('regulariser'))
+        for option in OWN_OPTIONS:
+            plain.pop(option, None)
         plain['type'] = dense.__name__
     return plain
+
+
+def _require_silent(regulariser: Any) -> None:
+    """Raise if a network without its regulariser would compute something else."""
+    if isinstance(regulariser, Mapping) and regulariser.get('type') == 'ShakeDrop':
+        raise ValueError(
+            f'model.backbone.regulariser={dict(regulariser)!r} weighs residual branches in '
+            'evaluation too, which no stock backbone does: publish a network that was trained '
+            'with another regulariser, or with none'
+        )
 
 
 def _without_pretrained(value: Any) -> Any:
