@@ -17,7 +17,7 @@ from mmgradaug.engine.errors import one_line_errors
 from mmgradaug.engine.loading import load_config
 from mmgradaug.engine.preflight import check_model
 from mmgradaug.evaluation.cost import StepCost, measure_costs
-from mmgradaug.evaluation.report import print_costs
+from mmgradaug.evaluation.cost_tables import print_costs
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:

@@ -101,7 +101,8 @@ class GradAugDetector(_Detector):
     @property
     def _outputs(self) -> list[str]:
         """Config keys of the outputs that sub-networks may learn."""
-        return [key for distiller in self._distillers for key in distiller.keys]
+        keys = [key for distiller in self._distillers for key in distiller.keys]
+        return list(dict.fromkeys(keys))  # Panoptic FPN's `roi_mask` is of two heads
 
     def idle_subnets(self) -> str | None:
         """What makes sub-networks cost time and learn nothing; None if they learn something."""
