@@ -20,7 +20,7 @@ from mmgradaug.engine.preflight import check_model
 from mmgradaug.evaluation.conv_shapes import ConvShapes
 from mmgradaug.evaluation.cost import StepCost, measure_costs
 from mmgradaug.evaluation.cost_kinds import is_classifier
-from mmgradaug.evaluation.report import print_costs, print_shapes
+from mmgradaug.evaluation.cost_tables import print_costs, print_shapes
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:

@@ -14,7 +14,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from functools import partial
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import mmdet
@@ -27,46 +27,53 @@ from mmgradaug.engine.errors import InputError, one_line_errors
 from mmgradaug.evaluation.coverage import (
     ShippedConfig,
     Swap,
-    representative,
+    plainest_first,
     resnet_keys,
     shipped_configs,
     try_swap,
 )
-from mmgradaug.evaluation.family import Trial, try_training
+from mmgradaug.evaluation.family import LIMITS, SIZES, Trial, try_family
+
+PAGE = Path('docs/COVERAGE.md')
 
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or '').split('\n')[0])
-    parser.add_argument('--families', nargs='+', help='only these of mmdet (default: all)')
+    parser.add_argument(
+        '--only', nargs='+', metavar='FAMILY', help="families, also patterns such as 'dino*'"
+    )
     add_number(parser, '--workers', default=1, least=1, text='processes')
-    parser.add_argument('--out', type=Path, default=Path('docs/COVERAGE.md'))
+    parser.add_argument(
+        '--out', type=Path, help=f'the page (default: {PAGE}; with --only it is not written)'
+    )
     return parser.parse_args(argv)
 
 
 @one_line_errors()
 def main(argv: Sequence[str] | None = None) -> int:
-    """Try all configs, write the tables and print the counts; returns the exit status."""
+    """Try all configs, print the counts and write the page; returns the exit status."""
     args = parse_args(argv)
-    configs = list(track(shipped_configs(), description='reading configs', transient=True))
+    read = track(shipped_configs(args.only or ['*']), 'reading configs', transient=True)
+    configs = list(read)
     resnets = [c for c in configs if c.model is not None and resnet_keys(c.model)]
-    if args.families:
-        resnets = [c for c in resnets if c.family in args.families]
     if not resnets:
-        raise InputError(f'no ResNet config in the families {", ".join(args.families)}')
+        raise InputError(f'no ResNet config in the families {", ".join(args.only or ["of mmdet"])}')
     spawn = multiprocessing.get_context('spawn')
     with ProcessPoolExecutor(args.workers, spawn, initializer=_quiet) as pool:
-        run = partial(track, transient=True)
-        swaps = list(run(pool.map(try_swap, resnets), description='swapping', total=len(resnets)))
-        chosen = _chosen(resnets, swaps)
-        trials = list(
-            run(pool.map(try_training, chosen), description='training', total=len(chosen))
-        )
-    unread = [c for c in configs if c.model is None]
-    text = report(swaps, trials, unread)
-    args.out.write_text(text)
+        results = pool.map(try_swap, resnets)
+        swaps = list(track(results, 'swapping', total=len(resnets), transient=True))
+        families = _families(resnets, swaps)
+        trials = []
+        for trial in track(pool.map(try_family, families), 'training', total=len(families)):
+            trials.append(trial)
+            print(_trial_row(trial), flush=True)
+    text = report(swaps, trials, [c for c in configs if c.model is None])
     print('\n'.join(line for line in text.splitlines() if line.startswith('- ')))
-    print(f'written to {args.out}')
+    out = args.out or (None if args.only else PAGE)
+    if out is not None:
+        out.write_text(text)
+        print(f'written to {out}')
     return 0
 
 
@@ -75,15 +82,15 @@ def _quiet() -> None:
     logging.disable(logging.WARNING)
 
 
-def _chosen(configs: Sequence[ShippedConfig], swaps: Sequence[Swap]) -> list[ShippedConfig]:
-    """One config of each family, one that swapped if there is any."""
+def _families(configs: Sequence[ShippedConfig], swaps: Sequence[Swap]) -> list[list[ShippedConfig]]:
+    """The configs of each family that swapped, or all if none did."""
     families: dict[str, list[tuple[bool, ShippedConfig]]] = defaultdict(list)
     for config, swap in zip(configs, swaps, strict=True):
         families[config.family].append((swap.swapped, config))
     chosen = []
     for members in families.values():
         good = [config for swapped, config in members if swapped]
-        chosen.append(representative(good or [config for _, config in members]))
+        chosen.append(plainest_first(good or [config for _, config in members]))
     return chosen
 
 
@@ -99,7 +106,7 @@ def report(swaps: Sequence[Swap], trials: Sequence[Trial], unread: Sequence[Ship
             'Written by `python tools/coverage.py`; do not edit.',
             '',
             f'mmgradaug {mmgradaug.__version__}, mmdet {mmdet.__version__}, torch '
-            f'{torch.__version__}.',
+            f'{torch.__version__}, {_scikit_learn()}.',
             '',
             f'- Backbone swap: {len(swapped)} of {len(swaps)} configs with a ResNet or ResNetV1d.',
             f'- GradAug training, one config a family: {len(trained)} of {len(trials)} families; '
@@ -109,7 +116,12 @@ def report(swaps: Sequence[Swap], trials: Sequence[Trial], unread: Sequence[Ship
             '## Training',
             '',
             'Two GradAug steps (n=2, widths from 0.8, scales 0.75 and 0.5) and a prediction on '
-            'generated images, with random weights.',
+            f'generated images of {SIZES[0][0]} x {SIZES[0][1]} pixels, with the random weights '
+            'of the stock backbone. Every loss is finite, and each sub-network gives a gradient to '
+            'every parameter that the full network gives one to. RoI heads see '
+            f'{LIMITS["num"]} RoIs an image, other detectors have up to {LIMITS["num_queries"]} '
+            "queries, and of a family's configs the plainest is taken that mmdet itself trains "
+            'here.',
             '',
             '| family | config | detector | sub-networks learn from | remark |',
             '|---|---|---|---|---|',
@@ -129,6 +141,14 @@ def report(swaps: Sequence[Swap], trials: Sequence[Trial], unread: Sequence[Ship
             '',
         ]
     )
+
+
+def _scikit_learn() -> str:
+    """Whether PAA and LAD find what they need, which mmdet does not install."""
+    try:
+        return f'scikit-learn {version("scikit-learn")}'
+    except PackageNotFoundError:
+        return 'without scikit-learn'
 
 
 def _trial_row(trial: Trial) -> str:

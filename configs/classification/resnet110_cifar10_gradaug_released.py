@@ -1,19 +1,9 @@
-"""ResNet-110 on CIFAR-10 with GradAug by random depth, as in the authors' released code.
+"""ResNet-110 on CIFAR-10 with GradAug by random depth, as in the authors' released code."""
 
-Survival 0.8 of the last block and 1 of the first, evaluation with expected blocks, 200 epochs,
-cosine.
-"""
+_base_ = ['./resnet110_cifar10_gradaug.py', './_base_/methods/released_depth.py']
 
-_base_ = './resnet110_cifar10_gradaug.py'
+model = dict(backbone=_base_.released.backbone)
 
-model = dict(backbone=dict(survival=0.8, keep_first=True, evaluation='expected'))
-
-max_epochs = 200
+max_epochs = _base_.released.max_epochs
 train_cfg = dict(max_epochs=max_epochs)
-param_scheduler = dict(
-    _delete_=True,
-    type='CosineAnnealingLR',
-    T_max=max_epochs,
-    by_epoch=True,
-    convert_to_iter_based=True,
-)
+param_scheduler = dict(_delete_=True, **_base_.released.param_scheduler)

@@ -4,7 +4,7 @@
 cosine. Momentum and weight decay, which the paper does not give, are those of CutMix's recipe.
 """
 
-_base_ = ['./_base_/default.py', './_base_/imagenet.py']
+_base_ = ['./_base_/default.py', './_base_/imagenet.py', './_base_/sgd.py']
 
 model = dict(
     type='Classifier',
@@ -19,12 +19,9 @@ model = dict(
 )
 
 max_epochs = 120
-train_cfg = dict(by_epoch=True, max_epochs=max_epochs, val_interval=1)
-optim_wrapper = dict(
-    type='OptimWrapper',
-    optimizer=dict(type='SGD', lr=0.2, momentum=0.9, weight_decay=1e-4, nesterov=True),
-)
+train_cfg = dict(max_epochs=max_epochs)
+optim_wrapper = dict(optimizer=dict(lr=0.2, weight_decay=1e-4))
 param_scheduler = dict(
     type='CosineAnnealingLR', T_max=max_epochs, by_epoch=True, convert_to_iter_based=True
 )
-auto_scale_lr = dict(enable=False, base_batch_size=512)
+auto_scale_lr = dict(base_batch_size=512)

@@ -1,5 +1,5 @@
 """ResNet-50 on ImageNet with CutMix (Table 1), every batch, as its authors do on ImageNet."""
 
-_base_ = './resnet50_imagenet.py'
+_base_ = ['./resnet50_imagenet.py', './_base_/methods/cutmix.py']
 
-model = dict(data_preprocessor=dict(mix=dict(type='CutMix', alpha=1.0, prob=1.0)))
+model = dict(data_preprocessor=dict(mix=dict(_base_.mix, prob=1.0)))

@@ -1,5 +1,5 @@
-"""ResNet-50 on ImageNet with Mixup (Table 1), with its authors' alpha for ImageNet."""
+"""ResNet-50 on ImageNet with Mixup (Table 1)."""
 
-_base_ = './resnet50_imagenet.py'
+_base_ = ['./resnet50_imagenet.py', './_base_/methods/mixup_imagenet.py']
 
-model = dict(data_preprocessor=dict(mix=dict(type='MixUp', alpha=0.2, prob=1.0)))
+model = dict(data_preprocessor=dict(mix=_base_.mix))

@@ -3,7 +3,7 @@
 200 epochs, batches of 128, learning rate 0.1, cosine, weight decay 5e-4.
 """
 
-_base_ = ['./_base_/default.py', './_base_/cifar100.py']
+_base_ = ['./_base_/default.py', './_base_/cifar100.py', './_base_/sgd.py']
 
 model = dict(
     type='Classifier',
@@ -13,12 +13,9 @@ model = dict(
 )
 
 max_epochs = 200
-train_cfg = dict(by_epoch=True, max_epochs=max_epochs, val_interval=1)
-optim_wrapper = dict(
-    type='OptimWrapper',
-    optimizer=dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=5e-4, nesterov=True),
-)
+train_cfg = dict(max_epochs=max_epochs)
+optim_wrapper = dict(optimizer=dict(lr=0.1, weight_decay=5e-4))
 param_scheduler = dict(
     type='CosineAnnealingLR', T_max=max_epochs, by_epoch=True, convert_to_iter_based=True
 )
-auto_scale_lr = dict(enable=False, base_batch_size=128)
+auto_scale_lr = dict(base_batch_size=128)

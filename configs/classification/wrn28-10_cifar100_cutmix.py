@@ -1,5 +1,5 @@
 """WideResNet-28-10 on CIFAR-100 with CutMix on half of the batches (Table 3)."""
 
-_base_ = './wrn28-10_cifar100.py'
+_base_ = ['./wrn28-10_cifar100.py', './_base_/methods/cutmix.py']
 
-model = dict(data_preprocessor=dict(mix=dict(type='CutMix', alpha=1.0, prob=0.5)))
+model = dict(data_preprocessor=dict(mix=_base_.mix))

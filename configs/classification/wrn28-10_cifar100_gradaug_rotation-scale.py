@@ -1,16 +1,13 @@
 """GradAug on CIFAR-100 with quarter turns, then scales (Table 5)."""
 
-_base_ = './wrn28-10_cifar100_gradaug.py'
+_base_ = ['./wrn28-10_cifar100_gradaug.py', './_base_/methods/rotation.py']
 
 model = dict(
     gradaug=dict(
         transform=dict(
             _delete_=True,
             type='Chain',
-            transforms=[
-                dict(type='RandomRotate', angles=[0, 90, 180, 270]),
-                _base_.model.gradaug.transform,
-            ],
+            transforms=[_base_.rotation, _base_.model.gradaug.transform],
         )
     )
 )

@@ -45,7 +45,9 @@ def require_pretrained(checkpoint: str, key: str = 'init_cfg.checkpoint') -> Non
     """
     path = Path(checkpoint).expanduser()
     if '://' not in checkpoint and not path.is_file():
-        raise FileNotFoundError(f'no pretrained weights at {path.absolute()} ({key}): {HOW_TO_GET}')
+        of_teacher = f'put the file there, or set --cfg-options {key}=PATH'
+        fix = of_teacher if '.teacher.' in key else HOW_TO_GET
+        raise FileNotFoundError(f'no pretrained weights at {path.absolute()} ({key}): {fix}')
 
 
 def check_pretrained(module: nn.Module, checkpoint: str, prefix: str | None = None) -> None:

@@ -67,6 +67,7 @@ class PyramidBlock(nn.Module):
             self.add_module(f'bn{index + 1}', norm(norm_cfg, before))
             self.add_module(f'conv{index + 1}', conv(conv_cfg, before, after, kernel, step))
         self.add_module(f'bn{self.layers + 1}', norm(norm_cfg, channels))
+        self.regulariser: nn.Module = nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``x`` (N, C_in, H, W) to (N, C, H / stride, W / stride)."""
@@ -74,7 +75,7 @@ class PyramidBlock(nn.Module):
         for index in range(1, self.layers + 1):
             out = getattr(self, f'bn{index}')(out)
             out = getattr(self, f'conv{index}')(out if index == 1 else F.relu(out))
-        out = getattr(self, f'bn{self.layers + 1}')(out)
+        out = self.regulariser(getattr(self, f'bn{self.layers + 1}')(out))
         return out + padded_shortcut(x, out.size(1), self.stride, average=True)
 
 
@@ -93,9 +94,11 @@ class PyramidNet(StagedNetwork):
         conv_cfg: Config of the convolutions; None is ``nn.Conv2d``.
         norm_cfg: Config of the normalisations; None is BatchNorm.
         init_cfg: Initialisation; None is He's by outgoing connections, as the authors have it.
+        regulariser: What acts on residual branches in training, see
+            :func:`~mmgradaug.backbones.regularisers.branch_regularisers`; None is nothing.
 
     Raises:
-        ValueError: If ``depth`` or ``alpha`` is out of its range.
+        ValueError: If ``depth``, ``alpha`` or ``regulariser`` is out of its range.
     """
 
     def __init__(
@@ -107,13 +110,14 @@ class PyramidNet(StagedNetwork):
         conv_cfg: dict | None = None,
         norm_cfg: dict | None = None,
         init_cfg: Any = None,
+        regulariser: Any = None,
     ) -> None:
         kind = 'bottlenecks' if bottleneck else 'basic blocks'
         each = blocks_a_stage(f'PyramidNet of {kind}', depth, 9 if bottleneck else 6, 2)
         require_positive('alpha', alpha, 240)
         factor = EXPANSION if bottleneck else 1
         channels = [factor * count for count in pyramid_channels(3 * each, alpha)]
-        settings = (in_channels, conv_cfg, norm_cfg, init_cfg)
+        settings = (in_channels, conv_cfg, norm_cfg, init_cfg, True, regulariser)
         super().__init__(PyramidBlock, channels, *settings, bottleneck=bottleneck)
         self.bn_final: Any = norm(norm_cfg, channels[-1])
 

@@ -13,6 +13,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from ..slimmable import pad_channels
+from .regularisers import branch_regularisers
 
 STEM_CHANNELS = 16  # of all these networks' first convolution, in their papers
 
@@ -35,6 +36,9 @@ class StagedNetwork(BaseModule):
         norm_cfg: Config of the normalisations.
         init_cfg: Initialisation; None is :data:`INIT_CFG`.
         stem_norm: Whether BatchNorm follows the first convolution.
+        regulariser: Config of what acts on the end of each block's branch, see
+            :func:`~mmgradaug.backbones.regularisers.branch_regularisers`: it replaces the
+            blocks' own ``regulariser``. None leaves that alone.
         **options: The blocks' own.
     """
 
@@ -47,6 +51,7 @@ class StagedNetwork(BaseModule):
         norm_cfg: dict | None,
         init_cfg: Any,
         stem_norm: bool = True,
+        regulariser: Any = None,
         **options: Any,
     ) -> None:
         super().__init__(INIT_CFG if init_cfg is None else init_cfg)
@@ -55,6 +60,12 @@ class StagedNetwork(BaseModule):
         if stem_norm:
             self.bn1: Any = norm(norm_cfg, STEM_CHANNELS)
         self.layer1, self.layer2, self.layer3 = stages(make, channels, STEM_CHANNELS)
+        if regulariser is not None:
+            blocks: list[Any] = [*self.layer1, *self.layer2, *self.layer3]
+            for each, noise in zip(
+                blocks, branch_regularisers(regulariser, len(blocks)), strict=True
+            ):
+                each.regulariser = noise
 
     def run_stages(self, x: Tensor) -> Tensor:
         """Map what the first convolution gave (N, 16, H, W) to (N, C, H / 4, W / 4)."""

@@ -4,20 +4,68 @@ from __future__ import annotations
 
 import inspect
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from mmdet.models.backbones import ResNet, ResNetV1d
-from mmdet.models.backbones.resnet import Bottleneck
+from mmdet.models.backbones.resnet import BasicBlock, Bottleneck
 from mmengine.registry import MODELS
+from torch import nn
 
 from ..slimmable import SlimConv2d
 from .mixin import SlimmableMixin
+from .regularisers import branch_regularisers, drop_blocks
+
+
+class _RegularisedBlock(nn.Module if TYPE_CHECKING else object):  # type: ignore[misc]
+    """Modules that follow the normalisations of one of mmdet's blocks; put before the block.
+
+    mmdet's forward asks for ``norm1`` and so on, and gets each with ``after_norm1`` and so on
+    behind it. So none of its lines is written again, and keys stay what they are.
+    """
+
+    @property
+    def norm1(self) -> nn.Module:
+        """The first normalisation, and what follows it."""
+        return self._followed(super().norm1, 'after_norm1')
+
+    @property
+    def norm2(self) -> nn.Module:
+        """The second one."""
+        return self._followed(super().norm2, 'after_norm2')
+
+    @property
+    def norm3(self) -> nn.Module:
+        """The third one, of a bottleneck."""
+        return self._followed(super().norm3, 'after_norm3')
+
+    def _followed(self, norm: Any, name: str) -> nn.Module:
+        return nn.Sequential(norm, getattr(self, name)) if hasattr(self, name) else norm
+
+
+class _RegularisedBasicBlock(_RegularisedBlock, BasicBlock):
+    norms = 2
+
+
+class _RegularisedBottleneck(_RegularisedBlock, Bottleneck):
+    norms = 3
+
+
+REGULARISED = {BasicBlock: _RegularisedBasicBlock, Bottleneck: _RegularisedBottleneck}
+
+
+# Options that mmdet's ResNet does not take.
+OWN_OPTIONS: dict[str, Any] = {'width_divisor': None, 'regulariser': None}
 
 
 class _SlimmableResNetMixin(SlimmableMixin, ResNet if TYPE_CHECKING else object):  # type: ignore
     """What every slimmable variant of an mmdet ResNet shares; put before the ResNet."""
+
+    def __init__(self, *args: Any, regulariser: Any = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if regulariser is not None:
+            _regularise([getattr(self, name) for name in self.res_layers], regulariser)
 
     @classmethod
     def _naming_options(cls, args: tuple, options: dict[str, Any]) -> AbstractContextManager[None]:
@@ -68,12 +116,16 @@ class SlimmableResNet(_SlimmableResNetMixin, ResNet):
         depth (int): 18, 34, 50, 101 or 152.
         width_divisor (int): Sub-networks keep multiples of this many channels. 1 is the
             paper's law; 8 or 16 suit kernels that want aligned channels.
+        regulariser (dict): What acts inside residual blocks in training; None is nothing. One of
+            :func:`~mmgradaug.backbones.regularisers.branch_regularisers`, or DropBlock, see
+            :func:`~mmgradaug.backbones.regularisers.drop_blocks`: after every normalisation of
+            a block and on its shortcut.
         **kwargs: As mmdet's ``ResNet``.
 
     Raises:
         ValueError: If an option asks for a layer that cannot be sliced (``dcn``,
             ``plugins``, ``groups``, a ``conv_cfg`` other than Conv2d, a ``norm_cfg`` other than
-            BN and SyncBN).
+            BN and SyncBN), or ``regulariser`` is out of its range.
     """
 
     dense_class = ResNet
@@ -89,6 +141,29 @@ class SlimmableResNetV1d(_SlimmableResNetMixin, ResNetV1d):
     dense_class = ResNetV1d
 
 
+def _regularise(stages: list[Any], cfg: Any) -> None:
+    """Put a regulariser into the blocks of all stages."""
+    blocks = [block for stage in stages for block in stage]
+    is_drop_block = isinstance(cfg, Mapping) and cfg.get('type') == 'DropBlock'
+    makers = drop_blocks(cfg, len(stages)) if is_drop_block else []
+    branches = [] if is_drop_block else branch_regularisers(cfg, len(blocks))
+    for block in blocks:
+        block.__class__ = REGULARISED[type(block)]
+    for block, regulariser in zip(blocks, branches, strict=False):
+        block.add_module(f'after_norm{block.norms}', regulariser)
+    for stage, make in zip(stages, makers, strict=False):
+        if make is not None:
+            _drop_blocks_in(stage, make)
+
+
+def _drop_blocks_in(stage: Any, make: Callable[[], nn.Module]) -> None:
+    """Put DropBlock after every normalisation and on the shortcut of each block of a stage."""
+    for block in stage:
+        for index in range(1, block.norms + 1):
+            block.add_module(f'after_norm{index}', make())
+        block.downsample = nn.Sequential(*(block.downsample or ()), make())
+
+
 @contextmanager
 def _naming_options(
     cls: type[_SlimmableResNetMixin], args: tuple, options: dict[str, Any]
@@ -98,7 +173,7 @@ def _naming_options(
     Raises:
         ValueError: With the key and value of options that it does not take.
     """
-    known = dict(inspect.signature(ResNet.__init__).parameters) | {'width_divisor': None}
+    known = dict(inspect.signature(ResNet.__init__).parameters) | OWN_OPTIONS
     unknown = [name for name in options if name not in known]
     if unknown:
         raise ValueError(

@@ -43,6 +43,7 @@ class WideBlock(nn.Module):
         self.conv2 = conv(conv_cfg, channels, channels, 3)
         changes = stride != 1 or in_channels != channels
         self.projection = conv(conv_cfg, in_channels, channels, 1, stride) if changes else None
+        self.regulariser: nn.Module = nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``x`` (N, C_in, H, W) to (N, C, H / stride, W / stride)."""
@@ -51,7 +52,7 @@ class WideBlock(nn.Module):
         inner = F.relu(self.bn2(self.conv1(activated)))
         if self.dropout:
             inner = F.dropout(inner, self.dropout, self.training)
-        return self.conv2(inner) + shortcut
+        return self.regulariser(self.conv2(inner)) + shortcut
 
 
 @MODELS.register_module()
@@ -66,9 +67,12 @@ class WideResNet(StagedNetwork):
         conv_cfg: Config of the convolutions; None is ``nn.Conv2d``.
         norm_cfg: Config of the normalisations; None is BatchNorm.
         init_cfg: Initialisation; None is He's by outgoing connections, as the authors have it.
+        regulariser: What acts on residual branches in training, see
+            :func:`~mmgradaug.backbones.regularisers.branch_regularisers`; None is nothing.
 
     Raises:
-        ValueError: If ``depth``, ``widen_factor`` or ``dropout`` is out of its range.
+        ValueError: If ``depth``, ``widen_factor``, ``dropout`` or ``regulariser`` is out of its
+            range.
     """
 
     def __init__(
@@ -80,6 +84,7 @@ class WideResNet(StagedNetwork):
         conv_cfg: dict | None = None,
         norm_cfg: dict | None = None,
         init_cfg: Any = None,
+        regulariser: Any = None,
     ) -> None:
         each = blocks_a_stage('wide residual network', depth, 6, 4)
         require_positive('widen_factor', widen_factor, 10)
@@ -89,8 +94,8 @@ class WideResNet(StagedNetwork):
             raise ValueError(f'dropout must be in [0, 1), got {dropout!r}: for example 0.3')
         widths = [max(1, round(STEM_CHANNELS * widen_factor)) * 2**stage for stage in range(3)]
         channels = [width for width in widths for _ in range(each)]
-        settings = (in_channels, conv_cfg, norm_cfg, init_cfg)
-        super().__init__(WideBlock, channels, *settings, stem_norm=False, dropout=dropout)
+        settings = (in_channels, conv_cfg, norm_cfg, init_cfg, False, regulariser)
+        super().__init__(WideBlock, channels, *settings, dropout=dropout)
         self.bn1 = norm(norm_cfg, widths[-1])
 
     @property

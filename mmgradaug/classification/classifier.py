@@ -17,6 +17,7 @@ from ..training import GradAugMixin
 from ..transforms import GeometricMap
 from .distillation import ClassDistillation
 from .preprocessor import ImagePreprocessor
+from .teacher import LargerTeacher
 
 
 @MODELS.register_module()
@@ -36,6 +37,10 @@ class Classifier(BaseModel):
         label_smoothing: Share of each label that is spread evenly over all classes.
         channels_last: Whether weights and images lie in memory with their channels next to each
             other, which many convolution kernels like better; nothing else changes.
+        teacher: Config of a larger, trained classifier, whose soft labels are learnt too in
+            training: ``network``, ``temperature`` and ``weight``, see
+            :class:`~mmgradaug.classification.teacher.LargerTeacher`. With GradAug it teaches the
+            full network, which teaches its sub-networks.
         data_preprocessor: Config, see :class:`ImagePreprocessor`, the default.
         init_cfg: As of every module of mmengine.
 
@@ -50,30 +55,41 @@ class Classifier(BaseModel):
         in_channels: int | None = None,
         label_smoothing: float = 0.0,
         channels_last: bool = False,
+        teacher: Mapping[str, Any] | None = None,
         data_preprocessor: Any = None,
         init_cfg: Any = None,
     ) -> None:
         _check_numbers(num_classes, label_smoothing)
-        preprocessor = {'type': ImagePreprocessor} if data_preprocessor is None else None
-        super().__init__(preprocessor or data_preprocessor, init_cfg)
+        super().__init__(data_preprocessor or {'type': ImagePreprocessor}, init_cfg)
         self.data_preprocessor.num_classes = num_classes
         self.backbone = MODELS.build(backbone)
         if 'norm_eval' not in backbone and hasattr(self.backbone, 'norm_eval'):
             self.backbone.norm_eval = False
         self.num_classes = num_classes
         self.label_smoothing = label_smoothing
+        self.teacher = None if teacher is None else LargerTeacher(**teacher)
+        if self.teacher and self.teacher.network.num_classes != num_classes:
+            raise ValueError(
+                f'model.teacher.network.num_classes={self.teacher.network.num_classes}, expected '
+                f'the {num_classes} of model.num_classes: their outputs are compared'
+            )
         self.fc = nn.Linear(in_channels or _out_channels(self.backbone), num_classes)
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.to(memory_format=self.memory_format)  # type: ignore[call-overload]
 
     def init_weights(self) -> None:
-        """Initialise as mmengine's modules do: to the same values in every memory format.
+        """Initialise, to the same values in every memory format, and load the teacher.
 
-        Random numbers fill a tensor in the order of its memory.
+        Raises:
+            FileNotFoundError: If pretrained weights are missing.
+            ValueError: If they do not fit.
         """
+        # Random numbers fill a tensor in the order of its memory.
         self.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         super().init_weights()
         self.to(memory_format=self.memory_format)  # type: ignore[call-overload]
+        if self.teacher:
+            self.teacher.load()
 
     def forward(self, inputs: Tensor, data_samples: Any = None, mode: str = 'tensor') -> Any:
         """Forward in one of mmengine's modes.
@@ -91,13 +107,17 @@ class Classifier(BaseModel):
         if mode == 'tensor':
             return self.logits(inputs)
         if mode == 'loss':
-            return {'loss_cls': self.label_loss(self.logits(inputs), data_samples)}
+            logits = self.logits(inputs)
+            losses = {'loss_cls': self.label_loss(logits, data_samples)}
+            if self.teacher:
+                losses['loss_teacher'] = self.teacher.loss(inputs, logits)
+            return losses
         if mode == 'predict':
             return _data_elements(self.logits(inputs).float(), data_samples)
         raise ValueError(f"mode must be 'tensor', 'loss' or 'predict', got {mode!r}")
 
     def extract_feat(self, inputs: Tensor) -> Any:
-        """What the backbone gives for images (N, C, H, W)."""
+        """The backbone's features of normalised images (N, C, H, W)."""
         return self.backbone(inputs.contiguous(memory_format=self.memory_format))
 
     def logits(self, inputs: Tensor) -> Tensor:

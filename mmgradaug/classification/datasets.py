@@ -174,7 +174,9 @@ class TorchvisionImages(ClassDataset):
 
     def _read(self, download: bool) -> Any:
         """torchvision's data set."""
-        options = dict(split=self.split) if self.name == 'STL10' else dict(train=self._training)
+        options = (
+            dict(split=self.split) if self.name == 'STL10' else dict(train=self.split == 'train')
+        )
         try:
             return getattr(datasets, self.name)(self.data_root, download=download, **options)
         except RuntimeError as error:  # not there, or other MD5 sums
@@ -182,10 +184,6 @@ class TorchvisionImages(ClassDataset):
                 f'no complete {self.name} in {self._where()}: set data_root to the folder of its '
                 'unpacked archive, or download=True of the data set to download it'
             ) from error
-
-    @property
-    def _training(self) -> bool:
-        return self.split == 'train'
 
 
 def _check_classes(classes: Any, found: Sequence[str], root: Path) -> None:

@@ -9,8 +9,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor
 
-NAMED: dict[Any, dict[str, float]] = {
-    None: {},
+NAMED: dict[str, dict[str, float]] = {
     'soft': {},
     'labels': dict(soft=0.0, hard=1.0),
     'hard': dict(soft=0.0, hard=1.0),
@@ -44,11 +43,14 @@ class ClassDistillation:
         Raises:
             ValueError: If it is something else, or if sub-networks would learn nothing.
         """
-        options = distill if isinstance(distill, Mapping) else _named(distill)
+        options: Any = NAMED.get(distill) if isinstance(distill, str) else distill
+        options = {} if distill is None else options
         names = [field.name for field in fields(cls)]
-        valid = all(k in names and _is_weight(v) for k, v in options.items())
-        config = cls(**options) if valid else cls()
-        if not valid or config.temperature == 0 or config.soft + config.hard == 0:
+        valid = isinstance(options, Mapping) and all(
+            k in names and _is_weight(v) for k, v in options.items()
+        )
+        config = cls(**options) if valid else cls(soft=0.0)
+        if config.temperature == 0 or config.soft + config.hard == 0:
             raise ValueError(
                 f'gradaug.distill must be "soft", "labels", "both" or a dict of {names} with '
                 f'numbers >= 0, not all weights 0 and temperature > 0, got {distill!r}'
@@ -69,12 +71,6 @@ class ClassDistillation:
         )
         divergence = F.kl_div(log_student, log_teacher, reduction='batchmean', log_target=True)
         return self.temperature**2 * divergence
-
-
-def _named(distill: Any) -> dict[str, Any]:
-    """Options of a name; an unknown one gives an option that nobody knows."""
-    known = distill is None or isinstance(distill, str)
-    return dict(NAMED[distill]) if known and distill in NAMED else {'unknown': distill}
 
 
 def _is_weight(value: Any) -> bool:

@@ -80,6 +80,7 @@ class GradAugDetector(_Detector):
             require_options(type(self), kwargs)
         super().__init__(*args, **kwargs)
         self.set_options(gradaug)
+        _refuse_crops(self)
         distill = (gradaug or {}).get('distill')
         self._distillers: Sequence[HeadDistiller] = []
         self._config = DistillConfig()
@@ -100,7 +101,8 @@ class GradAugDetector(_Detector):
     @property
     def _outputs(self) -> list[str]:
         """Config keys of the outputs that sub-networks may learn."""
-        return [key for distiller in self._distillers for key in distiller.keys]
+        keys = [key for distiller in self._distillers for key in distiller.keys]
+        return list(dict.fromkeys(keys))  # Panoptic FPN's `roi_mask` is of two heads
 
     def idle_subnets(self) -> str | None:
         """What makes sub-networks cost time and learn nothing; None if they learn something."""
@@ -177,3 +179,12 @@ class GradAugDetector(_Detector):
         for distiller in self._distillers:
             losses |= distiller.loss(feats, data_samples, mapping, ramp)
         return losses
+
+
+def _refuse_crops(detector: GradAugDetector) -> None:
+    """Raise if sub-networks would see images whose objects cannot be found again."""
+    if detector.sampler.crops:
+        raise ValueError(
+            'gradaug.transform crops images, each elsewhere, where boxes and masks cannot follow: '
+            'crops are for classifiers; use RandomScale, RandomRotate or a list of them'
+        )

@@ -29,6 +29,9 @@ def move_samples(
 
     Returns:
         New data samples; the originals are not changed.
+
+    Raises:
+        ValueError: If one holds labels of a kind that is not known to move.
     """
     return [_move_sample(sample, mapping, padded_size or mapping.out_size) for sample in samples]
 
@@ -50,8 +53,18 @@ def _move_sample(
             value = _padded_masks(move_instances(value, mapping), size)
         elif isinstance(value, PixelData):
             value = move_pixels(value, mapping, size)
+        else:
+            raise _cannot_move(name, type(value).__name__)
         setattr(moved, name, value)
     return moved
+
+
+def _cannot_move(name: str, value: str) -> ValueError:
+    """The error for labels that would stay where they are while the image moves."""
+    return ValueError(
+        f'labels {name} ({value}) cannot be moved with the image, expected boxes, masks or maps of '
+        "the images' size: train this detector without sub-networks (gradaug.num_subnets=0)"
+    )
 
 
 def _padded_masks(instances: InstanceData, size: tuple[int, int]) -> InstanceData:
@@ -98,6 +111,9 @@ def move_instances(instances: InstanceData, mapping: GeometricMap) -> InstanceDa
     Args:
         instances: Instances of one image.
         mapping: Where the transform moved things.
+
+    Raises:
+        ValueError: If a field is a map of another size than the images.
     """
     moved = InstanceData(metainfo=instances.metainfo)
     for name, value in instances.items():
@@ -107,6 +123,8 @@ def move_instances(instances: InstanceData, mapping: GeometricMap) -> InstanceDa
             value = move_masks(value, mapping)
         elif isinstance(value, Tensor) and value.shape[-2:] == mapping.in_size:
             value = _move_maps(value, mapping)  # masks as some heads want them
+        elif isinstance(value, Tensor) and value.dim() > 2:
+            raise _cannot_move(name, f'a tensor of shape {tuple(value.shape)}')
         setattr(moved, name, value)
     return moved
 

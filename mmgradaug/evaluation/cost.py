@@ -85,7 +85,9 @@ def measure_costs(
     """
     init_default_scope('mmdet')
     data = random_batch(cfg, size, images)
-    runner_of = _ClassifierRunner if is_classifier(cfg) else _Runner
+    # A teacher is shared by all copies of its model, so none of them can be without values.
+    counted_dry = is_classifier(cfg) and not cfg.model.get('teacher')
+    runner_of = _ClassifierRunner if counted_dry else _Runner
     kinds = {
         name: runner_of(model, data, device) for name, model in build_kinds(cfg, variants).items()
     }

@@ -16,6 +16,7 @@ from mmengine.model import BaseModel
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
+from ..backbones.resnet import OWN_OPTIONS
 from ..checkpoints.safe_loading import safe_loading
 from ..classification import GradAugClassifier
 from ..type_names import class_of, type_name
@@ -50,7 +51,10 @@ def build_kinds(cfg: Config, variants: Sequence[str] = ()) -> dict[str, nn.Modul
     plain.pop('gradaug', None)
     stock = copy.deepcopy(plain)
     stock.backbone.type = type_name(stock.backbone.type).removeprefix('Slimmable')
-    stock.backbone.pop('width_divisor', None)
+    # Networks of this package have the other options without `Slimmable`, too.
+    is_resnet = stock.backbone.type in ('ResNet', 'ResNetV1d')
+    for option in OWN_OPTIONS if is_resnet else ('width_divisor',):
+        stock.backbone.pop(option, None)
     models = {PLAIN: stock, PLAIN_SLIM: plain, 'GradAug': gradaug}
     for options in variants:
         models[f'GradAug, {options}'] = _with_options(gradaug, options)
@@ -106,7 +110,8 @@ def torchvisions(cfg: Config) -> nn.Module | None:
     for option in ('width_divisor', 'init_cfg', 'out_indices', 'zero_init_residual', 'norm_eval'):
         backbone.pop(option, None)
     builder = getattr(torchvision.models, f'resnet{depth}', None)
-    if kind not in ('ResNet', 'SlimmableResNet') or builder is None or backbone:
+    others = backbone or model.get('teacher')
+    if kind not in ('ResNet', 'SlimmableResNet') or builder is None or others:
         return None
     torch.manual_seed(0)
     preprocessor = copy.deepcopy(model.get('data_preprocessor')) or {'type': 'ImagePreprocessor'}

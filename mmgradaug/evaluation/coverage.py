@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import copy
-import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import mmdet
 import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
+from torch import nn
 
 from ..type_names import type_name
 
@@ -71,12 +72,17 @@ def config_folder() -> Path:
     )
 
 
-def shipped_configs() -> Iterator[ShippedConfig]:
-    """Every config of the installed mmdet that describes a model, or does not load."""
+def shipped_configs(families: Sequence[str] = ('*',)) -> Iterator[ShippedConfig]:
+    """Every config of the installed mmdet that describes a model, or does not load.
+
+    Args:
+        families: Patterns, as of file names, that a config's family has to match one of.
+    """
     folder = config_folder()
     for path in sorted(folder.rglob('*.py')):
         name = path.relative_to(folder)
-        if '_base_' in name.parts:
+        wanted = any(fnmatch(name.parts[0], pattern) for pattern in families)
+        if '_base_' in name.parts or not wanted:
             continue
         try:
             cfg = Config.fromfile(path)
@@ -95,8 +101,7 @@ def resnet_keys(model: Any, key: str = '') -> list[str]:
         return []
     found = []
     for name, value in model.items():
-        kind = value.get('type') if isinstance(value, dict) else None
-        if name == 'backbone' and type_name(kind) in SLIMMABLE:
+        if name == 'backbone' and isinstance(value, dict) and _is_resnet(value.get('type')):
             found.append(f'{key}backbone')
         else:
             found += resnet_keys(value, f'{key}{name}.')
@@ -112,6 +117,21 @@ def swapped_model(model: Any) -> Any:
         backbone['init_cfg'] = None
         backbone.pop('pretrained', None)
     return holder.model
+
+
+def load_stock_backbones(detector: nn.Module, model: Any) -> None:
+    """Load the state dict of each stock backbone of a model config into its slimmable counterpart.
+
+    Args:
+        detector: The detector of :func:`swapped_model`.
+        model: The stock config.
+
+    Raises:
+        RuntimeError: If a key or a shape differs.
+    """
+    for key in resnet_keys(model):
+        stock = MODELS.build({**_at(model, key), 'init_cfg': None})
+        detector.get_submodule(key).load_state_dict(stock.state_dict(), strict=True)
 
 
 def try_swap(config: ShippedConfig) -> Swap:
@@ -132,16 +152,14 @@ def try_swap(config: ShippedConfig) -> Swap:
     return Swap(config.name, True)
 
 
-def representative(configs: list[ShippedConfig]) -> ShippedConfig:
-    """The config of a family to train: ResNet-50 or smaller if there is one, the plainest name."""
+def plainest_first(configs: Sequence[ShippedConfig]) -> list[ShippedConfig]:
+    """Configs in the order to try them: ResNet-50 or smaller first, then the shortest name."""
 
-    def rank(config: ShippedConfig) -> tuple[bool, bool, int, str]:
-        text = json.dumps(config.model, default=str)
-        needs_download = 'teacher_ckpt' in text or 'teacher_config' in text
+    def rank(config: ShippedConfig) -> tuple[bool, int, str]:
         deep = any(_at(config.model, k).get('depth', 50) > 50 for k in resnet_keys(config.model))
-        return needs_download, deep, len(config.name), config.name
+        return deep, len(config.name), config.name
 
-    return min(configs, key=rank)
+    return sorted(configs, key=rank)
 
 
 def one_line(error: BaseException, limit: int = 160) -> str:
@@ -151,6 +169,12 @@ def one_line(error: BaseException, limit: int = 160) -> str:
     text = text.partition(', the current sys.path is')[0]  # mmengine's, on failed imports
     text = ' '.join(f'{type(error).__name__}: {text}'.split()).replace('|', '/')
     return text if len(text) <= limit else f'{text[: limit - 3]}...'
+
+
+def _is_resnet(kind: Any) -> bool:
+    """Whether a type is a ResNet of mmdet's, and not one of another package such as mmpretrain."""
+    scope = kind.rpartition('.')[0] if isinstance(kind, str) else 'mmdet'
+    return type_name(kind) in SLIMMABLE and scope.partition('.')[0] in ('', 'mmdet')
 
 
 def _at(config: Any, key: str) -> Any:

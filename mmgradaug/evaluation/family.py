@@ -3,27 +3,50 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from mmdet.models.detectors import BaseDetector
 from mmdet.registry import MODELS as MMDET_MODELS
-from mmdet.testing import demo_mm_inputs
+from mmengine.logging import MessageHub
+from mmengine.model import revert_sync_batchnorm
 from mmengine.optim import OptimWrapper
 from mmengine.registry import MODELS, init_default_scope
-from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
-from .coverage import ShippedConfig, one_line, swapped_model
+from ..detection.distillation import is_query_based
+from ..type_names import type_name
+from .coverage import (
+    ShippedConfig,
+    config_folder,
+    load_stock_backbones,
+    one_line,
+    swapped_model,
+)
+from .generated import generated_batch
 
 STEPS = 2
-SIZE = (160, 192)  # height and width in pixels
+# Heights and widths in pixels, of which the first is taken at which a detector trains: DDOD
+# convolves 3 x 3 cells at stride 128, also of images of half the size.
+SIZES = ((160, 192), (544, 576))
+# Most RoIs an image that are sampled and proposed, and queries, by config key; mmdet has 512, 1000
+# and up to 900.
+LIMITS = {'num': 64, 'max_per_img': 100, 'num_queries': 100}
 GRADAUG = {
     'num_subnets': 2,
     'min_width': 0.8,
     'transform': {'type': 'RandomScale', 'scales': [0.75, 0.5]},
 }
+# Detectors that GradAug is not made for, by the name of their class or of one that it extends.
+OUTSIDE = {
+    'BaseMOTModel': 'it tracks objects through videos; GradAug trains detectors of single images',
+    'SemiBaseDetector': 'it wraps a detector to train it on images without labels too; GradAug '
+    'trains the detector inside, on labels',
+    'GroundingDINO': 'it reads text with a language model, which has to be downloaded',
+    'CLRNet': 'it finds lanes, whose labels mmgradaug cannot move with the image',
+}
+STOCK_FAILS = 'mmdet without mmgradaug fails here too: '
 
 
 @dataclass(frozen=True)
@@ -46,107 +69,176 @@ class Trial:
     reason: str = ''
 
 
+def try_family(configs: Sequence[ShippedConfig]) -> Trial:
+    """Try the first config of a family that mmdet itself can train here.
+
+    Args:
+        configs: The family's, the preferred one first.
+
+    Returns:
+        The trial of that config; of the first one if mmdet can train none.
+    """
+    failures = []
+    for config in configs:
+        trial = try_training(config)
+        if trial.targets or not trial.reason.startswith(STOCK_FAILS):
+            return trial
+        failures.append(trial)
+    return failures[0]
+
+
 def try_training(config: ShippedConfig) -> Trial:
     """Take GradAug steps and predict, with random weights on generated images.
 
-    The steps have to change the weights, keep every loss finite, and leave a detector that
-    predicts.
+    The slimmable backbone takes the stock one's state dict. Then every loss has to be finite, each
+    sub-network has to give a gradient to every parameter that the full network gives one to, the
+    steps have to change the weights, and the detector has to predict.
     """
     init_default_scope('mmdet')
-    torch.manual_seed(0)
-    detector = str(config.model.get('type'))
-    try:
-        model = _build(config.model)
-        data = generated_batch(model)
-        _train(model, data)
-        _predict(model, data)
-    except Exception as error:  # other people's models may fail in any way
-        return Trial(config.family, config.name, detector, '', one_line(error))
-    if model._distillers:
-        return Trial(config.family, config.name, detector, 'distilled')
-    return Trial(config.family, config.name, detector, 'labels', f'its {model._undistilled}')
+    detector = type_name(config.model.get('type'))
+    reason = _outside(detector)
+    for size in () if reason else SIZES:
+        try:
+            model = _gradaug_model(config.model)
+            remarks = _train(model, generated_batch(model, size))
+            _predict(model, generated_batch(model, size))
+        except Exception as error:  # other people's models may fail in any way
+            reason = one_line(error)
+            continue
+        if size != SIZES[0]:
+            remarks.append(f'at {size[0]} x {size[1]} pixels; on smaller images {reason}')
+        if model._distillers:
+            return Trial(config.family, config.name, detector, 'distilled', '; '.join(remarks))
+        remarks.insert(0, 'queries, by choice' if is_query_based(model) else model._undistilled)
+        return Trial(config.family, config.name, detector, 'labels', '; '.join(remarks))
+    if not _outside(detector):
+        reason = _stock_failure(config.model) or reason
+    return Trial(config.family, config.name, detector, '', reason)
 
 
-def _build(model: Any) -> Any:
-    """The GradAug detector of a stock model config.
+def _outside(detector: str) -> str:
+    """Why GradAug is not made for a detector; empty if it is."""
+    bases = getattr(MMDET_MODELS.get(detector), '__mro__', ())
+    return next((OUTSIDE[c.__name__] for c in bases if c.__name__ in OUTSIDE), '')
 
-    Raises:
-        TypeError: If the model is no detector of single images.
-    """
-    model = swapped_model(model)
-    name = str(model.type)
-    found = MMDET_MODELS.get(name)
-    if not (isinstance(found, type) and issubclass(found, BaseDetector)):
-        raise TypeError(f'{name} is not a detector of single images')
-    if 'detector' in model:
-        raise TypeError(f'{name} wraps a detector: train the one inside')
-    model.detector, model.type = name, 'GradAugDetector'
-    model.gradaug = copy.deepcopy(GRADAUG)
-    built = MODELS.build(model)
+
+def _gradaug_model(model: Any) -> Any:
+    """The GradAug detector of a stock model config, with the stock backbone's random weights."""
+    swapped = _reduced(swapped_model(model))
+    swapped.detector, swapped.type = str(swapped.type), 'GradAugDetector'
+    swapped.gradaug = copy.deepcopy(GRADAUG)
+    built = MODELS.build(swapped)
     built.init_weights()
-    return built.train()
+    load_stock_backbones(built, model)
+    built = revert_sync_batchnorm(built)  # as mmengine's runner does in one process
+    built.train()
+    return built
 
 
-def generated_batch(model: nn.Module, images: int = 2) -> dict[str, Any]:
-    """Random images with boxes, masks, semantic maps and proposals, as a data loader gives them.
+def _stock_failure(model: Any) -> str:
+    """How mmdet's own detector fails in the same trial; empty if it does not."""
+    reason = ''
+    _count(0)
+    for size in SIZES:
+        try:
+            built = revert_sync_batchnorm(MODELS.build(_reduced(copy.deepcopy(model))))
+            built.train()
+            data = built.data_preprocessor(generated_batch(built, size), True)
+            built.parse_losses(built(**data, mode='loss'))[0].backward()
+            _predict(built, generated_batch(built, size))
+            return ''
+        except Exception as error:  # as above
+            reason = reason or STOCK_FAILS + one_line(error)
+    return reason
 
-    Args:
-        model: The detector, whose heads know how many classes there are.
-        images: Images in the batch.
+
+def _reduced(model: Any) -> Any:
+    """The same config with fewer RoIs and queries, and teachers that need no download."""
+    if isinstance(model, (list, tuple)):
+        for value in model:
+            _reduced(value)
+    if isinstance(model, dict):
+        for key, limit in LIMITS.items():
+            if isinstance(model.get(key), int):
+                model[key] = min(model[key], limit)
+        if 'teacher_ckpt' in model:
+            model['teacher_ckpt'] = None
+        if 'teacher_config' in model:  # relative to mmdet's repository
+            name = str(model['teacher_config']).removeprefix('configs/')
+            model['teacher_config'] = str(config_folder() / name)
+        if 'init_cfg' in model and dict(model['init_cfg'] or {}).get('type') == 'Pretrained':
+            model['init_cfg'] = None
+        for value in model.values():
+            _reduced(value)
+    return model
+
+
+class _WatchedOptimWrapper(OptimWrapper):
+    """Notes which parameters each pass gives a gradient.
+
+    Attributes:
+        passes: Names of the parameters, one set for each pass since the last step.
     """
-    classes = _num_classes(model)
-    data = demo_mm_inputs(
-        images,
-        [(3, *SIZE)] * images,
-        num_items=[3] * images,
-        num_classes=max(classes, 2),
-        with_mask=True,
-        with_semantic=True,
-    )
-    for sample in data['data_samples']:
-        sample.gt_instances.labels %= classes
-        sample.gt_sem_seg.sem_seg %= classes
-        sample.proposals = _proposals(sample.gt_instances.bboxes)
-    return data
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__(torch.optim.SGD(model.parameters(), lr=1e-4), clip_grad={'max_norm': 1.0})
+        self.passes: list[set[str]] = []
+        for name, parameter in model.named_parameters():
+            if parameter.requires_grad:
+                parameter.register_hook(lambda _, name=name: self.passes[-1].add(name))
+
+    def backward(self, loss: Tensor, **kwargs: Any) -> None:
+        """Open a new set of names."""
+        self.passes.append(set())
+        super().backward(loss, **kwargs)
 
 
-def _num_classes(model: nn.Module) -> int:
-    """The fewest classes that any head knows."""
-    heads = [m for name, m in model.named_modules() if not name.endswith('rpn_head')]
-    counts = [getattr(head, 'num_classes', None) for head in heads]
-    return min((c for c in counts if isinstance(c, int) and c > 0), default=2)
-
-
-def _proposals(boxes: Tensor) -> InstanceData:
-    """Boxes around the objects, for detectors that get proposals with the data."""
-    height, width = SIZE
-    shifts = torch.tensor([[0.0, 0, 0, 0], [-8, -8, 8, 8], [4, 4, 12, 12], [30, 10, 50, 40]])
-    moved = (boxes[:, None] + shifts).reshape(-1, 4)
-    moved[:, 0::2].clamp_(0, width)
-    moved[:, 1::2].clamp_(0, height)
-    return InstanceData(bboxes=moved, scores=torch.ones(len(moved)))
-
-
-def _train(model: Any, data: dict[str, Any]) -> None:
+def _train(model: Any, data: dict[str, Any]) -> list[str]:
     """Take steps.
 
+    Returns:
+        Remarks.
+
     Raises:
-        AssertionError: If a step changes nothing.
+        AssertionError: If a step changes nothing, or if a sub-network gives no gradient to a
+            parameter that the full network gives one to.
     """
-    before = [p.detach().clone() for p in model.parameters()]
-    wrapper = OptimWrapper(
-        torch.optim.SGD(model.parameters(), lr=1e-4), clip_grad={'max_norm': 1.0}
-    )
-    for _ in range(STEPS):
+    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    before = {name: p.detach().clone() for name, p in trained.items()}
+    wrapper = _WatchedOptimWrapper(model)
+    for step in range(STEPS):
+        _count(step)
+        wrapper.passes.clear()
         model.train_step(copy.deepcopy(data), wrapper)
-    if all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True)):
+        full, *subnets = wrapper.passes
+        for index, reached in enumerate(subnets, start=1):
+            if full - reached:
+                raise AssertionError(
+                    f'sub-network {index} gives no gradient to {_names(full - reached)}'
+                )
+    if all(torch.equal(before[name], p) for name, p in trained.items()):
         raise AssertionError('the weights did not change')
+    untrained = set(trained) - full
+    return [f"mmdet's losses give no gradient to {_names(untrained)}"] if untrained else []
+
+
+def _count(step: int) -> None:
+    """Tell the losses which iteration and epoch it is, as a runner does."""
+    hub = MessageHub.get_instance('mmgradaug.evaluation.family')
+    hub.update_info('iter', step)
+    hub.update_info('epoch', step)
+
+
+def _names(parameters: set[str]) -> str:
+    """How many parameters, and one of them."""
+    return f'{len(parameters)} parameters, such as {min(parameters)}'
 
 
 def _predict(model: Any, data: dict[str, Any]) -> None:
-    """Predict on the images as ``tools/test.py`` would."""
+    """Predict on one image after the other, as mmdet's configs test."""
     model.eval()
-    with torch.no_grad():
-        results = model.test_step(copy.deepcopy(data))
-    if len(results) != len(data['inputs']):
-        raise AssertionError(f'{len(results)} results for {len(data["inputs"])} images')
+    for image, sample in zip(data['inputs'], data['data_samples'], strict=True):
+        with torch.no_grad():
+            (result,) = model.test_step({'inputs': [image], 'data_samples': [sample]})
+        if not {'pred_instances', 'pred_panoptic_seg'} & set(result.keys()):
+            raise AssertionError(f'no predictions, only {", ".join(result.keys())}')

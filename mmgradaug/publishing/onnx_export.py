@@ -1,4 +1,4 @@
-"""Write a backbone as ONNX, and check it against the original in onnxruntime."""
+"""Write a network as ONNX, and check it against the original in onnxruntime."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def check_onnx_packages() -> None:
         )
 
 
-def to_onnx(backbone: nn.Module, names: Sequence[str], meta: Mapping[str, Any]) -> bytes:
-    """Convert a backbone whose number and size of images stay free.
+def to_onnx(network: nn.Module, names: Sequence[str], meta: Mapping[str, Any]) -> bytes:
+    """Convert a network whose number and size of images stay free.
 
     Args:
-        backbone: A dense backbone in evaluation mode, from normalised images (N, 3, H, W) to
-            one (N, C_i, H_i, W_i) a stage.
+        network: Of dense layers, in evaluation mode, from normalised images (N, 3, H, W) to one
+            tensor (N, ...) or a sequence of them.
         names: Names of the outputs.
         meta: Plain data to store in the file under the key ``mmgradaug``.
 
@@ -48,7 +48,7 @@ def to_onnx(backbone: nn.Module, names: Sequence[str], meta: Mapping[str, Any]) 
     free = torch.export.Dim.DYNAMIC
     count, height, width = CHECKED_SIZES[0]
     program = torch.onnx.export(
-        backbone,
+        network,
         (torch.zeros(count, 3, height, width),),
         dynamo=True,
         verbose=False,
@@ -60,12 +60,12 @@ def to_onnx(backbone: nn.Module, names: Sequence[str], meta: Mapping[str, Any]) 
     model = program.model_proto
     model.metadata_props.add(key='mmgradaug', value=json.dumps(meta))
     data = model.SerializeToString()
-    check_onnx(data, backbone)
+    check_onnx(data, network)
     return data
 
 
-def check_onnx(data: bytes, backbone: nn.Module) -> float:
-    """Compare an ONNX file's outputs in onnxruntime with the backbone's, on two image sizes.
+def check_onnx(data: bytes, network: nn.Module) -> float:
+    """Compare an ONNX file's outputs in onnxruntime with the network's, on two image sizes.
 
     Returns:
         The largest difference, relative to an output's largest entry or to 1 if that is larger.
@@ -81,7 +81,8 @@ def check_onnx(data: bytes, backbone: nn.Module) -> float:
         generator = torch.Generator().manual_seed(seed)
         images = torch.randn(count, 3, height, width, generator=generator)
         with torch.no_grad():
-            expected = backbone(images)
+            expected = network(images)
+        expected = [expected] if isinstance(expected, Tensor) else expected
         found = session.run(None, {'images': images.numpy()})
         errors = [_difference(torch.from_numpy(f), e) for f, e in zip(found, expected, strict=True)]
         error = max(error, *errors)

@@ -49,6 +49,7 @@ def record_of(
         'metrics': validated_metrics(meta, source, cfg) if validated else {},
         'mmgradaug_version': __version__,
         'source': source.name,
+        'run': meta.get('experiment_name'),
     }
 
 

@@ -13,6 +13,7 @@ from mmengine.hooks import Hook
 from mmengine.model import PretrainedInit
 from mmengine.registry import WEIGHT_INITIALIZERS, Registry
 
+from ..backbones.resnet import OWN_OPTIONS
 from ..type_names import builds, type_name
 
 PACKAGE = __name__.split('.')[0]
@@ -52,6 +53,14 @@ def stock_config(cfg: Config) -> Config:
     return Config(values)
 
 
+def stock_backbone(options: Mapping[str, Any]) -> dict[str, Any]:
+    """A backbone's config without slimmable layers, starting from random weights.
+
+    It is mmdet's where that has such a network, and otherwise the plain one of this package.
+    """
+    return _without_pretrained(_stock(copy.deepcopy(dict(options)), registered_here()))
+
+
 def registered_here() -> dict[str, type]:
     """Every class that this package registered with mmengine or mmdet, by its name."""
     found: dict[str, type] = {}
@@ -87,9 +96,21 @@ def _stock(value: Any, ours: Mapping[str, type]) -> Any:
         plain['type'] = type_name(plain.pop('detector'))
     dense = getattr(ours.get(type_name(plain['type'])), 'dense_class', None)
     if dense is not None:
-        plain.pop('width_divisor', None)
+        _require_silent(plain.get('regulariser'))
+        for option in OWN_OPTIONS:
+            plain.pop(option, None)
         plain['type'] = dense.__name__
     return plain
+
+
+def _require_silent(regulariser: Any) -> None:
+    """Raise if a network without its regulariser would compute something else."""
+    if isinstance(regulariser, Mapping) and regulariser.get('type') == 'ShakeDrop':
+        raise ValueError(
+            f'model.backbone.regulariser={dict(regulariser)!r} weighs residual branches in '
+            'evaluation too, which no stock backbone does: publish a network that was trained '
+            'with another regulariser, or with none'
+        )
 
 
 def _without_pretrained(value: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..engine.atomic import write_atomically
+from ..engine.atomic import INCOMPLETE, write_atomically
 
 HASH_DIGITS = 8
 
@@ -40,10 +41,41 @@ def write(data: bytes, path: Path, overwrite: bool) -> Path:
     return path
 
 
+def link(path: Path, name: Path, overwrite: bool) -> Path:
+    """Make ``name`` lead to a file, by a path that outlasts a move of both; makes the folder.
+
+    Raises:
+        FileExistsError: If something else has that name and is not to be replaced.
+    """
+    target = os.path.relpath(path.absolute(), name.absolute().parent)
+    if name.is_symlink() and os.readlink(name) == target:
+        return name
+    if os.path.lexists(name) and not overwrite:
+        raise FileExistsError(f'{name} exists: give --overwrite, or another --link')
+    name.parent.mkdir(parents=True, exist_ok=True)
+    partial = name.with_name(f'{name.name}.{os.getpid()}{INCOMPLETE}')
+    partial.symlink_to(target)
+    os.replace(partial, name)
+    return name
+
+
 def serialised(state: Mapping[str, Tensor], meta: Mapping[str, Any]) -> bytes:
     """A checkpoint as bytes: the same ones for the same weights and meta data."""
-    # Clones: a slice would be stored with the whole tensor that it was cut from.
-    weights = {key: tensor.detach().cpu().clone().contiguous() for key, tensor in state.items()}
+    return _saved({'meta': dict(meta), 'state_dict': own_tensors(state)})
+
+
+def serialised_weights(state: Mapping[str, Tensor]) -> bytes:
+    """Weights alone as bytes, as torchvision's own files have them."""
+    return _saved(own_tensors(state))
+
+
+def _saved(contents: Any) -> bytes:
+    """What ``torch.save`` writes."""
     buffer = io.BytesIO()
-    torch.save({'meta': dict(meta), 'state_dict': weights}, buffer)
+    torch.save(contents, buffer)
     return buffer.getvalue()
+
+
+def own_tensors(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Clones: a slice would be stored with the whole tensor, and shared memory is refused."""
+    return {key: tensor.detach().cpu().clone().contiguous() for key, tensor in state.items()}

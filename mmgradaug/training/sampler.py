@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 
 from ..slimmable import at_depth, at_width, check_width, draw_depth
-from ..transforms import Transform, build_transform, possible_turns
+from ..transforms import Transform, build_transform, crops_images, possible_turns
 
 SHRINK = ('width', 'depth', 'both')
 DEFAULT_TRANSFORM = {'type': 'RandomScale', 'scales': [1.0, 0.8, 0.6, 0.4]}
@@ -116,6 +116,11 @@ class SubnetSampler:
     def turns(self) -> frozenset[int]:
         """Quarter turns that the images of sub-networks may make."""
         return possible_turns(self.transform) if self.num_subnets else frozenset()
+
+    @property
+    def crops(self) -> bool:
+        """Whether sub-networks see a part of each image only."""
+        return bool(self.num_subnets) and crops_images(self.transform)
 
     def sample(self, seed: int, iteration: int) -> list[Subnet]:
         """Draw the sub-networks of an iteration, in the order they are trained."""

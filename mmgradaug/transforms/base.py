@@ -25,7 +25,8 @@ class Transform(Protocol):
 class RandomTransform(Protocol):
     """A distribution of transforms.
 
-    One that can turn images has an attribute ``possible_turns``, see :func:`possible_turns`.
+    One that can turn images has an attribute ``possible_turns``, see :func:`possible_turns`; one
+    that shows a part of each image only has ``crops_images = True``.
     """
 
     def draw(self, generator: random.Random) -> Transform:
@@ -40,6 +41,11 @@ def possible_turns(transform: RandomTransform) -> frozenset[int]:
     at the first that meets what cannot be turned.
     """
     return frozenset(getattr(transform, 'possible_turns', {0}))
+
+
+def crops_images(transform: RandomTransform) -> bool:
+    """Whether drawn transforms show a part of each image only, as detectors cannot take it."""
+    return bool(getattr(transform, 'crops_images', False))
 
 
 def build_transform(cfg: Any) -> RandomTransform:

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from .base import SUBNET_TRANSFORMS, Transform, build_transform, possible_turns
+from .base import SUBNET_TRANSFORMS, Transform, build_transform, crops_images, possible_turns
 from .geometry import GeometricMap
 
 
@@ -65,6 +65,11 @@ class Chain:
         for transform in self.transforms:
             sums = {(a + b) % 4 for a in sums for b in possible_turns(transform)}
         return frozenset(sums)
+
+    @property
+    def crops_images(self) -> bool:
+        """Whether one of the transforms does."""
+        return any(crops_images(transform) for transform in self.transforms)
 
     def draw(self, generator: random.Random) -> Transform:
         """Draw every transform."""

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor
 
-from .base import SUBNET_TRANSFORMS, Transform
-from .geometry import GeometricMap
+from .base import SUBNET_TRANSFORMS
+from .geometry import GeometricMap, Size
 
 # A twentieth of 1333 pixels is 67; four times the side is 16 times the pixels. Beyond lie
 # mistakes, such as percentages.
@@ -28,8 +28,7 @@ class Scale:
     def __call__(self, images: Tensor) -> tuple[Tensor, GeometricMap]:
         """Resize images (N, C, H, W)."""
         in_size = (images.size(-2), images.size(-1))
-        height, width = (max(1, round(length * self.factor)) for length in in_size)
-        out_size = (height, width)
+        out_size = self.out_size(in_size)
         if out_size != in_size:
             images = F.interpolate(
                 images,
@@ -39,6 +38,11 @@ class Scale:
                 antialias=self.antialias,
             )
         return images, GeometricMap(in_size, out_size)
+
+    def out_size(self, in_size: Size) -> Size:
+        """Height and width of the resized images."""
+        height, width = (max(1, round(length * self.factor)) for length in in_size)
+        return height, width
 
 
 @SUBNET_TRANSFORMS.register_module()
@@ -77,7 +81,7 @@ class RandomScale:
         self.antialias = antialias
         self.align_corners = align_corners
 
-    def draw(self, generator: random.Random) -> Transform:
+    def draw(self, generator: random.Random) -> Scale:
         """Draw one of the scales."""
         return Scale(generator.choice(self.scales), self.antialias, self.align_corners)
 

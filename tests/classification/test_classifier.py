@@ -16,6 +16,10 @@ from mmgradaug.transforms import Scale
 from tests.classification.tiny import BACKBONE, batch, build, config
 from tests.training.steps import assert_close, gradients, sgd
 
+TEACHER = config('Classifier') | dict(
+    init_cfg=dict(type='Pretrained', checkpoint='/no/teacher.pth')
+)
+
 
 def by_hand(model, data, soft=1.0, hard=0.0, smoothing=0.0):
     """Gradients of the full network and its sub-networks from torch's functions alone."""
@@ -55,6 +59,17 @@ def test_a_step_sums_the_gradients_of_all_passes(distill, weights):
     kinds = {key.rsplit('_', 1)[1] for key in log if key.startswith('subnet1/loss_cls')}
     assert kinds == {k for k in ('soft', 'hard') if {'soft': 1, 'hard': 0, **weights}[k]}
     assert model._teacher is None
+
+
+@pytest.mark.parametrize('kind', ['ShakeDrop', 'DropPath'])
+def test_sub_networks_are_regularised_with_draws_of_their_own(kind):
+    """Each pass draws once, in the order of the passes, however often activations are computed."""
+    model = build(backbone=BACKBONE | dict(regulariser=dict(type=kind, survival=0.3)))
+    torch.manual_seed(5)
+    expected = by_hand(model, batch())
+    torch.manual_seed(5)
+    model.train_step(batch(), sgd(model))
+    assert_close(gradients(model), expected, 2e-5)
 
 
 def test_without_sub_networks_it_is_the_plain_classifier_bitwise():
@@ -171,6 +186,60 @@ def test_predictions():
 def test_batch_norm_trains_unless_it_is_told_not_to():
     assert build().backbone.bn1.training
     assert not build(backbone=BACKBONE | dict(norm_eval=True)).backbone.bn1.training
+
+
+def taught(tmp_path, kind='Classifier', **options):
+    """A classifier with a teacher, and that teacher as an ordinary classifier."""
+    teacher = build('Classifier', backbone=BACKBONE | dict(depth=50)).eval()
+    torch.save(teacher.state_dict(), tmp_path / 'teacher.pth')
+    network = config('Classifier', backbone=BACKBONE | dict(depth=50))
+    network |= dict(init_cfg=dict(type='Pretrained', checkpoint=str(tmp_path / 'teacher.pth')))
+    return build(kind, teacher=dict(network=network, **options)), teacher
+
+
+@pytest.mark.parametrize('kind', ['Classifier', 'GradAugClassifier'])
+def test_a_larger_teacher(kind, tmp_path):
+    """T^2 KL beside the labels' loss in the full pass; nothing else knows of it."""
+    model, teacher = taught(tmp_path, kind, temperature=4.0, weight=0.5)
+    untaught = build(kind)
+    untaught.load_state_dict(model.state_dict())
+    assert list(model.state_dict()) == list(untaught.state_dict())
+    assert copy.deepcopy(model).teacher is model.teacher
+    images = model.data_preprocessor(batch())['inputs']
+    expected, logits = copy.deepcopy(untaught), untaught(images)
+    soft = F.softmax(teacher(images).detach() / 4, 1)
+    divergence = F.kl_div(F.log_softmax(logits / 4, 1), soft, reduction='batchmean')
+    log, plain = model.train_step(batch(), sgd(model)), expected.train_step(batch(), sgd(expected))
+    torch.testing.assert_close(log['loss_teacher'], (8 * divergence).detach())
+    (8 * divergence).backward()
+    added = gradients(untaught)
+    total = {name: grad + added[name] for name, grad in gradients(expected).items()}
+    assert_close(gradients(model), total, 2e-5)
+    torch.testing.assert_close(log['loss'] - log['loss_teacher'], plain['loss'])
+    assert all(p.grad is None for p in model.teacher.network.parameters())
+    before = {k: v.clone() for k, v in teacher.state_dict().items()}
+    assert all(torch.equal(v, before[k]) for k, v in model.teacher.network.state_dict().items())
+
+
+def test_a_teacher_that_cannot_teach_is_refused(tmp_path):
+    model, _ = taught(tmp_path)
+    fresh = MODELS.build(config('Classifier', teacher=dict(network=TEACHER)))
+    with pytest.raises(RuntimeError, match='random weights: call init_weights'):
+        fresh.train_step(batch(), sgd(fresh))
+    with pytest.raises(
+        FileNotFoundError, match=r'at /no/teacher\.pth .*set --cfg-options model\.teacher'
+    ):
+        fresh.init_weights()
+    with pytest.raises(ValueError, match=r'network.init_cfg=None, expected .*Pretrained'):
+        build('Classifier', teacher=dict(network=config('Classifier')))
+    with pytest.raises(ValueError, match=r'network.num_classes=5, expected the 3'):
+        build('Classifier', teacher=dict(network=TEACHER | dict(num_classes=5)))
+    for option in ('temperature', 'weight'):
+        with pytest.raises(ValueError, match=f'model.teacher.{option} must be .* above 0, got 0'):
+            build('Classifier', teacher=dict(network=TEACHER) | {option: 0})
+    other = TEACHER | dict(init_cfg=model.teacher.pretrained)
+    with pytest.raises(ValueError, match=r'has shape .* expected .* for Classifier'):
+        build('Classifier', teacher=dict(network=other))
 
 
 @pytest.mark.parametrize(('options', 'words'), [

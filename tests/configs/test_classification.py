@@ -1,30 +1,49 @@
 """Classification configs say what their names say, and build."""
 
 import ast
+import copy
 import functools
 from pathlib import Path
 
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, init_default_scope
 
 from mmgradaug.classification import BatchMix
 from mmgradaug.classification.distillation import ClassDistillation
 from mmgradaug.training import GradAugOptions
+from tests.classification import tiny
 
 FOLDER = Path(__file__).parents[2] / 'configs/classification'
 CONFIGS = sorted(FOLDER.glob('*.py'))
 # {network}_{data set}[_{method}[-{method}]][_{variation}]
 PARAMETERS = {  # in millions, as published
     ('resnet50', 'imagenet'): 25.6,
+    ('resnet152d', 'imagenet'): 60.2,
     ('wrn28-10', 'cifar100'): 36.5,
     ('pyramidnet200', 'cifar100'): 26.8,
     ('resnet110', 'cifar10'): 1.7,
+    ('wrn28-2', 'stl10'): 1.5,
 }
 DATA = {'imagenet': (1000, 'data/imagenet/'), 'cifar100': (100, 'data/cifar/'),
-        'cifar10': (10, 'data/cifar/'), 'digits': (10, 'data/digits/')}  # fmt: skip
-METHODS = {'gradaug', 'cutmix', 'mixup', 'cutout', 'stochdepth'}
+        'cifar10': (10, 'data/cifar/'), 'digits': (10, 'data/digits/'),
+        'stl10': (10, 'data/stl10/')}  # fmt: skip
+REGULARISERS = {'dropblock': 'DropBlock', 'droppath': 'DropPath', 'shakedrop': 'ShakeDrop',
+                'stochdepth': 'StochasticDepth'}  # fmt: skip
+METHODS = {'gradaug', 'cutmix', 'mixup', 'cutout', 'bagoftricks', *REGULARISERS}
+
+
+ROWS = {  # of the paper's tables, by the names of the methods
+    'resnet50_imagenet': '_ _cutout _dropblock _mixup _cutmix _stochdepth _droppath _shakedrop '
+                         '_gradaug _bagoftricks _gradaug-cutmix',
+    'wrn28-10_cifar100': '_ _mixup _cutmix _shakedrop _gradaug _cutmix-shakedrop _gradaug-cutmix',
+    'pyramidnet200_cifar100': '_ _mixup _cutmix _shakedrop _gradaug _cutmix-shakedrop '
+                              '_gradaug-cutmix',
+    'resnet110_cifar10': '_ _stochdepth _gradaug',
+    'resnet110_cifar100': '_ _stochdepth _gradaug',
+}  # fmt: skip
 
 
 read = functools.cache(Config.fromfile)
@@ -36,9 +55,15 @@ def words_of(path):
     return network, data, methods, rest[1:]
 
 
+@pytest.mark.parametrize('base', ROWS)
+def test_every_row_of_tables_1_3_and_6_has_a_config(base):
+    names = {(base + method).rstrip('_') for method in ROWS[base].split()}
+    assert names <= {path.stem for path in CONFIGS}
+
+
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
 def test_the_name_says_what_it_is(path):
-    _, data, methods, _ = words_of(path)
+    network, data, methods, _ = words_of(path)
     assert set(methods) <= METHODS
     cfg = read(path)
     classes, root = DATA[data]
@@ -46,10 +71,18 @@ def test_the_name_says_what_it_is(path):
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
         assert loader.dataset.data_root == root
     assert (cfg.model.type == 'GradAugClassifier') == ('gradaug' in methods)
-    assert cfg.model.backbone.type.startswith('Slimmable') == ('gradaug' in methods)
+    backbone = cfg.model.backbone
+    named = {REGULARISERS[method] for method in methods if method in REGULARISERS}
+    if network == 'resnet110':
+        assert backbone.get('stochastic', False) == bool(named)
+    else:
+        assert {backbone.get('regulariser', {}).get('type')} - {None} == named
+    slimmable = 'gradaug' in methods or (network == 'resnet50' and named)
+    assert backbone.type.startswith('Slimmable') == bool(slimmable)
     mix = cfg.model.data_preprocessor.get('mix') or {}
-    assert {'CutMix': 'cutmix', 'MixUp': 'mixup'}.get(mix.get('type')) in [*methods, None]
-    assert bool(mix) == bool({'cutmix', 'mixup'} & set(methods))
+    mixes = {'cutmix', 'mixup'} & set(methods)
+    assert bool(mix) == bool(mixes or 'bagoftricks' in methods)
+    assert not mixes or {'CutMix': 'cutmix', 'MixUp': 'mixup'}[mix.type] in mixes
     if mix and 'gradaug' in methods:
         assert mix.prob == (0.5 if mix.type == 'CutMix' else 1.0)
     pipeline = [t['type'] for t in cfg.train_dataloader.dataset.pipeline]
@@ -78,7 +111,8 @@ def test_builds_with_the_baselines_keys(path):
         ClassDistillation.parse((model.get('gradaug') or {}).get('distill'))
         options = dict(type='Classifier', backbone=dict(model.backbone))
         found.append(network_of(repr(options | dict(num_classes=model.num_classes))))
-    assert found[0][0] == found[1][0]
+    if 'bagoftricks' not in path.stem:  # another stem
+        assert found[0][0] == found[1][0]
     millions = PARAMETERS.get((network, data), found[0][1] / 1e6)
     assert found[0][1] / 1e6 == pytest.approx(millions, abs=0.05)
 
@@ -89,7 +123,11 @@ def test_builds_with_the_baselines_keys(path):
 def test_imagenet_is_trained_as_the_paper_says(path):
     """Section 4.1: 120 epochs, batches of 512 on 8 GPUs, learning rate 0.2, cosine."""
     cfg = read(path)
-    assert (cfg.train_cfg.max_epochs, cfg.param_scheduler.T_max) == (120, 120)
+    tricks = isinstance(cfg.param_scheduler, list)
+    cosine = cfg.param_scheduler[1] if tricks else cfg.param_scheduler
+    epochs = 200 if 'bagoftricks' in path.name else 120
+    warm_up = 5 if tricks else 0
+    assert cfg.train_cfg.max_epochs == cosine.T_max + warm_up == epochs
     assert cfg.optim_wrapper.optimizer.lr == 0.2
     batch = 256 if 'batch256' in path.name else 512
     assert 8 * cfg.train_dataloader.batch_size == cfg.auto_scale_lr.base_batch_size == batch
@@ -100,11 +138,12 @@ def test_imagenet_is_trained_as_the_paper_says(path):
     steps = gradaug.transform.get('transforms', [gradaug.transform])
     kinds = {step['type']: step for step in steps}
     assert ('RandomRotate' in kinds) == ('rotation' in path.name)
-    assert ('RandomScale' in kinds) == (not path.name.endswith('_rotation.py'))
-    if 'RandomScale' in kinds:
-        sizes = [224 * scale for scale in kinds['RandomScale']['scales']]
+    scaling = 'RandomResizedCrop' if path.name.endswith('_crop.py') else 'RandomScale'
+    assert (scaling in kinds) == (not path.name.endswith('_rotation.py'))
+    if scaling in kinds:
+        sizes = [224 * scale for scale in kinds[scaling]['scales']]
         assert sizes == pytest.approx([224, 192, 160, 128])
-        assert kinds['RandomScale']['align_corners']
+        assert kinds[scaling]['align_corners']
 
 
 CIFAR = {  # epochs, batch size, learning rate, weight decay
@@ -138,3 +177,51 @@ def test_cifar_is_trained_as_the_paper_says(path):
         sizes = [32 * scale for scale in gradaug.transform.scales]
         assert sizes == [32, 28, 24]
     assert (gradaug.transform is None) == ('randwidth' in variation)
+
+
+def test_stl10_has_1000_labels_drawn_evenly():
+    for name in ('wrn28-2_stl10', 'wrn28-2_stl10_gradaug'):
+        dataset = read(FOLDER / f'{name}.py').train_dataloader.dataset
+        assert (dataset.name, dataset.split, dataset.labels_per_class) == ('STL10', 'train', 100)
+        assert [t.get('size') for t in dataset.pipeline] == [96, None, None]
+
+
+SMALL = {  # options of a backbone of the same kind, and the side of its images
+    'resnet50': (dict(base_channels=4), 64),
+    'resnet152d': (dict(depth=50, base_channels=4), 64),
+    'wrn28-10': (dict(depth=10, widen_factor=0.25), 16),
+    'pyramidnet200': (dict(depth=20, alpha=9), 16),
+    'resnet110': (dict(depth=8), 16),
+    'wrn28-2': (dict(depth=10, widen_factor=0.25), 32),
+    'resnet18': (dict(base_channels=4), 64),
+}
+
+
+@pytest.mark.parametrize(
+    'path', [p for p in CONFIGS if not words_of(p)[3]], ids=lambda path: path.stem
+)
+def test_a_small_one_makes_a_training_step(path):
+    network, _, methods, _ = words_of(path)
+    options, size = SMALL[network]
+    cfg = copy.deepcopy(read(path))
+    cfg.model.num_classes = 3
+    cfg.model.backbone.update(options)
+    if 'teacher' in cfg.model:
+        cfg.model.teacher.network.num_classes = 3
+        cfg.model.teacher.network.backbone.update(SMALL['resnet152d'][0])
+    init_default_scope('mmdet')
+    torch.manual_seed(0)
+    model = MODELS.build(cfg.model).train()
+    if model.teacher:
+        model.teacher.is_loaded = True  # with random weights, which do here
+    wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
+    decays = {p.ndim > 1: group['weight_decay'] for group in wrapper.optimizer.param_groups
+              for p in group['params']}  # fmt: skip
+    decay = cfg.optim_wrapper.optimizer.weight_decay
+    assert decays == {True: decay, False: 0 if isinstance(cfg.param_scheduler, list) else decay}
+    before = model.fc.weight.clone()
+    log = model.train_step(tiny.batch(size=size), wrapper)
+    assert torch.isfinite(torch.as_tensor(log['loss']))
+    assert ('loss_teacher' in log) == ('bagoftricks' in methods)
+    assert sum(key.endswith('/loss_cls_soft') for key in log) == 3 * ('gradaug' in methods)
+    assert not torch.equal(before, model.fc.weight)

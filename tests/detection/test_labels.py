@@ -1,15 +1,14 @@
 import numpy as np
 import pytest
 import torch
+from mmdet.structures import DetDataSample
 from mmdet.structures.mask import BitmapMasks, PolygonMasks
-from mmengine.hub import get_config
-from mmengine.optim import OptimWrapper
 from mmengine.structures import InstanceData, PixelData
 
 from mmgradaug.detection.labels import move_instances, move_masks, move_metainfo, move_samples
 from mmgradaug.transforms import GeometricMap, Rotate, Scale
 from mmgradaug.transforms.chain import DrawnChain
-from tests.networks import batch, build, detector_config
+from tests.networks import batch
 
 TRANSFORMS = [Scale(2), Rotate(1), Rotate(2), Rotate(3), DrawnChain((Rotate(1), Scale(2)))]
 
@@ -91,6 +90,18 @@ def test_instances_are_not_changed_in_place():
     assert instances.bboxes.tolist() == [[1.0, 2.0, 3.0, 4.0]]
 
 
+def test_labels_that_cannot_move_are_refused():
+    """BoxInst's colour similarities are maps of a quarter of the image's size."""
+    mapping = GeometricMap((8, 8), (4, 4))
+    similar = InstanceData(pairwise_masks=torch.zeros(1, 8, 2, 2))
+    with pytest.raises(ValueError, match=r'pairwise_masks \(a tensor of shape \(1, 8, 2, 2\)\)'):
+        move_instances(similar, mapping)
+    sample = DetDataSample(metainfo=dict(img_shape=(8, 8)))
+    sample.set_field(np.zeros(3), 'lines_array')
+    with pytest.raises(ValueError, match=r'lines_array \(ndarray\) cannot be moved'):
+        move_samples([sample], mapping)
+
+
 def test_semantic_labels_move():
     sample = batch((1,))['data_samples'][0]
     labels = torch.zeros(1, 128, 128, dtype=torch.long)
@@ -116,25 +127,6 @@ def test_masks_and_maps_are_padded_as_the_images_are():
     assert (labels[:, :48, :48] == 0).all()
     assert (labels[:, 48:] == 255).all()
     assert (labels[:, :, 48:] == 255).all()
-
-
-def test_detectors_with_semantic_heads_train_on_images_that_need_padding():
-    config = get_config('mmdet::panoptic_fpn/panoptic-fpn_r50_fpn_1x_coco.py').model
-    tiny = detector_config()
-    for name in ('backbone', 'neck', 'rpn_head', 'roi_head'):
-        config[name] = tiny[name]
-    config.semantic_head.update(in_channels=16, inner_channels=32, num_things_classes=3)
-    config.semantic_head.num_stuff_classes = 2
-    config.panoptic_fusion_head.update(num_things_classes=3, num_stuff_classes=2)
-    config.detector, config.type = config.type, 'GradAugDetector'
-    config.gradaug = dict(num_subnets=1, transform=dict(type='RandomScale', scales=[0.6]))
-    model = build(config)
-    data = batch()
-    for sample, image in zip(data['data_samples'], data['inputs'], strict=True):
-        labels = torch.randint(0, 5, (1, *image.shape[1:]))
-        sample.gt_sem_seg = PixelData(sem_seg=labels)
-    log = model.train_step(data, OptimWrapper(torch.optim.SGD(model.parameters(), 1e-3)))
-    assert torch.isfinite(log['subnet1/loss_seg'])
 
 
 def test_semantic_labels_are_padded_as_the_images_are():

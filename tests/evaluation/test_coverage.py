@@ -1,18 +1,24 @@
 """The swap and the trial of other people's configs."""
 
+import re
+
 import pytest
+import torch
 from mmengine.config import Config
 from mmengine.hub import get_config
 
+from mmgradaug.detection.distillation import roi_stage
+from mmgradaug.evaluation import family
 from mmgradaug.evaluation.coverage import (
     ShippedConfig,
-    representative,
+    plainest_first,
     resnet_keys,
     swapped_model,
     try_swap,
 )
-from mmgradaug.evaluation.family import try_training
-from tests.networks import detector_config, stock_config
+from mmgradaug.evaluation.family import Trial, try_family, try_training
+from mmgradaug.evaluation.generated import generated_batch
+from tests.networks import build, detector_config, stock_config
 
 
 def shipped(name):
@@ -42,25 +48,71 @@ def test_backbones_are_found_and_swapped_at_any_depth():
         dict(model=dict(backbone=dict(type='Swin'), detector=dict(backbone=dict(type='ResNetV1d'))))
     ).model
     assert resnet_keys(model) == ['detector.backbone']
+    assert resnet_keys(dict(backbone=dict(type='mmdet.ResNet'))) == ['backbone']
+    assert resnet_keys(dict(backbone=dict(type='mmpretrain.ResNet'))) == []
     swapped = swapped_model(model)
     assert swapped.detector.backbone.type == 'SlimmableResNetV1d'
     assert (model.detector.backbone.type, swapped.backbone.type) == ('ResNetV1d', 'Swin')
 
 
-def test_the_plainest_config_stands_for_its_family():
+def test_the_plainest_config_of_a_family_is_tried_first():
     def config(name, depth):
         backbone = dict(type='ResNet', depth=depth)
         return ShippedConfig(name, Config(dict(model=dict(backbone=backbone))).model)
 
     configs = [config('a/r101.py', 101), config('a/r50_long.py', 50), config('a/r50.py', 50)]
-    assert representative(configs).name == 'a/r50.py'
+    assert [c.name for c in plainest_first(configs)] == ['a/r50.py', 'a/r50_long.py', 'a/r101.py']
+
+
+def tiny(name='mine/tiny.py', **parts):
+    """A tiny Mask R-CNN of mmdet's, with changes to its parts."""
+    model = stock_config(detector_config())
+    for part, changes in parts.items():
+        model[part].update(changes)
+    return ShippedConfig(name, model)
 
 
 def test_trial_says_what_sub_networks_learn_from():
-    trial = try_training(ShippedConfig('mine/tiny.py', stock_config(detector_config())))
-    assert (trial.family, trial.detector, trial.targets) == ('mine', 'MaskRCNN', 'distilled')
-    broken = stock_config(detector_config())
-    broken.neck.in_channels = [1, 2, 3, 4]
-    trial = try_training(ShippedConfig('mine/broken.py', broken))
+    """Also where BatchNorm is synchronised, which mmengine's runner undoes in one process."""
+    trial = try_training(tiny(neck=dict(norm_cfg=dict(type='SyncBN'))))
+    assert trial == Trial('mine', 'mine/tiny.py', 'MaskRCNN', 'distilled')
+
+
+@pytest.fixture
+def one_size(monkeypatch):
+    """No larger images after a failure."""
+    monkeypatch.setattr(family, 'SIZES', family.SIZES[:1])
+
+
+def test_a_config_that_mmdet_trains_stands_for_its_family(one_size):
+    broken = tiny('mine/broken.py', neck=dict(in_channels=[1, 2, 3, 4]))
+    trial = try_family([broken])
     assert trial.targets == ''
-    assert trial.reason.startswith('RuntimeError: ')
+    assert trial.reason.startswith('mmdet without mmgradaug fails here too: RuntimeError: ')
+    assert try_family([broken, tiny()]).config == 'mine/tiny.py'
+
+
+def test_a_failure_of_ours_is_not_passed_over(monkeypatch, one_size):
+    """A parameter without gradient in a sub-network's pass would stop several processes."""
+    monkeypatch.setattr(roi_stage, 'untrained', lambda *outputs: torch.zeros(()))
+    monkeypatch.setitem(family.GRADAUG, 'distill', dict(roi_mask='off'))
+    trial = try_family([tiny(), tiny('mine/other.py')])
+    assert (trial.config, trial.targets) == ('mine/tiny.py', '')
+    expected = r'AssertionError: sub-network 1 gives no gradient to \d+ .* roi_head\.mask_head\.'
+    assert re.match(expected, trial.reason)
+
+
+def test_what_gradaug_is_not_made_for_is_said():
+    for name, reason in (('QDTrack', 'it tracks objects'), ('SoftTeacher', 'it wraps a detector')):
+        trial = try_training(ShippedConfig('a/b.py', Config(dict(model=dict(type=name))).model))
+        assert trial.reason.startswith(reason)
+        assert trial.targets == ''
+
+
+def test_generated_labels_are_of_all_the_detectors_classes():
+    model = build(detector_config())
+    for head in (model.roi_head.bbox_head, model.roi_head.mask_head):
+        head.num_classes = 1203
+    samples = generated_batch(model, (64, 96))['data_samples']
+    assert [s.gt_instances.labels.tolist() for s in samples] == [[0, 601, 1202], [601, 1202, 0]]
+    assert samples[0].gt_sem_seg.sem_seg.unique()[[0, -1]].tolist() == [0, 1202]

@@ -44,6 +44,7 @@ def test_record(tmp_path):
         'metrics': {'coco/bbox_mAP': 0.25},
         'mmgradaug_version': __version__,
         'source': 'epoch_2.pth',
+        'run': 'mask_rcnn_mine_20261122_031205',
     }
 
 

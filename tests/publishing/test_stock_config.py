@@ -64,6 +64,11 @@ def test_backbone_options_of_this_package_go():
         cfg = config()
         cfg.model.backbone.type = name
         assert stock_config(cfg).model.backbone.type == 'ResNetV1d'
+    cfg.model.backbone.regulariser = dict(type='DropPath')
+    assert 'regulariser' not in stock_config(cfg).model.backbone
+    cfg.model.backbone.regulariser = dict(type='ShakeDrop')
+    with pytest.raises(ValueError, match=r"'ShakeDrop'} weighs residual branches in evaluation"):
+        stock_config(cfg)
 
 
 def test_detectors_inside_detectors_are_found():

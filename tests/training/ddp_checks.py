@@ -150,6 +150,42 @@ def classifier_trains(rank, world):
     return {'gradients': gradients(model), 'accuracy': metric.evaluate(5)}
 
 
+RANDOM_DEPTH = {  # of the full network, and of sub-networks
+    'full': dict(kind='Classifier', backbone=dict(stochastic=True, survival=0.2)),
+    'subnets': dict(gradaug=dict(shrink='depth', num_subnets=3)),
+}
+
+
+def random_depth(name):
+    """A tiny classifier whose residual blocks are left out at random."""
+    options = copy.deepcopy(RANDOM_DEPTH[name])
+    backbone = dict(type='SlimmableDepthResNet', depth=14) | options.pop('backbone', {})
+    return tiny.build(**options, backbone=backbone)
+
+
+def depth_step(model, rank, wrapper, index=0):
+    """A step on a process's images, its own random numbers drawn alike everywhere."""
+    torch.manual_seed(100 * index + rank)
+    model.train_step(tiny.batch(seed=rank, size=16), wrapper)
+
+
+def random_depth_trains(rank, world):
+    """Gradients of a first step and weights after two more, without looking for unused ones."""
+    found = {}
+    for name, wrap in (
+        ('full', MMDistributedDataParallel),
+        ('subnets', GradAugDistributedDataParallel),
+    ):
+        model = wrap(random_depth(name), find_unused_parameters=False)
+        depth_step(model, rank, sgd(model))
+        found[name] = {'gradients': gradients(model)}
+        wrapper = sgd(model, lr=0.05, wrapper=OptimWrapper)
+        for index in (1, 2):
+            depth_step(model, rank, wrapper, index)
+        found[name]['weights'] = digest(model.parameters())
+    return found
+
+
 # ------------------------------------------------------------------ what is sent
 
 

@@ -18,14 +18,15 @@ from tests.classification import tiny
 from tests.networks import build, detector_config
 from tests.processes import run_group
 from tests.training import ddp_checks as checks
-from tests.training.ddp_checks import fcos_config, step
+from tests.training.ddp_checks import depth_step, fcos_config, random_depth, step
 from tests.training.steps import assert_close, frozen_norms, gradients, sgd
 from tests.training.sync_norm_checks import Classifier, sync_norms, train_classifier
 
 IN_THREES = [checks.trains, checks.reduces, checks.empty, checks.not_finite]
 IN_PAIRS = [*IN_THREES, checks.reduces_otherwise, checks.fcos_reduces, checks.accumulates,
             checks.sends, checks.broadcasts, checks.wrong_wrappers, checks.anomalies,
-            checks.mixed_precision, checks.classifier_trains, sync_norms]  # fmt: skip
+            checks.mixed_precision, checks.classifier_trains,
+            checks.random_depth_trains, sync_norms]  # fmt: skip
 
 
 class Group:
@@ -166,6 +167,21 @@ def test_classifiers(pair):
     for result in pair['classifier_trains']:
         assert_close(result['gradients'], expected, 1e-6)
         assert result['accuracy'] == {'accuracy/top1': 40.0}
+
+
+@pytest.mark.parametrize('name', ['full', 'subnets'])
+def test_random_depth(pair, name):
+    """Blocks that a process left out have zero gradients; the mean over processes is exact."""
+    model = random_depth(name)
+    wrapper = sgd(model)
+    for rank in range(2):
+        model.gradaug_iteration = -1
+        depth_step(model, rank, wrapper)
+    expected = {key: total / 2 for key, total in gradients(model).items()}
+    found = [result[name] for result in pair['random_depth_trains']]
+    for result in found:
+        assert_close(result['gradients'], expected, 1e-6)
+    assert same([result['weights'] for result in found])
 
 
 # ------------------------------------------------------------------ what is sent

@@ -21,7 +21,7 @@ class Stack:
         command: The command that makes it.
         locks: The files that pin versions; all of them hold.
         distributions: What pip calls the packages that are imported as mmengine, mmcv and mmdet.
-        extras: What they need beyond `requirements.txt`, installed without its dependencies.
+        extras: Further packages, installed without their dependencies.
     """
 
     folder: Path
@@ -53,8 +53,9 @@ class Stack:
     def no_deps(self) -> tuple[str, ...]:
         """What is installed without dependencies; `requirements.txt` lists those.
 
-        These ask for opencv-python, whose wheel needs libGL, which servers lack, and which
-        overwrites the files of opencv-python-headless.
+        OpenMMLab's ask for opencv-python, whose wheel needs libGL, which servers lack, and which
+        overwrites the files of opencv-python-headless. timm asks for a client of a server of
+        weights, with a dozen packages, which it only needs for downloads.
         """
         return (self.distributions['mmengine'], self.distributions['mmdet'], *self.extras)
 
@@ -78,7 +79,7 @@ MAIN = Stack(
         'mmcv': 'onedl-mmcv',
         'mmdet': 'onedl-mmdetection',
     },
-    extras=('imaug',),
+    extras=('imaug', 'timm'),
 )
 # The original packages, which many users have.
 STOCK = Stack(
@@ -86,4 +87,5 @@ STOCK = Stack(
     command='make setup-stock',
     locks=(LOCK, STOCK_LOCK),
     distributions={'mmengine': 'mmengine', 'mmcv': 'mmcv', 'mmdet': 'mmdet'},
+    extras=('timm',),
 )

@@ -1,5 +1,7 @@
 """CIFAR-100, padded by 4 pixels and cropped again."""
 
+_base_ = './loaders.py'
+
 data_root = 'data/cifar/'
 data_help = (
     'unpack https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz to data/cifar, or '
@@ -15,11 +17,6 @@ test_pipeline = [dict(type='PackImage')]
 train_dataloader = dict(
     batch_size=128,
     num_workers=4,
-    persistent_workers=True,
-    pin_memory=True,
-    drop_last=True,
-    collate_fn=dict(type='default_collate'),
-    sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(
         type='TorchvisionImages',
         name='CIFAR100',
@@ -31,18 +28,12 @@ train_dataloader = dict(
 val_dataloader = dict(
     batch_size=256,
     num_workers=4,
-    persistent_workers=True,
-    pin_memory=True,
-    drop_last=False,
-    collate_fn=dict(type='default_collate'),
-    sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type='TorchvisionImages',
         name='CIFAR100',
         data_root=data_root,
         split='test',
         pipeline=test_pipeline,
-        test_mode=True,
     ),
 )
 test_dataloader = val_dataloader

@@ -1,5 +1,7 @@
 """ImageNet in folders, with the augmentation that the paper takes from CutMix (section 4.1)."""
 
+_base_ = './loaders.py'
+
 data_root = 'data/imagenet/'
 data_help = (
     'get ILSVRC2012 from https://image-net.org and unpack it to data/imagenet/train/CLASS/ and '
@@ -25,27 +27,16 @@ test_pipeline = [
 train_dataloader = dict(
     batch_size=64,  # on each of 8 GPUs
     num_workers=8,
-    persistent_workers=True,
-    pin_memory=True,
-    drop_last=True,
-    collate_fn=dict(type='default_collate'),
-    sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(type='ClassFolders', data_root=data_root, split='train', pipeline=train_pipeline),
 )
 val_dataloader = dict(
     batch_size=64,
     num_workers=8,
-    persistent_workers=True,
-    pin_memory=True,
-    drop_last=False,
-    collate_fn=dict(type='default_collate'),
-    sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type='ClassFolders',
         data_root=data_root,
         split='val',
         pipeline=test_pipeline,
-        test_mode=True,
     ),
 )
 test_dataloader = val_dataloader

@@ -3,7 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-from mmdet.models.detectors import RPN, SingleStageDetector, TwoStageDetector
+from mmdet.models.detectors import (
+    RPN,
+    SingleStageDetector,
+    TwoStageDetector,
+    TwoStagePanopticSegmentor,
+)
 from torch import nn
 
 from .base import HeadDistiller
@@ -15,6 +20,7 @@ from .mask_scoring import MaskScoringDistiller
 from .queries import is_query_based
 from .roi import RoIDistiller
 from .rpn import RPNDistiller
+from .semantic import SemanticDistiller
 from .targets import DistillConfig, Target, ineffective
 
 __all__ = [
@@ -29,6 +35,7 @@ __all__ = [
 # Ways to compute losses, each with the head that has to be there.
 STOCK_LOSSES: dict[Any, str] = {
     TwoStageDetector.loss: 'roi_head',
+    TwoStagePanopticSegmentor.loss: 'semantic_head',
     SingleStageDetector.loss: 'bbox_head',
     RPN.loss: 'bbox_head',
 }
@@ -36,6 +43,7 @@ ROI_HEADS = (RoIDistiller, DynamicDistiller, MaskScoringDistiller, CascadeDistil
 HEADS: dict[str, Sequence[Any]] = {
     'rpn_head': (RPNDistiller,),
     'roi_head': ROI_HEADS,
+    'semantic_head': (SemanticDistiller,),
     'bbox_head': (RPNDistiller, DenseDistiller),
 }
 

@@ -18,7 +18,6 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
-from mmdet.models.losses import CrossEntropyLoss
 from mmdet.models.roi_heads import HybridTaskCascadeRoIHead
 from mmdet.models.roi_heads.mask_heads import FusedSemanticHead
 from mmdet.structures import SampleList
@@ -29,9 +28,8 @@ from ...transforms import GeometricMap
 from ..labels import move_pixels
 from .base import untrained
 from .cascade import CascadeDistiller
-from .divergence import distribution_kl
 from .roi_stage import keeps_methods
-from .scale_space import same_level_target
+from .semantic import is_exclusive, soft_semantic
 
 
 class HTCDistiller(CascadeDistiller):
@@ -47,8 +45,7 @@ class HTCDistiller(CascadeDistiller):
             not head.with_semantic
             or (
                 keeps_methods(head.semantic_head, (FusedSemanticHead,), ('forward', 'loss'))
-                and isinstance(head.semantic_head.criterion, CrossEntropyLoss)
-                and not head.semantic_head.criterion.use_sigmoid
+                and is_exclusive(head.semantic_head.criterion)
             )
         )
 
@@ -83,26 +80,13 @@ class HTCDistiller(CascadeDistiller):
             return self._cascade_losses(feats, mapping, soft_ramp)
         logits, embedding = self.head.semantic_head(feats)
         losses = {'loss_semantic_untrained': untrained(logits, embedding)}
-        losses |= self._soft_semantic(logits, mapping, soft_ramp)
-        if self.config.roi_mask.hard:
+        assert self._segmentation is not None, 'the full pass comes first'
+        criterion, target = self.head.semantic_head.criterion, self.config.roi_mask
+        factor = soft_ramp * criterion.loss_weight
+        losses |= soft_semantic(logits, self._segmentation, mapping, target, factor)
+        if target.hard:
             losses['loss_semantic_seg_hard'] = self._hard_semantic(logits, data_samples, mapping)
         return losses | self._cascade_losses(feats, mapping, soft_ramp, semantic_feat=embedding)
-
-    def _soft_semantic(
-        self, logits: Tensor, mapping: GeometricMap, ramp: float
-    ) -> dict[str, Tensor]:
-        """KL divergence of each cell's classes (N, C, H, W), and how often the top one agrees."""
-        assert self._segmentation is not None, 'the full pass comes first'
-        teacher = same_level_target(self._segmentation, mapping)
-        student = logits[..., : teacher.size(-2), : teacher.size(-1)]  # not the padding
-        agreement = (student.argmax(dim=1) == teacher.argmax(dim=1)).float().mean()
-        losses = {'agree_semantic': agreement}
-        if self.config.roi_mask.soft:
-            weight = (
-                self.config.roi_mask.soft * ramp * self.head.semantic_head.criterion.loss_weight
-            )
-            losses['loss_semantic_seg_soft'] = distribution_kl(student, teacher).mean() * weight
-        return losses
 
     def _hard_semantic(
         self, logits: Tensor, data_samples: SampleList, mapping: GeometricMap

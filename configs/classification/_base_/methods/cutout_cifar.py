@@ -1,0 +1,3 @@
+"""Cutout with its authors' size for CIFAR-100 (DeVries and Taylor 2017)."""
+
+cutout = dict(type='Cutout', size=8)

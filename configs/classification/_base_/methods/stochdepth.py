@@ -1,0 +1,3 @@
+"""Stochastic depth of ResNet-110 (Huang et al. 2016), with their survival of the last block."""
+
+stochdepth = dict(survival=0.5, stochastic=True, evaluation='expected')

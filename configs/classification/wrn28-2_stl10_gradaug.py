@@ -1,0 +1,10 @@
+"""WideResNet-28-2 on 1000 labels of STL-10 with GradAug (Table 10), as it is on CIFAR-100.
+
+The paper does not say its widths and scales here; these are those of its Table 3.
+"""
+
+_base_ = ['./wrn28-2_stl10.py', './_base_/methods/gradaug_cifar.py']
+
+model = dict(
+    type='GradAugClassifier', backbone=dict(type='SlimmableWideResNet'), gradaug=_base_.gradaug
+)

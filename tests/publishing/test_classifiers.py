@@ -1,0 +1,223 @@
+"""tools/publish.py on classifiers: the backbone for mmdet's ResNet, narrow ones, and ONNX."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import torch
+from mmdet.models.backbones import ResNet
+from mmengine.config import Config
+from mmengine.registry import MODELS
+
+from mmgradaug import at_width
+from mmgradaug.engine.pretraining import run_pretraining
+from mmgradaug.publishing import Cut, build_parent, open_source
+from mmgradaug.publishing.classifiers import dense_classifier
+from tests.classification.test_pretrain import SMALL
+from tests.classification.tiny import make_folders
+from tests.networks import ROOT, random_images, randomised
+from tools.publish import main
+
+CONFIG = f'{ROOT}/configs/classification/resnet18_digits_gradaug.py'
+TINY_IMAGENET = [
+    'model.backbone.base_channels=4',
+    'model.num_classes=3',
+    'train_cfg.max_epochs=1',
+    'train_dataloader.batch_size=4',
+    'train_dataloader.dataset.pipeline.2.size=64',
+    *(f'{split}_dataloader.num_workers=0' for split in ('train', 'val')),
+    *(f'{split}_dataloader.persistent_workers=False' for split in ('train', 'val')),
+]
+NARROW = ['--width', '0.6', '--recalibrate', '4', '--device', 'cpu']
+
+
+def write_run(root, config, name, options):
+    """A checkpoint as a run of a classifier leaves it, of random weights, and the run's log."""
+    cfg = Config.fromfile(config)
+    cfg.merge_from_dict(options)
+    model = randomised(MODELS.build(cfg.model))
+    meta = dict(
+        cfg=cfg.pretty_text,
+        experiment_name=f'{Path(config).stem}_20261122_031205',
+        epoch=int(name.stem.split('_')[1]),
+    )
+    log = root / '20261122_031205/vis_data/scalars.json'
+    log.parent.mkdir(parents=True)
+    log.write_text(json.dumps({'accuracy/top1': 77.5, 'step': meta['epoch']}))
+    torch.save({'meta': meta, 'state_dict': model.state_dict()}, root / name)
+    return model.eval()
+
+
+@pytest.fixture(scope='module')
+def run(tmp_path_factory):
+    """A tiny classifier's checkpoint, its images, and the classifier."""
+    root = tmp_path_factory.mktemp('classifier')
+    options = dict(item.split('=') for item in SMALL if 'base_channels' in item)
+    options = {key: int(value) for key, value in options.items()} | {'model.num_classes': 3}
+    data = str(make_folders(root / 'images'))
+    options |= {
+        'train_dataloader.dataset.data_root': data,
+        'train_dataloader.dataset.labels_per_class': None,
+        'train_dataloader.batch_size': 4,
+    }
+    model = write_run(root, CONFIG, Path('epoch_2.pth'), options)
+    return root / 'epoch_2.pth', model
+
+
+def published(run, tmp_path, *options):
+    assert main([str(run[0]), '--out', str(tmp_path), *options]) == 0
+    (path,) = tmp_path.iterdir()
+    return path
+
+
+def test_mmdets_resnet_takes_the_backbone_by_one_line(run, tmp_path):
+    path = published(run, tmp_path)
+    backbone = ResNet(18, base_channels=8, init_cfg=dict(type='Pretrained', checkpoint=str(path)))
+    backbone.init_weights()
+    backbone.eval()
+    images = random_images(2, 3, 64, 64)
+    with torch.no_grad():
+        found, expected = backbone(images)[-1], run[1].backbone(images)[-1]
+    assert expected.std() > 0.1
+    assert torch.equal(found, expected)
+    contents = torch.load(path, weights_only=True)
+    assert contents['state_dict'].keys() == backbone.state_dict().keys()
+    record = contents['meta']['mmgradaug']
+    assert record['network'] == 'ResNet-18'
+    assert record['config'] == 'resnet18_digits_gradaug'
+    assert record['run'] == 'resnet18_digits_gradaug_20261122_031205'
+    assert (record['epoch'], record['metrics']) == (2, {'accuracy/top1': 77.5})
+    assert path.name.startswith('resnet18_digits_gradaug_backbone-')
+
+
+def test_a_narrow_backbone_is_mmdets_and_computes_the_sub_networks_features(run, tmp_path):
+    contents = torch.load(published(run, tmp_path, *NARROW), weights_only=True)
+    record = contents['meta']['mmgradaug']
+    assert (record['width'], record['recalibration_images'], record['metrics']) == (0.6, 4, {})
+    assert record['backbone']['type'] == 'ResNet'
+    backbone = MODELS.build(record['backbone'])
+    backbone.load_state_dict(contents['state_dict'])
+    backbone.eval()
+    parent, _ = build_parent(open_source(run[0]), Cut(0.6, 4))
+    assert not torch.equal(parent.backbone.bn1.running_mean, run[1].backbone.bn1.running_mean)
+    images = random_images(2, 3, 64, 64)
+    with torch.no_grad(), at_width(parent, 0.6):
+        expected = parent.backbone(images)[-1]
+    with torch.no_grad():
+        found = backbone(images)[-1]
+    torch.testing.assert_close(found[:, :38], expected[:, :38], rtol=1e-4, atol=1e-4)
+    assert expected[:, :38].std() > 0.1
+    assert not expected[:, 38:].any() and not found[:, 38:].any()
+
+
+@pytest.mark.parametrize('width', [None, 0.6])
+def test_a_dense_classifier_gives_the_logits(run, width):
+    source, cut = open_source(run[0]), Cut(width, 4 if width else 0)
+    dense = dense_classifier(source, cut)
+    parent, _ = build_parent(source, cut)
+    images = random_images(2, 3, 64, 64)
+    with torch.no_grad(), at_width(parent, width or 1.0):
+        expected = parent(images)
+        found = dense(images)
+    assert {type(m).__module__.split('.')[0] for m in dense.backbone.modules()} <= {
+        'mmdet', 'torch', 'mmengine'}  # fmt: skip
+    assert expected.std() > 0.1
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('options', [[], NARROW])
+def test_onnx_gives_the_logits(run, tmp_path, options):
+    onnxruntime = pytest.importorskip('onnxruntime')
+    pytest.importorskip('onnx')
+    pytest.importorskip('onnxscript')
+    path = published(run, tmp_path, '--to', 'onnx', *options)
+    session = onnxruntime.InferenceSession(str(path), providers=['CPUExecutionProvider'])
+    assert [output.name for output in session.get_outputs()] == ['logits']
+    record = json.loads(session.get_modelmeta().custom_metadata_map['mmgradaug'])
+    assert record['mean'] == [33.0] * 3
+    cut = Cut(0.6, 4) if options else Cut()
+    parent, _ = build_parent(open_source(run[0]), cut)
+    images = random_images(3, 3, 64, 96)
+    with torch.no_grad(), at_width(parent, cut.width or 1.0):
+        expected = parent(images)
+    found = torch.from_numpy(session.run(None, {'images': images.numpy()})[0])
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-4 * float(expected.abs().max()))
+
+
+def test_what_mmdet_and_torchvision_have_not_is_refused(run, tmp_path):
+    with pytest.raises(SystemExit, match=r'conv1\.weight \(8, 3, 7, 7\) instead of \(64, 3, 7, 7'):
+        main([str(run[0]), '--to', 'torchvision', '--out', str(tmp_path / 'out')])
+    config = f'{ROOT}/configs/classification/wrn28-10_cifar100_gradaug.py'
+    options = {'model.backbone.depth': 10, 'model.backbone.widen_factor': 1}
+    write_run(tmp_path, config, Path('epoch_1.pth'), options)
+    args = [str(tmp_path / 'epoch_1.pth'), '--out', str(tmp_path / 'out')]
+    with pytest.raises(SystemExit, match='is WideResNet, which mmdet has not'):
+        main(args)
+    with pytest.raises(SystemExit, match='is no ResNet in mmdet'):
+        main([*args, '--to', 'timm'])
+    assert main([*args, '--to', 'backbone']) == 0
+    (path,) = (tmp_path / 'out').iterdir()
+    init_cfg = dict(type='Pretrained', checkpoint=str(path))
+    plain = dict(type='WideResNet', depth=10, widen_factor=1, init_cfg=init_cfg)
+    backbone = MODELS.build(plain)
+    backbone.init_weights()
+    weights = torch.load(args[0], weights_only=True)['state_dict']
+    for name, tensor in backbone.state_dict().items():
+        assert torch.equal(tensor, weights[f'backbone.{name}'])
+
+
+# ------------------------------------------------------------------ pretrained/README.md
+
+
+def commands(page):
+    """Command lines of a page's code blocks, as lists of words."""
+    blocks = re.findall(r'```bash\n(.*?)```', (Path(ROOT) / page).read_text(), flags=re.DOTALL)
+    lines = '\n'.join(blocks).replace('\\\n', ' ').splitlines()
+    return [shlex.split(line, comments=True) for line in lines if line.startswith('python')]
+
+
+def three_commands(page):
+    """Those that pretrain, publish and fine-tune."""
+    found = commands(page)
+    at = next(i for i, words in enumerate(found) if '--link' in words)
+    return found[at - 1 : at + 2]
+
+
+def test_both_pages_have_the_same_commands():
+    assert three_commands('README.md') == three_commands('pretrained/README.md')
+
+
+@pytest.mark.parametrize('trained', [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_the_three_commands_make_what_the_configs_expect(tmp_path, monkeypatch, trained):
+    """The commands as they stand, with a network of a few channels."""
+    pretrain, publish, train = three_commands('pretrained/README.md')
+    tools = [words[1].removeprefix('tools/') for words in (pretrain, publish, train)]
+    assert tools == ['pretrain.py', 'publish.py', 'train.py']
+    checkpoint, recipe = Path(publish[2]), f'{ROOT}/{pretrain[2]}'
+    assert checkpoint.parent == Path('work_dirs', Path(recipe).stem)
+    assert checkpoint.name == f'epoch_{Config.fromfile(recipe).train_cfg.max_epochs}.pth'
+    monkeypatch.chdir(tmp_path)
+    if trained:
+        make_folders(Path('data/imagenet'))
+        last = f'default_hooks.checkpoint.filename_tmpl={checkpoint.name}'
+        options = [*TINY_IMAGENET, last]
+        run_pretraining([recipe, *pretrain[3:], '--cfg-options', *options])
+    else:
+        checkpoint.parent.mkdir(parents=True)
+        small = {'model.backbone.base_channels': 4}
+        write_run(checkpoint.parent, recipe, Path(checkpoint.name), small)
+    assert main(publish[2:]) == 0
+    weights = torch.load(checkpoint, weights_only=False)['state_dict']
+    kinds = set()
+    for config in (f'{ROOT}/{train[2]}', f'{ROOT}/configs/mask_rcnn_r50_pretrained_1x.py'):
+        options = Config.fromfile(config).model.backbone
+        assert options.init_cfg.checkpoint == 'pretrained/resnet50_gradaug.pth'
+        backbone = MODELS.build({**options, 'base_channels': 4})
+        backbone.init_weights()
+        kinds.add(options.type)
+        for name, tensor in backbone.state_dict().items():
+            assert torch.equal(tensor, weights[f'backbone.{name}']), name
+    assert kinds == {'ResNet', 'SlimmableResNet'}
