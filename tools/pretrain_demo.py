@@ -15,6 +15,7 @@ os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
 
 import argparse
 import json
+import logging
 import sys
 import time
 from collections.abc import Sequence
@@ -236,8 +237,12 @@ def load_into_detector(backbone: Path) -> Detector:
     check_weights(cfg)
     init_default_scope(cfg.default_scope)
     detector = MODELS.build(cfg.model)
-    with safe_loading():
-        detector.init_weights()
+    logging.disable(logging.INFO)  # mmengine lists every parameter
+    try:
+        with safe_loading():
+            detector.init_weights()
+    finally:
+        logging.disable(logging.NOTSET)
     matched = matching_entries(detector.backbone.state_dict(), backbone)
     return Detector(f'model.backbone.init_cfg={cfg.model.backbone.init_cfg}', matched,
                     first_losses(cfg, detector))  # fmt: skip
