@@ -236,6 +236,7 @@ def load_into_detector(backbone: Path) -> Detector:
     cfg.model.backbone.init_cfg = dict(type='Pretrained', checkpoint=str(backbone))
     check_weights(cfg)
     init_default_scope(cfg.default_scope)
+    torch.manual_seed(0)  # of the other layers
     detector = MODELS.build(cfg.model)
     logging.disable(logging.INFO)  # mmengine lists every parameter
     try:

@@ -120,7 +120,7 @@ def test_evaluation_gives_the_accuracy_of_training(trained, options, tmp_path):
 
 
 @pytest.mark.parametrize(('change', 'args', 'words'), [
-    (['train_dataloader.dataset.data_root=/no/digits'], [], r'no data at /no/digits .*data/digits'),
+    (['train_dataloader.dataset.data_root=/no/digits'], [], r'no data at /no/digits .*make_digits'),
     (['model.num_classes=4'], [], 'num_classes=4, but train_dataloader.dataset has 3 classes'),
     (['train_dataloader.dataset.metainfo.classes=b,a,c'], [], r'differ first at label 0'),
     (['model.gradaug.min_width=0'], [], 'min_width'),
