@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmengine.model import BaseModule
 from mmengine.registry import MODELS
+from mmengine.utils.dl_utils.parrots_wrapper import SyncBatchNorm
 from torch import Tensor, nn
 
 from ..slimmable import SlimBatchNorm2d, SlimConv2d, SlimSyncBatchNorm, pad_channels
@@ -18,6 +19,7 @@ SLIM_NORMS: dict[Any, type] = {
     nn.BatchNorm2d: SlimBatchNorm2d,
     SlimBatchNorm2d: SlimBatchNorm2d,
     nn.SyncBatchNorm: SlimSyncBatchNorm,
+    SyncBatchNorm: SlimSyncBatchNorm,  # what mmcv registers as SyncBN
     SlimSyncBatchNorm: SlimSyncBatchNorm,
 }
 # Options of ResNeXt, Res2Net, ResNeSt and RegNet, left behind where their name was replaced.

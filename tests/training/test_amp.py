@@ -32,7 +32,9 @@ def a_detector():
 
 
 def a_classifier():
-    return tiny.build(gradaug=dict(recompute_above=1)), tiny.batch(16)
+    # No map of 1 x 1: torch 2.10's CPU kernel of its bfloat16 weight gradient reads memory that
+    # nobody wrote.
+    return tiny.build(gradaug=dict(recompute_above=1)), tiny.batch(16, size=64)
 
 
 def used_dtypes(model):
@@ -112,4 +114,6 @@ def test_a_gradient_of_one_pass_that_overflows_skips_the_step_alone(clip_grad):
     model.train_step(data, wrapper)
     after = states(model, wrapper)
     assert all(t.isfinite().all() for t in after)
-    assert all(not torch.equal(a, b) for a, b in zip(before, after, strict=True))
+    # Matrices: a clipped step may be less than what rounding leaves of BatchNorm's weights of 1.
+    pairs = [(a, b) for a, b in zip(before, after, strict=True) if a.ndim > 1]
+    assert pairs and all(not torch.equal(a, b) for a, b in pairs)
