@@ -24,7 +24,7 @@ def class_of(kind: Any, registry: Registry) -> type | None:
     """The class that a type stands for; None if it is no class, or one that nobody registered."""
     try:
         found = registry.get(kind) if isinstance(kind, str) else kind
-    except RuntimeError:  # mmengine's, for a name that cannot even be looked up
+    except (RuntimeError, TypeError):  # mmengine's, for a name that cannot even be looked up
         return None
     return found if inspect.isclass(found) else None
 

@@ -116,7 +116,7 @@ def _loading_data_only(source: str) -> Iterator[None]:
     with ExitStack() as stack:
         stack.enter_context(mock.patch.dict(schemes, ours))
         # Even where code asks for more: mmengine does where data alone cannot be loaded.
-        stack.enter_context(mock.patch.dict(os.environ, {ONLY_DATA: '1'}))
+        stack.enter_context(_environment(ONLY_DATA, '1'))
         if hasattr(mmengine_checkpoint, 'get_torch_safe_globals'):  # which has `getattr` among them
             stack.enter_context(
                 mock.patch.object(mmengine_checkpoint, 'get_torch_safe_globals', list)
@@ -127,6 +127,20 @@ def _loading_data_only(source: str) -> Iterator[None]:
         except pickle.UnpicklingError as error:
             names = _named(error) or f'what torch cannot read as data ({error})'
             raise UnsafeCheckpointError(_refusal(source, names)) from error
+
+
+@contextmanager
+def _environment(name: str, value: str) -> Iterator[None]:
+    """Set a variable of the environment for a while, and touch no other."""
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = before
 
 
 def load_from_local(filename: str, map_location: Any) -> Any:

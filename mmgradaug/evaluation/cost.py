@@ -185,7 +185,8 @@ class _ClassifierRunner(_Runner):
         return count_flops(lambda: self._all_passes(index))
 
     def _all_passes(self, index: int) -> None:
-        """Forward and backward of every pass of a step."""
+        """Forward and backward of every pass of a step, with the draws of the timed one."""
+        torch.manual_seed(index)
         ghost = self.ghost
         batch = ghost.data_preprocessor(self.ghost_data, True)
         if not hasattr(ghost, 'sampler'):

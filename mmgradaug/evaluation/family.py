@@ -15,6 +15,7 @@ from mmengine.optim import OptimWrapper
 from mmengine.registry import MODELS, init_default_scope
 from torch import Tensor, nn
 
+from ..backbones.pretrained import pretrained_of
 from ..detection.distillation import is_query_based
 from ..type_names import type_name
 from .coverage import (
@@ -166,7 +167,7 @@ def _reduced(model: Any) -> Any:
         if 'teacher_config' in model:  # relative to mmdet's repository
             name = str(model['teacher_config']).removeprefix('configs/')
             model['teacher_config'] = str(config_folder() / name)
-        if 'init_cfg' in model and dict(model['init_cfg'] or {}).get('type') == 'Pretrained':
+        if pretrained_of(model.get('init_cfg')) is not None:
             model['init_cfg'] = None
         for value in model.values():
             _reduced(value)

@@ -96,9 +96,11 @@ def _stock(value: Any, ours: Mapping[str, type]) -> Any:
         plain['type'] = type_name(plain.pop('detector'))
     dense = getattr(ours.get(type_name(plain['type'])), 'dense_class', None)
     if dense is not None:
-        _require_silent(plain.get('regulariser'))
-        for option in OWN_OPTIONS:
-            plain.pop(option, None)
+        plain.pop('width_divisor', None)
+        if dense.__module__.split('.')[0] != PACKAGE:  # those of this package have the others, too
+            _require_silent(plain.get('regulariser'))
+            for option in OWN_OPTIONS:
+                plain.pop(option, None)
         plain['type'] = dense.__name__
     return plain
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from mmengine.dist import get_rank
 from torch import Tensor
 
 from .base import SUBNET_TRANSFORMS, Transform
@@ -45,8 +46,11 @@ class ResizedCrop:
         )
 
     def crops(self, count: int, size: tuple[int, int]) -> list[tuple[int, int, int, int]]:
-        """Top, left, height and width in pixels of each image's crop."""
-        generator = random.Random(self.seed)
+        """Top, left, height and width in pixels of each image's crop.
+
+        Draws are shared by all processes, of which each one has images of its own.
+        """
+        generator = random.Random(self.seed + get_rank())
         return [draw_crop(generator, size, self.area, self.ratio) for _ in range(count)]
 
 

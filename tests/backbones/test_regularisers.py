@@ -63,7 +63,8 @@ def test_off_is_the_network_without_bitwise(name, cfg):
     (outs, gradients), (expected, expected_gradients) = run(off, x), run(plain, x)
     assert all(torch.equal(*pair) for pair in zip(outs, expected, strict=True))
     assert_equal(gradients, expected_gradients)
-    assert not torch.equal(on(x)[-1], expected[-1])
+    # All branches survive now and then, and ShakeDrop then changes nothing.
+    assert any(not torch.equal(on(x)[-1], expected[-1]) for _ in range(50))
     if cfg is not SHAKE:
         silent = copy.deepcopy(on).eval()
         on.train(), plain.load_state_dict(on.state_dict())

@@ -1,11 +1,13 @@
 """tools/train.py --amp: what it makes of the config, and one line where there is no GPU."""
 
+import re
 from pathlib import Path
 from unittest import mock
 
 import pytest
 from mmengine.config import Config
 from mmengine.optim import AmpOptimWrapper, build_optim_wrapper
+from mmengine.optim.optimizer import amp_optimizer_wrapper
 from mmengine.runner import Runner
 from torch import nn
 
@@ -43,6 +45,9 @@ def test_the_optimizer_wrapper_scales_losses_dynamically(monkeypatch, train):
 
 def test_without_a_gpu_one_line_says_so(monkeypatch, train):
     monkeypatch.setattr(Runner, 'build_train_loop', lambda self, loop: mock.Mock())
+    for name in vars(amp_optimizer_wrapper):
+        if re.fullmatch('is_.*_available', name):
+            monkeypatch.setattr(amp_optimizer_wrapper, name, lambda: False)
     with pytest.raises(SystemExit) as stopped:
         train('--amp')
     assert str(stopped.value).startswith('error: ')

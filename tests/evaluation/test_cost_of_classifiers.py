@@ -1,5 +1,7 @@
 """Classifiers' steps are measured as detectors' are, their FLOPs without computing."""
 
+import re
+
 import pytest
 import torch
 from mmengine.config import Config
@@ -118,7 +120,6 @@ def test_few_widths_and_a_divisor_bound_the_shapes():
     convs = len(fast.convs)
     assert fast_counts[-1] == fast_counts[59] <= convs * (1 + 5 * 3)  # 5 widths, 3 scales
     assert exact_counts[-1] > exact_counts[59] > 1.5 * fast_counts[-1]
-    print(fast_counts[-1], exact_counts[-1], fast_counts[59])
 
 
 def test_the_tool_prints_ratios_and_shapes(tmp_path, capsys):
@@ -129,7 +130,8 @@ def test_the_tool_prints_ratios_and_shapes(tmp_path, capsys):
     benchmark.main([str(path), *words.split()])
     out = capsys.readouterr().out
     assert 'plain, slimmable backbone: ' in out
-    assert "of the time of torchvision's step, 1.0" in out  # and about as much memory
+    memory = re.search(r"of the time of torchvision's step, ([\d.]+)", out)
+    assert memory and 0.8 < float(memory.group(1)) < 1.25
     assert 'subnet2' in out
     assert 'after 10, ' in out and ' after 20 iterations' in out
 

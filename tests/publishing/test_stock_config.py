@@ -7,7 +7,7 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
-from mmgradaug.publishing.stock_config import stock_config
+from mmgradaug.publishing.stock_config import stock_backbone, stock_config
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 GRADAUG = sorted(p for p in CONFIGS.glob('*_gradaug_*.py'))
@@ -69,6 +69,9 @@ def test_backbone_options_of_this_package_go():
     cfg.model.backbone.regulariser = dict(type='ShakeDrop')
     with pytest.raises(ValueError, match=r"'ShakeDrop'} weighs residual branches in evaluation"):
         stock_config(cfg)
+    shaken = dict(depth=20, alpha=9, regulariser=dict(type='ShakeDrop'))
+    network = dict(type='SlimmablePyramidNet', width_divisor=8, **shaken)
+    assert stock_backbone(network) == dict(type='PyramidNet', **shaken)
 
 
 def test_detectors_inside_detectors_are_found():
