@@ -25,7 +25,7 @@ from collections.abc import Iterator
 from functools import cache
 from itertools import dropwhile
 from pathlib import Path
-from types import FrameType
+from types import FrameType, TracebackType
 
 from mmengine.config.utils import ConfigParsingError
 
@@ -88,16 +88,15 @@ def is_users(error: BaseException, script: Path | None = None) -> bool:
 
 def frames_of(error: BaseException) -> Iterator[FrameType]:
     """The frames that an error passed, the outermost first."""
-    trace = error.__traceback__
-    while trace is not None:
-        yield trace.tb_frame
-        trace = trace.tb_next
+    return (trace.tb_frame for trace in _trace_of(error))
 
 
 def place_of(error: BaseException) -> str:
-    """File, line and statement that raised an error."""
-    file, line = _place(error)
-    return f'{file}:{line}: {statement_of(error)}'
+    """File, line and statement of an error: the user's last ones that it passed, if any."""
+    places = [(t.tb_frame.f_code.co_filename, t.tb_lineno) for t in _trace_of(error)]
+    users = [place for place in places if not _is_installed(place[0])]
+    file, line = (users or places or [('', 0)])[-1]
+    return f'{file}:{line}: {linecache.getline(file, line).strip()}'
 
 
 def statement_of(error: BaseException) -> str:
@@ -205,9 +204,18 @@ def _folders(package: str) -> tuple[str, ...]:
 
 def _place(error: BaseException) -> tuple[str, int]:
     """File and line at which an error was raised."""
+    places = [(trace.tb_frame.f_code.co_filename, trace.tb_lineno) for trace in _trace_of(error)]
+    return places[-1] if places else ('', 0)
+
+
+def _trace_of(error: BaseException) -> Iterator[TracebackType]:
+    """The entries of an error's traceback, the outermost first."""
     trace = error.__traceback__
-    if trace is None:
-        return '', 0
-    while trace.tb_next is not None:
+    while trace is not None:
+        yield trace
         trace = trace.tb_next
-    return trace.tb_frame.f_code.co_filename, trace.tb_lineno
+
+
+def _is_installed(file: str) -> bool:
+    """Whether a file is of a library, or of any other package that is installed."""
+    return _is_library(file) or bool({'site-packages', 'dist-packages'} & set(Path(file).parts))

@@ -72,9 +72,12 @@ def _read(path: str) -> Config:
     """
     try:
         cfg = Config.fromfile(path)
-    except SyntaxError as error:  # mmengine does not say in which file
+    except SyntaxError as error:
+        # mmengine does not say in which config file; a module that one imports is named.
+        is_module = Path(error.filename or '').is_file()
+        where = error.filename if is_module else f'{path}, or a file of its _base_,'
         raise ValueError(
-            f'{path}, or a file of its _base_, is no Python: {error.msg} in line {error.lineno}: '
+            f'{where} is no Python: {error.msg} in line {error.lineno}: '
             f'{(error.text or "").strip()}'
         ) from error
     if not isinstance(cfg.get('model'), Mapping):

@@ -43,6 +43,15 @@ def test_configs_that_cannot_be_read_are_one_line(tmp_path, text, words):
     assert '\n' not in str(stopped.value)
 
 
+def test_a_module_that_is_no_python_is_named(tmp_path, monkeypatch):
+    (tmp_path / 'bad_syntax.py').write_text('def f(:\n')
+    path = tmp_path / 'config.py'
+    path.write_text("custom_imports = dict(imports=['bad_syntax'])\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ValueError, match=r'bad_syntax\.py is no Python: .* in line 1: def f\(:'):
+        load_config(str(path), None)
+
+
 def test_a_config_without_a_model_is_an_error(tmp_path):
     path = tmp_path / 'config.py'
     path.write_text('train_cfg = dict()\n')
