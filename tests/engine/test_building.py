@@ -14,7 +14,7 @@ from mmgradaug.checkpoints.safe_loading import UnsafeCheckpointError
 from mmgradaug.engine.building import STEPS, building_runs
 from mmgradaug.engine.errors import InputError
 from mmgradaug.engine.preflight.model import build_model
-from mmgradaug.evaluation.cost import _initialised
+from mmgradaug.evaluation.cost_kinds import _initialised
 from mmgradaug.publishing.narrow import build_stock
 from tests.engine import toy
 
