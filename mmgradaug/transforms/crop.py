@@ -48,7 +48,7 @@ class ResizedCrop:
     def crops(self, count: int, size: tuple[int, int]) -> list[tuple[int, int, int, int]]:
         """Top, left, height and width in pixels of each image's crop.
 
-        Draws are shared by all processes, of which each one has images of its own.
+        Each process cuts its own images elsewhere, though all share the seed.
         """
         generator = random.Random(self.seed + get_rank())
         return [draw_crop(generator, size, self.area, self.ratio) for _ in range(count)]

@@ -13,6 +13,7 @@ from mmgradaug.transforms import (
     ResizedCrop,
     Scale,
     build_transform,
+    crop,
     crops_images,
 )
 from mmgradaug.transforms.crop import draw_crop, resized_crops
@@ -70,6 +71,14 @@ def test_the_same_draw_makes_the_same_crops():
     assert len({*crops[0], *crops[1]}) == 6  # one of its own for each image of each sub-network
     assert crops[0] == sampler.sample(0, 5)[0].transform.crops(3, (32, 32))
     assert crops[0] != sampler.sample(1, 5)[0].transform.crops(3, (32, 32))
+
+
+def test_each_process_cuts_elsewhere(monkeypatch):
+    drawn = SubnetSampler(num_subnets=1, transform=CROP).sample(0, 5)[0].transform
+    alone = drawn.crops(3, (32, 32))
+    monkeypatch.setattr(crop, 'get_rank', lambda: 1)
+    assert drawn.crops(3, (32, 32)) != alone
+    assert drawn.crops(3, (32, 32)) == drawn.crops(3, (32, 32))
 
 
 def test_a_classifiers_sub_networks_train_on_their_crops():
