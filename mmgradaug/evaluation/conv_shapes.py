@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ..slimmable import SlimConv2d
+from ..slimmable import SlimConv
 from ..slimmable.channels import active_channels
 from ..training.sampler import Subnet
 
@@ -85,7 +85,7 @@ class ConvShapes:
         outs = tuple(
             active_channels(conv.out_channels, subnet.width, conv.divisor, conv.quarter)
             for conv in self.convs.values()
-            if isinstance(conv, SlimConv2d)
+            if isinstance(conv, SlimConv)
         )
         key = (outs, subnet.kept_blocks(self.backbone))
         if key not in self._channels:
