@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from mmcv.ops import DeformConv2d, ModulatedDeformConv2d
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -32,9 +33,13 @@ class ConvShapes:
     Args:
         model: A GradAug detector or classifier; it is not changed. Its backbone is looked at.
         size: Height and width of the images in pixels.
+
+    Raises:
+        ValueError: If the backbone has deformable convolutions, which run on values alone.
     """
 
     def __init__(self, model: Any, size: tuple[int, int]) -> None:
+        _refuse_deformable(model.backbone)
         self.sampler = model.sampler
         self.seed = model._draw_seed()
         self.pad = model.pad_images
@@ -104,6 +109,16 @@ class ConvShapes:
         with torch.no_grad(), _watching(self.convs, seen):
             self.backbone(images)
         return seen
+
+
+def _refuse_deformable(backbone: nn.Module) -> None:
+    """Raise if a layer cannot run without values."""
+    for name, module in backbone.named_modules():
+        if isinstance(module, (DeformConv2d, ModulatedDeformConv2d)):
+            raise ValueError(
+                f'backbone.{name} is a {type(module).__name__}, which runs on values alone, '
+                'expected ordinary convolutions: count the shapes without dcn'
+            )
 
 
 def _without_norms(network: nn.Module) -> nn.Module:

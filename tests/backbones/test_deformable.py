@@ -1,11 +1,14 @@
 """Deformable convolutions in the slimmable backbone."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from mmdet.models.backbones import ResNet
 from mmengine.registry import MODELS
 
 from mmgradaug import SlimmableResNet, at_width
+from mmgradaug.evaluation.conv_shapes import ConvShapes
 from mmgradaug.publishing import narrow_backbone
 from tests.networks import random_images, randomised, small_resnet
 from tests.oracles import assert_slice_equals_dense, relative_error
@@ -85,3 +88,9 @@ def test_the_narrow_stock_network_is_the_sub_network():
         found = rebuilt(x)
     for a, b, c in zip(found, expected, channels, strict=True):
         assert relative_error(a[:, : c.active], b[:, : c.active]) < 1e-12
+
+
+def test_shapes_are_not_counted_without_values():
+    model = SimpleNamespace(backbone=small_resnet(50, **options('DCN')))
+    with pytest.raises(ValueError, match=r'layer3\.0\.conv2 is a SlimDeform.* without dcn'):
+        ConvShapes(model, (96, 96))
