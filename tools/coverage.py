@@ -15,6 +15,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -68,8 +69,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not resnets:
         raise InputError(f'no ResNet config in the families {", ".join(args.only or ["of mmdet"])}')
     spawn = multiprocessing.get_context('spawn')
-    setup = {'initializer': _set_up_worker, 'initargs': (args.memory,)}
-    with ProcessPoolExecutor(args.workers, spawn, **setup) as pool:
+    set_up = partial(_set_up_worker, args.memory)
+    with ProcessPoolExecutor(args.workers, spawn, initializer=set_up) as pool:
         results = pool.map(try_swap, resnets)
         swaps = list(track(results, 'swapping', total=len(resnets), transient=True))
         families = _families(resnets, swaps)

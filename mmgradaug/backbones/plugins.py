@@ -91,7 +91,7 @@ def slim_plugins(plugins: Any) -> list[dict[str, Any]]:
     entries = plugins if isinstance(plugins, (list, tuple)) else [plugins]
     slim = []
     for index, entry in enumerate(entries):
-        cfg = entry.get('cfg') if isinstance(entry, Mapping) else None
+        cfg: Any = entry.get('cfg') if isinstance(entry, Mapping) else None
         kind = class_of(cfg.get('type'), MODELS) if isinstance(cfg, Mapping) else None
         if kind not in SLIM_PLUGINS:
             raise ValueError(
