@@ -13,8 +13,9 @@ import multiprocessing
 import resource
 import sys
 from collections import defaultdict
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -29,12 +30,14 @@ from mmgradaug.engine.errors import InputError, one_line_errors
 from mmgradaug.evaluation.coverage import (
     ShippedConfig,
     Swap,
+    one_line,
     plainest_first,
     resnet_keys,
     shipped_configs,
     try_swap,
 )
 from mmgradaug.evaluation.family import CANVAS, LIMITS, SIZES, Trial, try_family
+from mmgradaug.type_names import type_name
 
 PAGE = Path('docs/COVERAGE.md')
 
@@ -68,14 +71,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     resnets = [c for c in configs if c.model is not None and resnet_keys(c.model)]
     if not resnets:
         raise InputError(f'no ResNet config in the families {", ".join(args.only or ["of mmdet"])}')
-    spawn = multiprocessing.get_context('spawn')
     set_up = partial(_set_up_worker, args.memory)
-    with ProcessPoolExecutor(args.workers, spawn, initializer=set_up) as pool:
+    with _processes(args.workers, set_up) as pool:
         results = pool.map(try_swap, resnets)
         swaps = list(track(results, 'swapping', total=len(resnets), transient=True))
-        families = _families(resnets, swaps)
-        trials = []
-        for trial in track(pool.map(try_family, families), 'training', total=len(families)):
+    families = _families(resnets, swaps)
+    trials = []
+    with ThreadPoolExecutor(args.workers) as threads:
+        results = threads.map(partial(_try_apart, set_up), families)
+        for trial in track(results, 'training', total=len(families)):
             trials.append(trial)
             print(_trial_row(trial), flush=True)
     text = report(swaps, trials, [c for c in configs if c.model is None])
@@ -85,6 +89,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         out.write_text(text)
         print(f'written to {out}')
     return 0
+
+
+def _processes(workers: int, set_up: Callable[[], None]) -> ProcessPoolExecutor:
+    """Processes that start with everything imported."""
+    context = multiprocessing.get_context('forkserver')
+    context.set_forkserver_preload(['mmdet.models', 'mmgradaug.evaluation.family'])
+    return ProcessPoolExecutor(workers, context, initializer=set_up)
+
+
+def _try_apart(set_up: Callable[[], None], configs: Sequence[ShippedConfig]) -> Trial:
+    """Try a family in a process of its own, whose memory and whose end concern no other."""
+    try:
+        with _processes(1, set_up) as pool:
+            return pool.submit(try_family, configs).result()
+    except BrokenProcessPool as error:
+        first = configs[0]
+        detector = type_name(first.model.get('type'))
+        return Trial(first.family, first.name, detector, '', one_line(error))
 
 
 def _set_up_worker(memory: int) -> None:
