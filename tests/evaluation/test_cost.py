@@ -11,7 +11,8 @@ from tests.networks import ROOT, build, detector_config, mmdet_config
 
 
 def test_costs_of_a_small_detector():
-    cfg = Config(dict(model=detector_config(num_subnets=2, transform=None, min_width=0.5)))
+    model = detector_config(mask=False, num_subnets=2, transform=None, min_width=0.5)
+    cfg = Config(dict(model=model))
     plain, slim, gradaug = measure_costs(cfg, (64, 64), 1, rounds=2, warmup=0, device='cpu')
     assert plain.train_flops == slim.train_flops > 0
     assert plain.predict_flops == slim.predict_flops == gradaug.predict_flops > 0
