@@ -22,6 +22,7 @@ from rich.table import Table
 
 from mmgradaug.checkpoints.safe_loading import safe_loading
 from mmgradaug.engine.arguments import add_number, config_parser
+from mmgradaug.engine.console import no_init_log
 from mmgradaug.engine.errors import one_line_errors
 from mmgradaug.engine.loading import endless, load_config
 from mmgradaug.engine.preflight import check_data, check_model, check_weights
@@ -53,7 +54,7 @@ def prepared_model(cfg: Config, args: argparse.Namespace) -> Any:
     """The detector with the weights of the checkpoint, or initial ones, in training mode."""
     check_model(cfg, ('train',))
     torch.manual_seed(args.seed)
-    with safe_loading():  # of a teacher, and of pretrained weights
+    with safe_loading(), no_init_log():  # of a teacher, and of pretrained weights
         model: Any = MODELS.build(cfg.model)
         if args.checkpoint:
             load_weights(model, args.checkpoint)
