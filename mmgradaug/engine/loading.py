@@ -11,6 +11,7 @@ from mmengine.registry import MODELS
 
 from ..classification import GradAugClassifier
 from ..detection import GradAugDetector
+from ..near_names import near_path
 from ..type_names import class_of
 from .errors import InputError
 from .option_keys import check_option_keys
@@ -42,7 +43,7 @@ def load_config(
     """
     if not Path(path).is_file():
         raise InputError(
-            f'no config file at {Path(path).absolute()}: expected a file such as '
+            f'no config file at {Path(path).absolute()}{near_path(path)}: expected a file such as '
             'configs/mask_rcnn_r50_gradaug_1x.py'
         )
     cfg = _read(path)

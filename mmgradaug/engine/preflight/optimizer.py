@@ -11,8 +11,9 @@ from mmengine.config import Config
 from mmengine.registry import OPTIMIZERS
 from torch import nn
 
+from ...near_names import closest
 from ...type_names import class_of
-from ..error_text import closest, message_of
+from ..error_text import message_of
 
 
 def check_optimizer(cfg: Config) -> None:
