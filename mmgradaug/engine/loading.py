@@ -14,7 +14,7 @@ from ..detection import GradAugDetector
 from ..near_names import near_path
 from ..type_names import class_of
 from .errors import InputError
-from .option_keys import check_option_keys
+from .option_keys import check_option_keys, warn_of_file_keys
 
 NO_BATCH = (
     'the data loader gives no batch, expected at least one: check the annotation file, '
@@ -47,6 +47,7 @@ def load_config(
             'configs/mask_rcnn_r50_gradaug_1x.py'
         )
     cfg = _read(path)
+    warn_of_file_keys(cfg)
     check_option_keys(cfg, options or {})
     cfg.merge_from_dict(dict(options or {}))
     kinds = (GradAugDetector, GradAugClassifier) if classifiers else (GradAugDetector,)
