@@ -27,6 +27,7 @@ from mmgradaug.engine.errors import one_line_errors
 from mmgradaug.engine.loading import endless, load_config
 from mmgradaug.engine.preflight import check_data, check_model, check_weights
 from mmgradaug.engine.preflight.checkpoints import load_weights
+from mmgradaug.engine.samples import name_samples
 from mmgradaug.evaluation.gradients import TermGradient, measure_gradients
 
 
@@ -66,7 +67,9 @@ def prepared_model(cfg: Config, args: argparse.Namespace) -> Any:
 
 def measure(cfg: Config, model: Any, args: argparse.Namespace) -> list[list[TermGradient]]:
     """Gradients of each batch."""
-    batches = endless(Runner.build_dataloader(cfg.train_dataloader, seed=args.seed))
+    loader = Runner.build_dataloader(cfg.train_dataloader, seed=args.seed)
+    name_samples(loader.dataset, 'train_dataloader')
+    batches = endless(loader)
     seed = args.seed if model.gradaug.seed is None else model.gradaug.seed
     results = []
     for index in track(range(args.batches), description='batches', transient=True):
