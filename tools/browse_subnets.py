@@ -23,7 +23,7 @@ from torch import Tensor
 
 from mmgradaug.detection.labels import move_samples
 from mmgradaug.engine.arguments import add_number, config_parser
-from mmgradaug.engine.bad_images import check_images
+from mmgradaug.engine.bad_images import watch_samples
 from mmgradaug.engine.errors import InputError, one_line_errors
 from mmgradaug.engine.loading import endless, load_config
 from mmgradaug.engine.preflight import check_data, check_model
@@ -93,7 +93,7 @@ def training_loader(cfg: Config, seed: int) -> Any:
     options = {k: v for k, v in cfg.train_dataloader.items() if k != 'prefetch_factor'}
     options |= {'num_workers': 0, 'persistent_workers': False}
     loader = Runner.build_dataloader(options, seed=seed)
-    check_images(loader.dataset, 0)
+    watch_samples(loader.dataset, 'train_dataloader')
     return loader
 
 

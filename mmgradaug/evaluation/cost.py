@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import statistics
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -215,8 +216,10 @@ def count_flops(function: Callable[[], Any]) -> float:
 def peak_allocation(function: Callable[[], Any]) -> int:
     """Largest sum of live CPU allocations that a call makes, in bytes."""
     activities = [torch.profiler.ProfilerActivity.CPU]
-    with torch.profiler.profile(activities=activities, profile_memory=True) as profiler:
-        function()
+    with warnings.catch_warnings():
+        warnings.filterwarnings('ignore', 'Warning: Profiler clears events')  # there is one cycle
+        with torch.profiler.profile(activities=activities, profile_memory=True) as profiler:
+            function()
     live = peak = 0
     events = profiler.profiler.kineto_results.events()  # type: ignore[union-attr]
     memory = [event for event in events if event.name() == '[memory]']

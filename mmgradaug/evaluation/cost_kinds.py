@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from ..backbones.resnet import OWN_OPTIONS
 from ..checkpoints.safe_loading import safe_loading
 from ..classification import Classifier, GradAugClassifier
+from ..engine.console import no_init_log
 from ..type_names import class_of, type_name
 from .generated import generated_batch
 
@@ -76,7 +77,7 @@ def _with_options(model: Any, options: str) -> Any:
 def _initialised(model: Any) -> nn.Module:
     """Build a model with the same random weights every time."""
     torch.manual_seed(0)
-    with safe_loading():  # of a teacher, and of pretrained weights
+    with safe_loading(), no_init_log():  # of a teacher, and of pretrained weights
         built = MODELS.build(model)
         built.init_weights()
     return built.train()

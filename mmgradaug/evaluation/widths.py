@@ -19,6 +19,7 @@ from mmengine.runner import Runner
 from rich.progress import track
 from torch.utils.data import DataLoader, Subset
 
+from ..engine.samples import name_samples
 from .cost import count_flops
 from .timed import Timed
 
@@ -84,6 +85,7 @@ class Validation:
         loader = copy.deepcopy(cfg[f'{split}_dataloader'])
         dataset: Any = DATASETS.build(loader.pop('dataset'))
         dataset.full_init()
+        name_samples(dataset, f'{split}_dataloader')
         total = len(dataset)
         count = total if images is None else min(images, total)
         self.indices = [i * total // count for i in range(count)]

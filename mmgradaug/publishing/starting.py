@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from ..checkpoints.reading import read_checkpoint, weights_of
 from ..checkpoints.safe_loading import safe_loading
+from ..engine.console import no_init_log
 from ..engine.preflight import check_weights
 
 
@@ -37,12 +37,8 @@ def start_detector(cfg: Config, backbone: Path, seed: int = 0) -> tuple[Any, int
     init_default_scope(cfg.get('default_scope', 'mmdet'))
     torch.manual_seed(seed)
     detector = MODELS.build(copy.deepcopy(cfg.model))
-    logging.disable(logging.INFO)  # mmengine lists every parameter
-    try:
-        with safe_loading():
-            detector.init_weights()
-    finally:
-        logging.disable(logging.NOTSET)
+    with safe_loading(), no_init_log():
+        detector.init_weights()
     return detector, matching_entries(detector.backbone.state_dict(), backbone)
 
 

@@ -89,7 +89,7 @@ def check_weights(cfg: Config) -> None:
 
 
 def check_data(cfg: Config, loops: tuple[str, ...]) -> None:
-    """Raise if data are not there, or annotations are not what the config makes of them.
+    """Raise if data are not there, or loaders or annotations not what the config makes of them.
 
     Args:
         cfg: The run's config.
@@ -97,8 +97,9 @@ def check_data(cfg: Config, loops: tuple[str, ...]) -> None:
 
     Raises:
         FileNotFoundError: With the path expected, the config key that names it, and the fix.
-        ValueError: If annotations do not fit.
+        ValueError: If an option of a data loader is wrong, or annotations do not fit.
     """
+    check_loaders(cfg, loops)
     check_files(cfg, loops)
     check_class_names(coco_uses(cfg, loops))
     _check_contents(cfg, loops)
