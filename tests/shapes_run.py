@@ -1,4 +1,4 @@
-"""The recipe of the shapes on a few small images of its own."""
+"""The recipe of the shapes on a few small images of its own: as a config, and as options of it."""
 
 from __future__ import annotations
 
@@ -28,3 +28,14 @@ def shapes_config(root: Path, train: int = 4, val: int = 1, **spec: Any) -> Conf
         cfg[f'{loop}_dataloader'].dataset.data_root = f'{root}/'
         cfg[f'{loop}_evaluator'].ann_file = f'{root}/annotations/val.json'
     return cfg
+
+
+def shapes_options(root: Path, train: int = 8, val: int = 2) -> list[str]:
+    """Generate images under a folder; returns the words of ``--cfg-options`` that name them."""
+    make_shapes(root, ShapesSpec(train, size=(64, 64)), ShapesSpec(val, size=(64, 64)))
+    loaders = ['train_dataloader.dataset', 'val_dataloader', 'test_dataloader']
+    annotations = f'{root}/annotations/val.json'
+    return [
+        *(f'{loader}.dataset.data_root={root}/' for loader in loaders),
+        *(f'{name}.ann_file={annotations}' for name in ('val_evaluator', 'test_evaluator')),
+    ]

@@ -1,7 +1,5 @@
 """While a run is built, errors name config keys; its loop runs with mmengine as it is."""
 
-import os
-
 import pytest
 import torch
 from mmengine.config import Config
@@ -17,6 +15,7 @@ from mmgradaug.engine.preflight.model import build_model
 from mmgradaug.evaluation.cost_kinds import _initialised
 from mmgradaug.publishing.narrow import build_stock
 from tests.engine import toy
+from tests.harmful import Command
 
 PATCHED = (*STEPS, 'call_hook')
 
@@ -79,16 +78,6 @@ def test_a_caller_of_the_runner_gets_an_exception(tmp_path, change, words):
     run = toy.runner(tmp_path, **change)
     with building_runs(), pytest.raises(InputError, match=words):
         Runner.train(run)
-
-
-class Command:
-    """Makes a file when a pickle that holds it is executed."""
-
-    def __init__(self, made):
-        self.made = made
-
-    def __reduce__(self):
-        return (os.system, (f'touch {self.made}',))
 
 
 @MODELS.register_module(force=True)

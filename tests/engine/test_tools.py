@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -11,9 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmgradaug.datasets.shapes import ShapesSpec, make_shapes
 from mmgradaug.engine import mmdet_tools
 from mmgradaug.engine.mmdet_tools import run_tool
+from tests.harmful import Command
+from tests.shapes_run import shapes_options
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / 'configs/mask_rcnn_r18_gradaug_shapes.py'
@@ -42,21 +42,7 @@ def run(script, *args, options=(), expect=0):
 
 @pytest.fixture(scope='module')
 def data(tmp_path_factory):
-    root = tmp_path_factory.mktemp('shapes')
-    spec = ShapesSpec(num_images=8, size=(64, 64))
-    make_shapes(root, spec, ShapesSpec(num_images=2, size=(64, 64)))
-    loaders = [
-        f'{loader}.data_root={root}/'
-        for loader in (
-            'train_dataloader.dataset.dataset',
-            'val_dataloader.dataset',
-            'test_dataloader.dataset',
-        )
-    ]
-    evaluators = [
-        f'{e}.ann_file={root}/annotations/val.json' for e in ('val_evaluator', 'test_evaluator')
-    ]
-    return [*SMALL, *loaders, *evaluators]
+    return [*SMALL, *shapes_options(tmp_path_factory.mktemp('shapes'))]
 
 
 @pytest.fixture(scope='module')
@@ -127,16 +113,6 @@ def test_testing_with_flips(trained, data, tmp_path):
         'test.py', CONFIG, checkpoint, '--work-dir', tmp_path, '--tta', options=[*data, *boxes]
     )
     assert 'Evaluate annotation type *bbox*' in out
-
-
-class Command:
-    """Makes a file when a pickle that holds it is executed."""
-
-    def __init__(self, made):
-        self.made = made
-
-    def __reduce__(self):
-        return (os.system, (f'touch {self.made}',))
 
 
 def test_checkpoint_that_would_execute_a_command_stops_the_run(trained, data, tmp_path):

@@ -13,7 +13,7 @@ from mmgradaug.reporting import read_runs, write_report
 from mmgradaug.reporting.differences import MISSING, config_differences
 from mmgradaug.reporting.log_keys import thinned
 from mmgradaug.reporting.tables import overview
-from tests.reporting.work_dirs import CONFIG, ITERATIONS, write_run, write_start
+from tests.reporting.work_dirs import CONFIG, ITERATIONS, train_entry, write_run, write_start
 from tools.report import main
 
 START = '20261122_050000'
@@ -139,6 +139,15 @@ def test_widths_scales_and_depths_are_counted(alone):
 def test_sub_networks_of_classifiers_are_told(tmp_path, options, told):
     write_start(tmp_path, START, [], config=f'model = dict({options})')
     assert ['sub-networks', told] in overview(read_runs([tmp_path])).rows
+
+
+def test_the_overview_tells_what_was_measured(tmp_path, alone):
+    assert (alone.row('box AP'), alone.row('mask AP')) == (['0.580'], ['0.680'])
+    entries = [{'accuracy/top1': 75.0, 'accuracy/top5': 90.0, 'time': 0.1, 'step': 1}]
+    write_start(tmp_path, START, [train_entry(1), *entries], config=None)
+    rows = dict(overview(read_runs([tmp_path])).rows)
+    assert (rows['accuracy/top1'], rows['accuracy/top5']) == ('75.000', '90.000')
+    assert 'box AP' not in rows
 
 
 def test_numbers_of_the_tables(alone):
