@@ -11,9 +11,10 @@ from PIL import Image
 
 from mmgradaug.datasets import WheelError, digits
 from mmgradaug.publishing import Cut, open_source, publish_backbone
+from mmgradaug.publishing.starting import matching_entries
 from tests.classification.tiny import make_folders
 from tests.networks import ROOT
-from tools import pretrain_demo
+from tools import demo, pretrain_demo
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ def test_every_entry_of_the_backbone_arrives_in_the_detector(backbone, no_wheels
     state = torch.load(backbone, weights_only=False)['state_dict']
     state['layer3.0.conv1.weight'] = state['layer3.0.conv1.weight'] + 1e-6
     with pytest.raises(RuntimeError, match=r'1 of 120 entries.*first: layer3\.0\.conv1\.weight'):
-        pretrain_demo.matching_entries(state, backbone)
+        matching_entries(state, backbone)
 
 
 def test_without_a_network_it_ends_with_one_message(tmp_path, no_wheels, monkeypatch, capsys):
@@ -58,6 +59,13 @@ def test_without_a_network_it_ends_with_one_message(tmp_path, no_wheels, monkeyp
     assert pretrain_demo.main(['--work-dir', str(tmp_path / 'run')]) == 1
     assert capsys.readouterr().err == 'pretrain_demo: no network\n'
     assert not (tmp_path / 'run').exists()
+
+
+def test_a_work_dir_is_relative_to_where_it_is_typed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for tool in (demo, pretrain_demo):
+        assert tool.parse_args(['--work-dir', 'run']).work_dir == str(tmp_path / 'run')
+        assert str(tool.parse_args([]).work_dir) == tool.WORK_DIR
 
 
 def test_ways_share_their_seeds_and_have_their_own_folders(tmp_path):

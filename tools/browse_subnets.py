@@ -64,7 +64,6 @@ def draw(cfg: Config, model: Any, out: Path, args: argparse.Namespace) -> None:
     Raises:
         BadImageError: If an image cannot be read.
         InputError: If a batch has no image of the number asked for.
-        ValueError: If images are not of three channels.
     """
     bgr = network_sees_bgr(cfg.model.data_preprocessor, cfg.train_dataloader.dataset)
     loader = training_loader(cfg, args.seed)
@@ -117,7 +116,7 @@ def views_of(batch: dict, subnets: Sequence[Subnet], image: int) -> list[SubnetV
 
 
 def labelled(image: Tensor, sample: DetDataSample, **what: Any) -> SubnetView:
-    """An image (3, H, W) with all that its labels hold."""
+    """An image (C, H, W) with all that its labels hold."""
     size = (image.size(-2), image.size(-1))
     objects = objects_of(sample.gt_instances, size)
     if 'ignored_instances' in sample:

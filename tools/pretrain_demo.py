@@ -15,7 +15,6 @@ os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
 
 import argparse
 import json
-import logging
 import sys
 import time
 from collections.abc import Sequence
@@ -26,27 +25,21 @@ from typing import Any
 import torch
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
-from mmengine.registry import DATASETS, MODELS, init_default_scope
 from mmengine.runner import Runner
-from torch import Tensor
 
-from mmgradaug import at_width
-from mmgradaug.checkpoints.reading import read_checkpoint, weights_of
-from mmgradaug.checkpoints.safe_loading import safe_loading
 from mmgradaug.datasets import WheelError, make_digits, make_nuclei
 from mmgradaug.engine.arguments import add_number
 from mmgradaug.engine.atomic import write_atomically
 from mmgradaug.engine.console import print_rows, say
 from mmgradaug.engine.errors import one_line_errors
-from mmgradaug.engine.preflight import check_weights
 from mmgradaug.engine.seed_runs import RunFailed, SeedRun, run_all
 from mmgradaug.engine.versions import versions
-from mmgradaug.evaluation.activation_maps import smooth_activation_maps
 from mmgradaug.evaluation.spread import Spread, difference, verdict
-from mmgradaug.publishing import Cut, open_source, publish_backbone
-from mmgradaug.publishing.publish import build_parent
+from mmgradaug.publishing import Cut, build_parent, open_source, publish_backbone
+from mmgradaug.publishing.starting import start_detector
 from mmgradaug.reporting.log_folders import find_log_folders, merge
-from mmgradaug.visualization.activation_maps import NetworkMaps, save_activation_maps
+from mmgradaug.visualization.activation_maps import save_activation_maps
+from mmgradaug.visualization.classifier_pictures import first_of_each_class, maps_of
 from mmgradaug.visualization.seeds import save_seed_curves
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -113,7 +106,10 @@ def main(argv: list[str] | None = None) -> int:
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or '').split('\n')[0])
-    parser.add_argument('--work-dir', default=WORK_DIR, help='(default: %(default)s)')
+    # A path is relative to where somebody types it, the default to the repository.
+    parser.add_argument(
+        '--work-dir', type=os.path.abspath, default=Path(WORK_DIR), help='(default: %(default)s)'
+    )
     add_number(parser, '--seeds', default=3, least=1, text='of the draw of labels and of weights')
     jobs = min(2, os.cpu_count() or 1)
     add_number(parser, '--jobs', default=jobs, least=1, text='trainings at a time')
@@ -202,26 +198,6 @@ def draw_maps(path: Path, runs: dict[str, list[SeedRun]]) -> Path:
     )
 
 
-def first_of_each_class(cfg: Config) -> tuple[Tensor, Tensor, Sequence[str]]:
-    """The first validation image of each class: bytes (N, 3, H, W), labels (N,), and names."""
-    dataset = DATASETS.build(cfg.val_dataloader.dataset)
-    labels = [int(dataset.get_data_info(index)['gt_label']) for index in range(len(dataset))]
-    firsts = [labels.index(label) for label in range(len(dataset.classes))]
-    images = torch.stack([dataset[index]['inputs'] for index in firsts])
-    return images, torch.arange(len(firsts)), dataset.classes
-
-
-def maps_of(
-    name: str, model: Any, pixels: Tensor, labels: Tensor, width: float = 1.0
-) -> NetworkMaps:
-    """Maps of the right classes, and predictions, of a network or its sub-network of a width."""
-    inputs = model.data_preprocessor({'inputs': pixels})['inputs']
-    with torch.no_grad(), at_width(model, width):
-        scores, predicted = model(inputs).softmax(dim=1).max(dim=1)
-        maps = smooth_activation_maps(model, inputs, labels)
-    return NetworkMaps(name, maps.numpy(), predicted.tolist(), scores.tolist())
-
-
 # ------------------------------------------------------------------ the backbone changes hands
 
 
@@ -233,36 +209,10 @@ def load_into_detector(backbone: Path) -> Detector:
         RuntimeError: If the detector's backbone holds other values.
     """
     cfg = Config.fromfile(DETECTOR)
-    cfg.model.backbone.init_cfg = dict(type='Pretrained', checkpoint=str(backbone))
-    check_weights(cfg)
-    init_default_scope(cfg.default_scope)
-    torch.manual_seed(0)  # of the other layers
-    detector = MODELS.build(cfg.model)
-    logging.disable(logging.INFO)  # mmengine lists every parameter
-    try:
-        with safe_loading():
-            detector.init_weights()
-    finally:
-        logging.disable(logging.NOTSET)
-    matched = matching_entries(detector.backbone.state_dict(), backbone)
-    return Detector(f'model.backbone.init_cfg={cfg.model.backbone.init_cfg}', matched,
-                    first_losses(cfg, detector))  # fmt: skip
-
-
-def matching_entries(state: dict[str, Tensor], backbone: Path) -> int:
-    """How many entries of a backbone hold the values of a file.
-
-    Raises:
-        RuntimeError: If not all do.
-    """
-    published = weights_of(read_checkpoint(backbone), backbone)
-    other = [k for k, v in state.items() if k not in published or not torch.equal(published[k], v)]
-    if other:
-        raise RuntimeError(
-            f'{len(other)} of {len(state)} entries of the backbone differ from {backbone} (first: '
-            f'{other[0]}), expected none: mmengine loaded other weights than were published'
-        )
-    return len(state)
+    init_cfg = dict(type='Pretrained', checkpoint=str(backbone))
+    cfg.model.backbone.init_cfg = init_cfg
+    detector, matched = start_detector(cfg, backbone)
+    return Detector(f'model.backbone.init_cfg={init_cfg}', matched, first_losses(cfg, detector))
 
 
 def first_losses(cfg: Config, detector: Any) -> list[float]:

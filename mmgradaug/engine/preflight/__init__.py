@@ -6,6 +6,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from ...backbones.image_channels import image_channels
 from ...detection import GradAugDetector
 from .annotations import check_annotations
 from .checkpoints import CheckpointUse, check_checkpoint
@@ -71,7 +72,7 @@ def check_model(cfg: Config, loops: tuple[str, ...] = ()) -> Any:
     model = build_model(cfg)
     if 'train' in loops and isinstance(model, GradAugDetector):
         check_subnets(model)
-        check_features(model)
+        check_features(model, image_channels(cfg.model.backbone))
     check_num_classes(model, [use for use in uses if not use.evaluator])
     return model
 
