@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from mmgradaug.detection.distillation.targets import MODES, DistillConfig, Target
+from mmgradaug.detection.distillation.targets import DistillConfig
+from mmgradaug.publishing.config_text import config_from_text
 from mmgradaug.publishing.stock_config import registered_here
 from mmgradaug.training import GradAugOptions, SubnetSampler
 from mmgradaug.transforms import SUBNET_TRANSFORMS
@@ -151,9 +152,9 @@ def test_every_option_of_gradaug_has_its_row_and_default():
 
 def test_every_option_of_distill_has_its_row_and_default():
     rows = {r[0].strip('`'): r[1] for r in table('| output | default | soft loss | hard loss |')}
-    words = {Target(*weights): word for word, weights in MODES.items()}
-    known = {f.name: words.get(f.default, f.default) for f in fields(DistillConfig)}
-    assert {name: ast.literal_eval(default) for name, default in rows.items()} == known
+    told = config_from_text('\n'.join(f'{name} = {default}' for name, default in rows.items()))
+    assert DistillConfig.parse(told.to_dict()) == DistillConfig()
+    assert list(rows) == [f.name for f in fields(DistillConfig)]
 
 
 def test_every_option_of_every_class_is_named():

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from ..backbones.image_channels import image_channels
 from ..checkpoints.safe_loading import safe_loading
 from ..slimmable import at_width, extract_subnet, has_slimmable_layers
-from .stock_config import stock_config
+from .stock_config import PACKAGE, stock_config
 
 BACKBONE_ONLY = 'publish the backbone alone (--to backbone --width W)'
 TOLERANCE = 1e-4  # of the largest feature; convolutions of other shapes add in another order
@@ -111,10 +111,9 @@ def build_stock(cfg: Config) -> Any:
     init_default_scope(cfg.get('default_scope', 'mmdet'))
     with safe_loading():  # of a teacher
         detector = MODELS.build(copy.deepcopy(cfg.model))
-    package = __name__.split('.')[0]
-    own = [n for n, m in detector.named_modules() if type(m).__module__.split('.')[0] == package]
+    own = [n for n, m in detector.named_modules() if type(m).__module__.split('.')[0] == PACKAGE]
     if own:
-        raise ValueError(f'{own[0]} of the stock config is still a module of {package}')
+        raise ValueError(f'{own[0]} of the stock config is still a module of {PACKAGE}')
     return detector.eval()
 
 

@@ -18,7 +18,7 @@ from .onnx_export import check_onnx_packages, to_onnx
 from .parent import build_backbone, build_parent, load_exactly
 from .record import backbone_name, network_name
 from .source import Cut, Source
-from .stock_config import stock_backbone, stock_config
+from .stock_config import PACKAGE, stock_backbone, stock_config
 from .writing import serialised, write, write_named
 
 HEADER = '''"""{network}: the config of {weights}.
@@ -101,11 +101,11 @@ def require_mmdets_backbone(source: Source) -> None:
         from_layout(source.parts()[0], 'mmdet', source.path)
         return
     kind = stock_backbone(source.config().model.backbone)['type']
-    package, name = __name__.split('.')[0], type_name(kind)
-    if getattr(class_of(kind, MODELS), '__module__', '').split('.')[0] == package:
+    name = type_name(kind)
+    if getattr(class_of(kind, MODELS), '__module__', '').split('.')[0] == PACKAGE:
         raise ValueError(
             f'the backbone of {source.path} is {name}, which mmdet has not, expected a ResNet: '
-            f'--to backbone writes its weights for {name} of {package}, --to onnx the network'
+            f'--to backbone writes its weights for {name} of {PACKAGE}, --to onnx the network'
         )
 
 

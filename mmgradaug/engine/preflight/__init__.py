@@ -11,7 +11,8 @@ from ...detection import GradAugDetector
 from .annotations import check_annotations
 from .checkpoints import CheckpointUse, check_checkpoint
 from .classes import check_class_names, check_class_places, check_num_classes
-from .datasets import check_files, coco_uses, placed_classes
+from .data_files import check_files
+from .datasets import coco_uses, placed_classes
 from .loaders import check_loaders
 from .model import build_model, check_features, check_init_cfgs, check_subnets
 from .optimizer import check_optimizer

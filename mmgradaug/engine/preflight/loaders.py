@@ -10,7 +10,7 @@ from mmengine.config import Config
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ...near_names import closest
-from .datasets import leaves
+from .named_data import leaves
 
 
 def check_loaders(cfg: Config, loops: tuple[str, ...]) -> None:
