@@ -19,6 +19,7 @@ from mmgradaug.publishing.conversion import (
     to_layout,
 )
 from mmgradaug.publishing.layouts import LAYOUTS, Architecture, layer_names
+from tests.messages import one_line
 from tests.networks import random_images, randomised
 from tools.publish import main
 
@@ -90,6 +91,14 @@ def test_another_layout_is_recognised(state):
     assert 'it is as gradaug have it' in refusal(theirs)
     assert 'missing: conv1.weight' in refusal(theirs)
     assert "in gradaug's layout; as ResNet-18" in refusal(state, 'gradaug')
+
+
+def test_the_authors_networks_for_cifar_are_not_read():
+    wide = MODELS.build(dict(type='WideResNet', depth=10, widen_factor=0.25)).state_dict()
+    message = refusal(wide, 'gradaug')
+    assert 'missing: features.0.0.weight' in message
+    assert 'unexpected: ' in message
+    assert message.endswith('ResNet-110 call their layers is not known here')
 
 
 def test_old_files_without_counters_fit(state):
@@ -270,7 +279,5 @@ def test_mistakes_are_one_line(tmp_path, options, message):
     torch.save(small, path)
     with pytest.raises(SystemExit) as error:
         main([str(path), '--out', str(tmp_path / 'out'), *options.format(path).split()])
-    text = str(error.value)
-    assert text.startswith('error: ')
-    assert '\n' not in text
+    text = one_line(error.value)
     assert re.search(message, text), text
