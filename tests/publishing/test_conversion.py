@@ -1,9 +1,13 @@
 """Weights of other libraries' ResNets, there and back: bitwise, computing the same, or refused."""
 
+import importlib.util
 import json
 import os
 import re
+import subprocess
+import sys
 from hashlib import sha256
+from pathlib import Path
 
 import pytest
 import torch
@@ -139,7 +143,6 @@ def classifier_of(architecture, classes=1000):
 
 def logits_agree(theirs, ours, size=64):
     """Compare logits on random images."""
-    theirs.eval()
     images = random_images(2, 3, size, size)
     with torch.no_grad():
         expected, found = ours(images), theirs(images)
@@ -165,7 +168,7 @@ def test_torchvisions_resnet_gives_our_logits(tmp_path, depth):
     weights, record = publish(tmp_path, ours, '--to', 'torchvision')
     theirs = getattr(torchvision.models, f'resnet{depth}')()
     theirs.load_state_dict(torch.load(weights, weights_only=True))
-    logits_agree(theirs, ours)
+    logits_agree(theirs.eval(), ours)
     assert record['network'] == f'ResNet-{depth}'
     assert record['source'] == 'mine.pth'
     # And back, without a config: every tensor is the same.
@@ -186,10 +189,35 @@ def test_timms_resnet_gives_our_logits(tmp_path, name, architecture, options):
     weights, record = publish(tmp_path, ours, '--to', 'timm', *options)
     assert (weights.suffix == '.safetensors') == bool(options)
     theirs = timm.create_model(name, checkpoint_path=str(weights))  # strict, as it is timm's
-    logits_agree(theirs, ours)
+    logits_agree(theirs.eval(), ours)
     assert record['network'] == architecture.name
     layers = {key.rpartition('.')[0] for key in theirs.state_dict()}
     assert layers == set(layer_names('timm', architecture).values())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ('type_', 'architecture'),
+    [
+        ('ResNet', R18),
+        ('ResNet', Architecture(50)),
+        ('ResNetV1c', Architecture(50, deep_stem=True)),
+        ('ResNetV1d', R50D),
+    ],
+    ids=lambda value: getattr(value, 'name', None),
+)
+def test_mmpretrains_resnet_gives_our_logits(tmp_path, type_, architecture):
+    if importlib.util.find_spec('mmpretrain') is None:
+        pytest.skip('needs the files of mmpretrain: pip install --no-deps mmpretrain')
+    ours = classifier_of(architecture)
+    weights, record = publish(tmp_path, ours, '--to', 'mmpretrain')
+    assert record['network'] == architecture.name
+    torch.save(random_images(2, 3, 64, 64), tmp_path / 'images.pt')
+    backbone = json.dumps(dict(type=type_, depth=architecture.depth))
+    script = Path(__file__).parent / 'mmpretrain_alone.py'
+    files = [weights, tmp_path / 'images.pt', tmp_path / 'logits.pt']
+    subprocess.run([sys.executable, script, backbone, '1000', *files], check=True)
+    logits_agree(lambda images: torch.load(files[-1]), ours)
 
 
 def test_safetensors_there_and_back(tmp_path, state):
