@@ -82,6 +82,11 @@ def test_what_training_would_refuse_is_refused(folder, root, tmp_path):
         SystemExit, match=r'error: model\.roi_head\.bbox_head\.num_classes=7.*3 clas'
     ):
         main([CONFIG, '--cfg-options', root, 'model.roi_head.bbox_head.num_classes=7'])
+    flat = 'train_dataloader.dataset.dataset.pipeline.2.scale=(0,0)'
+    with pytest.raises(
+        SystemExit, match=r'error: sample \d \(.*/train/.*\) cannot be loaded by Resize: '
+    ):
+        main([CONFIG, '--out', str(tmp_path), '--cfg-options', root, flat])
     spoilt = shutil.copytree(folder, tmp_path / 'spoilt')
     for image in (spoilt / 'train').iterdir():
         image.write_bytes(image.read_bytes()[:300])

@@ -2,16 +2,14 @@
 
 import json
 import shutil
-from types import SimpleNamespace
 
 import pytest
 from mmengine.config import Config
 from PIL import Image
 
 from mmgradaug.datasets import WheelError, digits
-from mmgradaug.publishing.handover import Handover
 from tests.classification.tiny import make_folders
-from tools import pretrain_demo
+from tools import demo, pretrain_demo
 
 
 @pytest.fixture
@@ -24,8 +22,7 @@ def no_wheels(monkeypatch):
 
 
 def test_without_the_detectors_data_there_are_no_losses(no_wheels, capsys):
-    handover = Handover(Config(dict(data_root='data/nuclei/')), SimpleNamespace(), 120)
-    assert pretrain_demo.first_losses(handover) == []
+    assert pretrain_demo.losses_with_data(Config(dict(data_root='data/nuclei/')), None) == []
     assert 'no training steps of the detector: no network' in capsys.readouterr().out
 
 
@@ -35,6 +32,13 @@ def test_without_a_network_it_ends_with_one_message(tmp_path, no_wheels, monkeyp
     assert pretrain_demo.main(['--work-dir', str(tmp_path / 'run')]) == 1
     assert capsys.readouterr().err == 'pretrain_demo: no network\n'
     assert not (tmp_path / 'run').exists()
+
+
+def test_a_work_dir_is_relative_to_where_it_is_typed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for tool in (demo, pretrain_demo):
+        assert tool.parse_args(['--work-dir', 'run']).work_dir == str(tmp_path / 'run')
+        assert str(tool.parse_args([]).work_dir) == tool.WORK_DIR
 
 
 @pytest.mark.slow

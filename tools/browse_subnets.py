@@ -25,7 +25,7 @@ from torch import Tensor
 from mmgradaug.classification import GradAugClassifier
 from mmgradaug.detection.labels import move_samples
 from mmgradaug.engine.arguments import add_number, config_parser
-from mmgradaug.engine.bad_images import check_images
+from mmgradaug.engine.bad_images import watch_samples
 from mmgradaug.engine.errors import InputError, one_line_errors
 from mmgradaug.engine.loading import endless, load_config
 from mmgradaug.engine.preflight import check_data, check_model
@@ -66,7 +66,6 @@ def draw(cfg: Config, model: Any, out: Path, args: argparse.Namespace) -> None:
     Raises:
         BadImageError: If an image cannot be read.
         InputError: If a batch has no image of the number asked for.
-        ValueError: If images are not of three channels.
     """
     classifies = isinstance(model, GradAugClassifier)  # its images are RGB when they are loaded
     bgr = not classifies and network_sees_bgr(
@@ -106,7 +105,7 @@ def training_loader(cfg: Config, seed: int) -> Any:
     options = {k: v for k, v in cfg.train_dataloader.items() if k != 'prefetch_factor'}
     options |= {'num_workers': 0, 'persistent_workers': False}
     loader = Runner.build_dataloader(options, seed=seed)
-    check_images(loader.dataset, 0)
+    watch_samples(loader.dataset, 'train_dataloader')
     return loader
 
 
@@ -129,7 +128,7 @@ def views_of(batch: dict, subnets: Sequence[Subnet], image: int) -> list[SubnetV
 
 
 def labelled(image: Tensor, sample: DetDataSample, **what: Any) -> SubnetView:
-    """An image (3, H, W) with all that its labels hold."""
+    """An image (C, H, W) with all that its labels hold."""
     size = (image.size(-2), image.size(-1))
     objects = objects_of(sample.gt_instances, size)
     if 'ignored_instances' in sample:

@@ -32,7 +32,7 @@ from mmgradaug.engine.seed_runs import RunFailed
 from mmgradaug.engine.versions import versions
 from mmgradaug.evaluation.spread import Comparison
 from mmgradaug.publishing import Cut, build_parent, open_source, publish_backbone
-from mmgradaug.publishing.handover import Handover, hand_over
+from mmgradaug.publishing.starting import first_losses, start_detector
 from mmgradaug.reporting.log_folders import find_log_folders, merge
 from mmgradaug.visualization.classifier_pictures import picture_activation_maps
 from mmgradaug.visualization.seeds import save_seed_curves
@@ -94,7 +94,10 @@ def main(argv: list[str] | None = None) -> int:
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or '').split('\n')[0])
-    parser.add_argument('--work-dir', default=WORK_DIR, help='(default: %(default)s)')
+    # A path is relative to where somebody types it, the default to the repository.
+    parser.add_argument(
+        '--work-dir', type=os.path.abspath, default=Path(WORK_DIR), help='(default: %(default)s)'
+    )
     add_number(parser, '--seeds', default=3, least=1, text='of the draw of labels and of weights')
     jobs = min(2, os.cpu_count() or 1)
     add_number(parser, '--jobs', default=jobs, least=1, text='trainings at a time')
@@ -135,23 +138,26 @@ def draw(work_dir: Path, plan: Plan) -> list[Path]:
 
 def into_detector(backbone: Path) -> dict[str, Any]:
     """Put the backbone into the detector; returns what ``summary.json`` says of that."""
-    handover = hand_over(backbone, Config.fromfile(DETECTOR))
+    cfg = Config.fromfile(DETECTOR)
+    init_cfg = dict(type='Pretrained', checkpoint=str(backbone))
+    cfg.model.backbone.init_cfg = init_cfg
+    detector, matched = start_detector(cfg, backbone)
     return {
         'config': DETECTOR,
-        'matched_entries': handover.matched,
-        'option': handover.option,
-        'first_losses': first_losses(handover),
+        'matched_entries': matched,
+        'option': f'model.backbone.init_cfg={init_cfg}',
+        'first_losses': losses_with_data(cfg, detector),
     }
 
 
-def first_losses(handover: Handover) -> list[float]:
+def losses_with_data(cfg: Config, detector: Any) -> list[float]:
     """Losses of the detector's first training steps; none where its data cannot be had."""
     try:
-        make_nuclei(handover.cfg.data_root)
+        make_nuclei(cfg.data_root)
     except WheelError as error:
         say(f'no training steps of the detector: {error}')
         return []
-    return handover.first_losses(DETECTOR_STEPS)
+    return first_losses(cfg, detector, DETECTOR_STEPS)
 
 
 def trained(plan: Plan) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Pictures of trained classifiers: what speaks for the right class in an image of each class."""
+"""What classifiers see in validation images: their maps of the right classes, and predictions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.registry import DATASETS
+from mmengine.registry import DATASETS, init_default_scope
 from torch import Tensor
 
 from ..evaluation.activation_maps import smooth_activation_maps
@@ -31,15 +31,17 @@ def picture_activation_maps(
     Returns:
         The file's path.
     """
-    pixels, labels, names = first_of_each_class(DATASETS.build(cfg.val_dataloader.dataset))
+    pixels, labels, names = first_of_each_class(cfg)
     rows = [
         maps_of(name, model, pixels, labels, width) for name, (model, width) in networks.items()
     ]
     return save_activation_maps(pixels[:, 0].numpy(), labels.tolist(), rows, path, names, title)
 
 
-def first_of_each_class(dataset: Any) -> tuple[Tensor, Tensor, Sequence[str]]:
-    """The first image of each class: bytes (N, 3, H, W), labels (N,), and names."""
+def first_of_each_class(cfg: Config) -> tuple[Tensor, Tensor, Sequence[str]]:
+    """The first validation image of each class: bytes (N, C, H, W), labels (N,), and names."""
+    init_default_scope(cfg.get('default_scope', 'mmdet'))
+    dataset: Any = DATASETS.build(cfg.val_dataloader.dataset)
     labels = [int(dataset.get_data_info(index)['gt_label']) for index in range(len(dataset))]
     firsts = [labels.index(label) for label in range(len(dataset.classes))]
     images = torch.stack([dataset[index]['inputs'] for index in firsts])
@@ -53,10 +55,10 @@ def maps_of(
 
     Args:
         name: Of the network.
-        model: A classifier in evaluation mode.
-        pixels: Bytes (N, 3, H, W).
+        model: A classifier, in evaluation mode.
+        pixels: Images (N, C, H, W), as its data preprocessor takes them.
         labels: Their classes (N,).
-        width: Of the sub-network.
+        width: Share of the channels.
     """
     inputs = model.data_preprocessor({'inputs': pixels})['inputs']
     with torch.no_grad(), at_width(model, width):

@@ -25,8 +25,8 @@ class SubnetView:
     """One pass over one image of a batch.
 
     Attributes:
-        image: (3, H, W) as the network got it: normalised, RGB unless ``save_subnets`` is told
-            otherwise.
+        image: (C, H, W) as the network got it: normalised, of three channels RGB unless
+            ``save_subnets`` is told otherwise.
         boxes: (N, 4) x1, y1, x2, y2 in pixels of ``image``: RoIs or labels, mapped by the
             transform; None for classifiers, whose images have none.
         labels: (N,) class indices that choose the boxes' colours, negative for background; None
@@ -132,13 +132,19 @@ def _footer(views: Sequence[SubnetView], class_names: Sequence[str]) -> str:
 def denormalize(
     image: Tensor, mean: Sequence[float] | Tensor, std: Sequence[float] | Tensor
 ) -> NDArray[np.uint8]:
-    """(3, H, W) normalised to (H, W, 3) uint8, clipped to [0, 255]."""
+    """(C, H, W) normalised to (H, W, 3) uint8, clipped to [0, 255].
+
+    One channel is shown as grey, of more than three the first three; where there are two, the
+    third is black.
+    """
     image = image.detach().float().cpu()
     shift, factor = (
         torch.as_tensor(v, dtype=torch.float32).cpu().view(-1, 1, 1) for v in (mean, std)
     )
     pixels = (image * factor + shift).round().clamp(0, 255).to(torch.uint8)
-    return np.asarray(pixels.permute(1, 2, 0).numpy())
+    shown = pixels.expand(3, -1, -1) if len(pixels) == 1 else pixels[:3]
+    black = shown.new_zeros(3 - len(shown), *shown.shape[1:])
+    return np.asarray(torch.cat([shown, black]).permute(1, 2, 0).numpy())
 
 
 def caption(view: SubnetView) -> str:
@@ -176,9 +182,9 @@ def _largest_size(views: Sequence[SubnetView]) -> tuple[int, int]:
 
 def _check(view: SubnetView) -> None:
     """Refuse arrays of other shapes than documented, which would draw nonsense."""
-    if view.image.dim() != 3 or view.image.shape[0] != 3:
+    if view.image.dim() != 3:
         raise ValueError(
-            f'{view.title or "view"}: image of shape {tuple(view.image.shape)}, expected (3, H, W)'
+            f'{view.title or "view"}: image of shape {tuple(view.image.shape)}, expected (C, H, W)'
             ': pass one image of the batch'
         )
     if view.boxes is None:

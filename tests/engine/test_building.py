@@ -56,6 +56,11 @@ def test_nothing_is_in_place_once_the_loop_starts(tmp_path):
     assert watch.loaded == dict(mine=Watch)
 
 
+def test_the_key_of_a_hook_is_told(tmp_path):
+    with building_runs(), pytest.raises(InputError, match=r'^custom_hooks: .*\(perhaps interval\)'):
+        toy.runner(tmp_path, hooks=(dict(type='LoggerHook', intervall=1),))
+
+
 class Refuses(Hook):
     def before_run(self, runner):
         raise InputError('no')

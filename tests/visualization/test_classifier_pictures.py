@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.registry import DATASETS
 from PIL import Image
 
 from mmgradaug import at_width
@@ -26,7 +25,7 @@ def cfg(tmp_path):
 
 
 def test_the_first_image_of_each_class(cfg, tmp_path):
-    pixels, labels, names = first_of_each_class(DATASETS.build(cfg.val_dataloader.dataset))
+    pixels, labels, names = first_of_each_class(cfg)
     assert (labels.tolist(), list(names)) == ([0, 1, 2], ['a', 'b', 'c'])
     for image, name in zip(pixels, names, strict=True):
         with Image.open(tmp_path / f'images/val/{name}/0.png') as expected:
@@ -35,7 +34,7 @@ def test_the_first_image_of_each_class(cfg, tmp_path):
 
 def test_maps_are_of_the_width_that_is_asked_for(cfg, tmp_path):
     model = tiny.build().eval()
-    pixels, labels, _ = first_of_each_class(DATASETS.build(cfg.val_dataloader.dataset))
+    pixels, labels, _ = first_of_each_class(cfg)
     found = maps_of('narrow', model, pixels, labels, 0.5)
     inputs = model.data_preprocessor({'inputs': pixels})['inputs']
     with torch.no_grad(), at_width(model, 0.5):

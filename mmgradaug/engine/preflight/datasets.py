@@ -16,6 +16,7 @@ from mmdet.registry import DATASETS, METRICS, TRANSFORMS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
+from ...near_names import near_path
 from ...type_names import builds, class_of
 
 DEFAULT_DATA_HELP = (
@@ -71,7 +72,8 @@ def check_files(cfg: Config, loops: tuple[str, ...]) -> None:
         for key, path in named:
             if not path.exists():
                 raise FileNotFoundError(
-                    f'no data at {path.absolute()} ({key}): {DEFAULT_DATA_HELP}{_data_help(cfg)}'
+                    f'no data at {path.absolute()} ({key}){near_path(path)}: '
+                    f'{DEFAULT_DATA_HELP}{_data_help(cfg)}'
                 )
 
 

@@ -6,7 +6,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
 from mmgradaug.publishing import Cut, open_source, publish_backbone
-from mmgradaug.publishing.handover import hand_over, matching_entries
+from mmgradaug.publishing.starting import matching_entries, start_detector
 from tests.networks import ROOT
 
 
@@ -24,13 +24,12 @@ def backbone(tmp_path, monkeypatch):
 
 
 def test_every_entry_of_the_backbone_arrives_in_the_detector(backbone):
-    found = hand_over(backbone, Config.fromfile('configs/mask_rcnn_r18_gradaug_nuclei.py'))
+    cfg = Config.fromfile('configs/mask_rcnn_r18_gradaug_nuclei.py')
+    cfg.model.backbone.init_cfg = dict(type='Pretrained', checkpoint=str(backbone))
+    detector, matched = start_detector(cfg, backbone)
     state = torch.load(backbone, weights_only=False)['state_dict']
-    assert found.matched == len(state) == 120
-    assert all(torch.equal(v, state[k]) for k, v in found.detector.backbone.state_dict().items())
-    assert found.option == (
-        f"model.backbone.init_cfg={{'type': 'Pretrained', 'checkpoint': '{backbone}'}}"
-    )
+    assert matched == len(state) == 120
+    assert all(torch.equal(v, state[k]) for k, v in detector.backbone.state_dict().items())
     state['layer3.0.conv1.weight'] = state['layer3.0.conv1.weight'] + 1e-6
     with pytest.raises(RuntimeError, match=r'1 of 120 entries.*first: layer3\.0\.conv1\.weight'):
         matching_entries(state, backbone)
