@@ -1,4 +1,4 @@
-"""A detector that starts from a published backbone, whose every entry is compared."""
+"""A detector that starts from a published backbone: every entry compared, its first steps."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, init_default_scope
+from mmengine.runner import Runner
 from torch import Tensor
 
 from ..checkpoints.reading import read_checkpoint, weights_of
@@ -40,6 +42,22 @@ def start_detector(cfg: Config, backbone: Path, seed: int = 0) -> tuple[Any, int
     with safe_loading(), no_init_log():
         detector.init_weights()
     return detector, matching_entries(detector.backbone.state_dict(), backbone)
+
+
+def first_losses(cfg: Config, detector: Any, steps: int, seed: int = 0) -> list[float]:
+    """Losses of a detector's first training steps on its config's data.
+
+    Args:
+        cfg: The detector's config.
+        detector: The detector, which these steps change.
+        steps: How many.
+        seed: Of the order of the data and of what the steps draw.
+    """
+    torch.manual_seed(seed)
+    optim_wrapper = build_optim_wrapper(detector.train(), cfg.optim_wrapper)
+    batches = iter(Runner.build_dataloader(cfg.train_dataloader, seed=seed))
+    logs = [detector.train_step(next(batches), optim_wrapper) for _ in range(steps)]
+    return [float(log['loss']) for log in logs]
 
 
 def matching_entries(state: Mapping[str, Tensor], backbone: Path) -> int:

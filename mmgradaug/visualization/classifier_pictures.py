@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,7 +13,29 @@ from torch import Tensor
 
 from ..evaluation.activation_maps import smooth_activation_maps
 from ..slimmable import at_width
-from .activation_maps import NetworkMaps
+from .activation_maps import NetworkMaps, save_activation_maps
+
+
+def picture_activation_maps(
+    networks: Mapping[str, tuple[Any, float]], cfg: Config, path: Path | str, title: str = ''
+) -> Path:
+    """Draw class activation maps of the first validation image of each class.
+
+    Args:
+        networks: By name, a classifier in evaluation mode and the width that it runs at; one row
+            each.
+        cfg: Config with the validation data.
+        path: The PNG file to write.
+        title: Title of the whole picture.
+
+    Returns:
+        The file's path.
+    """
+    pixels, labels, names = first_of_each_class(cfg)
+    rows = [
+        maps_of(name, model, pixels, labels, width) for name, (model, width) in networks.items()
+    ]
+    return save_activation_maps(pixels[:, 0].numpy(), labels.tolist(), rows, path, names, title)
 
 
 def first_of_each_class(cfg: Config) -> tuple[Tensor, Tensor, Sequence[str]]:

@@ -28,10 +28,11 @@ class SubnetView:
         image: (C, H, W) as the network got it: normalised, of three channels RGB unless
             ``save_subnets`` is told otherwise.
         boxes: (N, 4) x1, y1, x2, y2 in pixels of ``image``: RoIs or labels, mapped by the
-            transform.
+            transform; None for classifiers, whose images have none.
         labels: (N,) class indices that choose the boxes' colours, negative for background; None
             gives all boxes one colour.
         width: Width of the sub-network, 1.0 for the full network.
+        depth: Share of its residual blocks that the sub-network has, where that is drawn.
         scale: (x, y) ratio of the image's size to the full pass's.
         title: Name of the pass, such as ``full network`` or ``sub-network 1``.
         boxes_are: What the boxes are called in the caption.
@@ -39,9 +40,10 @@ class SubnetView:
     """
 
     image: Tensor
-    boxes: Tensor
+    boxes: Tensor | None = None
     labels: Tensor | None = None
     width: float = 1.0
+    depth: float | None = None
     scale: tuple[float, float] = (1.0, 1.0)
     title: str = ''
     boxes_are: str = 'boxes'
@@ -146,15 +148,17 @@ def denormalize(
 
 
 def caption(view: SubnetView) -> str:
-    """Two lines over a panel: the pass, its width and scale; the image's size and its boxes."""
+    """Two lines over a panel: the pass, its width, depth and scale; the image's size and boxes."""
     height, width = view.image.shape[-2:]
     x, y = view.scale
     scale = f'{x:.3g}' if math.isclose(x, y, rel_tol=5e-3) else f'{x:.3g} x {y:.3g}'
     name = f'{view.title}: ' if view.title else ''
+    depth = '' if view.depth is None else f', depth {view.depth:.3g}'
+    boxes = '' if view.boxes is None else f', {len(view.boxes)} {view.boxes_are}'
     ignored = 0 if view.objects is None else int(view.objects.is_ignored().sum())
     return (
-        f'{name}width {view.width:.3g}, scale {scale}\n'
-        f'{width} x {height} px, {len(view.boxes)} {view.boxes_are}'
+        f'{name}width {view.width:.3g}{depth}, scale {scale}\n'
+        f'{width} x {height} px{boxes}'
         f'{f", {ignored} ignored" if ignored else ""}'
     )
 
@@ -162,6 +166,8 @@ def caption(view: SubnetView) -> str:
 def _draw_boxes(axes: Axes, view: SubnetView, pixels: NDArray[np.uint8]) -> None:
     """The image and its boxes, objects over background."""
     show_image(axes, pixels)
+    if view.boxes is None:
+        return
     boxes = view.boxes.detach().float().cpu().numpy()
     labels = np.zeros(len(boxes), dtype=int) if view.labels is None else view.labels.cpu().numpy()
     for chosen, width in ((labels < 0, 0.6), (labels >= 0, 1.3)):
@@ -181,6 +187,8 @@ def _check(view: SubnetView) -> None:
             f'{view.title or "view"}: image of shape {tuple(view.image.shape)}, expected (C, H, W)'
             ': pass one image of the batch'
         )
+    if view.boxes is None:
+        return
     if view.boxes.dim() != 2 or view.boxes.shape[1] != 4:
         raise ValueError(
             f'{view.title or "view"}: boxes of shape {tuple(view.boxes.shape)}, expected (N, 4): '

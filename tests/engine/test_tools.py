@@ -13,6 +13,7 @@ import torch
 from mmgradaug.engine import mmdet_tools
 from mmgradaug.engine.mmdet_tools import run_tool
 from tests.harmful import Command
+from tests.messages import one_line
 from tests.shapes_run import shapes_options
 
 ROOT = Path(__file__).parents[2]
@@ -171,7 +172,7 @@ def test_missing_pretrained_weights_stop_at_once(data, tmp_path):
         (['model.gradaug.min_width=0'], 'min_width'),
         (['model.detector=RetinaNet'], "error: detector='RetinaNet' does not take"),
         (['model.roi_head.mask_head.num_classes=2'], 'model.roi_head.mask_head.num_classes=2'),
-        (['default_hooks.bad_images.max_bad=3'], 'error: default_hooks: class `BadImagesHook`'),
+        (['default_hooks.bad_images.max_bad=3'], 'error: default_hooks: '),
         (['train_cfg.val_intervall=3'], '(perhaps val_interval)'),
         (
             ['optim_wrapper.optimizer.lrr=3'],
@@ -188,9 +189,7 @@ def test_wrong_options_stop_with_one_line(data, tmp_path, options, words):
     line = [str(CONFIG), '--work-dir', str(tmp_path), '--cfg-options', *data, *options]
     with pytest.raises(SystemExit) as stopped:
         run_tool('train', line, ('train', 'val'))
-    assert str(stopped.value).startswith('error: ')
-    assert '\n' not in str(stopped.value)
-    assert words in str(stopped.value)
+    assert words in one_line(stopped.value)
 
 
 def test_checkpoints_are_checked_before_anything_runs(data, tmp_path):
