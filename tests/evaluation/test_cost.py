@@ -13,7 +13,7 @@ from tests.networks import ROOT, build, detector_config, mmdet_config
 def test_costs_of_a_small_detector():
     model = detector_config(mask=False, num_subnets=2, transform=None, min_width=0.5)
     cfg = Config(dict(model=model))
-    plain, slim, gradaug = measure_costs(cfg, (64, 64), 1, rounds=2, warmup=0, device='cpu')
+    plain, slim, gradaug = measure_costs(cfg, (64, 64), 1, 2, 0, 'cpu', memory_rounds=1)
     assert plain.train_flops == slim.train_flops > 0
     assert plain.predict_flops == slim.predict_flops == gradaug.predict_flops > 0
     # Two sub-networks of half to full width on images of the same size.
