@@ -10,10 +10,12 @@ from __future__ import annotations
 import argparse
 import logging
 import multiprocessing
+import resource
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -32,7 +34,7 @@ from mmgradaug.evaluation.coverage import (
     shipped_configs,
     try_swap,
 )
-from mmgradaug.evaluation.family import LIMITS, SIZES, Trial, try_family
+from mmgradaug.evaluation.family import CANVAS, LIMITS, SIZES, Trial, try_family
 
 PAGE = Path('docs/COVERAGE.md')
 
@@ -44,6 +46,13 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         '--only', nargs='+', metavar='FAMILY', help="families, also patterns such as 'dino*'"
     )
     add_number(parser, '--workers', default=1, least=1, text='processes')
+    add_number(
+        parser,
+        '--memory',
+        default=6,
+        least=1,
+        text='GiB that each process may take; a config that wants more fails',
+    )
     parser.add_argument(
         '--out', type=Path, help=f'the page (default: {PAGE}; with --only it is not written)'
     )
@@ -60,7 +69,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not resnets:
         raise InputError(f'no ResNet config in the families {", ".join(args.only or ["of mmdet"])}')
     spawn = multiprocessing.get_context('spawn')
-    with ProcessPoolExecutor(args.workers, spawn, initializer=_quiet) as pool:
+    set_up = partial(_set_up_worker, args.memory)
+    with ProcessPoolExecutor(args.workers, spawn, initializer=set_up) as pool:
         results = pool.map(try_swap, resnets)
         swaps = list(track(results, 'swapping', total=len(resnets), transient=True))
         families = _families(resnets, swaps)
@@ -77,9 +87,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _quiet() -> None:
-    """In a worker: no log of every weight's initialisation."""
+def _set_up_worker(memory: int) -> None:
+    """No log of every weight's initialisation; an error instead of more memory than ``memory`` GiB.
+
+    Other people's configs may ask for any amount, and the system would end the whole run.
+    """
     logging.disable(logging.WARNING)
+    hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+    resource.setrlimit(resource.RLIMIT_DATA, (memory << 30, hard))
 
 
 def _families(configs: Sequence[ShippedConfig], swaps: Sequence[Swap]) -> list[list[ShippedConfig]]:
@@ -120,8 +135,9 @@ def report(swaps: Sequence[Swap], trials: Sequence[Trial], unread: Sequence[Ship
             'of the stock backbone. Every loss is finite, and each sub-network gives a gradient to '
             'every parameter that the full network gives one to. RoI heads see '
             f'{LIMITS["num"]} RoIs an image, other detectors have up to {LIMITS["num_queries"]} '
-            "queries, and of a family's configs the plainest is taken that mmdet itself trains "
-            'here.',
+            'queries, batches that a config pads or resizes to a size of its own get one of '
+            f"{CANVAS[0]} x {CANVAS[1]} pixels, and of a family's configs the plainest is taken "
+            'that mmdet itself trains here.',
             '',
             '| family | config | detector | sub-networks learn from | remark |',
             '|---|---|---|---|---|',

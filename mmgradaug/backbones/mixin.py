@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
+from math import lcm
 from typing import TYPE_CHECKING, Any
 
 from mmengine.model import BaseModule
@@ -11,16 +12,32 @@ from mmengine.registry import MODELS
 from mmengine.utils.dl_utils.parrots_wrapper import SyncBatchNorm
 from torch import Tensor, nn
 
-from ..slimmable import SlimBatchNorm2d, SlimConv2d, SlimSyncBatchNorm, pad_channels
-from ..type_names import builds, class_of
+from ..slimmable import (
+    SlimBatchNorm2d,
+    SlimConv,
+    SlimConv2d,
+    SlimGroupNorm,
+    SlimSyncBatchNorm,
+    pad_channels,
+)
+from ..type_names import class_of
 from .pretrained import check_pretrained, pretrained_of
+from .weight_standardised import ConvWS2d, SlimConvWS2d
 
+SLIM_CONVS: dict[Any, type[SlimConv]] = {
+    nn.Conv2d: SlimConv2d,
+    SlimConv2d: SlimConv2d,
+    ConvWS2d: SlimConvWS2d,
+    SlimConvWS2d: SlimConvWS2d,
+}
 SLIM_NORMS: dict[Any, type] = {
     nn.BatchNorm2d: SlimBatchNorm2d,
     SlimBatchNorm2d: SlimBatchNorm2d,
     nn.SyncBatchNorm: SlimSyncBatchNorm,
     SyncBatchNorm: SlimSyncBatchNorm,  # what mmcv registers as SyncBN
     SlimSyncBatchNorm: SlimSyncBatchNorm,
+    nn.GroupNorm: SlimGroupNorm,
+    SlimGroupNorm: SlimGroupNorm,
 }
 # Options of ResNeXt, Res2Net, ResNeSt and RegNet, left behind where their name was replaced.
 GROUPED = ('groups', 'base_width', 'scales', 'radix', 'arch')
@@ -36,8 +53,9 @@ class SlimmableMixin(BaseModule if TYPE_CHECKING else object):  # type: ignore[m
         *args: As the plain network.
         width_divisor: Sub-networks keep multiples of this many channels. 1 is the paper's
             law; 8 or 16 suit kernels that want aligned channels.
-        conv_cfg: None or Conv2d.
-        norm_cfg: None, BN or SyncBN.
+        conv_cfg: None, Conv2d or ConvWS.
+        norm_cfg: None, BN or SyncBN; where ``takes_groups``, also GN, before which convolutions
+            keep whole groups.
         **kwargs: As the plain network.
 
     Raises:
@@ -45,6 +63,7 @@ class SlimmableMixin(BaseModule if TYPE_CHECKING else object):  # type: ignore[m
     """
 
     dense_class: type[BaseModule]  # what `extract_subnet` turns an instance into
+    takes_groups = False  # whether a normalisation follows every convolution, of its channels
     out_channels: int
 
     def __init__(
@@ -55,17 +74,20 @@ class SlimmableMixin(BaseModule if TYPE_CHECKING else object):  # type: ignore[m
         norm_cfg: dict | None = None,
         **kwargs: Any,
     ) -> None:
-        _refuse_unsliceable(conv_cfg, kwargs)
+        _refuse_groups(kwargs)
+        if norm_cfg is None:
+            norm_cfg = {'type': 'BN', 'requires_grad': True}
         slim = {
-            'conv_cfg': {'type': SlimConv2d, 'divisor': _checked_divisor(width_divisor)},
-            'norm_cfg': _slim_norm(
-                {'type': 'BN', 'requires_grad': True} if norm_cfg is None else norm_cfg
-            ),
+            'conv_cfg': _slim_conv({'type': nn.Conv2d} if conv_cfg is None else conv_cfg)
+            | {'divisor': _checked_divisor(width_divisor)},
+            'norm_cfg': _slim_norm(norm_cfg, self.takes_groups),
         }
         with self._naming_options(args, kwargs):
             super().__init__(*args, **slim, **kwargs)
         self.width_divisor = width_divisor
         self._set_quarter_rule()
+        if slim['norm_cfg']['type'] is SlimGroupNorm:
+            _keep_whole_groups(self, slim['norm_cfg']['num_groups'])
 
     @classmethod
     def _naming_options(cls, args: tuple, options: dict[str, Any]) -> AbstractContextManager[None]:
@@ -108,14 +130,8 @@ class SlimmableMixin(BaseModule if TYPE_CHECKING else object):  # type: ignore[m
         )
 
 
-def _refuse_unsliceable(conv_cfg: dict | None, kwargs: dict) -> None:
-    """Raise on options whose layers have no first-channels sub-network."""
-    plain = any(builds(conv_cfg, kind, MODELS) for kind in (nn.Conv2d, SlimConv2d))
-    if conv_cfg is not None and not plain:
-        raise ValueError(
-            f'model.backbone.conv_cfg={conv_cfg!r} cannot be sliced, expected type Conv2d: remove '
-            'conv_cfg from the slimmable backbone'
-        )
+def _refuse_groups(kwargs: dict) -> None:
+    """Raise on options of networks whose channels come in groups."""
     for option in GROUPED:
         if option in kwargs:
             raise ValueError(
@@ -123,23 +139,29 @@ def _refuse_unsliceable(conv_cfg: dict | None, kwargs: dict) -> None:
                 'or RegNet, whose channels in groups cannot be sliced; start from a ResNet config, '
                 'or train that backbone under its own name with gradaug.min_width=1.0'
             )
-    for option in ('dcn', 'plugins'):
-        if kwargs.get(option) is not None:
-            raise ValueError(
-                f'model.backbone.{option}={kwargs[option]!r} adds layers that cannot be sliced, '
-                f'expected None: remove {option} (and its stage settings), or train this backbone '
-                "with type='ResNet' and gradaug.min_width=1.0, which needs no sub-widths"
-            )
 
 
-def _slim_norm(norm_cfg: Mapping[str, Any]) -> dict[str, Any]:
+def _slim_conv(conv_cfg: Mapping[str, Any]) -> dict[str, Any]:
+    """A conv config with the slimmable class."""
+    kind = class_of(conv_cfg.get('type'), MODELS) if isinstance(conv_cfg, Mapping) else None
+    if kind not in SLIM_CONVS:
+        raise ValueError(
+            f'model.backbone.conv_cfg={conv_cfg!r} cannot be sliced, expected type Conv2d or '
+            'ConvWS: remove conv_cfg from the slimmable backbone'
+        )
+    return {**conv_cfg, 'type': SLIM_CONVS[kind]}
+
+
+def _slim_norm(norm_cfg: Mapping[str, Any], takes_groups: bool) -> dict[str, Any]:
     """A norm config with the slimmable class."""
     kind = class_of(norm_cfg.get('type'), MODELS) if isinstance(norm_cfg, Mapping) else None
-    if kind not in SLIM_NORMS:
+    slim = SLIM_NORMS.get(kind)
+    if slim is None or (slim is SlimGroupNorm and not takes_groups):
+        expected = 'BN, SyncBN or GN' if takes_groups else 'BN or SyncBN'
         raise ValueError(
-            f'model.backbone.norm_cfg={norm_cfg!r} cannot be sliced, expected BN or SyncBN: '
-            'channel groups and layer statistics change with the width; use '
-            "norm_cfg=dict(type='BN') or 'SyncBN'"
+            f'model.backbone.norm_cfg={norm_cfg!r} cannot be sliced, expected {expected}: '
+            "statistics over all channels change with the width; use norm_cfg=dict(type='BN') or "
+            "'SyncBN'"
         )
     trains = norm_cfg.get('requires_grad', True)
     if not isinstance(trains, bool):
@@ -147,7 +169,14 @@ def _slim_norm(norm_cfg: Mapping[str, Any]) -> dict[str, Any]:
             f'model.backbone.norm_cfg.requires_grad={trains!r}, expected True or False: whether '
             "BatchNorm's weights are trained"
         )
-    return {**norm_cfg, 'type': SLIM_NORMS[kind]}
+    return {**norm_cfg, 'type': slim}
+
+
+def _keep_whole_groups(network: nn.Module, num_groups: int) -> None:
+    """Let every convolution keep whole groups of the GroupNorm that follows it."""
+    for module in network.modules():
+        if isinstance(module, SlimConv):
+            module.divisor = lcm(module.divisor, module.out_channels // num_groups)
 
 
 def _checked_divisor(divisor: int) -> int:

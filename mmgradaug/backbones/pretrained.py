@@ -6,10 +6,13 @@ not match trains from random weights for hours. Here a misfit is an error.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from mmcv.cnn.bricks.context_block import ContextBlock
+from mmcv.cnn.bricks.generalized_attention import GeneralizedAttention
+from mmcv.ops import DeformConv2dPack, ModulatedDeformConv2dPack
 from mmengine.model import PretrainedInit
 from mmengine.registry import WEIGHT_INITIALIZERS
 from mmengine.runner.checkpoint import CheckpointLoader
@@ -56,8 +59,9 @@ def require_pretrained(checkpoint: str, key: str = 'init_cfg.checkpoint') -> Non
 def check_pretrained(module: nn.Module, checkpoint: str, prefix: str | None = None) -> None:
     """Raise unless a checkpoint holds every parameter and statistic of ``module``.
 
-    Entries that the module lacks (a classifier's ``fc``) and missing
-    ``num_batches_tracked`` counters, which old files do not have, are fine.
+    Entries that the module lacks (a classifier's ``fc``) are fine, and so is what files of plain
+    networks lack: ``num_batches_tracked`` counters, plugins and the offsets of deformable
+    convolutions.
 
     Args:
         module: The network that the checkpoint is meant for.
@@ -71,16 +75,26 @@ def check_pretrained(module: nn.Module, checkpoint: str, prefix: str | None = No
     """
     state = weights_of(_load(checkpoint), checkpoint, prefix)
     expected = {k: v for k, v in module.state_dict().items() if 'num_batches_tracked' not in k}
-    missing = [key for key in expected if key not in state]
+    added = tuple(_added(module))
+    missing = [key for key in expected if key not in state and not key.startswith(added)]
     if missing:
         raise ValueError(_misfit(module, checkpoint, missing, len(expected), state))
     for key, tensor in expected.items():
-        if state[key].shape != tensor.shape:
+        if key in state and state[key].shape != tensor.shape:
             raise ValueError(
                 f'{key} of {checkpoint} has shape {tuple(state[key].shape)}, expected '
                 f'{tuple(tensor.shape)} for {type(module).__name__}: use weights of the same '
                 'depth and channels'
             )
+
+
+def _added(network: nn.Module) -> Iterator[str]:
+    """Prefixes of what a network has and the plain one that files are of has not."""
+    for name, module in network.named_modules():
+        if isinstance(module, (ContextBlock, GeneralizedAttention)):
+            yield f'{name}.'
+        elif isinstance(module, (DeformConv2dPack, ModulatedDeformConv2dPack)):
+            yield f'{name}.conv_offset.'
 
 
 def _load(checkpoint: str) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +13,10 @@ from mmdet.models.backbones.resnet import BasicBlock, Bottleneck
 from mmengine.registry import MODELS
 from torch import nn
 
-from ..slimmable import SlimConv2d
+from ..slimmable import SlimConv
+from .deformable import deform_blocks
 from .mixin import SlimmableMixin
+from .plugins import slim_plugins
 from .regularisers import branch_regularisers, drop_blocks
 
 
@@ -62,10 +64,27 @@ OWN_OPTIONS: dict[str, Any] = {'width_divisor': None, 'regulariser': None}
 class _SlimmableResNetMixin(SlimmableMixin, ResNet if TYPE_CHECKING else object):  # type: ignore
     """What every slimmable variant of an mmdet ResNet shares; put before the ResNet."""
 
-    def __init__(self, *args: Any, regulariser: Any = None, **kwargs: Any) -> None:
+    takes_groups = True
+
+    def __init__(
+        self,
+        *args: Any,
+        dcn: Any = None,
+        stage_with_dcn: Sequence[bool] = (False, False, False, False),
+        plugins: Any = None,
+        regulariser: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        if plugins is not None:
+            kwargs['plugins'] = slim_plugins(plugins)
         super().__init__(*args, **kwargs)
+        stages = [getattr(self, name) for name in self.res_layers]
+        if dcn is not None:
+            deform_blocks(stages, dcn, stage_with_dcn)
+            self.dcn, self.stage_with_dcn = dcn, stage_with_dcn
+            self._freeze_stages()
         if regulariser is not None:
-            _regularise([getattr(self, name) for name in self.res_layers], regulariser)
+            _regularise(stages, regulariser)
 
     @classmethod
     def _naming_options(cls, args: tuple, options: dict[str, Any]) -> AbstractContextManager[None]:
@@ -82,7 +101,7 @@ class _SlimmableResNetMixin(SlimmableMixin, ResNet if TYPE_CHECKING else object)
         for name, module in self.named_modules():
             if isinstance(module, Bottleneck):
                 module.conv1.quarter = module.conv2.quarter = True
-            elif isinstance(module, SlimConv2d) and not name.startswith('layer'):
+            elif isinstance(module, SlimConv) and not name.startswith('layer'):
                 module.quarter = self.layer1[0].downsample is not None
 
     @property
@@ -116,6 +135,10 @@ class SlimmableResNet(_SlimmableResNetMixin, ResNet):
         depth (int): 18, 34, 50, 101 or 152.
         width_divisor (int): Sub-networks keep multiples of this many channels. 1 is the
             paper's law; 8 or 16 suit kernels that want aligned channels.
+        dcn (dict): Deformable convolutions, ``dict(type='DCN')`` or ``dict(type='DCNv2')``, in the
+            stages of ``stage_with_dcn``; None is ordinary ones. See
+            :func:`~mmgradaug.backbones.deformable.deform_blocks`.
+        plugins (list[dict]): ``ContextBlock`` and ``GeneralizedAttention``, as mmdet's ResNet.
         regulariser (dict): What acts inside residual blocks in training; None is nothing. One of
             :func:`~mmgradaug.backbones.regularisers.branch_regularisers`, or DropBlock, see
             :func:`~mmgradaug.backbones.regularisers.drop_blocks`: after every normalisation of
@@ -123,9 +146,9 @@ class SlimmableResNet(_SlimmableResNetMixin, ResNet):
         **kwargs: As mmdet's ``ResNet``.
 
     Raises:
-        ValueError: If an option asks for a layer that cannot be sliced (``dcn``,
-            ``plugins``, ``groups``, a ``conv_cfg`` other than Conv2d, a ``norm_cfg`` other than
-            BN and SyncBN), or ``regulariser`` is out of its range.
+        ValueError: If an option asks for a layer that cannot be sliced (``groups``, ``dcn`` in
+            groups, other ``plugins``, a ``conv_cfg`` other than Conv2d and ConvWS, a ``norm_cfg``
+            other than BN, SyncBN and GN), or ``dcn`` or ``regulariser`` is out of its range.
     """
 
     dense_class = ResNet

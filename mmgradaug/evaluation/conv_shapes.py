@@ -12,10 +12,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from mmcv.ops import DeformConv2d, ModulatedDeformConv2d
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ..slimmable import SlimConv2d
+from ..slimmable import SlimConv
 from ..slimmable.channels import active_channels
 from ..training.sampler import Subnet
 
@@ -33,9 +34,13 @@ class ConvShapes:
         model: A GradAug detector or classifier; it is not changed. Its backbone is looked at.
         size: Height and width of the images in pixels.
         channels: Of the images.
+
+    Raises:
+        ValueError: If the backbone has deformable convolutions, which run on values alone.
     """
 
     def __init__(self, model: Any, size: tuple[int, int], channels: int = 3) -> None:
+        _refuse_deformable(model.backbone)
         self.sampler = model.sampler
         self.seed = model._draw_seed()
         self.pad = model.pad_images
@@ -86,7 +91,7 @@ class ConvShapes:
         outs = tuple(
             active_channels(conv.out_channels, subnet.width, conv.divisor, conv.quarter)
             for conv in self.convs.values()
-            if isinstance(conv, SlimConv2d)
+            if isinstance(conv, SlimConv)
         )
         key = (outs, subnet.kept_blocks(self.backbone))
         if key not in self._channels:
@@ -105,6 +110,16 @@ class ConvShapes:
         with torch.no_grad(), _watching(self.convs, seen):
             self.backbone(images)
         return seen
+
+
+def _refuse_deformable(backbone: nn.Module) -> None:
+    """Raise if a layer cannot run without values."""
+    for name, module in backbone.named_modules():
+        if isinstance(module, (DeformConv2d, ModulatedDeformConv2d)):
+            raise ValueError(
+                f'backbone.{name} is a {type(module).__name__}, which runs on values alone, '
+                'expected ordinary convolutions: count the shapes without dcn'
+            )
 
 
 def _without_norms(network: nn.Module) -> nn.Module:

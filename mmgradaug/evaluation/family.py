@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -31,9 +32,13 @@ STEPS = 2
 # Heights and widths in pixels, of which the first is taken at which a detector trains: DDOD
 # convolves 3 x 3 cells at stride 128, also of images of half the size.
 SIZES = ((160, 192), (544, 576))
-# Most RoIs an image that are sampled and proposed, and queries, by config key; mmdet has 512, 1000
-# and up to 900.
-LIMITS = {'num': 64, 'max_per_img': 100, 'num_queries': 100}
+# Most RoIs an image that are sampled and proposed, queries, and points of a mask, by config key;
+# mmdet has 512, 1000, up to 900 and 12544.
+LIMITS = {'num': 64, 'max_per_img': 100, 'num_queries': 100, 'num_points': 1024}
+# Height and width to which a batch is padded or resized where a config asks for it; mmdet has
+# (1024, 1024) and more, whatever the images' size, and Mask2Former then takes 16 GB.
+CANVAS = (192, 224)
+CANVAS_KEYS = ('size', 'scale', 'random_size_range')
 GRADAUG = {
     'num_subnets': 2,
     'min_width': 0.8,
@@ -82,6 +87,7 @@ def try_family(configs: Sequence[ShippedConfig]) -> Trial:
     failures = []
     for config in configs:
         trial = try_training(config)
+        gc.collect()  # a model and the hooks on its gradients hold each other
         if trial.targets or not trial.reason.startswith(STOCK_FAILS):
             return trial
         failures.append(trial)
@@ -154,7 +160,10 @@ def _stock_failure(model: Any) -> str:
 
 
 def _reduced(model: Any) -> Any:
-    """The same config with fewer RoIs and queries, and teachers that need no download."""
+    """The same config for small images: fewer RoIs, queries and points, no large canvas.
+
+    Teachers need no download.
+    """
     if isinstance(model, (list, tuple)):
         for value in model:
             _reduced(value)
@@ -162,6 +171,8 @@ def _reduced(model: Any) -> Any:
         for key, limit in LIMITS.items():
             if isinstance(model.get(key), int):
                 model[key] = min(model[key], limit)
+        for augment in model.get('batch_augments') or ():
+            augment.update({key: CANVAS for key in CANVAS_KEYS if key in augment})
         if 'teacher_ckpt' in model:
             model['teacher_ckpt'] = None
         if 'teacher_config' in model:  # relative to mmdet's repository

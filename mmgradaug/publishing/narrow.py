@@ -16,6 +16,7 @@ from math import ceil
 from typing import Any
 
 import torch
+from mmcv.cnn.bricks.conv_ws import ConvWS2d
 from mmdet.models.backbones.resnet import BasicBlock, ResNet
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
@@ -89,17 +90,51 @@ def narrow_backbone(
 
     Returns:
         The narrow backbone's config, the backbone, and the channels of its outputs.
+
+    Raises:
+        ValueError: If it has plugins, or statistics over several channels that silent ones would
+            change.
     """
+    if options.get('plugins'):
+        raise ValueError(
+            f'model.backbone.plugins={options["plugins"]!r} have channels of their own, which in a '
+            'narrow stock network would be fewer: leave out --width'
+        )
     dense: Any = extract_subnet(backbone, width)
-    options = {**options, **backbone_options(dense)}
-    narrow = MODELS.build(options)
+    options = {**options, **backbone_options(dense), **_group_options(dense, options)}
+    narrow = MODELS.build(copy.deepcopy(options))  # mmdet changes its dcn
     narrow.eval()  # returns nothing, in mmdet's ResNet
+    _check_statistics(dense, narrow, width)
     state = dense.state_dict()
     narrow.load_state_dict(
         {key: _silenced(key, state[key], t.shape) for key, t in narrow.state_dict().items()}
     )
     sizes = zip(backbone.feature_channels, _out_channels(dense), _out_channels(narrow), strict=True)
     return options, narrow, [Channels(*size) for size in sizes]
+
+
+def _group_options(dense: nn.Module, options: Mapping[str, Any]) -> dict[str, Any]:
+    """How many groups are left to GroupNorm, whose groups keep their size."""
+    groups = [m.num_groups for m in dense.modules() if isinstance(m, nn.GroupNorm)]
+    return {'norm_cfg': {**options['norm_cfg'], 'num_groups': groups[0]}} if groups else {}
+
+
+def _check_statistics(dense: nn.Module, narrow: nn.Module, width: float) -> None:
+    """Raise if silent channels would enter a statistic."""
+    layers = dict(narrow.named_modules())
+    for name, layer in dense.named_modules():
+        found: Any = layers[name]
+        if isinstance(layer, nn.GroupNorm):
+            same = (layer.num_groups, layer.num_channels) == (found.num_groups, found.num_channels)
+        else:
+            same = not isinstance(layer, ConvWS2d) or layer.weight.shape == found.weight.shape
+        if not same:
+            raise ValueError(
+                f'width {width} gives {layer} as {name} and the closest stock ResNet {found}, '
+                'whose silent channels would change its statistics: publish a width at which '
+                'every layer keeps the same share of its channels (with GroupNorm of G groups a '
+                'multiple of 1 / G, and width_divisor=1)'
+            )
 
 
 def build_stock(cfg: Config) -> Any:

@@ -15,13 +15,22 @@ from .depth import (
     skippable_blocks,
 )
 from .extract import extract_subnet
-from .layers import SlimBatchNorm2d, SlimConv2d, SlimSyncBatchNorm, pad_channels
+from .layers import (
+    SlimBatchNorm2d,
+    SlimConv,
+    SlimConv2d,
+    SlimGroupNorm,
+    SlimSyncBatchNorm,
+    pad_channels,
+)
 from .width import at_width, has_slimmable_layers
 
 __all__ = [
     'SkippableBlock',
     'SlimBatchNorm2d',
+    'SlimConv',
     'SlimConv2d',
+    'SlimGroupNorm',
     'SlimSyncBatchNorm',
     'active_channels',
     'at_depth',

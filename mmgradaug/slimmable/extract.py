@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from .depth import check_kept, skippable_blocks
-from .layers import SlimConv2d
+from .layers import SlimConv
 from .width import at_width, has_slimmable_layers
 
 
@@ -23,16 +24,18 @@ def extract_subnet(
 ) -> nn.Module:
     """Return the sub-network of a width, or of a width and depth, as a dense network of its own.
 
-    Every slimmable layer becomes a plain, narrower ``nn.Conv2d``, ``nn.BatchNorm2d`` or
-    ``nn.SyncBatchNorm`` with copies of the first channels' parameters and running
-    statistics. Outputs and gradients equal those of ``network`` inside ``at_width(network,
-    width)``; the outputs of a backbone are the narrow ones, without the silent channels.
-    A class may name the dense class its instances become in an attribute ``dense_class``.
+    Every slimmable layer becomes a plain, narrower one (``nn.Conv2d``, ``nn.BatchNorm2d``,
+    ``nn.SyncBatchNorm``, ``nn.GroupNorm``, mmcv's convolutions) with copies of the first channels'
+    parameters and running statistics. Outputs and gradients equal those of ``network`` inside
+    ``at_width(network, width)``; the outputs of a backbone are the narrow ones, without the silent
+    channels.
+    A layer of one's own has a method ``plain(channels)``, which gives the plain layer of as many
+    input channels; a network's class names the dense class that it becomes in ``dense_class``.
 
     Args:
         network: Module with slimmable layers; it is not changed.
         width: Share of the channels to keep, in (0, 1].
-        example: Input (N, C, H, W) that reaches every layer; by default one image of 64 x 64
+        example: Input (N, C, H, W) that reaches every layer; by default one image of 96 x 96
             pixels with as many channels as the first convolution takes.
         kept: For each residual block that can be left out, whether the sub-network has it, as
             in :func:`~mmgradaug.slimmable.depth.at_depth`. Those it has weigh 1 from then on,
@@ -60,7 +63,7 @@ def extract_subnet(
         _leave_out(dense, width, kept)
     sizes = _input_channels(dense, width, example)
     for name, module in list(dense.named_modules()):
-        if isinstance(module, (SlimConv2d, _BatchNorm)):
+        if _has_channels(module):
             if name not in sizes:
                 raise ValueError(
                     f'layer {name!r} was not reached by the example: pass one that does'
@@ -94,17 +97,16 @@ def _replace(network: nn.Module, name: str, module: nn.Module) -> None:
 
 
 def _input_channels(network: nn.Module, width: float, example: Tensor | None) -> dict[str, int]:
-    """Channels that enter each convolution and BatchNorm, by module name."""
+    """Channels that enter each layer that depends on them, by module name."""
     sizes: dict[str, int] = {}
 
     def recorder(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
         return lambda module, args: sizes.__setitem__(name, args[0].size(1))
 
-    slim = (SlimConv2d, _BatchNorm)
     hooks = [
         module.register_forward_pre_hook(recorder(name))
         for name, module in network.named_modules()
-        if isinstance(module, slim)
+        if _has_channels(module)
     ]
     try:
         with _evaluating(network), at_width(network, width), torch.no_grad():
@@ -116,9 +118,12 @@ def _input_channels(network: nn.Module, width: float, example: Tensor | None) ->
 
 
 def _example(network: nn.Module) -> Tensor:
-    """One black image that fits the network's first convolution."""
-    first = next(m for m in network.modules() if isinstance(m, SlimConv2d))
-    return first.weight.new_zeros(1, first.in_channels, 64, 64)
+    """One black image that fits the network's first convolution.
+
+    At stride 32 it has 3 x 3 cells, which deformable convolutions need.
+    """
+    first = next(m for m in network.modules() if isinstance(m, SlimConv))
+    return first.weight.new_zeros(1, first.in_channels, 96, 96)
 
 
 @contextmanager
@@ -133,35 +138,22 @@ def _evaluating(network: nn.Module) -> Iterator[None]:
             module.training = training
 
 
-def _dense_layer(layer: SlimConv2d | _BatchNorm, in_channels: int) -> nn.Module:
-    """A plain layer with the first channels of a convolution or BatchNorm."""
-    plain: nn.Module
-    if isinstance(layer, SlimConv2d):
-        plain = _plain_conv(layer, in_channels)
-    else:
-        plain = _plain_norm(layer, in_channels)
+def _has_channels(layer: nn.Module) -> bool:
+    """Whether a layer of a slimmable network is another one in a narrow network."""
+    return hasattr(layer, 'plain') or isinstance(layer, _BatchNorm)
+
+
+def _dense_layer(layer: Any, in_channels: int) -> nn.Module:
+    """A plain layer with the first channels of a convolution, normalisation or plugin."""
+    is_batch_norm = isinstance(layer, _BatchNorm)
+    plain = _plain_norm(layer, in_channels) if is_batch_norm else layer.plain(in_channels)
+    tensors = dict([*plain.named_parameters(), *plain.named_buffers()])
     for name, tensor in [*layer.named_parameters(), *layer.named_buffers()]:
-        own = plain.get_parameter(name) if name in plain._parameters else plain.get_buffer(name)
+        own = tensors[name]
         own.data.copy_(tensor[tuple(slice(size) for size in own.shape)].data)
         own.requires_grad_(tensor.requires_grad)
     plain.training = layer.training
     return plain
-
-
-def _plain_conv(layer: SlimConv2d, in_channels: int) -> nn.Conv2d:
-    """A ``nn.Conv2d`` as wide as ``layer`` is now, with undefined values."""
-    return nn.Conv2d(
-        in_channels,
-        layer.active_out_channels,
-        layer.kernel_size,  # type: ignore[arg-type]
-        layer.stride,  # type: ignore[arg-type]
-        layer.padding,  # type: ignore[arg-type]
-        layer.dilation,  # type: ignore[arg-type]
-        bias=layer.bias is not None,
-        padding_mode=layer.padding_mode,
-        device=layer.weight.device,
-        dtype=layer.weight.dtype,
-    )
 
 
 def _plain_norm(layer: _BatchNorm, channels: int) -> _BatchNorm:

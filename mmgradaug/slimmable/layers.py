@@ -10,8 +10,9 @@ number of output channels of a convolution depends on the width.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -20,14 +21,14 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from .channels import active_channels
 
 
-class SlimConv2d(nn.Conv2d):
-    """Convolution that keeps its first output channels at the current width.
+class SlimConv(nn.Conv2d if TYPE_CHECKING else object):  # type: ignore[misc]
+    """What every slimmable convolution shares; put before the plain one.
 
     Args:
-        *args: As ``nn.Conv2d``.
+        *args: As the plain convolution.
         divisor: See :func:`~mmgradaug.slimmable.channels.active_channels`.
         quarter: See :func:`~mmgradaug.slimmable.channels.active_channels`.
-        **kwargs: As ``nn.Conv2d``.
+        **kwargs: As the plain convolution.
 
     Raises:
         ValueError: If ``groups`` is not 1: the first channels of a grouped convolution do
@@ -38,8 +39,9 @@ class SlimConv2d(nn.Conv2d):
         super().__init__(*args, **kwargs)
         if self.groups != 1:
             raise ValueError(
-                f'SlimConv2d cannot slice groups={self.groups}, expected groups=1: use a backbone '
-                'without grouped convolutions (SlimmableResNet instead of ResNeXt or Res2Net)'
+                f'{type(self).__name__} cannot slice groups={self.groups}, expected groups=1: use '
+                'a backbone without grouped convolutions (SlimmableResNet instead of ResNeXt or '
+                'Res2Net)'
             )
         self.divisor = divisor
         self.quarter = quarter
@@ -52,6 +54,14 @@ class SlimConv2d(nn.Conv2d):
             return self.out_channels
         return active_channels(self.out_channels, self.width, self.divisor, self.quarter)
 
+    def plain(self, in_channels: int) -> nn.Module:
+        """The plain convolution of these inputs, as wide as this is now, with undefined values."""
+        raise NotImplementedError
+
+
+class SlimConv2d(SlimConv, nn.Conv2d):
+    """Convolution that keeps its first output channels at the current width."""
+
     def forward(self, x: Tensor) -> Tensor:
         """Convolve ``x`` (N, C_active_in, H, W) to (N, C_active_out, H', W')."""
         out, in_ = self.active_out_channels, x.size(1)
@@ -59,6 +69,21 @@ class SlimConv2d(nn.Conv2d):
             return super().forward(x)
         bias = None if self.bias is None else self.bias[:out]
         return self._conv_forward(x, self.weight[:out, :in_], bias)
+
+    def plain(self, in_channels: int) -> nn.Conv2d:
+        """A ``nn.Conv2d`` of these inputs, as wide as this is now, with undefined values."""
+        return nn.Conv2d(
+            in_channels,
+            self.active_out_channels,
+            self.kernel_size,  # type: ignore[arg-type]
+            self.stride,  # type: ignore[arg-type]
+            self.padding,  # type: ignore[arg-type]
+            self.dilation,  # type: ignore[arg-type]
+            bias=self.bias is not None,
+            padding_mode=self.padding_mode,
+            device=self.weight.device,
+            dtype=self.weight.dtype,
+        )
 
 
 class SlimBatchNorm2d(nn.BatchNorm2d):
@@ -103,6 +128,49 @@ class SlimSyncBatchNorm(nn.SyncBatchNorm):
         tensors = {**dict(self.named_parameters()), **dict(self.named_buffers())}
         narrow = {name: t[:channels] if t.dim() else t for name, t in tensors.items()}
         return functional_call(self, narrow, (x,))
+
+
+class SlimGroupNorm(nn.GroupNorm):
+    """GroupNorm that normalises as many whole groups as it is given.
+
+    Groups keep their size. So a convolution before it has to keep a multiple of that many
+    channels, which its ``divisor`` sees to.
+
+    Args:
+        num_channels: Channels of the full layer.
+        num_groups: Its groups.
+        **kwargs: As ``nn.GroupNorm``.
+    """
+
+    def __init__(self, num_channels: int, num_groups: int, **kwargs: Any) -> None:
+        super().__init__(num_groups, num_channels, **kwargs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise ``x`` (N, C_active, H, W).
+
+        Raises:
+            ValueError: If the channels are not whole groups.
+        """
+        channels = x.size(1)
+        if channels == self.num_channels:
+            return super().forward(x)
+        weight, bias = _first(self.weight, channels), _first(self.bias, channels)
+        return F.group_norm(x, self._groups(channels), weight, bias, self.eps)
+
+    def plain(self, channels: int) -> nn.GroupNorm:
+        """A ``nn.GroupNorm`` of the first channels, with undefined values."""
+        layer = nn.GroupNorm(self._groups(channels), channels, self.eps, self.affine)
+        return layer.to(next(self.parameters(), torch.empty(0)))
+
+    def _groups(self, channels: int) -> int:
+        groups, rest = divmod(channels * self.num_groups, self.num_channels)
+        if rest:
+            raise ValueError(
+                f'SlimGroupNorm got {channels} channels, expected a multiple of '
+                f'{self.num_channels // self.num_groups}, the size of its groups: set the divisor '
+                'of the convolution before it to that'
+            )
+        return groups
 
 
 def restore_slim_norms(network: nn.Module) -> None:

@@ -9,12 +9,12 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from .channels import check_width
-from .layers import SlimConv2d, restore_slim_norms
+from .layers import SlimConv, restore_slim_norms
 
 
 def has_slimmable_layers(model: nn.Module) -> bool:
     """Whether any layer of ``model`` changes with the width."""
-    return any(isinstance(module, SlimConv2d) for module in model.modules())
+    return any(isinstance(module, SlimConv) for module in model.modules())
 
 
 @contextmanager
@@ -40,7 +40,7 @@ def at_width(model: nn.Module, width: float) -> Iterator[nn.Module]:
         ValueError: If the width is not in (0, 1].
     """
     width = check_width(width)
-    convs = [m for m in model.modules() if isinstance(m, SlimConv2d)]
+    convs = [m for m in model.modules() if isinstance(m, SlimConv)]
     widths = [conv.width for conv in convs]
     with own_statistics(model):
         try:

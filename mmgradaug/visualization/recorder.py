@@ -10,7 +10,7 @@ import torch
 from mmdet.structures.bbox import bbox_overlaps, get_box_tensor
 from torch import Tensor, nn
 
-from ..slimmable.layers import SlimConv2d
+from ..slimmable.layers import SlimConv
 from .subnets import SubnetView
 
 # RoIs and labels of a pass are drawn as objects from this overlap on, mmdet's usual threshold.
@@ -84,7 +84,7 @@ class _Recorder:
 
     def _width(self) -> float:
         """The width that the slimmable layers run at; 1.0 where there are none."""
-        layers = (m for m in self._model.modules() if isinstance(m, SlimConv2d))
+        layers = (m for m in self._model.modules() if isinstance(m, SlimConv))
         return next((layer.width or 1.0 for layer in layers), 1.0)
 
 

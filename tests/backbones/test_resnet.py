@@ -76,13 +76,8 @@ def test_frozen_stages_have_no_gradient():
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        (
-            dict(dcn=dict(type='DCNv2'), stage_with_dcn=(False, True, True, True)),
-            'dcn=.*remove dcn',
-        ),
-        (dict(plugins=[dict(cfg=dict(type='ContextBlock'))]), 'plugins=.*remove plugins'),
-        (dict(norm_cfg=dict(type='GN', num_groups=8)), "norm_cfg=.*'GN'.*type='BN'"),
-        (dict(conv_cfg=dict(type='ConvWS')), "conv_cfg=.*'ConvWS'.*remove conv_cfg"),
+        (dict(norm_cfg=dict(type='IN')), "norm_cfg=.*'IN'.*type='BN'"),
+        (dict(conv_cfg=dict(type='ConvAWS')), "conv_cfg=.*'ConvAWS'.*remove conv_cfg"),
         (dict(width_divisor=0), 'width_divisor must be'),
         (dict(width_divisor=2.5), 'width_divisor must be'),
         (dict(depth=20), r'depth=20, expected one of \[18, 34, 50, 101, 152\]'),

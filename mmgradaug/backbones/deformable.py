@@ -1,0 +1,158 @@
+"""Deformable convolutions (DCN, DCNv2) whose first channels form one of their own.
+
+Where a kernel looks is computed from the input by an ordinary convolution, the same for all
+channels (``deform_groups=1``). So a sub-network slices that convolution's inputs, and the inputs
+and outputs of the weights, as of any other layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mmcv.ops import DeformConv2dPack, ModulatedDeformConv2dPack
+from mmdet.models.backbones.resnet import Bottleneck
+from mmengine.registry import MODELS
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from ..slimmable import SlimConv
+from ..type_names import class_of
+
+
+class _SlimDeformable(SlimConv):
+    """What both deformable convolutions share; put before mmcv's.
+
+    Args:
+        *args: As mmcv's.
+        **kwargs: As mmcv's, and :class:`~mmgradaug.slimmable.SlimConv`'s.
+    """
+
+    stock: type[nn.Module]  # mmcv's
+    conv_offset: nn.Conv2d
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve ``x`` (N, C_active_in, H, W) to (N, C_active_out, H', W')."""
+        out, in_ = self.active_out_channels, x.size(1)
+        if self.weight.shape[:2] == (out, in_):
+            return super().forward(x)
+        # Calls this forward again with narrow tensors in place of the layer's own, which then
+        # takes the branch above: the convolution itself stays mmcv's.
+        narrow = {
+            'weight': self.weight[:out, :in_].contiguous(),  # mmcv's kernels ask for it
+            'conv_offset.weight': self.conv_offset.weight[:, :in_],
+        }
+        if self._has_bias:
+            narrow['bias'] = self.bias[:out]
+        return functional_call(self, narrow, (x,))
+
+    @property
+    def _has_bias(self) -> bool:
+        return getattr(self, 'bias', None) is not None  # DCN has no such attribute
+
+    def plain(self, in_channels: int) -> nn.Module:
+        """mmcv's layer of these inputs, as wide as this is now, with undefined values."""
+        layer = self.stock(
+            in_channels,
+            self.active_out_channels,
+            self.kernel_size,
+            stride=self.stride,
+            padding=self.padding,
+            dilation=self.dilation,
+            bias=self._has_bias,
+        )
+        return layer.to(self.weight)
+
+
+class SlimDeformConv2dPack(_SlimDeformable, DeformConv2dPack):
+    """mmcv's ``DCN`` (Deformable Convolutional Networks, ICCV 2017) that can be sliced."""
+
+    stock = DeformConv2dPack
+
+
+class SlimModulatedDeformConv2dPack(_SlimDeformable, ModulatedDeformConv2dPack):
+    """mmcv's ``DCNv2`` (Deformable ConvNets v2, CVPR 2019) that can be sliced."""
+
+    stock = ModulatedDeformConv2dPack
+
+
+SLIM_DEFORMABLE: dict[Any, type[_SlimDeformable]] = {
+    cls.stock: cls for cls in (SlimDeformConv2dPack, SlimModulatedDeformConv2dPack)
+}
+
+
+def deform_blocks(stages: Sequence[Any], dcn: Any, stage_with_dcn: Sequence[bool]) -> None:
+    """Replace the 3 x 3 convolutions of whole stages by deformable ones, as mmdet's ResNet does.
+
+    Args:
+        stages: Of slimmable bottlenecks.
+        dcn: The convolution: ``dict(type='DCN')`` or ``dict(type='DCNv2')``, with
+            ``deform_groups=1``.
+        stage_with_dcn: Which stages get it.
+
+    Raises:
+        ValueError: If ``dcn`` asks for a layer that cannot be sliced, if there is not one switch
+            a stage, or if a stage has no bottlenecks.
+    """
+    options = _checked(dcn)
+    if len(stage_with_dcn) != len(stages):
+        raise ValueError(
+            f'model.backbone.stage_with_dcn={stage_with_dcn!r}, expected {len(stages)} times True '
+            'or False, one for each stage'
+        )
+    switches = zip(stages, stage_with_dcn, strict=True)
+    for block in (b for stage, deforms in switches if deforms for b in stage):
+        if not isinstance(block, Bottleneck):
+            raise ValueError(
+                f'model.backbone.dcn={dcn!r} needs bottlenecks, got a network of '
+                f'{type(block).__name__}: set depth to 50, 101 or 152, or remove dcn'
+            )
+        block.conv2 = _deformable(options, block.conv2)
+
+
+def _checked(dcn: Any) -> dict[str, Any]:
+    """The options of a slimmable deformable convolution."""
+    kind = class_of(dcn.get('type'), MODELS) if isinstance(dcn, Mapping) else None
+    if kind not in SLIM_DEFORMABLE:
+        raise ValueError(
+            f"model.backbone.dcn={dcn!r}, expected a dict of type 'DCN' or 'DCNv2': correct it or "
+            'remove dcn (and stage_with_dcn)'
+        )
+    options = {**dcn, 'type': SLIM_DEFORMABLE[kind]}
+    for name in ('groups', 'deform_groups', 'deformable_groups'):
+        if options.pop(name, 1) != 1:
+            raise ValueError(
+                f'model.backbone.dcn.{name}={dcn[name]!r} cannot be sliced, expected 1: which '
+                'channels share a group changes with the width; set it to 1, or train this '
+                "backbone with type='ResNet' and gradaug.min_width=1.0, which needs no sub-widths"
+            )
+    if options.pop('fallback_on_stride', False):
+        raise ValueError(
+            'model.backbone.dcn.fallback_on_stride=True, expected False: mmdet heeds it in the '
+            'first block alone; remove it'
+        )
+    return options
+
+
+def _deformable(options: Mapping[str, Any], conv: SlimConv) -> nn.Module:
+    """A deformable convolution in the place of an ordinary one."""
+    options = dict(options)
+    kind = options.pop('type')
+    try:
+        return kind(
+            conv.in_channels,
+            conv.out_channels,
+            conv.kernel_size,
+            stride=conv.stride,
+            padding=conv.padding,
+            dilation=conv.dilation,
+            bias=False,
+            divisor=conv.divisor,
+            quarter=conv.quarter,
+            **options,
+        )
+    except TypeError as error:
+        raise ValueError(
+            f"model.backbone.dcn has {', '.join(options)}: mmcv's {kind.stock.__name__} does not "
+            f'take these options ({error}): remove them'
+        ) from error

@@ -1,0 +1,96 @@
+"""Deformable convolutions in the slimmable backbone."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from mmdet.models.backbones import ResNet
+from mmengine.registry import MODELS
+
+from mmgradaug import SlimmableResNet, at_width
+from mmgradaug.evaluation.conv_shapes import ConvShapes
+from mmgradaug.publishing import narrow_backbone
+from tests.networks import random_images, randomised, small_resnet
+from tests.oracles import assert_slice_equals_dense, relative_error
+
+LAST_TWO = (False, False, True, True)
+
+
+def options(kind, **others):
+    return dict(dcn=dict(type=kind, deform_groups=1, **others), stage_with_dcn=LAST_TWO)
+
+
+@pytest.mark.parametrize('kind', ['DCN', 'DCNv2'])
+def test_full_width_is_the_stock_backbone_bitwise(kind):
+    slim = small_resnet(50, frozen_stages=3, **options(kind, fallback_on_stride=False))
+    stock = ResNet(50, base_channels=8, norm_eval=False, frozen_stages=3, **options(kind))
+    stock.train()
+    stock.load_state_dict(slim.state_dict(), strict=True)
+    frozen = [[p.requires_grad for p in network.parameters()] for network in (slim, stock)]
+    assert frozen[0] == frozen[1]
+    assert not slim.layer3[0].conv2.weight.requires_grad
+    outs = [network(random_images(1, 3, 96, 128)) for network in (slim, stock)]
+    assert all(torch.equal(a, b) for a, b in zip(*outs, strict=True))
+
+
+@pytest.mark.parametrize('kind', ['DCN', 'DCNv2'])
+@pytest.mark.parametrize('others', [dict(), dict(style='caffe', width_divisor=4)], ids=str)
+def test_slice_is_the_dense_network(kind, others):
+    network = small_resnet(50, **options(kind), **others).double()
+    assert_slice_equals_dense(network, 0.7, random_images(1, 3, 96, 128, dtype=torch.float64))
+    grad = network.layer4[0].conv2.conv_offset.weight.grad
+    assert grad.abs().sum() > 0
+
+
+def test_a_stage_without_switch_keeps_its_convolutions():
+    network = SlimmableResNet(50, base_channels=8, dcn=dict(type='DCN'))
+    assert network.state_dict().keys() == ResNet(50, base_channels=8).state_dict().keys()
+
+
+def test_weights_of_a_plain_network_are_a_start(tmp_path):
+    state = randomised(SlimmableResNet(50, base_channels=8)).state_dict()
+    torch.save(state, tmp_path / 'plain.pth')
+    init_cfg = dict(type='Pretrained', checkpoint=str(tmp_path / 'plain.pth'))
+    network = SlimmableResNet(50, base_channels=8, init_cfg=init_cfg, **options('DCNv2'))
+    network.init_weights()
+    assert torch.equal(network.layer4[2].conv2.weight, state['layer4.2.conv2.weight'])
+    assert network.layer4[2].conv2.conv_offset.weight.abs().sum() == 0
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (dict(dcn=dict(type='DCNv2', deform_groups=4)), r'dcn\.deform_groups=4 cannot be sliced'),
+        (dict(dcn=dict(type='DCN', groups=2)), r'dcn\.groups=2 cannot be sliced'),
+        (dict(dcn=dict(type='DCN', fallback_on_stride=True)), 'dcn.fallback_on_stride=True, '),
+        (dict(dcn=dict(type='Conv2d')), "dcn=.*'Conv2d'.*expected a dict of type 'DCN'"),
+        (dict(dcn=dict(type='DCN', colour=1)), 'dcn has colour: .*DeformConv2dPack does not take'),
+        (dict(stage_with_dcn=(True, True)), r'stage_with_dcn=\(True, True\), expected 4 times'),
+        (dict(depth=18), 'dcn=.*needs bottlenecks, got a network of BasicBlock'),
+    ],
+)
+def test_what_cannot_be_deformed_is_named(change, message):
+    with pytest.raises(ValueError, match=rf'model\.backbone\.{message}'):
+        SlimmableResNet(**(dict(depth=50, base_channels=8) | options('DCN') | change))
+
+
+def test_the_narrow_stock_network_is_the_sub_network():
+    network = small_resnet(50, **options('DCNv2')).double().eval()
+    stock = dict(type='ResNet', depth=50, base_channels=8, **options('DCNv2'))
+    made, narrow, channels = narrow_backbone(network, stock, 0.7)
+    x = random_images(1, 3, 96, 128, dtype=torch.float64)
+    with torch.no_grad(), at_width(network, 0.7):
+        expected = network(x)
+    rebuilt = MODELS.build(made).double()
+    rebuilt.load_state_dict(narrow.state_dict())
+    rebuilt.eval()
+    with torch.no_grad():
+        found = rebuilt(x)
+    for a, b, c in zip(found, expected, channels, strict=True):
+        assert relative_error(a[:, : c.active], b[:, : c.active]) < 1e-12
+
+
+def test_shapes_are_not_counted_without_values():
+    model = SimpleNamespace(backbone=small_resnet(50, **options('DCN')))
+    with pytest.raises(ValueError, match=r'layer3\.0\.conv2 is a SlimDeform.* without dcn'):
+        ConvShapes(model, (96, 96))
