@@ -194,6 +194,7 @@ def test_regularisers_have_their_authors_numbers():
     assert found('resnet50_imagenet_stochdepth') == dict(survival=0.5)
     last_stage = dict(survival=(1.0, 1.0, 1.0, 0.9), ramp=True)
     assert found('resnet50_imagenet_droppath') == last_stage
+    assert found('resnet50_imagenet_droppath_constant') == dict(survival=0.9, ramp=False)
     two_stages = dict(drop=(0.0, 0.0, 0.025, 0.1), block_size=7, ramp=True)
     assert found('resnet50_imagenet_dropblock') == two_stages
 
