@@ -11,7 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from mmgradaug.datasets.shapes import ShapesSpec, make_shapes
+from tests.shapes_run import shapes_options
 
 ROOT = Path(__file__).parents[1]
 TOOLS = ROOT / 'tools'
@@ -96,14 +96,9 @@ def run(script, *args, expect=0, **variables):
     return out
 
 
-def shapes_options(root):
+def small_options(root):
     """Make a data set of eight images; returns small networks on it, as `--cfg-options`."""
-    make_shapes(root, ShapesSpec(8, size=(64, 64)), ShapesSpec(2, size=(64, 64)))
-    loaders = ['train_dataloader.dataset', 'val_dataloader', 'test_dataloader']
-    data = [f'{loader}.dataset.data_root={root}/' for loader in loaders]
-    annotations = f'{root}/annotations/val.json'
-    data += [f'{e}.ann_file={annotations}' for e in ('val_evaluator', 'test_evaluator')]
-    return ['--cfg-options', *SMALL, *data]
+    return ['--cfg-options', *SMALL, *shapes_options(root)]
 
 
 def logged(work_dir, key):

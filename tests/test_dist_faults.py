@@ -18,7 +18,7 @@ from tests.launching import (
     printed,
     run,
     running,
-    shapes_options,
+    small_options,
     start,
     wait_until_training,
 )
@@ -39,7 +39,7 @@ WORKERS = ['train_dataloader.num_workers=1', 'train_dataloader.persistent_worker
 
 @pytest.fixture
 def data(tmp_path):
-    return tmp_path / 'shapes', shapes_options(tmp_path / 'shapes')
+    return tmp_path / 'shapes', small_options(tmp_path / 'shapes')
 
 
 def descendants(pid):

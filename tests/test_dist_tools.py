@@ -21,7 +21,7 @@ from tests.launching import (
     logged,
     run,
     running,
-    shapes_options,
+    small_options,
     start,
     wait_until_training,
 )
@@ -30,7 +30,7 @@ from tests.launching import (
 @pytest.fixture(scope='module')
 def options(tmp_path_factory):
     """Small networks and images, as `--cfg-options`."""
-    return shapes_options(tmp_path_factory.mktemp('shapes'))
+    return small_options(tmp_path_factory.mktemp('shapes'))
 
 
 def require_trained(work_dir, steps):

@@ -8,11 +8,18 @@ different convolutions a run asks for. Images and labels are random; nothing is 
 
 from __future__ import annotations
 
+import os
+
+# torch's profiler, which counts memory, reports a missing GPU as an error otherwise. It is read
+# when torch is imported.
+os.environ.setdefault('KINETO_LOG_LEVEL', '5')
+
 import argparse
 import sys
 
 import torch
 
+from mmgradaug.backbones.image_channels import image_channels
 from mmgradaug.engine.arguments import add_number, at_least, config_parser
 from mmgradaug.engine.errors import one_line_errors
 from mmgradaug.engine.loading import load_config
@@ -99,7 +106,8 @@ def main(argv: list[str] | None = None) -> int:
     )
     print_costs(costs, args)
     if args.shapes:
-        print_shapes(ConvShapes(model, args.size).after(args.shapes))
+        channels = image_channels(cfg.model.backbone)
+        print_shapes(ConvShapes(model, args.size, channels).after(args.shapes))
     return 0
 
 

@@ -1,9 +1,10 @@
 """Draw what sub-networks will see: `tools/browse_subnets.py CONFIG`, on the config's own data.
 
 One picture an iteration: the batch's image for the full network, then its transformed copy for
-each sub-network with its labels, width and scale, as training draws them: boxes with class names,
-masks, and ignored regions in grey. Data and classes are checked as tools/train.py checks them. No
-network runs.
+each sub-network with its width, depth and scale, as training draws them. Detectors' images have
+their labels: boxes with class names, masks, and ignored regions in grey; of a classifier's the
+title names the class, or the classes that are mixed. Data and classes are checked as tools/train.py
+checks them. No network runs.
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ from mmengine.runner import Runner
 from rich.progress import track
 from torch import Tensor
 
+from mmgradaug.classification import GradAugClassifier
 from mmgradaug.detection.labels import move_samples
 from mmgradaug.engine.arguments import add_number, config_parser
-from mmgradaug.engine.bad_images import check_images
+from mmgradaug.engine.bad_images import watch_samples
 from mmgradaug.engine.errors import InputError, one_line_errors
 from mmgradaug.engine.loading import endless, load_config
 from mmgradaug.engine.preflight import check_data, check_model
@@ -49,7 +51,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     """Draw the pictures and say where they are; returns the exit status."""
     args = parse_args(argv)
-    cfg = load_config(args.config, args.cfg_options, gradaug=True)
+    cfg = load_config(args.config, args.cfg_options, gradaug=True, classifiers=True)
     out = args.out or Path('work_dirs') / Path(args.config).stem / 'subnets'
     check_data(cfg, ('train',))
     model = check_model(cfg, ('train',))
@@ -64,10 +66,13 @@ def draw(cfg: Config, model: Any, out: Path, args: argparse.Namespace) -> None:
     Raises:
         BadImageError: If an image cannot be read.
         InputError: If a batch has no image of the number asked for.
-        ValueError: If images are not of three channels.
     """
-    bgr = network_sees_bgr(cfg.model.data_preprocessor, cfg.train_dataloader.dataset)
+    classifies = isinstance(model, GradAugClassifier)  # its images are RGB when they are loaded
+    bgr = not classifies and network_sees_bgr(
+        cfg.model.data_preprocessor, cfg.train_dataloader.dataset
+    )
     loader = training_loader(cfg, args.seed)
+    names = loader.dataset.metainfo['classes']
     batches = endless(loader)
     seed = args.seed if model.gradaug.seed is None else model.gradaug.seed
     for iteration in track(range(args.iterations), description='drawing', transient=True):
@@ -77,14 +82,20 @@ def draw(cfg: Config, model: Any, out: Path, args: argparse.Namespace) -> None:
                 f'--image {args.image} of a batch of {len(batch["inputs"])}, expected at most '
                 f'{len(batch["inputs"]) - 1}: images are counted from 0'
             )
-        views = views_of(batch, model.sampler.sample(seed, iteration), args.image)
+        subnets = model.sampler.sample(seed, iteration)
+        title = f'iteration {iteration}'
+        if classifies:
+            title += f': {classes_of(batch["data_samples"][args.image], names)}'
+            views = views_of_classes(model, batch['inputs'], subnets, args.image)
+        else:
+            views = views_of(batch, subnets, args.image)
         save_subnets(
             views,
             out / f'iteration_{iteration:03d}.png',
             *statistics_of(model.data_preprocessor),
-            title=f'iteration {iteration}',
+            title=title,
             bgr=bgr,
-            class_names=loader.dataset.metainfo['classes'],
+            class_names=names,
             panel_width=LINE_WIDTH / (2 if len(views) % 3 else 3),
         )
 
@@ -94,12 +105,12 @@ def training_loader(cfg: Config, seed: int) -> Any:
     options = {k: v for k, v in cfg.train_dataloader.items() if k != 'prefetch_factor'}
     options |= {'num_workers': 0, 'persistent_workers': False}
     loader = Runner.build_dataloader(options, seed=seed)
-    check_images(loader.dataset, 0)
+    watch_samples(loader.dataset, 'train_dataloader')
     return loader
 
 
 def views_of(batch: dict, subnets: Sequence[Subnet], image: int) -> list[SubnetView]:
-    """What the full network and every sub-network of an iteration see of an image.
+    """What a detector's full network and every sub-network of an iteration see of an image.
 
     Args:
         batch: A preprocessed batch.
@@ -117,13 +128,48 @@ def views_of(batch: dict, subnets: Sequence[Subnet], image: int) -> list[SubnetV
 
 
 def labelled(image: Tensor, sample: DetDataSample, **what: Any) -> SubnetView:
-    """An image (3, H, W) with all that its labels hold."""
+    """An image (C, H, W) with all that its labels hold."""
     size = (image.size(-2), image.size(-1))
     objects = objects_of(sample.gt_instances, size)
     if 'ignored_instances' in sample:
         objects = with_ignored(objects, objects_of(sample.ignored_instances, size))
     boxes = get_box_tensor(sample.gt_instances.bboxes)
     return SubnetView(image, boxes, boxes_are='labels', objects=objects, **what)
+
+
+def views_of_classes(
+    model: GradAugClassifier, images: Tensor, subnets: Sequence[Subnet], image: int
+) -> list[SubnetView]:
+    """What a classifier's full network and every sub-network of an iteration see of an image.
+
+    Args:
+        model: Its residual blocks are those that random depth leaves out.
+        images: A preprocessed batch (N, 3, H, W).
+        subnets: The sub-networks.
+        image: Index of the image in the batch.
+    """
+    views = [SubnetView(images[image], title='full network')]
+    for number, subnet in enumerate(subnets, start=1):
+        moved, mapping = subnet.transform(images)
+        kept = subnet.kept_blocks(model)
+        views.append(
+            SubnetView(
+                moved[image],
+                width=subnet.width,
+                depth=None if kept is None else sum(kept) / len(kept),
+                scale=mapping.scale,
+                title=f'sub-network {number}',
+            )
+        )
+    return views
+
+
+def classes_of(label: Tensor, names: Sequence[str]) -> str:
+    """The class of an image, or the shares of those it is mixed of (classes,), in words."""
+    if not label.dim():
+        return names[int(label)]
+    found = [(share, name) for share, name in zip(label.tolist(), names, strict=True) if share]
+    return ', '.join(f'{share:.0%} {name}' for share, name in sorted(found, reverse=True))
 
 
 if __name__ == '__main__':

@@ -26,8 +26,9 @@ from mmengine.config import Config, DictAction
 from mmgradaug.datasets import WheelError, make_nuclei
 from mmgradaug.engine.console import print_rows, say
 from mmgradaug.engine.mmdet_tools import run_tool
+from mmgradaug.engine.run_log import Scalars, read_scalars
 from mmgradaug.engine.versions import versions
-from mmgradaug.visualization.curves import Scalars, read_scalars, save_curves
+from mmgradaug.visualization.curves import save_curves
 from mmgradaug.visualization.run_pictures import load_run, picture_predictions, picture_subnets
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -77,7 +78,10 @@ def main(argv: list[str] | None = None) -> int:
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0] if __doc__ else '')
-    parser.add_argument('--work-dir', default=WORK_DIR, help='(default: %(default)s)')
+    # A path is relative to where somebody types it, the default to the repository.
+    parser.add_argument(
+        '--work-dir', type=os.path.abspath, default=Path(WORK_DIR), help='(default: %(default)s)'
+    )
     parser.add_argument(
         '--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='as of tools/train.py'
     )

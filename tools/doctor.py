@@ -70,12 +70,30 @@ def collect(stack: Stack) -> Facts:
         stamp=stamp,
         is_current=is_current(stamp, current_fingerprint(stack), stack.python),
         pins=stack.pins(),
-        probes={name: probe(stack.python, PROBES[name]) for name in PROBES if has_venv},
+        probes=try_all(stack) if has_venv else {},
         missing=list(missing_compilers()),
         gpu=has_gpu(),
         toolkits=find_toolkits(),
         free_gb=shutil.disk_usage(ROOT).free / 1e9,
     )
+
+
+def try_all(stack: Stack) -> dict[str, dict[str, Any]]:
+    """Tries every package of an environment, saying which on stderr, so that a pipe gets none."""
+    found = {}
+    for number, (name, code) in enumerate(PROBES.items(), start=1):
+        show(f'[doctor] trying {name}, {number} of {len(PROBES)} ...')
+        found[name] = probe(stack.python, code)
+    show('')
+    return found
+
+
+def show(text: str) -> None:
+    """Shows what is being done: one updating line on a terminal, lines elsewhere."""
+    if sys.stderr.isatty():
+        print(f'\r\033[K{text}', end='', file=sys.stderr, flush=True)
+    elif text:
+        print(text, file=sys.stderr, flush=True)
 
 
 def check_environment(facts: Facts) -> Iterator[Finding]:
@@ -186,7 +204,6 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or '').split('\n')[0])
     parser.add_argument('--stock', action='store_true', help='examine .venv-stock, not .venv')
     stack = STOCK if parser.parse_args().stock else MAIN
-    print('[doctor] trying what is installed, some seconds ...', flush=True)
     findings = diagnose(collect(stack))
     for level, text, fix in findings:
         print(f'  {level:<4}  {text}' + (f'\n        mend it with:  {fix}' if fix else ''))

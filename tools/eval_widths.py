@@ -1,8 +1,9 @@
-"""AP, FLOPs and time over widths: `tools/eval_widths.py CONFIG CHECKPOINT --widths 1.0 0.9 0.8`.
+"""AP or accuracy, FLOPs and time over widths: `tools/eval_widths.py CONFIG CHECKPOINT`.
 
-Each width is measured as the stock detector that `tools/publish.py --width` writes: BatchNorm
-statistics averaged over training images at that width (those of training at width 1), then mmdet's
-own evaluator, FLOPs, and the time of one image with all widths taken in turn.
+Each width (`--widths 1.0 0.9 0.8`) is measured as the stock detector, or the dense classifier, that
+`tools/publish.py --width` writes: BatchNorm statistics averaged over training images at that width
+(those of training at width 1), then the config's own evaluator, FLOPs, and the time of one image
+with all widths taken in turn.
 """
 
 from __future__ import annotations
@@ -30,9 +31,16 @@ from mmgradaug.evaluation.widths import (
     Validation,
     WidthResult,
     measure_cost,
-    precision_labels,
+    shown_metrics,
 )
-from mmgradaug.publishing import Cut, Source, build_parent, narrow_detector, open_source
+from mmgradaug.publishing import (
+    Cut,
+    Source,
+    build_parent,
+    dense_classifier,
+    narrow_detector,
+    open_source,
+)
 from mmgradaug.slimmable import check_width
 from mmgradaug.visualization.widths import save_widths
 
@@ -74,17 +82,24 @@ def measure(
 ) -> list[WidthResult]:
     """Cut, recalibrate and evaluate every width, then time them in turn."""
     validation = Validation(cfg, args.split, args.images)
-    detectors, results = [], []
+    networks, results = [], []
     for width in widths:
         images = args.recalibrate if width < 1 else 0
-        parent, _ = build_parent(source, Cut(width, images, args.seed, args.device))
-        _, detector = narrow_detector(parent, cfg, width)
-        metrics = validation.evaluate(detector)
-        detectors.append(detector)
+        networks.append(cut_network(source, Cut(width, images, args.seed, args.device)))
+        metrics = validation.evaluate(networks[-1])
         results.append(WidthResult(width, metrics, recalibration_images=images))
-        print(f'width {width:g}: {_precision(results[-1])}', flush=True)
-    measure_cost(detectors, results, validation.one_image(detectors[0]), args.rounds)
+        print(f'width {width:g}: {_metrics(results[-1])}', flush=True)
+    measure_cost(networks, results, validation.one_image(networks[0]), args.rounds)
     return results
+
+
+def cut_network(source: Source, cut: Cut) -> Any:
+    """The network of a width, with ordinary layers, in evaluation mode."""
+    if source.is_classifier:
+        return dense_classifier(source, cut).to(cut.device)
+    parent, cfg = build_parent(source, cut)
+    assert cut.width is not None
+    return narrow_detector(parent, cfg, cut.width)[1]
 
 
 def write(results: Sequence[WidthResult], out: Path, args: argparse.Namespace) -> None:
@@ -109,14 +124,14 @@ def write(results: Sequence[WidthResult], out: Path, args: argparse.Namespace) -
 def table_of(results: Sequence[WidthResult]) -> Table:
     """One row a width."""
     table = Table(title='widths (time: median of one image, quartiles)')
-    labels = precision_labels(results)
-    for column in ('width', *labels, 'GFLOPs', 'of the backbone', 'M parameters', 'ms'):
+    names = shown_metrics(results)
+    for column in ('width', *names, 'GFLOPs', 'of the backbone', 'M parameters', 'ms'):
         table.add_column(column, justify='right')
     for result in results:
         low, high = result.spread
         table.add_row(
             f'{result.width:g}',
-            *(f'{result.precision().get(label, math.nan):.3f}' for label in labels),
+            *(f'{result.shown().get(name, math.nan):.3f}' for name in names),
             f'{result.flops / 1e9:.2f}',
             f'{result.backbone_flops / 1e9:.2f}',
             f'{result.parameters / 1e6:.2f}',
@@ -125,10 +140,10 @@ def table_of(results: Sequence[WidthResult]) -> Table:
     return table
 
 
-def _precision(result: WidthResult) -> str:
-    """AP in words."""
-    found = result.precision()
-    return ', '.join(f'{label} {value:.3f}' for label, value in found.items()) or 'nothing found'
+def _metrics(result: WidthResult) -> str:
+    """AP or other metrics in words."""
+    found = result.shown()
+    return ', '.join(f'{name} {value:.3f}' for name, value in found.items()) or 'nothing found'
 
 
 if __name__ == '__main__':

@@ -22,10 +22,12 @@ from rich.table import Table
 
 from mmgradaug.checkpoints.safe_loading import safe_loading
 from mmgradaug.engine.arguments import add_number, config_parser
+from mmgradaug.engine.console import no_init_log
 from mmgradaug.engine.errors import one_line_errors
 from mmgradaug.engine.loading import endless, load_config
 from mmgradaug.engine.preflight import check_data, check_model, check_weights
 from mmgradaug.engine.preflight.checkpoints import load_weights
+from mmgradaug.engine.samples import name_samples
 from mmgradaug.evaluation.gradients import TermGradient, measure_gradients
 
 
@@ -53,7 +55,7 @@ def prepared_model(cfg: Config, args: argparse.Namespace) -> Any:
     """The detector with the weights of the checkpoint, or initial ones, in training mode."""
     check_model(cfg, ('train',))
     torch.manual_seed(args.seed)
-    with safe_loading():  # of a teacher, and of pretrained weights
+    with safe_loading(), no_init_log():  # of a teacher, and of pretrained weights
         model: Any = MODELS.build(cfg.model)
         if args.checkpoint:
             load_weights(model, args.checkpoint)
@@ -65,7 +67,9 @@ def prepared_model(cfg: Config, args: argparse.Namespace) -> Any:
 
 def measure(cfg: Config, model: Any, args: argparse.Namespace) -> list[list[TermGradient]]:
     """Gradients of each batch."""
-    batches = endless(Runner.build_dataloader(cfg.train_dataloader, seed=args.seed))
+    loader = Runner.build_dataloader(cfg.train_dataloader, seed=args.seed)
+    name_samples(loader.dataset, 'train_dataloader')
+    batches = endless(loader)
     seed = args.seed if model.gradaug.seed is None else model.gradaug.seed
     results = []
     for index in track(range(args.batches), description='batches', transient=True):

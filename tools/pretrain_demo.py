@@ -15,38 +15,26 @@ os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
 
 import argparse
 import json
-import logging
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from mmengine.config import Config
-from mmengine.optim import build_optim_wrapper
-from mmengine.registry import DATASETS, MODELS, init_default_scope
-from mmengine.runner import Runner
-from torch import Tensor
 
-from mmgradaug import at_width
-from mmgradaug.checkpoints.reading import read_checkpoint, weights_of
-from mmgradaug.checkpoints.safe_loading import safe_loading
 from mmgradaug.datasets import WheelError, make_digits, make_nuclei
 from mmgradaug.engine.arguments import add_number
 from mmgradaug.engine.atomic import write_atomically
 from mmgradaug.engine.console import print_rows, say
 from mmgradaug.engine.errors import one_line_errors
-from mmgradaug.engine.preflight import check_weights
-from mmgradaug.engine.seed_runs import RunFailed, SeedRun, run_all
+from mmgradaug.engine.seed_plan import Plan, planned_runs, train_planned
+from mmgradaug.engine.seed_runs import RunFailed
 from mmgradaug.engine.versions import versions
-from mmgradaug.evaluation.activation_maps import smooth_activation_maps
-from mmgradaug.evaluation.spread import Spread, difference, verdict
-from mmgradaug.publishing import Cut, open_source, publish_backbone
-from mmgradaug.publishing.publish import build_parent
+from mmgradaug.evaluation.spread import Comparison
+from mmgradaug.publishing import Cut, build_parent, open_source, publish_backbone
+from mmgradaug.publishing.starting import first_losses, start_detector
 from mmgradaug.reporting.log_folders import find_log_folders, merge
-from mmgradaug.visualization.activation_maps import NetworkMaps, save_activation_maps
+from mmgradaug.visualization.classifier_pictures import picture_activation_maps
 from mmgradaug.visualization.seeds import save_seed_curves
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -65,21 +53,6 @@ NARROW = 0.8
 PRETRAIN = 'python tools/pretrain.py configs/classification/resnet50_imagenet_gradaug.py'
 
 
-@dataclass(frozen=True)
-class Detector:
-    """What became of the backbone in a detector.
-
-    Attributes:
-        init_cfg: The line of its config.
-        matched: Entries of the backbone that hold the published values, which is all of them.
-        losses: Of its first training steps; empty where its data cannot be had.
-    """
-
-    init_cfg: str
-    matched: int
-    losses: list[float]
-
-
 @one_line_errors()
 def main(argv: list[str] | None = None) -> int:
     """Make the data, train, compare, draw, publish; returns the exit status."""
@@ -91,29 +64,40 @@ def main(argv: list[str] | None = None) -> int:
         say('data: handwritten digits of MNIST in data/digits/')
         make_digits()
         ways = CONFIGS | (FAST if args.fast else {})
-        runs = planned_runs(work_dir, ways, args.seeds, args.cfg_options)
-        train(runs, args.jobs)
+        plan = planned_runs(work_dir, ways, args.seeds, args.cfg_options, WORK)
+        train_planned(plan, ROOT / 'tools/pretrain.py', args.jobs, say)
     except (WheelError, RunFailed) as error:
         print(f'pretrain_demo: {error}', file=sys.stderr)
         return 1
-    accuracies = {name: [run.final[METRIC] for run in found] for name, found in runs.items()}
+    found = {name: [run.final[METRIC] for run in runs] for name, runs in plan.items()}
+    comparison = Comparison(METRIC, found, 'GradAug', 'baseline')
     say('drawing')
-    pictures = draw(work_dir, runs)
+    pictures = draw(work_dir, plan)
     backbone = publish_backbone(
-        open_source(runs['GradAug'][0].checkpoint), Cut(), work_dir / 'published', overwrite=True
+        open_source(plan['GradAug'][0].checkpoint), Cut(), work_dir / 'published', overwrite=True
     )
     say(f'loading the backbone into {DETECTOR}')
-    detector = load_into_detector(backbone)
-    summary = summarise(accuracies, runs, detector, backbone, time.time() - start)
+    summary = {
+        **comparison.to_dict(),
+        **trained(plan),
+        'backbone': str(backbone),
+        'detector': into_detector(backbone),
+        'seconds_of_this_call': round(time.time() - start, 1),
+        'cpu_count': os.cpu_count(),
+        'versions': versions(),
+    }
     write_atomically(f'{json.dumps(summary, indent=2)}\n'.encode(), work_dir / 'summary.json')
-    conclude(accuracies, summary, pictures, work_dir)
+    conclude(comparison, summary, [*pictures, work_dir / 'summary.json'])
     return 0
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or '').split('\n')[0])
-    parser.add_argument('--work-dir', default=WORK_DIR, help='(default: %(default)s)')
+    # A path is relative to where somebody types it, the default to the repository.
+    parser.add_argument(
+        '--work-dir', type=os.path.abspath, default=Path(WORK_DIR), help='(default: %(default)s)'
+    )
     add_number(parser, '--seeds', default=3, least=1, text='of the draw of labels and of weights')
     jobs = min(2, os.cpu_count() or 1)
     add_number(parser, '--jobs', default=jobs, least=1, text='trainings at a time')
@@ -130,228 +114,91 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-# ------------------------------------------------------------------ training
-
-
-def planned_runs(
-    work_dir: Path, ways: dict[str, str], seeds: int, options: Sequence[str] = ()
-) -> dict[str, list[SeedRun]]:
-    """The trainings of each way; those with the same seed see the same labels."""
-    return {
-        name: [
-            SeedRun(
-                name=f'{name} seed {seed}',
-                config=config,
-                options=(*seed_options(seed), *options),
-                work_dir=work_dir / f'{name.lower().replace(" ", "_")}_seed{seed}',
-                work=WORK[name],
-            )
-            for seed in range(seeds)
-        ]
-        for name, config in ways.items()
-    }
-
-
-def seed_options(seed: int) -> tuple[str, str]:
-    """What a seed draws: weights, batches and sub-networks, and the images that have labels."""
-    return f'randomness.seed={seed}', f'train_dataloader.dataset.subset_seed={seed}'
-
-
-def train(runs: dict[str, list[SeedRun]], jobs: int) -> None:
-    """Train what is not complete, the long trainings first."""
-    ordered = sorted((run for found in runs.values() for run in found), key=lambda r: -r.work)
-    todo = sum(not run.is_done for run in ordered)
-    cores = os.cpu_count() or 1
-    threads = max(1, cores // jobs)
-    say(f'{len(ordered)} trainings, {todo} of them to do, {jobs} at a time with {threads} threads')
-    run_all(ordered, ROOT / 'tools/pretrain.py', jobs, threads, say)
-
-
-# ------------------------------------------------------------------ pictures
-
-
-def draw(work_dir: Path, runs: dict[str, list[SeedRun]]) -> list[Path]:
-    """Draw curves and class activation maps; returns their paths."""
-    logs = {name: [merge(find_log_folders(r.work_dir)) for r in rs] for name, rs in runs.items()}
+def draw(work_dir: Path, plan: Plan) -> list[Path]:
+    """Draw curves, and what the first seed's networks see in each digit; returns the paths."""
+    logs = {name: [merge(find_log_folders(r.work_dir)) for r in rs] for name, rs in plan.items()}
     title = 'ResNet-18, half as wide, on few labelled digits (thin: one seed, thick: the mean)'
     curves = save_seed_curves(logs, work_dir / 'curves.png', title=title)
-    return [curves, draw_maps(work_dir / 'activation_maps.png', runs)]
-
-
-def draw_maps(path: Path, runs: dict[str, list[SeedRun]]) -> Path:
-    """Draw what the first seed's networks see in the first validation image of each digit."""
-    plain, _ = build_parent(open_source(runs['baseline'][0].checkpoint), Cut())
-    source = open_source(runs['GradAug'][0].checkpoint)
+    plain, _ = build_parent(open_source(plan['baseline'][0].checkpoint), Cut())
+    source = open_source(plan['GradAug'][0].checkpoint)
     full, cfg = build_parent(source, Cut())
     # Training keeps no statistics of sub-networks: they are averaged over training images.
     narrow, _ = build_parent(source, Cut(NARROW, images=100))
-    pixels, labels, names = first_of_each_class(cfg)
-    networks = [
-        maps_of('baseline', plain, pixels, labels),
-        maps_of('GradAug', full, pixels, labels),
-        maps_of(f'GradAug, sub-\nnetwork {NARROW}', narrow, pixels, labels, NARROW),
-    ]
-    return save_activation_maps(
-        pixels[:, 0].numpy(),
-        labels.tolist(),
-        networks,
-        path,
-        names,
-        title='What speaks for the right digit (class activation maps), and the digit that is '
-        'predicted',
+    networks = {
+        'baseline': (plain, 1.0),
+        'GradAug': (full, 1.0),
+        f'GradAug, sub-\nnetwork {NARROW}': (narrow, NARROW),
+    }
+    title = (
+        'What speaks for the right digit (class activation maps), and the digit that is predicted'
     )
+    maps = picture_activation_maps(networks, cfg, work_dir / 'activation_maps.png', title)
+    return [curves, maps]
 
 
-def first_of_each_class(cfg: Config) -> tuple[Tensor, Tensor, Sequence[str]]:
-    """The first validation image of each class: bytes (N, 3, H, W), labels (N,), and names."""
-    dataset = DATASETS.build(cfg.val_dataloader.dataset)
-    labels = [int(dataset.get_data_info(index)['gt_label']) for index in range(len(dataset))]
-    firsts = [labels.index(label) for label in range(len(dataset.classes))]
-    images = torch.stack([dataset[index]['inputs'] for index in firsts])
-    return images, torch.arange(len(firsts)), dataset.classes
-
-
-def maps_of(
-    name: str, model: Any, pixels: Tensor, labels: Tensor, width: float = 1.0
-) -> NetworkMaps:
-    """Maps of the right classes, and predictions, of a network or its sub-network of a width."""
-    inputs = model.data_preprocessor({'inputs': pixels})['inputs']
-    with torch.no_grad(), at_width(model, width):
-        scores, predicted = model(inputs).softmax(dim=1).max(dim=1)
-        maps = smooth_activation_maps(model, inputs, labels)
-    return NetworkMaps(name, maps.numpy(), predicted.tolist(), scores.tolist())
-
-
-# ------------------------------------------------------------------ the backbone changes hands
-
-
-def load_into_detector(backbone: Path) -> Detector:
-    """Build the detector with the published weights, compare every one, and train a few steps.
-
-    Raises:
-        FileNotFoundError, ValueError: If the weights are not there or do not fit.
-        RuntimeError: If the detector's backbone holds other values.
-    """
+def into_detector(backbone: Path) -> dict[str, Any]:
+    """Put the backbone into the detector; returns what ``summary.json`` says of that."""
     cfg = Config.fromfile(DETECTOR)
-    cfg.model.backbone.init_cfg = dict(type='Pretrained', checkpoint=str(backbone))
-    check_weights(cfg)
-    init_default_scope(cfg.default_scope)
-    torch.manual_seed(0)  # of the other layers
-    detector = MODELS.build(cfg.model)
-    logging.disable(logging.INFO)  # mmengine lists every parameter
-    try:
-        with safe_loading():
-            detector.init_weights()
-    finally:
-        logging.disable(logging.NOTSET)
-    matched = matching_entries(detector.backbone.state_dict(), backbone)
-    return Detector(f'model.backbone.init_cfg={cfg.model.backbone.init_cfg}', matched,
-                    first_losses(cfg, detector))  # fmt: skip
+    init_cfg = dict(type='Pretrained', checkpoint=str(backbone))
+    cfg.model.backbone.init_cfg = init_cfg
+    detector, matched = start_detector(cfg, backbone)
+    return {
+        'config': DETECTOR,
+        'matched_entries': matched,
+        'option': f'model.backbone.init_cfg={init_cfg}',
+        'first_losses': losses_with_data(cfg, detector),
+    }
 
 
-def matching_entries(state: dict[str, Tensor], backbone: Path) -> int:
-    """How many entries of a backbone hold the values of a file.
-
-    Raises:
-        RuntimeError: If not all do.
-    """
-    published = weights_of(read_checkpoint(backbone), backbone)
-    other = [k for k, v in state.items() if k not in published or not torch.equal(published[k], v)]
-    if other:
-        raise RuntimeError(
-            f'{len(other)} of {len(state)} entries of the backbone differ from {backbone} (first: '
-            f'{other[0]}), expected none: mmengine loaded other weights than were published'
-        )
-    return len(state)
-
-
-def first_losses(cfg: Config, detector: Any) -> list[float]:
+def losses_with_data(cfg: Config, detector: Any) -> list[float]:
     """Losses of the detector's first training steps; none where its data cannot be had."""
     try:
         make_nuclei(cfg.data_root)
     except WheelError as error:
         say(f'no training steps of the detector: {error}')
         return []
-    torch.manual_seed(0)
-    optim_wrapper = build_optim_wrapper(detector.train(), cfg.optim_wrapper)
-    batches = iter(Runner.build_dataloader(cfg.train_dataloader, seed=0))
-    logs = [detector.train_step(next(batches), optim_wrapper) for _ in range(DETECTOR_STEPS)]
-    return [float(log['loss']) for log in logs]
+    return first_losses(cfg, detector, DETECTOR_STEPS)
 
 
-# ------------------------------------------------------------------ what came out
-
-
-def summarise(
-    accuracies: dict[str, list[float]],
-    runs: dict[str, list[SeedRun]],
-    detector: Detector,
-    backbone: Path,
-    seconds: float,
-) -> dict[str, Any]:
-    """What ``summary.json`` holds."""
-    spreads = {name: Spread(tuple(values)) for name, values in accuracies.items()}
-    cfg = Config.fromfile(runs['GradAug'][0].config)
+def trained(plan: Plan) -> dict[str, Any]:
+    """What ``summary.json`` says of the trainings."""
+    run = plan['GradAug'][0]
+    cfg = Config.fromfile(run.config)
     return {
-        METRIC: {name: spread.to_dict() for name, spread in spreads.items()},
-        'difference': difference(spreads['GradAug'], spreads['baseline']).to_dict(),
-        'verdict': verdict(accuracies, 'GradAug', 'baseline'),
-        'seeds': len(accuracies['GradAug']),
-        'epoch': runs['GradAug'][0].final['step'],
+        'epoch': run.final['step'],
         'labels_per_class': cfg.train_dataloader.dataset.labels_per_class,
         'num_subnets': cfg.model.gradaug.num_subnets,
-        'configs': {name: found[0].config for name, found in runs.items()},
-        'options': list(runs['GradAug'][0].options[2:]),
-        'backbone': str(backbone),
-        'detector': {
-            'config': DETECTOR,
-            'matched_entries': detector.matched,
-            'option': detector.init_cfg,
-            'first_losses': detector.losses,
-        },
-        'seconds_of_this_call': round(seconds, 1),
-        'cpu_count': os.cpu_count(),
-        'versions': versions(),
+        'configs': {name: runs[0].config for name, runs in plan.items()},
+        'options': list(run.options[2:]),
     }
 
 
-def conclude(
-    accuracies: dict[str, list[float]],
-    summary: dict[str, Any],
-    pictures: list[Path],
-    work_dir: Path,
-) -> None:
+def conclude(comparison: Comparison, summary: dict[str, Any], files: list[Path]) -> None:
     """Print the comparison, where everything is, and what comes next."""
-    found = {name: Spread(tuple(values)) for name, values in accuracies.items()}
-    gap = difference(found['GradAug'], found['baseline'])
-    labels, detector = summary['labels_per_class'], summary['detector']
+    gap, detector = comparison.gap, summary['detector']
+    losses = ', '.join(f'{loss:.2f}' for loss in detector['first_losses'])
+    *pictures, numbers = map(str, files)
     say('done\n')
     print_rows([
-        ('trained', f'ResNet-18 (half as wide) on {labels} labelled digits of each class,'),
+        ('trained', f'ResNet-18 (half as wide) on {summary["labels_per_class"]} labelled digits '
+                    'of each class,'),
         ('', f'{summary["seeds"]} seeds, baseline and GradAug; {summary["epoch"]} epochs each'),
-        *((('top-1 / %' if not i else ''), f'{name:12} {spread}   ({values(spread)})')
-          for i, (name, spread) in enumerate(found.items())),
-        ('', f'GradAug - baseline, by seed: {gap}   ({values(gap)})'),
+        *((('top-1 / %' if not i else ''), f'{name:12} {spread}   ({spread.listed})')
+          for i, (name, spread) in enumerate(comparison.spreads.items())),
+        ('', f'GradAug - baseline, by seed: {gap}   ({gap.listed})'),
         ('', f'{summary["verdict"]}; the final epoch, mean ± standard deviation'),
         ('backbone', summary['backbone']),
         ('', f'all {detector["matched_entries"]} of its entries are in {detector["config"]}'),
         ('', f'by {detector["option"]}'),
-        *([('', 'first losses there: ' + ', '.join(f'{v:.2f}' for v in detector['first_losses']))]
-          if detector['first_losses'] else []),
-        ('pictures', str(pictures[0])),
-        *(('', str(path)) for path in pictures[1:]),
-        ('numbers', str(work_dir / 'summary.json')),
+        *([('', f'first losses there: {losses}')] if losses else []),
+        *((('pictures' if not i else ''), path) for i, path in enumerate(pictures)),
+        ('numbers', numbers),
     ])  # fmt: skip
     print(
         '\nA few seeds on one small data set: this shows that the tool works and what it gives '
         'here, not\nwhat GradAug gives elsewhere. The paper fine-tunes ImageNet backbones on COCO.'
     )
     print(f'Next, on ImageNet:\n  {PRETRAIN}', flush=True)
-
-
-def values(spread: Spread) -> str:
-    """All values, for people."""
-    return ', '.join(f'{value:.2f}' for value in spread.values)
 
 
 if __name__ == '__main__':

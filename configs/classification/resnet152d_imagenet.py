@@ -1,7 +1,8 @@
 """ResNet-152-D on ImageNet: the teacher of ``resnet50_imagenet_bagoftricks.py``.
 
-The tricks without Mixup and a teacher, 120 epochs. Its last checkpoint belongs in
-pretrained/resnet152d_imagenet.pth.
+The tricks without Mixup and a teacher, 120 epochs: the command that the authors of "Bag of tricks"
+published for this network. Whether their teacher was that or the one they trained with Mixup is not
+confirmed. Its last checkpoint belongs in pretrained/resnet152d_imagenet.pth.
 """
 
 _base_ = ['./resnet50_imagenet.py', './_base_/methods/bagoftricks.py']

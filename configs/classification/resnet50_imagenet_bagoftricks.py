@@ -1,6 +1,7 @@
 """ResNet-50-D on ImageNet with all of the bag of tricks (Table 1): also Mixup and a teacher.
 
-200 epochs, as its authors train with Mixup, and their temperature of 20. The teacher is trained by
+200 epochs, as its authors train with Mixup, and a temperature of 20, the default of their code,
+where the losses on labels and teacher weigh the same. The teacher is trained by
 ``resnet152d_imagenet.py``.
 """
 

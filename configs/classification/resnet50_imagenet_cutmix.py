@@ -1,4 +1,7 @@
-"""ResNet-50 on ImageNet with CutMix (Table 1), every batch, as its authors do on ImageNet."""
+"""ResNet-50 on ImageNet with CutMix (Table 1), every batch, as its authors do on ImageNet.
+
+They trained 300 epochs (Table 2), where the accuracy in Table 1 comes from.
+"""
 
 _base_ = ['./resnet50_imagenet.py', './_base_/methods/cutmix.py']
 

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from ..checkpoints.reading import read_checkpoint, weights_of
 from ..checkpoints.safe_loading import safe_loading
+from ..near_names import near_path
 from ..type_names import builds
 
 HOW_TO_GET = (
@@ -50,7 +51,9 @@ def require_pretrained(checkpoint: str, key: str = 'init_cfg.checkpoint') -> Non
     if '://' not in checkpoint and not path.is_file():
         of_teacher = f'put the file there, or set --cfg-options {key}=PATH'
         fix = of_teacher if '.teacher.' in key else HOW_TO_GET
-        raise FileNotFoundError(f'no pretrained weights at {path.absolute()} ({key}): {fix}')
+        raise FileNotFoundError(
+            f'no pretrained weights at {path.absolute()} ({key}){near_path(path)}: {fix}'
+        )
 
 
 def check_pretrained(module: nn.Module, checkpoint: str, prefix: str | None = None) -> None:

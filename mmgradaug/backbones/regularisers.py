@@ -15,7 +15,7 @@ import torch
 from mmengine.logging import MessageHub
 from torch import Tensor, nn
 from torch.autograd import Function
-from torchvision.ops import DropBlock2d, StochasticDepth, drop_block2d
+from torchvision.ops import DropBlock2d, StochasticDepth, drop_block2d, stochastic_depth
 
 from ..slimmable import linear_survival
 
@@ -26,7 +26,8 @@ class ShakeDrop(nn.Module):
     ShakeDrop (Yamada et al., IEEE Access 2019): the branch is multiplied by b + a - ba in the
     forward pass, its gradient by b + c - bc in the backward pass, and in evaluation the branch
     by the mean of the first. b is 1 with probability ``survival`` and otherwise 0, drawn once a
-    batch; a and c are uniform, drawn for each image.
+    batch as in stochastic depth (whether its authors do so is not confirmed: those of AutoAugment
+    draw it for each image); a and c are uniform, drawn for each image.
 
     Args:
         survival: Probability that the branch is left as it is.
@@ -81,6 +82,23 @@ class _Weighed(Function):
         return gradient * weight, None, None
 
 
+class DropPath(StochasticDepth):
+    """torchvision's StochasticDepth on each image, its probability rising over training.
+
+    Args:
+        p: Probability that an image's branch is left out; those that are kept are scaled up.
+        ramp: As of :class:`DropBlock`.
+    """
+
+    def __init__(self, p: float, ramp: bool = False) -> None:
+        super().__init__(p, 'row')
+        self.ramp = ramp
+
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
+        """Leave out the branches (N, C, H, W) of some images."""
+        return stochastic_depth(x, _ramped(self.p, self.ramp), self.mode, self.training)
+
+
 class DropBlock(DropBlock2d):
     """torchvision's DropBlock on maps of every size, its probability rising over training.
 
@@ -103,48 +121,60 @@ class DropBlock(DropBlock2d):
         if not self.training:
             return x
         fits = min(self.block_size, *x.shape[-2:])
-        return drop_block2d(x, self.p * (_progress() if self.ramp else 1), fits - (fits + 1) % 2)
+        return drop_block2d(x, _ramped(self.p, self.ramp), fits - (fits + 1) % 2)
 
 
-def _progress() -> float:
-    """Share of the run's iterations that are done; 1 outside of a run."""
+def _ramped(p: float, ramp: bool) -> float:
+    """A probability, with ``ramp`` the share of it that the run has reached; all outside of one."""
     info = MessageHub.get_current_instance().runtime_info
     iterations = info.get('max_iters')
-    return min(1.0, info.get('iter', 0) / iterations) if iterations else 1.0
+    return p * min(1.0, info.get('iter', 0) / iterations) if ramp and iterations else p
 
 
-def _stochastic_depth(blocks: int, survival: float = 0.5) -> list[nn.Module]:
-    """Whole branches, the deeper the rather; a draw holds for the batch (Huang et al. 2016)."""
-    return [StochasticDepth(1 - kept, 'batch') for kept in linear_survival(blocks, survival)]
+def _stochastic_depth(stages: Sequence[int], survival: float = 0.5) -> list[nn.Module]:
+    """Whole branches, the deeper the rather; a draw holds for the batch (Huang et al. 2016).
+
+    torchvision scales kept branches up in training, where its authors scale all down in
+    evaluation.
+    """
+    return [StochasticDepth(1 - kept, 'batch') for kept in linear_survival(sum(stages), survival)]
 
 
-def _drop_path(blocks: int, survival: float = 0.9) -> list[nn.Module]:
-    """Whole branches, of each image and everywhere at the same rate."""
-    return [StochasticDepth(1 - survival, 'row') for _ in range(blocks)]
+def _drop_path(
+    stages: Sequence[int], survival: float | Sequence[float] = 0.9, ramp: bool = False
+) -> list[nn.Module]:
+    """Whole branches, of each image and at the same rate in all blocks of a stage."""
+    each = [survival] * len(stages) if isinstance(survival, (int, float)) else survival
+    return [
+        DropPath(1 - kept, ramp)
+        for kept, blocks in zip(each, stages, strict=True)
+        for _ in range(blocks)
+    ]
 
 
-def _shake_drop(blocks: int, survival: float = 0.5, **ranges: Any) -> list[nn.Module]:
+def _shake_drop(stages: Sequence[int], survival: float = 0.5, **ranges: Any) -> list[nn.Module]:
     """ShakeDrop, the deeper the more often."""
-    return [ShakeDrop(kept, **ranges) for kept in linear_survival(blocks, survival)]
+    return [ShakeDrop(kept, **ranges) for kept in linear_survival(sum(stages), survival)]
 
 
 BRANCHES: dict[str, tuple[Callable[..., list[nn.Module]], tuple[str, ...]]] = {
     'StochasticDepth': (_stochastic_depth, ('survival',)),
-    'DropPath': (_drop_path, ('survival',)),
+    'DropPath': (_drop_path, ('survival', 'ramp')),
     'ShakeDrop': (_shake_drop, ('survival', 'alpha', 'beta')),
 }
 
 
-def branch_regularisers(cfg: Any, blocks: int) -> list[nn.Module]:
+def branch_regularisers(cfg: Any, stages: Sequence[int]) -> list[nn.Module]:
     """What acts on the end of each residual branch, before it is added to the shortcut.
 
     Args:
         cfg: ``dict(type='StochasticDepth', survival=0.5)``: torchvision's, branches of a batch are
             left out with probabilities that rise linearly with depth, ``survival`` of the last
-            block. ``dict(type='DropPath', survival=0.9)``: of each image, at one rate.
+            block. ``dict(type='DropPath', survival=0.9, ramp=False)``: of each image, at one rate
+            or one for each stage, see :class:`DropPath`.
             ``dict(type='ShakeDrop', survival=0.5, alpha=(-1, 1), beta=(0, 1))``: see
-            :class:`ShakeDrop`, ``survival`` of the last block, with the same law.
-        blocks: Residual blocks of the network.
+            :class:`ShakeDrop`, ``survival`` of the last block, with the law of StochasticDepth.
+        stages: Residual blocks of each stage of the network.
 
     Returns:
         One module a block, from input to output.
@@ -156,19 +186,24 @@ def branch_regularisers(cfg: Any, blocks: int) -> list[nn.Module]:
     kind = options.pop('type', None)
     build, known = BRANCHES.get(kind, (None, ())) if isinstance(kind, str) else (None, ())
     survival = options.get('survival', 1.0)
+    a_stage = kind == 'DropPath' and isinstance(survival, (list, tuple))
+    rates = survival if a_stage else [survival]
     ranges = (options.get('alpha', (-1, 1)), options.get('beta', (0, 1)))
     if (
         build is None
         or not set(options) <= set(known)
-        or not (_is_number(survival) and 0 < survival <= 1)
+        or (a_stage and len(rates) != len(stages))
+        or not all(_is_number(rate) and 0 < rate <= 1 for rate in rates)
         or not all(map(_is_range, ranges))
+        or not isinstance(options.get('ramp', False), bool)
     ):
         raise ValueError(
             f'model.backbone.regulariser={cfg!r}, expected a type of {sorted(BRANCHES)} with '
-            'survival in (0, 1], or ShakeDrop also with ranges alpha and beta: for example '
+            f'survival in (0, 1], or DropPath with one for each of {len(stages)} stages and with '
+            'ramp True or False, or ShakeDrop also with ranges alpha and beta: for example '
             "dict(type='ShakeDrop', survival=0.5, alpha=(-1, 1), beta=(0, 1))"
         )
-    return build(blocks, **options)
+    return build(stages, **options)
 
 
 def drop_blocks(cfg: Mapping[str, Any], stages: int) -> list[Callable[[], DropBlock] | None]:

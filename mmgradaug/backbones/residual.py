@@ -61,10 +61,10 @@ class StagedNetwork(BaseModule):
             self.bn1: Any = norm(norm_cfg, STEM_CHANNELS)
         self.layer1, self.layer2, self.layer3 = stages(make, channels, STEM_CHANNELS)
         if regulariser is not None:
-            blocks: list[Any] = [*self.layer1, *self.layer2, *self.layer3]
-            for each, noise in zip(
-                blocks, branch_regularisers(regulariser, len(blocks)), strict=True
-            ):
+            layers = (self.layer1, self.layer2, self.layer3)
+            noises = branch_regularisers(regulariser, [len(layer) for layer in layers])
+            blocks: list[Any] = [block for layer in layers for block in layer]
+            for each, noise in zip(blocks, noises, strict=True):
                 each.regulariser = noise
 
     def run_stages(self, x: Tensor) -> Tensor:

@@ -169,7 +169,8 @@ def _regularise(stages: list[Any], cfg: Any) -> None:
     blocks = [block for stage in stages for block in stage]
     is_drop_block = isinstance(cfg, Mapping) and cfg.get('type') == 'DropBlock'
     makers = drop_blocks(cfg, len(stages)) if is_drop_block else []
-    branches = [] if is_drop_block else branch_regularisers(cfg, len(blocks))
+    lengths = [len(stage) for stage in stages]
+    branches = [] if is_drop_block else branch_regularisers(cfg, lengths)
     for block in blocks:
         block.__class__ = REGULARISED[type(block)]
     for block, regulariser in zip(blocks, branches, strict=False):

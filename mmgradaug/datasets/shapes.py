@@ -29,7 +29,6 @@ from .coco_writer import (
 )
 
 CLASSES = ('circle', 'square', 'triangle')
-PALETTE = [(220, 20, 60), (0, 130, 200), (60, 160, 60)]
 
 _RECIPE = 2  # Raise when the pictures change, so that data sets on disk are made again.
 _MIN_VISIBLE = 0.4  # No object may be hidden by more than the rest of this share.

@@ -17,6 +17,7 @@ from mmengine.logging import print_log
 from mmengine.registry import HOOKS
 
 from .jpeg import END, START, is_cut_off, lacks_end
+from .samples import name_samples
 
 HOW_TO_GO_ON = (
     'mend or remove the file, or train with other samples in place of up to N such images: '
@@ -39,7 +40,8 @@ class BadImagesHook(Hook):
 
     JPEG files that end in the middle count as unreadable, although some decoders fill up what is
     missing with grey; those that lack the end marker alone are loaded. In validation and testing
-    every bad image is an error, since a metric over other images is another metric.
+    every bad image is an error, since a metric over other images is another metric. Whatever else
+    goes wrong while a sample is loaded names the sample.
 
     Args:
         max_bad_images: Different image files of each training data set that each process may
@@ -63,15 +65,15 @@ class BadImagesHook(Hook):
 
     def before_train_epoch(self, runner: Any) -> None:
         """Check images from now on; pipelines may have been switched since the last epoch."""
-        check_images(runner.train_dataloader.dataset, self.max_bad_images)
+        watch_samples(runner.train_dataloader.dataset, 'train_dataloader', self.max_bad_images)
 
     def before_val_epoch(self, runner: Any) -> None:
         """Check validation images."""
-        check_images(runner.val_dataloader.dataset, 0, WHY_NOT)
+        watch_samples(runner.val_dataloader.dataset, 'val_dataloader', 0, WHY_NOT)
 
     def before_test_epoch(self, runner: Any) -> None:
         """Check test images."""
-        check_images(runner.test_dataloader.dataset, 0, WHY_NOT)
+        watch_samples(runner.test_dataloader.dataset, 'test_dataloader', 0, WHY_NOT)
 
 
 class CheckedLoading:
@@ -161,6 +163,21 @@ class CheckedLoading:
 
     def __repr__(self) -> str:
         return repr(self.load)
+
+
+def watch_samples(
+    dataset: Any, loader: str, max_bad_images: int = 0, fix: str = HOW_TO_GO_ON
+) -> None:
+    """Make errors while a data set's samples are loaded name the file or the sample, in place.
+
+    Args:
+        dataset: See :func:`check_images`, as for the rest.
+        loader: The config key of its data loader.
+        max_bad_images: See :class:`BadImagesHook`.
+        fix: What to do about one more.
+    """
+    check_images(dataset, max_bad_images, fix)
+    name_samples(dataset, loader)
 
 
 def check_images(dataset: Any, max_bad_images: int, fix: str = HOW_TO_GO_ON) -> None:

@@ -22,7 +22,8 @@ from .image_size import too_small
 # What a runner does with a config's options before the first iteration, and which they are.
 STEPS = {
     'build_model': 'model',
-    'register_hooks': 'default_hooks or custom_hooks',
+    'register_default_hooks': 'default_hooks',
+    'register_custom_hooks': 'custom_hooks',
     'build_train_loop': 'train_cfg or train_dataloader',
     'build_val_loop': 'val_cfg, val_dataloader or val_evaluator',
     'build_test_loop': 'test_cfg, test_dataloader or test_evaluator',

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import inspect
 import os.path as osp
-import re
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mmengine.dist import barrier, is_main_process
+from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend
 from mmengine.hooks import CheckpointHook
 from mmengine.registry import HOOKS
 
 from ..checkpoints.safe_loading import safe_loading
-from .atomic import ATOMIC_BACKEND, is_damaged, remove_incomplete, write_atomically
-
-POINTER = 'last_checkpoint'  # mmengine's name of the file that names the newest one
+from .atomic import ATOMIC_BACKEND, remove_incomplete, write_atomically
+from .resumable import POINTER, repair_pointer, require_complete
 
 
 @HOOKS.register_module()
@@ -55,9 +53,9 @@ class SafeCheckpointHook(CheckpointHook):
         if runner._resume:
             folder = self._folder(runner)
             if runner._load_from is not None:
-                _require_complete(runner._load_from, self._newest_complete(folder))
+                require_complete(runner._load_from, folder, self.filename_tmpl)
             elif folder is not None:
-                self._repair_pointer(runner, folder)
+                repair_pointer(runner, folder, self.filename_tmpl)
 
     def _require_known_options(self, runner: Any) -> None:
         """Raise on options that mmengine would find unknown when it writes the first checkpoint."""
@@ -195,45 +193,6 @@ class SafeCheckpointHook(CheckpointHook):
             folder = osp.join(str(self.out_dir), osp.basename(folder.rstrip(osp.sep)))
         return None if '://' in folder else Path(folder)
 
-    def _newest_first(self, folder: Path | None) -> list[Path]:
-        """The checkpoints in a folder, those of higher epochs or iterations before others."""
-        head, _, tail = self.filename_tmpl.partition('{}')
-        name = re.compile(f'{re.escape(head)}(\\d+){re.escape(tail)}')
-        paths = [] if folder is None else folder.glob('*')
-        found = [(name.fullmatch(path.name), path) for path in paths]
-        by_step = sorted((int(m[1]), path) for m, path in found if m is not None)
-        return [path for _, path in reversed(by_step)]
-
-    def _newest_complete(self, folder: Path | None) -> Path | None:
-        """The complete checkpoint of the highest epoch or iteration in a folder."""
-        return next((path for path in self._newest_first(folder) if not is_damaged(path)), None)
-
-    def _repair_pointer(self, runner: Any, folder: Path) -> None:
-        """Make ``last_checkpoint`` name a complete checkpoint, if there is any."""
-        pointer = Path(runner.work_dir, POINTER)
-        named = pointer.read_text().strip() if pointer.is_file() else None
-        if named is not None and '://' in named:
-            return
-        if not named or is_damaged(named):
-            newest = self._newest_complete(folder)
-            damaged = self._newest_first(folder)
-            if newest is None and (named is not None or damaged):
-                said = f'{pointer} names {named or "nothing"!r}; ' if named is not None else ''
-                files = ', '.join(path.name for path in damaged[:5])
-                rest = ', ...' if len(damaged) > 5 else ''
-                found = f'{files}{rest}, cut off or damaged' if damaged else 'none'
-                raise ValueError(
-                    f'there is no complete checkpoint to resume: {said}{folder} holds {found}; '
-                    f'copy a whole one there, or remove {pointer} and damaged ones to start anew'
-                )
-            if newest is not None and is_main_process():
-                runner.logger.warning(
-                    f'{pointer} names {named or "nothing"!r}, which is not a complete checkpoint: '
-                    f'resuming from the newest that is, {newest}'
-                )
-                write_atomically(str(newest).encode(), pointer)
-        barrier()
-
 
 class _LateRemovals:
     """A file backend that only notes what it was asked to remove."""
@@ -251,17 +210,8 @@ class _LateRemovals:
     rmtree = remove
 
 
-def _require_complete(named: str, newest: Path | None) -> None:
-    """Raise if a local checkpoint that a user wants to resume from is not whole."""
-    if '://' in str(named) or not Path(named).is_file() or not is_damaged(named):
-        return  # where there is no file, mmengine says so
-    other = f'; {newest} is complete' if newest is not None else ''
-    raise ValueError(
-        f'{named} is not a complete checkpoint, expected one that was written to its end{other}'
-    )
-
-
 def _log_failure(runner: Any, what: str, error: OSError) -> None:
+    """Say that a checkpoint could not be written, and what that means."""
     runner.logger.error(
         f'could not write {what}: {error}. Earlier checkpoints are as they were, training goes '
         'on and the next one is tried when it is due. Make space on the disk: one checkpoint '

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import re
 from collections.abc import Iterable
@@ -11,6 +10,7 @@ from typing import Any
 import mmengine.registry
 from mmengine.registry import Registry
 
+from ..near_names import closest
 from ..type_names import type_name
 from .error_origin import frames_of, root_of, statement_of
 
@@ -24,11 +24,6 @@ def message_of(error: BaseException) -> str:
     text = _unknown_name(error) or _without_trace(text, type(error)) + _options_taken(error)
     text = ' '.join(text.split())
     return text or f'{type(error).__name__} at {statement_of(root_of(error))}'
-
-
-def closest(name: str, known: Iterable[str]) -> str | None:
-    """The name of several that a name is probably a misspelling of."""
-    return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=0.8)), None)
 
 
 def listed(names: Iterable[Any], most: int = 8) -> str:

@@ -11,9 +11,10 @@ from mmengine.registry import MODELS
 
 from ..classification import GradAugClassifier
 from ..detection import GradAugDetector
+from ..near_names import near_path
 from ..type_names import class_of
 from .errors import InputError
-from .option_keys import check_option_keys
+from .option_keys import check_option_keys, warn_of_file_keys
 
 NO_BATCH = (
     'the data loader gives no batch, expected at least one: check the annotation file, '
@@ -42,10 +43,11 @@ def load_config(
     """
     if not Path(path).is_file():
         raise InputError(
-            f'no config file at {Path(path).absolute()}: expected a file such as '
+            f'no config file at {Path(path).absolute()}{near_path(path)}: expected a file such as '
             'configs/mask_rcnn_r50_gradaug_1x.py'
         )
     cfg = _read(path)
+    warn_of_file_keys(cfg)
     check_option_keys(cfg, options or {})
     cfg.merge_from_dict(dict(options or {}))
     kinds = (GradAugDetector, GradAugClassifier) if classifiers else (GradAugDetector,)
@@ -68,10 +70,13 @@ def _read(path: str) -> Config:
     """Read a config file.
 
     Raises:
+        ImportError: If a module of its ``custom_imports`` cannot be imported.
         ValueError: If it is no Python, or has no model.
     """
     try:
         cfg = Config.fromfile(path)
+    except ImportError as error:
+        raise ImportError(f'{path} imports what cannot be imported: {_fault(error)}') from error
     except SyntaxError as error:
         # mmengine does not say in which config file; a module that one imports is named.
         is_module = Path(error.filename or '').is_file()
@@ -83,6 +88,19 @@ def _read(path: str) -> Config:
     if not isinstance(cfg.get('model'), Mapping):
         raise ValueError(f'{path} has no model, expected the config of a training run')
     return cfg
+
+
+def _fault(error: BaseException) -> str:
+    """What is wrong with an import; mmengine says what was asked for, and where Python looked."""
+    cause = error.__cause__ or error.__context__
+    while isinstance(cause, ImportError) and str(error).startswith('Failed to import'):
+        error, cause = cause, cause.__cause__ or cause.__context__
+    if not isinstance(error, ModuleNotFoundError):
+        return str(error)
+    return (
+        f'{error}: install it, or if it is yours, put PYTHONPATH=FOLDER before the command, the '
+        'folder that it is in'
+    )
 
 
 def emptied(cfg: Config, key: str) -> list[str]:

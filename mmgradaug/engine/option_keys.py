@@ -1,15 +1,16 @@
-"""Keys of ``--cfg-options`` that a config does not have: misspelt ones would have no effect."""
+"""Misspelt keys, in config files and ``--cfg-options``: they would have no effect."""
 
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from .error_text import closest
+from ..near_names import closest
 from .errors import warn
 
 _RUNNER = set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'}
@@ -35,6 +36,27 @@ KNOWN = _RUNNER | {
 }
 # Variables of mmdet's config files, which nothing reads once a config is loaded.
 VARIABLES = {'data_root', 'metainfo'}
+# Known keys that names of variables resemble: `data_root_2`, `conv_cfg`, `test_pipeline`.
+_RESEMBLED = {'backend_args', 'data_root', 'dataset_type', 'env_cfg', 'tta_pipeline'}
+
+
+def warn_of_file_keys(cfg: Config) -> None:
+    """Warn of top-level keys of a config file that look like misspelt ones.
+
+    A warning only: a config file may have variables of any name, code of the user's may read them,
+    and in the config that a run writes down nothing shows what they were for.
+
+    Args:
+        cfg: The config, before options are merged into it.
+    """
+    for key in cfg:
+        meant = closest(key, KNOWN - _RESEMBLED) if key not in KNOWN else None
+        # A name that goes on after a known one, as `val_evaluator_2`, is a variable's.
+        if meant and not re.match(rf'{meant}(_|\d)', key):
+            warn(
+                f'{cfg.filename}: nothing reads the key {key!r}: if {meant!r} is meant, correct '
+                'the spelling; if it is a variable, rename it, and nobody asks again'
+            )
 
 
 def check_option_keys(cfg: Config, options: Iterable[str]) -> None:

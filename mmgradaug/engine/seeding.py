@@ -101,7 +101,7 @@ class SeededFetch:
         return samples
 
     def _fetch_plain(self, batch: Any) -> list[Any]:
-        return self.fetch(batch) if self.fetch else [self.dataset[index] for index in batch]
+        return self.fetch(batch) if self.fetch else [load_sample(self.dataset, i) for i in batch]
 
 
 def number_batches(loader: DataLoader, key: tuple[int, ...]) -> NumberedBatches | None:

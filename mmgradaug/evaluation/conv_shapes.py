@@ -33,18 +33,19 @@ class ConvShapes:
     Args:
         model: A GradAug detector or classifier; it is not changed. Its backbone is looked at.
         size: Height and width of the images in pixels.
+        channels: Of the images.
 
     Raises:
         ValueError: If the backbone has deformable convolutions, which run on values alone.
     """
 
-    def __init__(self, model: Any, size: tuple[int, int]) -> None:
+    def __init__(self, model: Any, size: tuple[int, int], channels: int = 3) -> None:
         _refuse_deformable(model.backbone)
         self.sampler = model.sampler
         self.seed = model._draw_seed()
         self.pad = model.pad_images
         self.backbone = _without_norms(copy.deepcopy(model.backbone)).to('meta').eval()
-        self.images = torch.empty(1, 3, *size, device='meta')
+        self.images = torch.empty(1, channels, *size, device='meta')
         self.convs = {n: m for n, m in self.backbone.named_modules() if isinstance(m, nn.Conv2d)}
         self._channels: dict[Any, Channels] = {}
         self._sizes: dict[Any, dict[str, tuple[int, int]]] = {}
@@ -79,7 +80,7 @@ class ConvShapes:
     def _input_sizes(self, size: tuple[int, int]) -> dict[str, tuple[int, int]]:
         """Height and width that enter each convolution; they do not depend on the width."""
         if size not in self._sizes:
-            seen = self._run(self.images.new_empty(1, 3, *size))
+            seen = self._run(self.images.new_empty(1, self.images.size(1), *size))
             self._sizes[size] = {name: (x.size(-2), x.size(-1)) for name, (x, _) in seen.items()}
         return self._sizes[size]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import statistics
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from rich.progress import track
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from ..backbones.image_channels import image_channels
 from ..training.step import run_pass, running_as
 from .cost_kinds import PLAIN, build_kinds, is_classifier, random_batch
 from .timed import Timed
@@ -84,13 +86,13 @@ def measure_costs(
         GradAug step, of its variants, and of torchvision's ResNet where a classifier has one.
     """
     init_default_scope('mmdet')
-    data = random_batch(cfg, size, images)
+    models = build_kinds(cfg, variants)
+    channels = image_channels(cfg.model.backbone)
+    data = random_batch(next(iter(models.values())), size, images, channels)
     # A teacher is shared by all copies of its model, so none of them can be without values.
     counted_dry = is_classifier(cfg) and not cfg.model.get('teacher')
     runner_of = _ClassifierRunner if counted_dry else _Runner
-    kinds = {
-        name: runner_of(model, data, device) for name, model in build_kinds(cfg, variants).items()
-    }
+    kinds = {name: runner_of(model, data, device) for name, model in models.items()}
     costs = {name: StepCost(name) for name in kinds}
     for number in track(range(-warmup, rounds), description='timing', transient=True):
         index = number % rounds if same_draws else number
@@ -214,8 +216,10 @@ def count_flops(function: Callable[[], Any]) -> float:
 def peak_allocation(function: Callable[[], Any]) -> int:
     """Largest sum of live CPU allocations that a call makes, in bytes."""
     activities = [torch.profiler.ProfilerActivity.CPU]
-    with torch.profiler.profile(activities=activities, profile_memory=True) as profiler:
-        function()
+    with warnings.catch_warnings():
+        warnings.filterwarnings('ignore', 'Warning: Profiler clears events')  # there is one cycle
+        with torch.profiler.profile(activities=activities, profile_memory=True) as profiler:
+            function()
     live = peak = 0
     events = profiler.profiler.kineto_results.events()  # type: ignore[union-attr]
     memory = [event for event in events if event.name() == '[memory]']

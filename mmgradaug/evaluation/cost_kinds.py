@@ -10,7 +10,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 import torchvision
-from mmdet.testing import demo_mm_inputs
 from mmengine.config import Config
 from mmengine.model import BaseModel
 from mmengine.registry import MODELS
@@ -18,12 +17,15 @@ from torch import Tensor, nn
 
 from ..backbones.resnet import OWN_OPTIONS
 from ..checkpoints.safe_loading import safe_loading
-from ..classification import GradAugClassifier
+from ..classification import Classifier, GradAugClassifier
+from ..engine.console import no_init_log
 from ..type_names import class_of, type_name
+from .generated import generated_batch
 
 PLAIN = 'plain'
 PLAIN_SLIM = 'plain, slimmable backbone'
 TORCHVISION = "plain, torchvision's"
+OBJECTS = 8  # an image
 
 
 def is_classifier(cfg: Config) -> bool:
@@ -75,7 +77,7 @@ def _with_options(model: Any, options: str) -> Any:
 def _initialised(model: Any) -> nn.Module:
     """Build a model with the same random weights every time."""
     torch.manual_seed(0)
-    with safe_loading():  # of a teacher, and of pretrained weights
+    with safe_loading(), no_init_log():  # of a teacher, and of pretrained weights
         built = MODELS.build(model)
         built.init_weights()
     return built.train()
@@ -119,22 +121,29 @@ def torchvisions(cfg: Config) -> nn.Module | None:
     return TorchvisionClassifier(network, preprocessor, model.get('channels_last', False)).train()
 
 
-def random_batch(cfg: Config, size: tuple[int, int], images: int) -> dict[str, Any]:
-    """Random images with labels, or with eight objects each, as a data loader gives them."""
-    if is_classifier(cfg):
+def random_batch(
+    model: nn.Module, size: tuple[int, int], images: int, channels: int = 3
+) -> dict[str, Any]:
+    """Random images as a data loader gives them, with the labels that a model trains on.
+
+    Args:
+        model: A classifier, or a detector, which gets eight objects an image.
+        size: Height and width of the images in pixels.
+        images: Images in the batch.
+        channels: Of the images.
+    """
+    if isinstance(model, Classifier):
         generator = torch.Generator().manual_seed(0)
-        shape = (images, 3, *size)
+        shape = (images, channels, *size)
         return {
             'inputs': torch.randint(256, shape, generator=generator, dtype=torch.uint8),
-            'data_samples': torch.randint(cfg.model.num_classes, (images,), generator=generator),
+            'data_samples': torch.randint(model.num_classes, (images,), generator=generator),
         }
-    head = cfg.model.get('roi_head', cfg.model).get('bbox_head')
-    head = head[0] if isinstance(head, (list, tuple)) else head
-    with_mask = bool(cfg.model.get('roi_head', {}).get('mask_head'))
-    return demo_mm_inputs(
-        images,
-        [(3, *size)] * images,
-        num_items=[8] * images,
-        num_classes=head.num_classes,
-        with_mask=with_mask,
-    )
+    data = generated_batch(model, size, images, OBJECTS, channels)
+    names = ' '.join(name for name, _ in model.named_modules())
+    for sample in data['data_samples']:  # what is not read would be moved with the images, too
+        if 'mask' not in names:
+            del sample.gt_instances.masks
+        if 'semantic' not in names and 'panoptic' not in names:
+            del sample.gt_sem_seg
+    return data

@@ -10,19 +10,27 @@ from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 
-def generated_batch(model: nn.Module, size: tuple[int, int], images: int = 2) -> dict[str, Any]:
+def generated_batch(
+    model: nn.Module,
+    size: tuple[int, int],
+    images: int = 2,
+    objects: int = 3,
+    channels: int = 3,
+) -> dict[str, Any]:
     """Random images with boxes, masks, semantic maps and proposals, as a data loader gives them.
 
     Args:
         model: The detector, whose heads know how many classes there are.
         size: Height and width of the images in pixels.
         images: Images in the batch.
+        objects: Objects in each, at least two.
+        channels: Of the images.
     """
     classes = _num_classes(model)
     data = demo_mm_inputs(
         images,
-        [(3, *size)] * images,
-        num_items=[3] * images,
+        [(channels, *size)] * images,
+        num_items=[objects] * images,
         num_classes=2,  # labels follow
         with_mask=True,
         with_semantic=True,

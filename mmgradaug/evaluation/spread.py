@@ -32,6 +32,11 @@ class Spread:
         spread = '' if self.std is None else f' ± {self.std:.2f}'
         return f'{self.mean:.2f}{spread}'
 
+    @property
+    def listed(self) -> str:
+        """All values, for people."""
+        return ', '.join(f'{value:.2f}' for value in self.values)
+
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
         return {'mean': self.mean, 'std': self.std, 'by_seed': list(self.values)}
@@ -62,3 +67,39 @@ def verdict(found: Mapping[str, Sequence[float]], better: str, base: str) -> str
     if not wins:
         return f'{better} is better with no seed'
     return f'{better} is better with {wins} of {seeds} seeds'
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Several ways of training by one metric, of which one is compared with another.
+
+    Attributes:
+        metric: Name of the metric, of which more is better.
+        values: Of each way by its name, one a seed, in the same order of seeds.
+        better: The way in question.
+        base: What it is compared with.
+    """
+
+    metric: str
+    values: Mapping[str, Sequence[float]]
+    better: str
+    base: str
+
+    @property
+    def spreads(self) -> dict[str, Spread]:
+        """Mean and spread of each way."""
+        return {name: Spread(tuple(values)) for name, values in self.values.items()}
+
+    @property
+    def gap(self) -> Spread:
+        """``better`` minus ``base``, seed by seed."""
+        return difference(self.spreads[self.better], self.spreads[self.base])
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            self.metric: {name: spread.to_dict() for name, spread in self.spreads.items()},
+            'difference': self.gap.to_dict(),
+            'verdict': verdict(self.values, self.better, self.base),
+            'seeds': len(self.values[self.better]),
+        }

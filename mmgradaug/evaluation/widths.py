@@ -1,4 +1,4 @@
-"""How precise, how large and how fast a detector is at each width."""
+"""How precise, how large and how fast a detector or a classifier is at each width."""
 
 from __future__ import annotations
 
@@ -19,10 +19,12 @@ from mmengine.runner import Runner
 from rich.progress import track
 from torch.utils.data import DataLoader, Subset
 
+from ..engine.samples import name_samples
 from .cost import count_flops
 from .timed import Timed
 
 AP_NAMES = {'bbox_mAP': 'box AP', 'segm_mAP': 'mask AP'}
+MOST_METRICS = 3  # shown of an evaluator that gives others
 
 
 @dataclass
@@ -32,10 +34,10 @@ class WidthResult(Timed):
     Attributes:
         width: Share of the backbone's channels.
         metrics: The evaluator's, by name.
-        flops: Of one image through the whole detector, two for each multiply-add; they depend
-            on how many objects it finds.
+        flops: Of one image through the whole network, two for each multiply-add; a detector's
+            depend on how many objects it finds.
         backbone_flops: Of one image through the backbone.
-        parameters: Of the whole detector.
+        parameters: Of the whole network.
         seconds: Of each measured prediction of that image.
         recalibration_images: That BatchNorm statistics were averaged over; 0 if they are those
             of training.
@@ -49,16 +51,19 @@ class WidthResult(Timed):
     seconds: list[float] = field(default_factory=list)
     recalibration_images: int = 0
 
-    def precision(self) -> dict[str, float]:
-        """Box and mask AP, as far as the evaluator gives them; none if nothing was found."""
+    def shown(self) -> dict[str, float]:
+        """Box and mask AP, or the first metrics of an evaluator that gives neither.
+
+        None where COCO's evaluator gives nothing, since nothing was found.
+        """
         by_name = {key.split('/')[-1]: value for key, value in self.metrics.items()}
-        return {label: by_name[name] for name, label in AP_NAMES.items() if name in by_name}
+        precision = {label: by_name[name] for name, label in AP_NAMES.items() if name in by_name}
+        return precision or dict(list(self.metrics.items())[:MOST_METRICS])
 
 
-def precision_labels(results: Sequence[WidthResult]) -> list[str]:
-    """The kinds of AP that any of the results has."""
-    found = {label for result in results for label in result.precision()}
-    return [label for label in AP_NAMES.values() if label in found]
+def shown_metrics(results: Sequence[WidthResult]) -> list[str]:
+    """The metrics to show that any of the results has, in their order."""
+    return list(dict.fromkeys(name for result in results for name in result.shown()))
 
 
 class Validation:
@@ -80,6 +85,7 @@ class Validation:
         loader = copy.deepcopy(cfg[f'{split}_dataloader'])
         dataset: Any = DATASETS.build(loader.pop('dataset'))
         dataset.full_init()
+        name_samples(dataset, f'{split}_dataloader')
         total = len(dataset)
         count = total if images is None else min(images, total)
         self.indices = [i * total // count for i in range(count)]
@@ -90,21 +96,21 @@ class Validation:
             {**loader, 'dataset': Subset(dataset, self.indices)}
         )
 
-    def evaluate(self, detector: Any) -> dict[str, float]:
-        """Metrics of a detector, by mmdet's own evaluator."""
+    def evaluate(self, network: Any) -> dict[str, float]:
+        """Metrics of a network, by the config's own evaluator."""
         evaluator = self._evaluator()
         for batch in track(self.loader, description='evaluating', transient=True):
             with torch.no_grad():
-                samples = detector.test_step(batch)
+                samples = network.test_step(batch)
             evaluator.process(data_samples=samples, data_batch=batch)
         with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its tables
             metrics = evaluator.evaluate(len(self.indices))
         return {name: float(value) for name, value in metrics.items()}
 
-    def one_image(self, detector: Any) -> dict[str, Any]:
+    def one_image(self, network: Any) -> dict[str, Any]:
         """The first image, preprocessed as for inference."""
         batch = next(iter(self.loader))
-        return detector.data_preprocessor({k: v[:1] for k, v in batch.items()}, False)
+        return network.data_preprocessor({k: v[:1] for k, v in batch.items()}, False)
 
     def _evaluator(self) -> Evaluator:
         """A new evaluator that knows which images it is going to see."""
@@ -120,37 +126,37 @@ class Validation:
 
 
 def measure_cost(
-    detectors: Sequence[Any], results: Sequence[WidthResult], data: Mapping[str, Any], rounds: int
+    networks: Sequence[Any], results: Sequence[WidthResult], data: Mapping[str, Any], rounds: int
 ) -> None:
-    """Add FLOPs, size and time of detectors to their results.
+    """Add FLOPs, size and time of networks to their results.
 
-    Each round runs every detector once, so that a noisy machine disturbs all alike.
+    Each round runs every network once, so that a noisy machine disturbs all alike.
 
     Args:
-        detectors: In evaluation mode, on the device of the data.
+        networks: In evaluation mode, on the device of the data.
         results: One for each.
         data: A preprocessed image.
         rounds: Rounds that are measured, after one that is not.
     """
-    for detector, result in zip(detectors, results, strict=True):
+    for network, result in zip(networks, results, strict=True):
         with torch.no_grad():
-            result.flops = count_flops(partial(_predict, detector, data))
-            result.backbone_flops = count_flops(partial(detector.backbone, data['inputs']))
-        result.parameters = sum(p.numel() for p in detector.parameters())
+            result.flops = count_flops(partial(_predict, network, data))
+            result.backbone_flops = count_flops(partial(network.backbone, data['inputs']))
+        result.parameters = sum(p.numel() for p in network.parameters())
     for index in track(range(-1, rounds), description='timing', transient=True):
-        for detector, result in zip(detectors, results, strict=True):
-            seconds = _predict(detector, data)
+        for network, result in zip(networks, results, strict=True):
+            seconds = _predict(network, data)
             if index >= 0:
                 result.seconds.append(seconds)
 
 
-def _predict(detector: Any, data: Mapping[str, Any]) -> float:
-    """Detect objects in a preprocessed image; returns the seconds it took."""
+def _predict(network: Any, data: Mapping[str, Any]) -> float:
+    """Predict of a preprocessed image; returns the seconds it took."""
     inputs, samples = data['inputs'], copy.deepcopy(data['data_samples'])
     with torch.no_grad():
         _wait_for(inputs.device)
         start = time.perf_counter()
-        detector(inputs, samples, mode='predict')
+        network(inputs, samples, mode='predict')
         _wait_for(inputs.device)
     return time.perf_counter() - start
 

@@ -11,6 +11,7 @@ import torch
 from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
+from ..backbones.image_channels import image_channels
 from ..slimmable import extract_subnet
 from .conversion import State, check_same_function, to_layout
 from .parent import build_backbone, build_parent, load_exactly
@@ -107,7 +108,7 @@ def dense_classifier(source: Source, cut: Cut) -> Any:
     """A classifier or its sub-network of a width, with ordinary layers, in evaluation mode.
 
     Returns:
-        From normalised images (N, 3, H, W) to logits (N, classes).
+        From normalised images (N, C, H, W) to logits (N, classes).
 
     Raises:
         ValueError: If the weights do not fit, or the backbone cannot be cut.
@@ -118,7 +119,8 @@ def dense_classifier(source: Source, cut: Cut) -> Any:
         parent, _ = build_parent(source, cut)
         plain.backbone = extract_subnet(parent.backbone, cut.width).cpu()
         with torch.no_grad():
-            active = plain.eval().backbone(torch.zeros(1, 3, 64, 64))[-1].size(1)
+            channels = image_channels(source.config().model.backbone)
+            active = plain.eval().backbone(torch.zeros(1, channels, 64, 64))[-1].size(1)
             # The other inputs are silent, so their weights do nothing.
             plain.fc.weight = nn.Parameter(plain.fc.weight[:, :active].clone())
             plain.fc.in_features = active

@@ -13,6 +13,7 @@ from .layouts import (
     ARCHITECTURES,
     CLASSIFIER,
     LAYOUTS,
+    NOT_READ,
     Architecture,
     backwards,
     layer_names,
@@ -48,10 +49,12 @@ def from_layout(
     problems = misfits(state, architecture, names)
     if problems:
         others = [k for k in LAYOUTS if k != layout and not misfits(state, *identify(state, k))]
-        hint = f'; it is as {" and ".join(others)} have it' if others else ''
+        problems.append(
+            f'it is as {" and ".join(others)} have it' if others else NOT_READ.get(layout, '')
+        )
         raise ValueError(
             f"{source} is no ResNet in {layout}'s layout; as {architecture.name} it has "
-            f'{"; ".join(problems)}{hint}'
+            f'{"; ".join(filter(None, problems))}'
         )
     return architecture, renamed(state, backwards(names))
 

@@ -171,3 +171,8 @@ LAYOUTS: dict[str, Callable[[str, Architecture], str]] = {
     'gradaug': _gradaug,
 }
 PLAIN_ONLY = ('torchvision', 'gradaug')  # these have no deep stems
+# What a file of a library may be that is not read, for messages.
+NOT_READ = {
+    'gradaug': "of the authors' released networks only the ImageNet ResNets are read: what their "
+    'WideResNet, PyramidNet and ResNet-110 call their layers is not known here',
+}

@@ -22,9 +22,10 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from torch import Tensor, nn
 
+from ..backbones.image_channels import image_channels
 from ..checkpoints.safe_loading import safe_loading
 from ..slimmable import at_width, extract_subnet, has_slimmable_layers
-from .stock_config import stock_config
+from .stock_config import PACKAGE, stock_config
 
 BACKBONE_ONLY = 'publish the backbone alone (--to backbone --width W)'
 TOLERANCE = 1e-4  # of the largest feature; convolutions of other shapes add in another order
@@ -73,7 +74,7 @@ def narrow_detector(model: Any, cfg: Config, width: float) -> tuple[Config, Any]
     _narrow_neck(stock.model, channels)
     narrow = build_stock(stock)
     narrow.load_state_dict(_narrow_state(model, backbone, narrow, channels))
-    check_features(model, width, narrow)
+    check_features(model, width, narrow, image_channels(options))
     return stock, narrow
 
 
@@ -145,10 +146,9 @@ def build_stock(cfg: Config) -> Any:
     init_default_scope(cfg.get('default_scope', 'mmdet'))
     with safe_loading():  # of a teacher
         detector = MODELS.build(copy.deepcopy(cfg.model))
-    package = __name__.split('.')[0]
-    own = [n for n, m in detector.named_modules() if type(m).__module__.split('.')[0] == package]
+    own = [n for n, m in detector.named_modules() if type(m).__module__.split('.')[0] == PACKAGE]
     if own:
-        raise ValueError(f'{own[0]} of the stock config is still a module of {package}')
+        raise ValueError(f'{own[0]} of the stock config is still a module of {PACKAGE}')
     return detector.eval()
 
 
@@ -257,8 +257,14 @@ def _active_inputs(
     return weight[:, :active]
 
 
-def check_features(model: Any, width: float, narrow: Any) -> float:
+def check_features(model: Any, width: float, narrow: Any, channels: int = 3) -> float:
     """Compare the features of both detectors on a random image.
+
+    Args:
+        model: The parent detector.
+        width: Share of its backbone's channels.
+        narrow: The narrow detector.
+        channels: Of the image.
 
     Returns:
         The largest difference, relative to the largest feature.
@@ -266,7 +272,7 @@ def check_features(model: Any, width: float, narrow: Any) -> float:
     Raises:
         ValueError: If it is above 1e-4.
     """
-    image = torch.randn(1, 3, 128, 160, generator=torch.Generator().manual_seed(0))
+    image = torch.randn(1, channels, 128, 160, generator=torch.Generator().manual_seed(0))
     image = image.to(next(model.parameters()))
     training = model.training
     model.eval()

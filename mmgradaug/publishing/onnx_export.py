@@ -29,14 +29,17 @@ def check_onnx_packages() -> None:
         )
 
 
-def to_onnx(network: nn.Module, names: Sequence[str], meta: Mapping[str, Any]) -> bytes:
+def to_onnx(
+    network: nn.Module, names: Sequence[str], meta: Mapping[str, Any], channels: int = 3
+) -> bytes:
     """Convert a network whose number and size of images stay free.
 
     Args:
-        network: Of dense layers, in evaluation mode, from normalised images (N, 3, H, W) to one
+        network: Of dense layers, in evaluation mode, from normalised images (N, C, H, W) to one
             tensor (N, ...) or a sequence of them.
         names: Names of the outputs.
         meta: Plain data to store in the file under the key ``mmgradaug``.
+        channels: C, of the images.
 
     Returns:
         The file's contents, checked by :func:`check_onnx`.
@@ -49,7 +52,7 @@ def to_onnx(network: nn.Module, names: Sequence[str], meta: Mapping[str, Any]) -
     count, height, width = CHECKED_SIZES[0]
     program = torch.onnx.export(
         network,
-        (torch.zeros(count, 3, height, width),),
+        (torch.zeros(count, channels, height, width),),
         dynamo=True,
         verbose=False,
         input_names=['images'],
@@ -60,11 +63,11 @@ def to_onnx(network: nn.Module, names: Sequence[str], meta: Mapping[str, Any]) -
     model = program.model_proto
     model.metadata_props.add(key='mmgradaug', value=json.dumps(meta))
     data = model.SerializeToString()
-    check_onnx(data, network)
+    check_onnx(data, network, channels)
     return data
 
 
-def check_onnx(data: bytes, network: nn.Module) -> float:
+def check_onnx(data: bytes, network: nn.Module, channels: int = 3) -> float:
     """Compare an ONNX file's outputs in onnxruntime with the network's, on two image sizes.
 
     Returns:
@@ -79,7 +82,7 @@ def check_onnx(data: bytes, network: nn.Module) -> float:
     error = 0.0
     for seed, (count, height, width) in enumerate(CHECKED_SIZES):
         generator = torch.Generator().manual_seed(seed)
-        images = torch.randn(count, 3, height, width, generator=generator)
+        images = torch.randn(count, channels, height, width, generator=generator)
         with torch.no_grad():
             expected = network(images)
         expected = [expected] if isinstance(expected, Tensor) else expected

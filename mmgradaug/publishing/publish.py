@@ -9,6 +9,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.registry import MODELS
 
+from ..backbones.image_channels import image_channels
 from ..type_names import class_of, type_name
 from .classifiers import dense_classifier, kept_classifier
 from .conversion import from_layout
@@ -17,7 +18,7 @@ from .onnx_export import check_onnx_packages, to_onnx
 from .parent import build_backbone, build_parent, load_exactly
 from .record import backbone_name, network_name
 from .source import Cut, Source
-from .stock_config import stock_backbone, stock_config
+from .stock_config import PACKAGE, stock_backbone, stock_config
 from .writing import serialised, write, write_named
 
 HEADER = '''"""{network}: the config of {weights}.
@@ -100,11 +101,11 @@ def require_mmdets_backbone(source: Source) -> None:
         from_layout(source.parts()[0], 'mmdet', source.path)
         return
     kind = stock_backbone(source.config().model.backbone)['type']
-    package, name = __name__.split('.')[0], type_name(kind)
-    if getattr(class_of(kind, MODELS), '__module__', '').split('.')[0] == package:
+    name = type_name(kind)
+    if getattr(class_of(kind, MODELS), '__module__', '').split('.')[0] == PACKAGE:
         raise ValueError(
             f'the backbone of {source.path} is {name}, which mmdet has not, expected a ResNet: '
-            f'--to backbone writes its weights for {name} of {package}, --to onnx the network'
+            f'--to backbone writes its weights for {name} of {PACKAGE}, --to onnx the network'
         )
 
 
@@ -118,7 +119,7 @@ def publish_onnx(
         cut: The sub-network.
         out: The folder.
         overwrite: Whether to replace files.
-        classifier: Whether to write the logits (N, classes) of normalised images (N, 3, H, W),
+        classifier: Whether to write the logits (N, classes) of normalised images (N, C, H, W),
             or the backbone's features, one output a stage; None is logits of classifiers.
 
     Returns:
@@ -130,7 +131,9 @@ def publish_onnx(
             outputs differ.
     """
     check_onnx_packages()
-    preprocessor: Any = source.config().model.get('data_preprocessor') or {}
+    model: Any = source.config().model
+    preprocessor = model.get('data_preprocessor') or {}
+    channels = image_channels(model.backbone)
     record = source.record(cut)
     record |= {key: preprocessor.get(key) for key in ('mean', 'std', 'bgr_to_rgb')}
     if classifier or (classifier is None and source.is_classifier):
@@ -138,7 +141,7 @@ def publish_onnx(
         network = dense_classifier(source, cut)
         if source.layout is None:
             record |= _normalisation(network.data_preprocessor)
-        data = to_onnx(network, ['logits'], record)
+        data = to_onnx(network, ['logits'], record, channels)
         return write_named(data, out, _stem(record, cut), '.onnx', overwrite)
     if cut.width is None:
         backbone = build_backbone(source)
@@ -147,7 +150,7 @@ def publish_onnx(
     # As mmdet and the papers count: C2 has a stride of 4. Networks for small images have one map.
     stages = getattr(backbone, 'out_indices', None)
     names = ['features'] if stages is None else [f'c{stage + 2}' for stage in stages]
-    data = to_onnx(backbone, names, record)
+    data = to_onnx(backbone, names, record, channels)
     return write_named(data, out, f'{_stem(record, cut)}_backbone', '.onnx', overwrite)
 
 

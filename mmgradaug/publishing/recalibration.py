@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..engine.loading import endless
+from ..engine.samples import name_samples
 from ..slimmable import at_width
 
 
@@ -33,8 +34,9 @@ def training_batches(cfg: Config, images: int, seed: int = 0) -> Iterator[dict[s
         raise ValueError(f'images to recalibrate on must be at least 1, got {images}')
     init_default_scope(cfg.get('default_scope', 'mmdet'))
     set_random_seed(seed)
-    left = images
-    for batch in endless(Runner.build_dataloader(cfg.train_dataloader, seed=seed)):
+    left, loader = images, Runner.build_dataloader(cfg.train_dataloader, seed=seed)
+    name_samples(loader.dataset, 'train_dataloader')
+    for batch in endless(loader):
         yield {key: value[:left] for key, value in batch.items()}
         left -= len(batch['inputs'])
         if left <= 0:

@@ -9,8 +9,8 @@ from typing import Any
 
 from mmengine.config import Config
 
+from ..engine.run_log import NOT_METRICS, read_scalars
 from ..version import __version__
-from ..visualization.curves import read_scalars
 
 # mmengine names an experiment CONFIG_DATE_TIME, and the folder of its log DATE_TIME.
 EXPERIMENT = re.compile(r'(?P<config>.+)_(?P<started>\d{8}_\d{6})')
@@ -89,4 +89,5 @@ def validated_metrics(
     step = meta.get('epoch' if by_epoch else 'iter')
     entries = [entry for entry in read_scalars(log).val if entry.get('step') == step]
     numbers = entries[-1] if entries else {}
-    return {k: v for k, v in numbers.items() if '/' in k and isinstance(v, (int, float))}
+    metrics = {k: v for k, v in numbers.items() if k not in NOT_METRICS}
+    return {k: v for k, v in metrics.items() if isinstance(v, (int, float))}

@@ -103,7 +103,7 @@ class Source:
         Raises:
             ValueError: If there is no backbone.
         """
-        head = {k: v for k, v in self.weights.items() if k.rpartition('.')[0] == CLASSIFIER}
+        head = {key: v for key, v in self.weights.items() if _in_head(key)}
         if any(key.startswith(BACKBONE) for key in self.weights):
             return weights_of(self.weights, self.path, BACKBONE), head
         from_layout(self.weights, 'mmdet', self.path)

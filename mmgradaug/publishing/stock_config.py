@@ -11,10 +11,11 @@ import mmengine.registry
 from mmengine.config import Config, ConfigDict
 from mmengine.hooks import Hook
 from mmengine.model import PretrainedInit
-from mmengine.registry import WEIGHT_INITIALIZERS, Registry
+from mmengine.registry import MODELS, WEIGHT_INITIALIZERS, Registry
 
 from ..backbones.resnet import OWN_OPTIONS
-from ..type_names import builds, type_name
+from ..training import GradAugMixin
+from ..type_names import builds, class_of, type_name
 
 PACKAGE = __name__.split('.')[0]
 # Of this project, or of the machine that the run was on.
@@ -34,9 +35,11 @@ def stock_config(cfg: Config) -> Config:
         cfg: Config of a run; one without GradAug is fine. It is not changed.
 
     Raises:
-        ValueError: If it uses a class of this package that has no stock counterpart.
+        ValueError: If it uses a class of this package that has no stock counterpart, or a user's
+            own that trains sub-networks.
     """
     ours = registered_here()
+    _refuse_users_own(cfg.get('model'), ours)
     values = {k: v for k, v in copy.deepcopy(cfg.to_dict()).items() if k not in DROPPED}
     _drop_imports(values)
     _drop_wrapper(values, ours)
@@ -51,6 +54,18 @@ def stock_config(cfg: Config) -> Config:
             'out of the config and give that with --config'
         )
     return Config(values)
+
+
+def _refuse_users_own(model: Any, ours: Mapping[str, type]) -> None:
+    """Raise on a model whose class extends one of this package: only its author knows the rest."""
+    kind = model.get('type') if isinstance(model, Mapping) else None
+    found = class_of(kind, MODELS)
+    if found is not None and issubclass(found, GradAugMixin) and not _is_ours(model, ours):
+        raise ValueError(
+            f'model.type={type_name(kind)!r} is a class of your own that extends one of {PACKAGE}, '
+            'expected GradAugDetector: give the config of the stock detector with --config if your '
+            'class changes training alone'
+        )
 
 
 def stock_backbone(options: Mapping[str, Any]) -> dict[str, Any]:

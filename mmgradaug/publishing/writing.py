@@ -47,7 +47,8 @@ def link(path: Path, name: Path, overwrite: bool) -> Path:
     Raises:
         FileExistsError: If something else has that name and is not to be replaced.
     """
-    target = os.path.relpath(path.absolute(), name.absolute().parent)
+    # Of where folders really are: the name's may be a link, from which `..` leads elsewhere.
+    target = os.path.relpath(path.parent.resolve() / path.name, name.parent.resolve())
     if name.is_symlink() and os.readlink(name) == target:
         return name
     if os.path.lexists(name) and not overwrite:

@@ -12,8 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from ..engine.run_log import Scalars
 from ..visualization.canvas import COLOURS, new_figure
-from ..visualization.curves import Scalars, draw_losses, draw_precision
+from ..visualization.curves import draw_losses, draw_precision
 from .log_keys import names_of, pass_title, passes_of, thinned
 from .run import Run
 from .svg import inline_svg

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..visualization.curves import Scalars, read_entries
+from ..engine.run_log import Scalars, read_entries
 from .text_log import TextLog, read_text_log
 
 

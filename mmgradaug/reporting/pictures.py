@@ -10,10 +10,12 @@ from pathlib import Path
 
 import cv2
 from mmengine.config import Config
-from mmengine.registry import init_default_scope
+from mmengine.registry import MODELS, init_default_scope
 from mmengine.utils import import_modules_from_strings
 
+from ..classification import Classifier
 from ..engine.preflight import check_data
+from ..type_names import class_of
 from ..visualization.run_pictures import load_run, picture_predictions
 from .run import Run
 
@@ -59,7 +61,8 @@ def predict(run: Run, images: int, device: str) -> Picture:
 
     Raises:
         FileNotFoundError: If the checkpoint or the validation data is not there.
-        ValueError: If there is no config, or the checkpoint cannot be loaded as data.
+        ValueError: If there is no config, it is not of a detector, or the checkpoint cannot be
+            loaded as data.
     """
     checkpoint = run.checkpoint
     if checkpoint is None:
@@ -72,6 +75,9 @@ def predict(run: Run, images: int, device: str) -> Picture:
     if config.get('custom_imports'):
         import_modules_from_strings(**config.custom_imports)
     init_default_scope(config.get('default_scope', 'mmdet'))
+    kind = class_of(config.model.get('type'), MODELS)
+    if kind is not None and issubclass(kind, Classifier):
+        raise ValueError(f'{run.path} is of a classifier, expected a detector for --predict')
     check_data(config, ('val',))
     with tempfile.TemporaryDirectory() as folder:
         trained = load_run(config, checkpoint, device)

@@ -10,11 +10,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from ..engine.run_log import NOT_METRICS, Scalars
 from ..publishing.config_text import config_from_text
-from ..visualization.curves import Scalars
 from .log_folders import LogFolder, find_log_folders, merge
 
-NOT_METRICS = ('step', 'time', 'data_time', 'iter', 'epoch')
 _CHECKPOINT = re.compile(r'(epoch|iter)_(\d+)\.pth')
 
 

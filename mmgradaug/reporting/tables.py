@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..evaluation.timed import quartiles_of
-from ..visualization.curves import AP_NAMES
+from ..evaluation.widths import AP_NAMES, MOST_METRICS
 from .differences import config_differences, shown
 from .log_keys import names_of, pass_title
 from .run import Run, model_name
@@ -34,13 +34,22 @@ def overview(runs: Sequence[Run]) -> Table:
         'model': [model_name(run.config) if run.config else _NO_VALUE for run in runs],
         'sub-networks': [_subnets(run) for run in runs],
         'progress': [run.progress() for run in runs],
-        **{label: [_last(run, name) for run in runs] for name, label in AP_NAMES.items()},
+        **_results(runs),
         'last log entry': [f'{run.last_written:%Y-%m-%d %H:%M:%S}' for run in runs],
         'time, all starts': [_duration(run.seconds) for run in runs],
         'seconds an iteration': [_median(run, 'time') for run in runs],
         'work dir': [str(run.path) for run in runs],
     }
     return _by_run(runs, facts)
+
+
+def _results(runs: Sequence[Run]) -> dict[str, list[str]]:
+    """The last box and mask AP of each run, or the first metrics where none has these."""
+    logs = [run.scalars for run in runs]
+    names = {n: label for n, label in AP_NAMES.items() if any(log.metric_key(n) for log in logs)}
+    others = dict.fromkeys(name for run in runs for name in run.metrics())
+    names = names or {name.split('/')[-1]: name for name in list(others)[:MOST_METRICS]}
+    return {label: [_last(run, name) for run in runs] for name, label in names.items()}
 
 
 def metrics_of(run: Run) -> Table:
@@ -115,11 +124,16 @@ def _environment(run: Run) -> dict[str, str]:
 def _subnets(run: Run) -> str:
     """The options of sub-networks in words."""
     model = run.config.get('model') or {}
-    if 'detector' not in model:
+    if not _is_gradaug(model):
         return 'none' if run.config else _NO_VALUE
     options = model.get('gradaug') or {}
     named = ', '.join(f'{key} {_called(value)}' for key, value in options.items())
     return named or 'default options'
+
+
+def _is_gradaug(model: Mapping[str, Any]) -> bool:
+    """Whether a model's config asks for sub-networks; their options may be left out."""
+    return 'GradAug' in str(model.get('type')) or not {'detector', 'gradaug'}.isdisjoint(model)
 
 
 def _called(value: Any) -> str:

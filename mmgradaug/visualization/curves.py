@@ -2,92 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
 
+from ..engine.run_log import Scalars
 from ..evaluation.widths import AP_NAMES
 from .canvas import COLOURS, new_figure, save_figure
-
-
-@dataclass(frozen=True)
-class Scalars:
-    """A run's log.
-
-    Attributes:
-        train: Entries of training iterations, with ``step`` (iterations so far) and ``loss``.
-        val: Entries of validations, with ``step`` (epochs so far, or iterations) and the metrics.
-    """
-
-    train: list[dict[str, Any]]
-    val: list[dict[str, Any]]
-
-    @classmethod
-    def of(cls, entries: Sequence[dict[str, Any]]) -> Scalars:
-        """Sort the entries of a log: those of training iterations have a ``loss``."""
-        return cls([e for e in entries if 'loss' in e], [e for e in entries if 'loss' not in e])
-
-    @property
-    def by_epoch(self) -> bool:
-        """Whether the run counts epochs; ``step`` of a validation is an iteration otherwise."""
-        return any('epoch' in entry for entry in self.train)
-
-    def series(self, part: str, key: str) -> tuple[list[float], list[float]]:
-        """Steps and values of one key, in the order of the log; ``part`` is train or val."""
-        entries = [e for e in getattr(self, part) if key in e]
-        return [float(e['step']) for e in entries], [float(e[key]) for e in entries]
-
-    def last(self, suffix: str) -> float | None:
-        """The last validation's value of the metric whose name ends in ``suffix``."""
-        key = self.metric_key(suffix)
-        return None if key is None else self.series('val', key)[1][-1]
-
-    def metric_key(self, suffix: str) -> str | None:
-        """The full name of a metric, such as ``coco/bbox_mAP`` for ``bbox_mAP``."""
-        names = {key for entry in self.val for key in entry}
-        return next((n for n in sorted(names) if n.split('/')[-1] == suffix), None)
-
-
-def read_scalars(path: Path | str) -> Scalars:
-    """Read ``vis_data/scalars.json`` of a run: one JSON object a line.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: A line is not a JSON object; the message names the line.
-    """
-    entries, damaged = read_entries(path)
-    if damaged:
-        number, line = next(iter(damaged.items()))
-        raise ValueError(
-            f'{path}, line {number}: expected a JSON object, got {line[:60]!r}; '
-            'a run that was killed while it wrote leaves such a line: delete it'
-        )
-    return Scalars.of(entries)
-
-
-def read_entries(path: Path | str) -> tuple[list[dict[str, Any]], dict[int, str]]:
-    """The JSON objects of a log in their order, and what is none, by number of its line.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-    """
-    entries: list[dict[str, Any]] = []
-    damaged: dict[int, str] = {}
-    text = Path(path).read_text(encoding='utf-8', errors='replace')
-    for number, line in enumerate(text.splitlines(), start=1):
-        try:
-            entry = json.loads(line)
-        except (ValueError, RecursionError):
-            entry = None
-        if isinstance(entry, dict):
-            entries.append(entry)
-        else:
-            damaged[number] = line
-    return entries, damaged
 
 
 def save_curves(scalars: Scalars, path: Path | str, title: str = '') -> Path:

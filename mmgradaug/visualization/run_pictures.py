@@ -90,7 +90,17 @@ def _predicted(
 
 
 def _labelled(sample: DetDataSample) -> LabelledImage:
-    """A row of the picture from what mmdet's test step gives."""
+    """A row of the picture from what mmdet's test step gives.
+
+    Raises:
+        FileNotFoundError: If the image file cannot be read.
+        ValueError: If the sample has no labels to show.
+    """
+    if 'gt_instances' not in sample:
+        raise ValueError(
+            'the validation pipeline loads no labels to draw, expected '
+            "dict(type='LoadAnnotations', with_bbox=True) in val_dataloader.dataset.pipeline"
+        )
     path = Path(sample.img_path)
     pixels = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if pixels is None:

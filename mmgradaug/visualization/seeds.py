@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 
+from ..engine.run_log import Scalars
 from .canvas import COLOURS, new_figure, save_figure
-from .curves import Scalars
 
 
 def save_seed_curves(

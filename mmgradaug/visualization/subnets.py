@@ -25,13 +25,14 @@ class SubnetView:
     """One pass over one image of a batch.
 
     Attributes:
-        image: (3, H, W) as the network got it: normalised, RGB unless ``save_subnets`` is told
-            otherwise.
+        image: (C, H, W) as the network got it: normalised, of three channels RGB unless
+            ``save_subnets`` is told otherwise.
         boxes: (N, 4) x1, y1, x2, y2 in pixels of ``image``: RoIs or labels, mapped by the
-            transform.
+            transform; None for classifiers, whose images have none.
         labels: (N,) class indices that choose the boxes' colours, negative for background; None
             gives all boxes one colour.
         width: Width of the sub-network, 1.0 for the full network.
+        depth: Share of its residual blocks that the sub-network has, where that is drawn.
         scale: (x, y) ratio of the image's size to the full pass's.
         title: Name of the pass, such as ``full network`` or ``sub-network 1``.
         boxes_are: What the boxes are called in the caption.
@@ -39,9 +40,10 @@ class SubnetView:
     """
 
     image: Tensor
-    boxes: Tensor
+    boxes: Tensor | None = None
     labels: Tensor | None = None
     width: float = 1.0
+    depth: float | None = None
     scale: tuple[float, float] = (1.0, 1.0)
     title: str = ''
     boxes_are: str = 'boxes'
@@ -130,25 +132,33 @@ def _footer(views: Sequence[SubnetView], class_names: Sequence[str]) -> str:
 def denormalize(
     image: Tensor, mean: Sequence[float] | Tensor, std: Sequence[float] | Tensor
 ) -> NDArray[np.uint8]:
-    """(3, H, W) normalised to (H, W, 3) uint8, clipped to [0, 255]."""
+    """(C, H, W) normalised to (H, W, 3) uint8, clipped to [0, 255].
+
+    One channel is shown as grey, of more than three the first three; where there are two, the
+    third is black.
+    """
     image = image.detach().float().cpu()
     shift, factor = (
         torch.as_tensor(v, dtype=torch.float32).cpu().view(-1, 1, 1) for v in (mean, std)
     )
     pixels = (image * factor + shift).round().clamp(0, 255).to(torch.uint8)
-    return np.asarray(pixels.permute(1, 2, 0).numpy())
+    shown = pixels.expand(3, -1, -1) if len(pixels) == 1 else pixels[:3]
+    black = shown.new_zeros(3 - len(shown), *shown.shape[1:])
+    return np.asarray(torch.cat([shown, black]).permute(1, 2, 0).numpy())
 
 
 def caption(view: SubnetView) -> str:
-    """Two lines over a panel: the pass, its width and scale; the image's size and its boxes."""
+    """Two lines over a panel: the pass, its width, depth and scale; the image's size and boxes."""
     height, width = view.image.shape[-2:]
     x, y = view.scale
     scale = f'{x:.3g}' if math.isclose(x, y, rel_tol=5e-3) else f'{x:.3g} x {y:.3g}'
     name = f'{view.title}: ' if view.title else ''
+    depth = '' if view.depth is None else f', depth {view.depth:.3g}'
+    boxes = '' if view.boxes is None else f', {len(view.boxes)} {view.boxes_are}'
     ignored = 0 if view.objects is None else int(view.objects.is_ignored().sum())
     return (
-        f'{name}width {view.width:.3g}, scale {scale}\n'
-        f'{width} x {height} px, {len(view.boxes)} {view.boxes_are}'
+        f'{name}width {view.width:.3g}{depth}, scale {scale}\n'
+        f'{width} x {height} px{boxes}'
         f'{f", {ignored} ignored" if ignored else ""}'
     )
 
@@ -156,6 +166,8 @@ def caption(view: SubnetView) -> str:
 def _draw_boxes(axes: Axes, view: SubnetView, pixels: NDArray[np.uint8]) -> None:
     """The image and its boxes, objects over background."""
     show_image(axes, pixels)
+    if view.boxes is None:
+        return
     boxes = view.boxes.detach().float().cpu().numpy()
     labels = np.zeros(len(boxes), dtype=int) if view.labels is None else view.labels.cpu().numpy()
     for chosen, width in ((labels < 0, 0.6), (labels >= 0, 1.3)):
@@ -170,11 +182,13 @@ def _largest_size(views: Sequence[SubnetView]) -> tuple[int, int]:
 
 def _check(view: SubnetView) -> None:
     """Refuse arrays of other shapes than documented, which would draw nonsense."""
-    if view.image.dim() != 3 or view.image.shape[0] != 3:
+    if view.image.dim() != 3:
         raise ValueError(
-            f'{view.title or "view"}: image of shape {tuple(view.image.shape)}, expected (3, H, W)'
+            f'{view.title or "view"}: image of shape {tuple(view.image.shape)}, expected (C, H, W)'
             ': pass one image of the batch'
         )
+    if view.boxes is None:
+        return
     if view.boxes.dim() != 2 or view.boxes.shape[1] != 4:
         raise ValueError(
             f'{view.title or "view"}: boxes of shape {tuple(view.boxes.shape)}, expected (N, 4): '

@@ -1,4 +1,4 @@
-"""Precision, computation and time of a detector over its widths."""
+"""Precision, computation and time of a network over its widths."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 
-from ..evaluation.widths import WidthResult, precision_labels
+from ..evaluation.widths import AP_NAMES, WidthResult, shown_metrics
 from .canvas import COLOURS, new_figure, save_figure
 
 
 def save_widths(results: Sequence[WidthResult], path: Path | str, title: str = '') -> Path:
-    """Draw average precision, FLOPs and time over the width.
+    """Draw average precision (or the evaluator's metrics), FLOPs and time over the width.
 
     Args:
         results: One a width.
@@ -44,25 +44,26 @@ def save_widths(results: Sequence[WidthResult], path: Path | str, title: str = '
 
 
 def _draw_precision(axes: Axes, results: Sequence[WidthResult]) -> None:
-    """Average precision (IoU 0.50 to 0.95)."""
+    """Average precision (IoU 0.50 to 0.95), or the metrics of an evaluator without it."""
     axes.set_title('precision', fontsize=10)
-    axes.set_ylabel('AP (IoU 0.50:0.95)')
-    for index, label in enumerate(precision_labels(results)):
-        points = [(r.width, r.precision()[label]) for r in results if label in r.precision()]
+    names = shown_metrics(results)
+    axes.set_ylabel('AP (IoU 0.50:0.95)' if {*names} <= {*AP_NAMES.values()} else 'metric')
+    for index, label in enumerate(names):
+        points = [(r.width, r.shown()[label]) for r in results if label in r.shown()]
         _draw_line(axes, points, COLOURS[index], label, '{:.3f}', below=index == 0)
     if axes.lines:
         axes.legend(fontsize=8, loc='lower right')
     else:
-        axes.text(0.5, 0.5, 'the evaluator gives no AP', ha='center', transform=axes.transAxes)
+        axes.text(0.5, 0.5, 'the evaluator gives no metric', ha='center', transform=axes.transAxes)
 
 
 def _draw_flops(axes: Axes, results: Sequence[WidthResult]) -> None:
-    """FLOPs of the detector and of its backbone, the part that shrinks."""
+    """FLOPs of the network and of its backbone, the part that shrinks."""
     axes.set_title('computation, one image', fontsize=10)
     axes.set_ylabel('GFLOPs')
     whole = [(r.width, r.flops / 1e9) for r in results]
     backbone = [(r.width, r.backbone_flops / 1e9) for r in results]
-    _draw_line(axes, whole, COLOURS[2], 'whole detector', '{:.3g}')
+    _draw_line(axes, whole, COLOURS[2], 'whole network', '{:.3g}')
     _draw_line(axes, backbone, COLOURS[3], 'backbone', '{:.3g}')
     axes.legend(fontsize=8, loc='lower right')
 

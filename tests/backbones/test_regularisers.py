@@ -9,7 +9,7 @@ from mmengine.registry import MODELS
 from torchvision.ops import StochasticDepth, drop_block2d
 
 from mmgradaug import SlimmableResNet, at_width
-from mmgradaug.backbones.regularisers import DropBlock, ShakeDrop, branch_regularisers
+from mmgradaug.backbones.regularisers import DropBlock, DropPath, ShakeDrop, branch_regularisers
 from mmgradaug.slimmable import linear_survival
 from mmgradaug.training.recompute import recomputing
 from tests.backbones.small import small
@@ -111,14 +111,19 @@ def test_shakedrop_weighs_forward_and_backward_passes():
 
 
 def test_laws_of_the_blocks():
-    shakes = branch_regularisers(SHAKE, 16)
+    stages = (3, 4, 6, 3)
+    shakes = branch_regularisers(SHAKE, stages)
     assert [shake.survival for shake in shakes] == linear_survival(16, 0.4)
     assert (shakes[0].alpha, shakes[0].beta) == ((-1.0, 1.0), (0.0, 1.0))
-    depths = branch_regularisers(DEPTH, 16)
+    depths = branch_regularisers(DEPTH, stages)
     assert [d.p for d in depths] == [pytest.approx(0.6 * i / 16) for i in range(1, 17)]
     assert {d.mode for d in depths} == {'batch'}
-    paths = branch_regularisers(PATH, 16)
-    assert {(d.p, d.mode) for d in paths} == {(0.5, 'row')}
+    paths = branch_regularisers(PATH, stages)
+    assert [(d.p, d.mode, d.ramp) for d in paths] == 16 * [(0.5, 'row', False)]
+    paths = branch_regularisers(PATH | dict(survival=(1, 1, 0.75, 0.5), ramp=True), stages)
+    assert [(d.p, d.ramp) for d in paths] == [
+        *(7 * [(0, True)]), *(6 * [(0.25, True)]), *(3 * [(0.5, True)])
+    ]  # fmt: skip
     network = NETWORKS['resnet50'](regulariser=DEPTH)
     found = [m.p for m in network.modules() if isinstance(m, StochasticDepth)]
     assert found == [d.p for d in depths]
@@ -146,23 +151,28 @@ def test_dropblock_acts_on_every_convolution_and_shortcut_of_its_stages():
     torch.testing.assert_close(found, (out + dropped(x)).relu())
 
 
-def test_dropblock_runs_on_every_size_and_its_share_rises_over_a_run():
+def test_dropblock_runs_on_every_size_and_shares_rise_over_a_run():
     drop, hub = DropBlock(0.5, 7, ramp=True), MessageHub.get_current_instance()
+    path = DropPath(0.5, ramp=True)
     for size in (1, 2, 4, 6, 7, 14):  # of ResNet-50's last stages at the paper's scales
         assert drop(torch.ones(2, 3, size, size)).shape == (2, 3, size, size)
     before = dict(hub.runtime_info)
     try:
-        shares = []
+        shares, left_out = [], []
         for iteration in (0, 500, 1000):
             hub.runtime_info.update(iter=iteration, max_iters=1000)
             torch.manual_seed(0)
             dropped = drop(torch.ones(8, 64, 28, 28)).eq(0).double().mean().item()
             shares.append(dropped)
+            kept = path(torch.ones(4000, 1, 1, 1))
+            left_out.append(kept.eq(0).double().mean().item())
+            assert kept.mean().item() == pytest.approx(1, abs=0.08)  # scaled up
     finally:
         hub.runtime_info.clear()
         hub.runtime_info.update(before)
     # Blocks overlap: with gamma as its authors have it, a share p of blocks covers less.
     assert shares[0] == 0 and 0.15 < shares[1] < 0.25 and 0.3 < shares[2] < 0.5
+    assert left_out == [0, pytest.approx(0.25, abs=0.03), pytest.approx(0.5, abs=0.03)]
     assert DropBlock(0.5, 7).eval()(torch.ones(1, 1, 8, 8)).eq(1).all()
 
 
@@ -180,6 +190,9 @@ def test_residual_branches_start_at_zero_where_asked():
     ('WideResNet', dict(type='ShakeDrop', survival=0), r'survival in \(0, 1\]'),
     ('PyramidNet', dict(type='ShakeDrop', alpha=1), 'ranges alpha and beta'),
     ('SlimmablePyramidNet', dict(type='DropPath', alpha=(0, 1)), 'regulariser='),
+    ('WideResNet', dict(type='DropPath', survival=(1, 1, 1, 0.9)), 'each of 3 stages'),
+    ('SlimmableResNet', dict(type='DropPath', survival=(1, 1, 1, 0)), r'in \(0, 1\], or DropPath'),
+    ('SlimmableResNet', dict(type='DropPath', ramp=1), 'ramp True or False'),
     ('SlimmableWideResNet', 'ShakeDrop', "regulariser='ShakeDrop'"),
     ('SlimmableResNet', dict(type='Dropblock', drop=0.1), 'expected a type of'),
     ('SlimmableResNet', dict(type='DropBlock', drop=0.1), 'drop in .* for each of 4 stages'),

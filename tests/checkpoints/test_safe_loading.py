@@ -19,6 +19,7 @@ from mmgradaug.checkpoints.safe_loading import (
     load_file,
     safe_loading,
 )
+from tests.harmful import Command
 
 
 @pytest.fixture(autouse=True)
@@ -49,19 +50,6 @@ def run_state():
         optimizer=optimizer.state_dict(),
         state_dict=nn.Linear(2, 1).state_dict(),
     )
-
-
-class Command:
-    """Makes a file when a pickle that holds it is executed."""
-
-    def __init__(self, made, function=os.system):
-        self.made, self.function = made, function
-
-    def __reduce__(self):
-        argument = f'touch {self.made}'
-        if self.function is not os.system:
-            argument = f'__import__("pathlib").Path({str(self.made)!r}).touch()'
-        return (self.function, (argument,))
 
 
 @pytest.fixture(params=[os.system, eval], ids=['system', 'eval'])

@@ -179,6 +179,26 @@ def test_cifar_is_trained_as_the_paper_says(path):
     assert (gradaug.transform is None) == ('randwidth' in variation)
 
 
+def test_regularisers_have_their_authors_numbers():
+    """Where these come from is said in the configs."""
+
+    def found(name):
+        cfg = read(FOLDER / f'{name}.py').model.backbone.regulariser.to_dict()
+        return {k: v for k, v in cfg.items() if k != 'type'}
+
+    shake = dict(survival=0.5, alpha=(-1.0, 1.0), beta=(0.0, 1.0))
+    for network in ('wrn28-10', 'pyramidnet200'):
+        assert found(f'{network}_cifar100_shakedrop') == shake
+    # Blocks of ResNet-50 end with a ReLU.
+    assert found('resnet50_imagenet_shakedrop') == shake | dict(alpha=(0.0, 0.0))
+    assert found('resnet50_imagenet_stochdepth') == dict(survival=0.5)
+    last_stage = dict(survival=(1.0, 1.0, 1.0, 0.9), ramp=True)
+    assert found('resnet50_imagenet_droppath') == last_stage
+    assert found('resnet50_imagenet_droppath_constant') == dict(survival=0.9, ramp=False)
+    two_stages = dict(drop=(0.0, 0.0, 0.025, 0.1), block_size=7, ramp=True)
+    assert found('resnet50_imagenet_dropblock') == two_stages
+
+
 def test_stl10_has_1000_labels_drawn_evenly():
     for name in ('wrn28-2_stl10', 'wrn28-2_stl10_gradaug'):
         dataset = read(FOLDER / f'{name}.py').train_dataloader.dataset

@@ -1,7 +1,5 @@
 """While a run is built, errors name config keys; its loop runs with mmengine as it is."""
 
-import os
-
 import pytest
 import torch
 from mmengine.config import Config
@@ -17,6 +15,7 @@ from mmgradaug.engine.preflight.model import build_model
 from mmgradaug.evaluation.cost_kinds import _initialised
 from mmgradaug.publishing.narrow import build_stock
 from tests.engine import toy
+from tests.harmful import Command
 
 PATCHED = (*STEPS, 'call_hook')
 
@@ -56,6 +55,11 @@ def test_nothing_is_in_place_once_the_loop_starts(tmp_path):
     assert watch.loaded == dict(mine=Watch)
 
 
+def test_the_key_of_a_hook_is_told(tmp_path):
+    with building_runs(), pytest.raises(InputError, match=r'^custom_hooks: .*\(perhaps interval\)'):
+        toy.runner(tmp_path, hooks=(dict(type='LoggerHook', intervall=1),))
+
+
 class Refuses(Hook):
     def before_run(self, runner):
         raise InputError('no')
@@ -74,16 +78,6 @@ def test_a_caller_of_the_runner_gets_an_exception(tmp_path, change, words):
     run = toy.runner(tmp_path, **change)
     with building_runs(), pytest.raises(InputError, match=words):
         Runner.train(run)
-
-
-class Command:
-    """Makes a file when a pickle that holds it is executed."""
-
-    def __init__(self, made):
-        self.made = made
-
-    def __reduce__(self):
-        return (os.system, (f'touch {self.made}',))
 
 
 @MODELS.register_module(force=True)

@@ -101,7 +101,7 @@ def test_a_sample_that_the_users_transform_breaks_is_named_after_its_traceback(c
         def __getitem__(self, index):
             return json.loads('no number')
 
-    told = r'^error: sample 3 of .*JSONDecodeError: .*at .*test_errors\.py:\d+: return json'
+    told = r'^error: sample 3 cannot .*JSONDecodeError: .*at .*test_errors\.py:\d+: return json'
     with pytest.raises(SystemExit, match=told) as stopped, one_line_run():
         load_sample(Data(), 3)
     assert '\n' not in str(stopped.value)

@@ -32,7 +32,10 @@ def test_config_of_another_kind_is_an_error():
     [
         ('model = dict(', r'config\.py, or a file of its _base_, is no Python: .*line 1: model'),
         ("_base_ = './none.py'\n", r'none\.py'),
-        ("custom_imports = dict(imports=['nonesuch_package'])\n", 'nonesuch_package'),
+        (
+            "custom_imports = dict(imports=['nonesuch_package'])\n",
+            r"cannot be imported: No module named 'nonesuch_package': .*PYTHONPATH=FOLDER",
+        ),
     ],
 )
 def test_configs_that_cannot_be_read_are_one_line(tmp_path, text, words):
@@ -50,6 +53,20 @@ def test_a_module_that_is_no_python_is_named(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ValueError, match=r'bad_syntax\.py is no Python: .* in line 1: def f\(:'):
         load_config(str(path), None)
+
+
+def test_the_reason_of_a_failed_import_is_told(tmp_path, monkeypatch):
+    (tmp_path / 'bad_import.py').write_text('from math import nonesuch\n')
+    path = tmp_path / 'config.py'
+    path.write_text("custom_imports = dict(imports=['bad_import'])\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ImportError, match=r"imported: cannot import name 'nonesuch' from 'math'"):
+        load_config(str(path), None)
+
+
+def test_a_missing_config_with_a_near_name_is_a_misspelt_one():
+    with pytest.raises(InputError, match=r'\(perhaps .*/configs/mask_rcnn_r50_1x\.py\): expected'):
+        load_config('configs/mask_rcn_r50_1x.py', None)
 
 
 def test_a_config_without_a_model_is_an_error(tmp_path):

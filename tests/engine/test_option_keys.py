@@ -1,7 +1,13 @@
+import re
+from pathlib import Path
+
 import pytest
+from mmengine.config import Config
 
 from mmgradaug.engine.errors import taken_warnings
 from mmgradaug.engine.loading import load_config
+from mmgradaug.engine.option_keys import warn_of_file_keys
+from mmgradaug.evaluation.coverage import config_folder
 
 CONFIG = 'configs/mask_rcnn_r18_gradaug_shapes.py'
 
@@ -46,3 +52,32 @@ def test_variables_of_a_config_file_are_told_to_change_nothing(tmp_path, capsys)
     path.write_text("data_root = 'data/'\nmodel = dict(type='MaskRCNN')\n")
     load_config(str(path), {'data_root': '/elsewhere'})
     assert 'data_root: a variable of the config file' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ('key', 'meant'),
+    [
+        ('optim_wraper', 'optim_wrapper'),
+        ('train_confg', 'train_cfg'),
+        ('val_evaluater', 'val_evaluator'),
+        ('randomnes', 'randomness'),
+        ('model_wrapper', 'model_wrapper_cfg'),
+        ('val_evaluator_2', None),
+        ('data_root_2', None),
+    ],
+)
+def test_misspelt_keys_of_a_file_are_warned_of(tmp_path, capsys, key, meant):
+    path = tmp_path / 'config.py'
+    path.write_text(f"optim_wrapper = dict()\n{key} = dict()\nmodel = dict(type='MaskRCNN')\n")
+    load_config(str(path), {})
+    told = capsys.readouterr().err
+    assert told == '' if meant is None else f'the key {key!r}: if {meant!r} is meant' in told
+
+
+def test_no_variable_of_a_shipped_config_looks_misspelt(capsys):
+    """Of this repository and of mmdet, by the names that files assign to."""
+    files = [path for folder in ('configs', config_folder()) for path in Path(folder).rglob('*.py')]
+    names = {n for file in files for n in re.findall(r'^(\w+) *=', file.read_text(), re.MULTILINE)}
+    assert len(names) > 200 and {'val_evaluator_dice', 'gradaug'} < names
+    warn_of_file_keys(Config(dict.fromkeys(names - {'_base_'})))
+    assert capsys.readouterr().err == ''

@@ -1,8 +1,20 @@
 """What the doctor makes of what it finds, without looking at this machine."""
 
 import doctor
+import pytest
 from doctor import Facts, Finding
 from environment.stack import STOCK
+
+
+def test_it_says_what_it_tries_beside_what_it_prints(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(doctor, 'probe', lambda python, code: {'code': code})
+    assert list(doctor.try_all(STOCK)) == list(doctor.PROBES)
+    out, err = capsys.readouterr()
+    assert out == ''
+    assert len(err.splitlines()) == len(doctor.PROBES)
+    assert err.startswith('[doctor] trying torch, 1 of 7 ...\n')
 
 
 def healthy() -> Facts:

@@ -6,12 +6,14 @@ from torch import nn
 from mmgradaug.evaluation import cost
 from mmgradaug.evaluation.cost import StepCost, measure_costs
 from mmgradaug.evaluation.cost_kinds import build_kinds, random_batch
-from tests.networks import ROOT, detector_config
+from tests.detection.test_semantic import panoptic_model
+from tests.networks import ROOT, build, detector_config, mmdet_config
 
 
 def test_costs_of_a_small_detector():
-    cfg = Config(dict(model=detector_config(num_subnets=2, transform=None, min_width=0.5)))
-    plain, slim, gradaug = measure_costs(cfg, (64, 64), 1, rounds=2, warmup=0, device='cpu')
+    model = detector_config(mask=False, num_subnets=2, transform=None, min_width=0.5)
+    cfg = Config(dict(model=model))
+    plain, slim, gradaug = measure_costs(cfg, (64, 64), 1, 2, 0, 'cpu', memory_rounds=1)
     assert plain.train_flops == slim.train_flops > 0
     assert plain.predict_flops == slim.predict_flops == gradaug.predict_flops > 0
     # Two sub-networks of half to full width on images of the same size.
@@ -21,6 +23,40 @@ def test_costs_of_a_small_detector():
     assert plain.passes == {}
     assert 1.0 <= slim.peak_bytes / plain.peak_bytes < 1.01
     assert gradaug.peak_bytes / plain.peak_bytes < 1.5  # three passes at a time would be 2 to 3
+
+
+def one_class():
+    """A detector of one class on images of one channel."""
+    cfg = detector_config()
+    for head in (cfg.roi_head.bbox_head, cfg.roi_head.mask_head):
+        head.num_classes = 1
+    cfg.backbone.in_channels = 1
+    cfg.data_preprocessor.update(mean=[120.0], std=[60.0], bgr_to_rgb=False)
+    return build(cfg)
+
+
+def rpn():
+    """A detector without a box head."""
+    cfg = mmdet_config('rpn/rpn_r50_fpn_1x_coco').model
+    tiny = detector_config()
+    cfg.update(backbone=tiny.backbone, neck=tiny.neck, rpn_head=tiny.rpn_head)
+    cfg.update(type='GradAugDetector', detector='RPN', gradaug=tiny.gradaug)
+    return build(cfg)
+
+
+@pytest.mark.parametrize(('built', 'channels', 'labels'), [
+    (one_class, 1, {'masks'}), (rpn, 3, set()), (panoptic_model, 3, {'masks', 'sem_seg'}),
+])  # fmt: skip
+def test_batches_have_the_labels_that_a_detector_reads(built, channels, labels):
+    model = built()
+    data = random_batch(model, (64, 96), 2, channels)
+    assert [tuple(image.shape) for image in data['inputs']] == [(channels, 64, 96)] * 2
+    sample = data['data_samples'][0]
+    assert len(sample.gt_instances) == 8
+    assert ('masks' in sample.gt_instances) == ('masks' in labels)
+    assert ('gt_sem_seg' in sample) == ('sem_seg' in labels)
+    log = cost._Runner(model, data, 'cpu').step(0)
+    assert log['loss'].isfinite()
 
 
 def test_kinds_start_from_the_same_weights():
@@ -36,8 +72,8 @@ def test_kinds_start_from_the_same_weights():
 def test_peak_memory_of_the_main_config_is_a_plain_steps(scale):
     cfg = Config.fromfile(f'{ROOT}/configs/mask_rcnn_r50_gradaug_1x.py')
     cfg.model.gradaug.transform.scales = [scale]
-    data = random_batch(cfg, (320, 512), 2)
     kinds = build_kinds(cfg)
+    data = random_batch(kinds['plain'], (320, 512), 2)
     runners = [cost._Runner(kinds[name], data, 'cpu') for name in ('plain', 'GradAug')]
     for runner in runners:
         runner.step(0)  # the optimizer's state stands from here on

@@ -6,30 +6,24 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.registry import MODELS
 from mmengine.structures import InstanceData
 from PIL import Image
 from torch import nn
 
-from mmgradaug.datasets.shapes import ShapesSpec, make_shapes
 from mmgradaug.evaluation.widths import Validation, WidthResult, measure_cost
 from mmgradaug.publishing import narrow_detector
+from tests.classification.tiny import BACKBONE, make_folders
 from tests.networks import batch, build, detector_config, randomised
+from tests.shapes_run import shapes_config
 from tools.eval_widths import main
-
-SIZE = (64, 64)
 
 
 @pytest.fixture(scope='module')
 def demo(tmp_path_factory):
     """The demo's config with a tiny detector, on 4 training and 6 validation images."""
-    root = tmp_path_factory.mktemp('shapes')
-    make_shapes(root, ShapesSpec(num_images=4, size=SIZE), ShapesSpec(num_images=6, size=SIZE))
-    cfg = Config.fromfile('configs/mask_rcnn_r18_gradaug_shapes.py')
+    cfg = shapes_config(tmp_path_factory.mktemp('shapes'), train=4, val=6)
     cfg.model = detector_config()
-    cfg.train_dataloader.dataset.dataset.data_root = f'{root}/'
-    for loop in ('val', 'test'):
-        cfg[f'{loop}_dataloader'].dataset.data_root = f'{root}/'
-        cfg[f'{loop}_evaluator'].ann_file = f'{root}/annotations/val.json'
     return cfg
 
 
@@ -111,6 +105,30 @@ def test_table_json_and_picture(demo, tmp_path, capsys):
     with Image.open(out / 'widths.png') as picture:
         assert picture.size[0] > 1000
     assert 'mask AP' in capsys.readouterr().out
+
+
+def test_accuracy_of_a_classifier(tmp_path, capsys):
+    cfg = Config.fromfile('configs/classification/resnet18_digits_gradaug.py')
+    cfg.model.update(backbone=BACKBONE, num_classes=3)
+    images = str(make_folders(tmp_path / 'images'))
+    for loop in ('train', 'val', 'test'):
+        cfg[f'{loop}_dataloader'].dataset.data_root = images
+    cfg.train_dataloader.update(batch_size=4)
+    cfg.train_dataloader.dataset.labels_per_class = None
+    model = randomised(MODELS.build(cfg.model)).eval()
+    config, checkpoint, out = tmp_path / 'c.py', tmp_path / 'epoch_1.pth', tmp_path / 'out'
+    config.write_text(cfg.pretty_text)
+    torch.save({'state_dict': model.state_dict()}, checkpoint)
+    options = ['--widths', '1.0', '0.5', '--recalibrate', '4', '--rounds', '1', '--device', 'cpu']
+    assert main([str(config), str(checkpoint), *options, '--out', str(out)]) == 0
+    full, half = json.loads((out / 'widths.json').read_text())['widths']
+    assert full['metrics'] == Validation(cfg).evaluate(model)
+    assert set(half['metrics']) == {'accuracy/top1'}
+    assert half['flops'] < 0.4 * full['flops']
+    assert half['parameters'] < 0.4 * full['parameters']
+    assert (
+        f'width 1: accuracy/top1 {full["metrics"]["accuracy/top1"]:.3f}' in capsys.readouterr().out
+    )
 
 
 def test_mistakes_are_one_line(demo, tmp_path):

@@ -1,9 +1,13 @@
 """Weights of other libraries' ResNets, there and back: bitwise, computing the same, or refused."""
 
+import importlib.util
 import json
 import os
 import re
+import subprocess
+import sys
 from hashlib import sha256
+from pathlib import Path
 
 import pytest
 import torch
@@ -19,6 +23,7 @@ from mmgradaug.publishing.conversion import (
     to_layout,
 )
 from mmgradaug.publishing.layouts import LAYOUTS, Architecture, layer_names
+from tests.messages import one_line
 from tests.networks import random_images, randomised
 from tools.publish import main
 
@@ -92,6 +97,14 @@ def test_another_layout_is_recognised(state):
     assert "in gradaug's layout; as ResNet-18" in refusal(state, 'gradaug')
 
 
+def test_the_authors_networks_for_cifar_are_not_read():
+    wide = MODELS.build(dict(type='WideResNet', depth=10, widen_factor=0.25)).state_dict()
+    message = refusal(wide, 'gradaug')
+    assert 'missing: features.0.0.weight' in message
+    assert 'unexpected: ' in message
+    assert message.endswith('ResNet-110 call their layers is not known here')
+
+
 def test_old_files_without_counters_fit(state):
     old = {k: v for k, v in state.items() if 'num_batches' not in k and 'fc.' not in k}
     architecture, found = from_layout(old, 'torchvision', 'old.pth')
@@ -130,7 +143,6 @@ def classifier_of(architecture, classes=1000):
 
 def logits_agree(theirs, ours, size=64):
     """Compare logits on random images."""
-    theirs.eval()
     images = random_images(2, 3, size, size)
     with torch.no_grad():
         expected, found = ours(images), theirs(images)
@@ -156,7 +168,7 @@ def test_torchvisions_resnet_gives_our_logits(tmp_path, depth):
     weights, record = publish(tmp_path, ours, '--to', 'torchvision')
     theirs = getattr(torchvision.models, f'resnet{depth}')()
     theirs.load_state_dict(torch.load(weights, weights_only=True))
-    logits_agree(theirs, ours)
+    logits_agree(theirs.eval(), ours)
     assert record['network'] == f'ResNet-{depth}'
     assert record['source'] == 'mine.pth'
     # And back, without a config: every tensor is the same.
@@ -177,10 +189,35 @@ def test_timms_resnet_gives_our_logits(tmp_path, name, architecture, options):
     weights, record = publish(tmp_path, ours, '--to', 'timm', *options)
     assert (weights.suffix == '.safetensors') == bool(options)
     theirs = timm.create_model(name, checkpoint_path=str(weights))  # strict, as it is timm's
-    logits_agree(theirs, ours)
+    logits_agree(theirs.eval(), ours)
     assert record['network'] == architecture.name
     layers = {key.rpartition('.')[0] for key in theirs.state_dict()}
     assert layers == set(layer_names('timm', architecture).values())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ('type_', 'architecture'),
+    [
+        ('ResNet', R18),
+        ('ResNet', Architecture(50)),
+        ('ResNetV1c', Architecture(50, deep_stem=True)),
+        ('ResNetV1d', R50D),
+    ],
+    ids=lambda value: getattr(value, 'name', None),
+)
+def test_mmpretrains_resnet_gives_our_logits(tmp_path, type_, architecture):
+    if importlib.util.find_spec('mmpretrain') is None:
+        pytest.skip('needs the files of mmpretrain: pip install --no-deps mmpretrain')
+    ours = classifier_of(architecture)
+    weights, record = publish(tmp_path, ours, '--to', 'mmpretrain')
+    assert record['network'] == architecture.name
+    torch.save(random_images(2, 3, 64, 64), tmp_path / 'images.pt')
+    backbone = json.dumps(dict(type=type_, depth=architecture.depth))
+    script = Path(__file__).parent / 'mmpretrain_alone.py'
+    files = [weights, tmp_path / 'images.pt', tmp_path / 'logits.pt']
+    subprocess.run([sys.executable, script, backbone, '1000', *files], check=True)
+    logits_agree(lambda images: torch.load(files[-1]), ours)
 
 
 def test_safetensors_there_and_back(tmp_path, state):
@@ -270,7 +307,5 @@ def test_mistakes_are_one_line(tmp_path, options, message):
     torch.save(small, path)
     with pytest.raises(SystemExit) as error:
         main([str(path), '--out', str(tmp_path / 'out'), *options.format(path).split()])
-    text = str(error.value)
-    assert text.startswith('error: ')
-    assert '\n' not in text
+    text = one_line(error.value)
     assert re.search(message, text), text

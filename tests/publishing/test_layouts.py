@@ -19,7 +19,10 @@ from mmgradaug.publishing.layouts import (
 
 # Names and shapes as timm has them, without counters: `timm.create_model(NAME).state_dict()`.
 TIMM = json.loads((Path(__file__).parent / 'timm_keys.json').read_text())
-R50, R50D = Architecture(50), Architecture(50, deep_stem=True, avg_down=True)
+# And as mmpretrain has them, printed by mmpretrain_alone.py.
+MMPRETRAIN = json.loads((Path(__file__).parent / 'mmpretrain_keys.json').read_text())
+R50, R50C = Architecture(50), Architecture(50, deep_stem=True)
+R50D = Architecture(50, deep_stem=True, avg_down=True)
 
 
 def shapes_in(layout, architecture, classes=1000):
@@ -59,6 +62,11 @@ def test_torchvisions_names_and_shapes(depth):
 def test_timms_names_and_shapes(name):
     depth, variant = int(name[6:8]), name[8:]
     assert shapes_in('timm', Architecture(depth, variant != '', variant == 'd')) == TIMM[name]
+
+
+@pytest.mark.parametrize('architecture', [Architecture(18), R50, R50C, R50D], ids=lambda a: a.name)
+def test_mmpretrains_names_and_shapes(architecture):
+    assert shapes_in('mmpretrain', architecture) == MMPRETRAIN[architecture.name]
 
 
 def test_mmpretrains_names():

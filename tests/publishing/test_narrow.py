@@ -114,6 +114,12 @@ def test_backbone_outputs_are_the_subnets(options, width):
     assert narrow_config['base_channels'] <= config['base_channels']
 
 
+def test_images_need_not_have_three_channels():
+    parent, cfg = detector('faster', in_channels=1)
+    narrow_cfg, narrow = narrow_detector(parent, cfg, 0.5)
+    assert (narrow_cfg.model.backbone.in_channels, narrow.backbone.conv1.in_channels) == (1, 1)
+
+
 def test_v1d_stays_v1d():
     parent = randomised(SlimmableResNetV1d(depth=50, base_channels=8)).eval()
     config = dict(type='ResNetV1d', depth=50, base_channels=8)

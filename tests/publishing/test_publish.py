@@ -19,10 +19,10 @@ from mmengine.registry import MODELS, init_default_scope
 
 from mmgradaug import at_width
 from mmgradaug.checkpoints.safe_loading import safe_loading
-from mmgradaug.datasets.shapes import ShapesSpec, make_shapes
 from mmgradaug.publishing import Cut, build_parent, open_source
-from mmgradaug.publishing.config_text import config_from_text
+from tests.messages import one_line
 from tests.networks import build, detector_config, random_images, randomised
+from tests.shapes_run import shapes_config
 from tools.publish import main
 
 WIDTH, IMAGES = 0.8, 6
@@ -32,10 +32,7 @@ WIDTH, IMAGES = 0.8, 6
 def run(tmp_path_factory):
     """Config file and checkpoint of a run of the demo's recipe with a tiny Mask R-CNN."""
     root = tmp_path_factory.mktemp('run')
-    spec = ShapesSpec(num_images=4, size=(64, 64))
-    make_shapes(root / 'shapes', spec, ShapesSpec(num_images=1, size=(64, 64)))
-    cfg = Config.fromfile('configs/mask_rcnn_r18_gradaug_shapes.py')
-    cfg = config_from_text(cfg.pretty_text.replace('data/shapes/', f'{root}/shapes/'))
+    cfg = shapes_config(root / 'shapes')
     cfg.model = detector_config()
     cfg.model.test_cfg.rcnn.score_thr = 0.0
     cfg.custom_hooks = [dict(type='EMAHook')]
@@ -212,9 +209,7 @@ def test_onnx_of_the_whole_backbone(run, tmp_path):
 def test_mistakes_are_one_line(run, tmp_path, options, message):
     with pytest.raises(SystemExit) as error:
         main([str(run), '--out', str(tmp_path / 'out'), *options])
-    text = str(error.value)
-    assert text.startswith('error: ')
-    assert '\n' not in text
+    text = one_line(error.value)
     assert re.search(message, text), text
     assert not (tmp_path / 'out').exists()
 

@@ -4,13 +4,11 @@ import copy
 
 import pytest
 import torch
-from mmengine.config import Config
-from mmengine.registry import init_default_scope
 
 from mmgradaug import extract_subnet
-from mmgradaug.datasets.shapes import ShapesSpec, make_shapes
 from mmgradaug.publishing.recalibration import recalibrate, training_batches
 from tests.networks import batch, build, detector_config, randomised
+from tests.shapes_run import shapes_config
 
 
 def detector(**gradaug):
@@ -81,14 +79,7 @@ def test_heads_are_recalibrated_too():
 @pytest.fixture(scope='module')
 def demo(tmp_path_factory):
     """The demo's config on 8 small images."""
-    root = tmp_path_factory.mktemp('shapes')
-    make_shapes(
-        root, ShapesSpec(num_images=8, size=(64, 64)), ShapesSpec(num_images=1, size=(64, 64))
-    )
-    cfg = Config.fromfile('configs/mask_rcnn_r18_gradaug_shapes.py')
-    cfg.train_dataloader.dataset.dataset.data_root = f'{root}/'
-    init_default_scope('mmdet')
-    return cfg
+    return shapes_config(tmp_path_factory.mktemp('shapes'), train=8)
 
 
 @pytest.mark.parametrize('images', [3, 4, 6, 10])

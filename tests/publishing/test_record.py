@@ -17,7 +17,7 @@ def run_folder(tmp_path: Path) -> Path:
         lines = [
             {'loss': 1.0, 'step': 2},
             {'coco/bbox_mAP': 0.1, 'data_time': 0.5, 'step': 1},
-            {'coco/bbox_mAP': ap, 'data_time': 0.5, 'step': 2},
+            {'coco/bbox_mAP': ap, 'recall': 0.5, 'data_time': 0.5, 'time': 0.1, 'step': 2},
         ]
         (folder / 'scalars.json').write_text('\n'.join(map(json.dumps, lines)))
     return tmp_path / 'epoch_2.pth'
@@ -25,7 +25,8 @@ def run_folder(tmp_path: Path) -> Path:
 
 def test_metrics_are_of_the_same_run_and_epoch(tmp_path):
     path = run_folder(tmp_path)
-    assert validated_metrics(META, path, None) == {'coco/bbox_mAP': 0.25}
+    # A metric need not have a prefix.
+    assert validated_metrics(META, path, None) == {'coco/bbox_mAP': 0.25, 'recall': 0.5}
     assert validated_metrics(META | {'epoch': 1}, path, None) == {'coco/bbox_mAP': 0.1}
     assert validated_metrics(META | {'epoch': 3}, path, None) == {}
     assert validated_metrics({}, path, None) == {}
@@ -41,7 +42,7 @@ def test_record(tmp_path):
         'recalibration_images': 0,
         'epoch': 2,
         'iter': 20,
-        'metrics': {'coco/bbox_mAP': 0.25},
+        'metrics': {'coco/bbox_mAP': 0.25, 'recall': 0.5},
         'mmgradaug_version': __version__,
         'source': 'epoch_2.pth',
         'run': 'mask_rcnn_mine_20261122_031205',

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 from mmengine.hooks import Hook
-from mmengine.registry import HOOKS
+from mmengine.registry import HOOKS, MODELS
 
+from mmgradaug import GradAugDetector
 from mmgradaug.publishing.stock_config import stock_backbone, stock_config
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
@@ -48,6 +49,16 @@ def test_model_and_recipe_are_those_of_the_stock_config(path):
         expected = Config.fromfile(plain).model.to_dict()
         expected['backbone']['init_cfg'] = None
         assert stock.model.to_dict() == expected
+
+
+def test_a_users_own_extension_is_named(monkeypatch):
+    """It may do anything; before, its stock backbone was said to be too plain for it."""
+    own = type('Halved', (GradAugDetector,), {'__module__': 'mine'})
+    monkeypatch.setitem(MODELS._module_dict, 'Halved', own)
+    cfg = config()
+    cfg.model.type = 'Halved'
+    with pytest.raises(ValueError, match=r"model\.type='Halved' is a class of your own .*--config"):
+        stock_config(cfg)
 
 
 def test_the_config_given_is_not_changed():

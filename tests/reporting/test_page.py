@@ -12,7 +12,8 @@ import pytest
 from mmgradaug.reporting import read_runs, write_report
 from mmgradaug.reporting.differences import MISSING, config_differences
 from mmgradaug.reporting.log_keys import thinned
-from tests.reporting.work_dirs import CONFIG, ITERATIONS, write_run, write_start
+from mmgradaug.reporting.tables import overview
+from tests.reporting.work_dirs import CONFIG, ITERATIONS, train_entry, write_run, write_start
 from tools.report import main
 
 START = '20261122_050000'
@@ -130,6 +131,25 @@ def test_widths_scales_and_depths_are_counted(alone):
     assert {'0.5', '1', '4×', '12×'} < set(alone.words['gradaug: how often each depth'])
 
 
+@pytest.mark.parametrize(('options', 'told'), [
+    ("type='GradAugClassifier', gradaug=dict(num_subnets=3)", 'num_subnets 3'),
+    ("type='GradAugClassifier'", 'default options'),
+    ("type='Classifier'", 'none'),
+])  # fmt: skip
+def test_sub_networks_of_classifiers_are_told(tmp_path, options, told):
+    write_start(tmp_path, START, [], config=f'model = dict({options})')
+    assert ['sub-networks', told] in overview(read_runs([tmp_path])).rows
+
+
+def test_the_overview_tells_what_was_measured(tmp_path, alone):
+    assert (alone.row('box AP'), alone.row('mask AP')) == (['0.580'], ['0.680'])
+    entries = [{'accuracy/top1': 75.0, 'accuracy/top5': 90.0, 'time': 0.1, 'step': 1}]
+    write_start(tmp_path, START, [train_entry(1), *entries], config=None)
+    rows = dict(overview(read_runs([tmp_path])).rows)
+    assert (rows['accuracy/top1'], rows['accuracy/top5']) == ('75.000', '90.000')
+    assert 'box AP' not in rows
+
+
 def test_numbers_of_the_tables(alone):
     assert alone.row('coco/bbox_mAP') == ['0.580', '0.580 (epoch 2)']
     assert alone.row('sub-network 2') == ['5', '3.25 to 6.75']
@@ -230,6 +250,14 @@ def test_the_tool(capsys, tmp_path):
     failure = 'last_checkpoint: expected it to name a checkpoint, for --predict'
     assert failure in capsys.readouterr().err
     assert failure in Page(out).text
+
+
+def test_predictions_of_a_classifier_are_refused(capsys, tmp_path):
+    write_start(tmp_path, START, [], config="model = dict(type='Classifier')")
+    (tmp_path / 'epoch_1.pth').touch()
+    (tmp_path / 'last_checkpoint').write_text('epoch_1.pth')
+    assert main([str(tmp_path), '--predict', '1']) == 1
+    assert 'is of a classifier, expected a detector for --predict' in capsys.readouterr().err
 
 
 def file(folder):

@@ -1,6 +1,8 @@
 """A real run, watched through mmengine's back ends and read back by the report."""
 
 import json
+import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -16,8 +18,9 @@ from mmgradaug.reporting import read_run
 from mmgradaug.reporting.charts import loss_charts
 from tests.networks import batch, detector_config
 
-# One line, as docs/CONFIG.md shows it.
+# As docs/CONFIG.md shows them.
 visualizer = dict(vis_backends=[dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')])
+WANDB = dict(type='WandbVisBackend', init_kwargs=dict(project='my project', mode='offline'))
 
 
 @DATASETS.register_module()
@@ -81,12 +84,39 @@ def config(work_dir, **options):
     )
 
 
+class StandIn(SimpleNamespace):
+    """What mmengine calls of wandb, which is not installed: it keeps what it is given."""
+
+    def __init__(self):
+        super().__init__(options={}, entries=[], configs=[])
+        self.config = SimpleNamespace(update=lambda config, **_: self.configs.append(config))
+        self.run = SimpleNamespace(log_code=lambda name: None)
+
+    def init(self, **options):
+        self.options = options
+
+    def log(self, values, commit):
+        self.entries.append(dict(values))
+
+    def join(self):
+        pass
+
+
 @pytest.fixture(scope='module')
-def work_dir(tmp_path_factory):
+def wandb():
+    with pytest.MonkeyPatch.context() as patch:
+        stand_in = StandIn()
+        patch.setitem(sys.modules, 'wandb', stand_in)
+        yield stand_in
+
+
+@pytest.fixture(scope='module')
+def work_dir(tmp_path_factory, wandb):
     """A run of two iterations, each with a validation after it."""
     folder = tmp_path_factory.mktemp('watched')
     cfg = config(folder)
     cfg.merge_from_dict(dict(visualizer=visualizer))
+    cfg.visualizer.vis_backends.append(WANDB)
     Runner.from_cfg(cfg).train()
     return folder
 
@@ -111,6 +141,19 @@ def test_tensorboard_has_every_value_of_the_log_by_its_name(work_dir):
     assert {'loss', 'full/seconds', 'subnet1/loss_mask_soft', 'subnet2/width'} < names
     assert all(key.count('/') <= 1 for key in names), 'a group for each pass, nothing nested'
     assert 'GradAugDetector' in str(events.Tensors('config/text_summary')[0].tensor_proto)
+
+
+def test_weights_and_biases_gets_every_value_of_the_log_by_its_name(work_dir, wandb):
+    data = next(work_dir.glob('*/vis_data'))
+    lines = [json.loads(line) for line in (data / 'scalars.json').read_text().splitlines()]
+    assert [entry.keys() | {'step'} for entry in wandb.entries] == [line.keys() for line in lines]
+    assert all(
+        float(entry[key]) == pytest.approx(line[key], nan_ok=True)
+        for entry, line in zip(wandb.entries, lines, strict=True)
+        for key in entry
+    )
+    assert wandb.options['project'] == 'my project'
+    assert wandb.configs[0]['model']['type'] == 'GradAugDetector'
 
 
 def test_the_report_reads_what_a_run_leaves(work_dir):

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmgradaug.visualization.curves import pass_losses, read_scalars, save_curves
+from mmgradaug.engine.run_log import read_scalars
+from mmgradaug.visualization.curves import pass_losses, save_curves
 
 
 def write_log(path: Path, gradaug: bool = False) -> Path:

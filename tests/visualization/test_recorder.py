@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mmdet.structures import DetDataSample
 from mmdet.utils import register_all_modules
 from mmengine.config import Config
 from mmengine.optim import OptimWrapper
@@ -13,24 +14,19 @@ from mmengine.runner import Runner, save_checkpoint
 from PIL import Image
 from torch import nn
 
-from mmgradaug.datasets.shapes import CLASSES, ShapesSpec, make_shapes
+from mmgradaug.datasets.shapes import CLASSES
+from mmgradaug.visualization import run_pictures
 from mmgradaug.visualization.recorder import labels_of, recording_passes
 from mmgradaug.visualization.run_pictures import load_run, picture_predictions, picture_subnets
-
-CONFIG = Path(__file__).parents[2] / 'configs' / 'mask_rcnn_r18_gradaug_shapes.py'
+from tests.shapes_run import shapes_config
 
 
 @pytest.fixture(scope='module')
 def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
     """The shapes config on a data set of its own, with a smaller network."""
-    root = make_shapes(
-        tmp_path_factory.mktemp('shapes'), ShapesSpec(num_images=4, size=(96, 96), objects=(3, 5))
-    )
-    config = Config.fromfile(CONFIG)
+    config = shapes_config(tmp_path_factory.mktemp('shapes'), size=(96, 96), objects=(3, 5))
     config.model.backbone.base_channels = 8
     config.model.neck.in_channels = [8, 16, 32, 64]
-    config.train_dataloader.dataset.dataset.data_root = str(root)
-    config.val_dataloader.dataset.data_root = str(root)
     return config
 
 
@@ -73,6 +69,11 @@ def test_boxes_take_the_class_they_cover() -> None:
     assert labels_of(boxes, objects, torch.tensor([2, 1])).tolist() == [1, -1, 2, -1]
     assert labels_of(boxes, objects[:0], torch.zeros(0, dtype=torch.long)).tolist() == [-1] * 4
     assert labels_of(boxes[:0], objects, torch.tensor([2, 1])).tolist() == []
+
+
+def test_validation_data_without_labels_are_named() -> None:
+    with pytest.raises(ValueError, match=r"loads no labels .*'LoadAnnotations'"):
+        run_pictures._labelled(DetDataSample(metainfo={'img_path': 'a.png'}))
 
 
 def test_pictures_of_a_run_from_its_checkpoint(

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mmgradaug.engine.run_log import Scalars
 from mmgradaug.visualization.activation_maps import RIGHT, WRONG, NetworkMaps, save_activation_maps
 from mmgradaug.visualization.canvas import new_figure
-from mmgradaug.visualization.curves import Scalars
 from mmgradaug.visualization.seeds import _draw_seeds, save_seed_curves
 
 
@@ -21,7 +21,8 @@ def test_the_thick_line_is_the_mean_of_the_thin_ones(tmp_path):
     assert axes.lines[2].get_linewidth() > axes.lines[0].get_linewidth()
     runs = {'baseline': [log(50.0), log(60.0)], 'GradAug': [log(40.0), log(45.0)]}
     path = save_seed_curves(runs, tmp_path / 'curves.png', title='two ways')
-    assert Image.open(path).size == (1155, 484)
+    with Image.open(path) as picture:
+        assert picture.size == (1155, 484)
 
 
 def test_logs_that_do_not_fit_are_refused(tmp_path):

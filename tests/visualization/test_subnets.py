@@ -43,6 +43,20 @@ def test_denormalize_undoes_the_preprocessor() -> None:
     assert denormalize(torch.full((3, 1, 1), 99.0), MEAN, STD).tolist() == [[[255, 255, 255]]]
 
 
+@pytest.mark.parametrize(
+    ('channels', 'shown'), [(1, [9, 9, 9]), (2, [9, 8, 0]), (3, [9, 8, 7]), (4, [9, 8, 7])]
+)
+def test_images_of_other_channels_are_shown(
+    tmp_path: Path, channels: int, shown: list[int]
+) -> None:
+    image = torch.tensor([9.0, 8, 7, 6])[:channels].view(-1, 1, 1).expand(-1, 4, 5)
+    pixels = denormalize(image, torch.zeros(1), torch.ones(1))
+    assert pixels.shape == (4, 5, 3)
+    assert (pixels == shown).all()
+    view = replace(make_view(), image=image)
+    save_subnets([view], tmp_path / 'a.png', torch.zeros(1), torch.ones(1))
+
+
 def test_caption_says_width_scale_size_and_boxes() -> None:
     assert caption(make_view(48)) == ('sub-network 1: width 0.8, scale 0.75\n48 x 48 px, 2 boxes')
     assert 'scale 0.75 x 0.5' in caption(replace(make_view(), scale=(0.75, 0.5)))
@@ -84,7 +98,7 @@ def test_bgr_models_are_shown_in_true_colours(tmp_path: Path) -> None:
 def test_wrong_shapes_are_refused_by_name(tmp_path: Path) -> None:
     view = make_view()
     wrong = [
-        (replace(view, image=torch.zeros(2, 3, 8, 8)), r'\(3, H, W\)'),
+        (replace(view, image=torch.zeros(2, 3, 8, 8)), r'\(C, H, W\)'),
         (replace(view, boxes=torch.zeros(2, 5)), r'\(N, 4\)'),
         (replace(view, labels=torch.zeros(3)), '3 labels for 2 boxes'),
     ]

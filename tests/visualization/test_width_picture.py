@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmgradaug.evaluation.widths import WidthResult, precision_labels
-from mmgradaug.visualization.widths import save_widths
+from mmgradaug.evaluation.widths import WidthResult, shown_metrics
+from mmgradaug.visualization.canvas import new_figure
+from mmgradaug.visualization.widths import _draw_precision, save_widths
 
 
 def result(width, **metrics):
@@ -40,8 +41,19 @@ def test_every_panel_shows_its_values(tmp_path):
 
 def test_a_width_without_detections_has_no_precision(tmp_path):
     results = [result(0.5), result(1.0, **{'coco/bbox_mAP': 0.5})]
-    assert precision_labels(results) == ['box AP']
+    assert shown_metrics(results) == ['box AP']
     assert save_widths(results, tmp_path / 'a.png').is_file()
+
+
+def test_metrics_of_other_evaluators_are_drawn():
+    results = [result(w, **{'pascal_voc/mAP': w / 2, 'pascal_voc/AP50': w / 2}) for w in (0.5, 1.0)]
+    names = ['pascal_voc/mAP', 'pascal_voc/AP50']
+    assert shown_metrics(results) == names
+    axes = new_figure(2, 2).subplots()
+    _draw_precision(axes, results)
+    assert [line.get_label() for line in axes.lines] == names
+    assert axes.lines[0].get_ydata().tolist() == [0.25, 0.5]
+    assert axes.get_ylabel() == 'metric'
 
 
 def test_order_does_not_matter(tmp_path):

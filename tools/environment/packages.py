@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
 import shutil
+import time
+from functools import partial
 
 from .errors import SetupError
-from .progress import say
+from .progress import PipStatus, say
 from .stack import REQUIREMENTS, ROOT, Stack
 from .steps import run
 
@@ -30,11 +33,22 @@ def install_packages(stack: Stack) -> None:
         )
     constraints = [option for lock in stack.locks for option in ('-c', str(lock))]
     locked = pip(stack, 'install', '-r', str(REQUIREMENTS), *constraints, progress='raw')
-    run('installing packages', locked, stack.log)
+    status = PipStatus(partial(installed, stack, time.time()))
+    run('installing packages', locked, stack.log, status=status)
     # No build isolation: it would fetch another setuptools, unpinned.
     names = [f'{name}=={pins[name]}' for name in stack.no_deps]
     without = pip(stack, 'install', '--no-deps', '--no-build-isolation', *names)
     run('installing mmdet', without, stack.log)
+
+
+def installed(stack: Stack, since: float) -> int:
+    """Counts the packages that pip has installed into an environment since a time."""
+    count = 0
+    # pip writes this file last; meanwhile it may remove that of an older version.
+    for path in stack.folder.glob('lib/python*/site-packages/*.dist-info/INSTALLER'):
+        with contextlib.suppress(FileNotFoundError):
+            count += path.stat().st_mtime >= since
+    return count
 
 
 def install_project(stack: Stack) -> None:

@@ -6,6 +6,7 @@ import re
 import shutil
 import sys
 import time
+from collections.abc import Callable
 
 
 def say(text: str) -> None:
@@ -19,13 +20,22 @@ def clock(seconds: float) -> str:
 
 
 class PipStatus:
-    """Turns pip's output, line by line, into what to show; None keeps what is shown."""
+    """Turns pip's output, line by line, into what to show; None keeps what is shown.
 
-    def __init__(self) -> None:
+    Args:
+        installed: Counts the packages that are installed so far. pip says nothing while it
+            unpacks them, in an order that it has said before.
+    """
+
+    def __init__(self, installed: Callable[[], int] = lambda: 0) -> None:
         self.file = ''
+        self.installed = installed
+        self.names: list[str] = []
 
     def __call__(self, line: str, elapsed: float) -> str | None:
-        """Reads one line."""
+        """Reads one line, or '' where there is none for a second."""
+        if not line and self.names:
+            return self._unpacking()
         if match := re.match(r'\s*(?:Downloading|Using cached) (\S+) \((.*)\)', line):
             # The name and version of .../torch-2.10.0-cp311-cp311-manylinux_2_28_x86_64.whl
             name = '-'.join(match[1].rsplit('/')[-1].split('-')[:2])
@@ -33,9 +43,15 @@ class PipStatus:
             return self.file
         if match := re.match(r'Progress (\d+) of (\d+)', line):
             return f'downloading {self.file} {100 * int(match[1]) // max(1, int(match[2]))} %'
-        if match := re.match(r'Installing collected packages(.*)', line):
-            return f'unpacking {match[1].count(",") + 1} packages'
+        if match := re.match(r'Installing collected packages: (.*)', line):
+            self.names = match[1].split(', ')
+            return self._unpacking()
         return None
+
+    def _unpacking(self) -> str:
+        """Returns which package is unpacked."""
+        done = min(self.installed(), len(self.names) - 1)
+        return f'unpacking {self.names[done]}, {done + 1} of {len(self.names)} packages'
 
 
 def ninja_status(line: str, elapsed: float) -> str | None:

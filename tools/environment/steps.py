@@ -30,8 +30,8 @@ def run(
         command: The command.
         log: The file that its output is added to.
         env: Variables beside those of this process.
-        status: Turns a line of output and the seconds so far into what to show; by default for
-            the output of pip.
+        status: Turns a line of output, '' in seconds without any, and the seconds so far into
+            what to show; by default for the output of pip.
 
     Raises:
         SetupError: The command failed; the end of its output is shown.
@@ -40,11 +40,12 @@ def run(
     with log.open('a') as file, start(command, env or {}) as process:
         file.write(f'\n$ {" ".join(command)}\n')
         try:
-            for line in read_lines(process, progress.tick):
-                if not line.startswith('Progress '):  # pip's, four a second
+            for line in read_lines(process):
+                if line is not None and not line.startswith('Progress '):  # pip's, four a second
                     file.write(line + '\n')
                     lines.append(line)
-                progress.status = status(line, progress.elapsed()) or progress.status
+                progress.status = status(line or '', progress.elapsed()) or progress.status
+                progress.tick()
             code = process.wait()
         except BaseException:
             with contextlib.suppress(ProcessLookupError):
@@ -73,15 +74,15 @@ def start(command: list[str], env: dict[str, str]) -> subprocess.Popen[bytes]:
     )
 
 
-def read_lines(process: subprocess.Popen[bytes], tick: Callable[[], None]) -> Iterator[str]:
-    """Yields the lines of a process's output, calling `tick` every second while there are none."""
+def read_lines(process: subprocess.Popen[bytes]) -> Iterator[str | None]:
+    """Yields the lines of a process's output, and None every second while there are none."""
     pipe, buffer = process.stdout, b''
     assert pipe is not None
     with selectors.DefaultSelector() as selector:
         selector.register(pipe, selectors.EVENT_READ)
         while True:
-            tick()
             if not selector.select(timeout=1):
+                yield None
                 continue
             chunk = os.read(pipe.fileno(), 65536)
             if not chunk:

@@ -42,11 +42,15 @@ class Target:
         )
 
 
+PROBABILITY = Target(soft=0.5, hard=1.0)
+BOX = Target(hard=1.0)
+
+
 @dataclass(frozen=True)
 class DistillConfig:
     """The config key ``gradaug.distill`` for heads that are distilled.
 
-    Probabilities are trained soft and hard, box deltas hard by default: an output without
+    Probabilities are trained hard, and soft at half the weight; box deltas hard: an output without
     bound that is trained soft alone can run away, because its teacher shares its weights.
     docs/DISTILLATION.md shows the measurements behind these defaults.
 
@@ -66,15 +70,15 @@ class DistillConfig:
             untrained teacher has nothing to teach.
     """
 
-    rpn_cls: Target = Target(soft=1.0, hard=1.0)
-    rpn_bbox: Target = Target(hard=1.0)
-    roi_cls: Target = Target(soft=1.0, hard=1.0)
-    roi_bbox: Target = Target(hard=1.0)
-    roi_mask: Target = Target(soft=1.0, hard=1.0)
-    dense_cls: Target = Target(soft=1.0, hard=1.0)
-    dense_bbox: Target = Target(hard=1.0)
-    dense_quality: Target = Target(soft=1.0, hard=1.0)
-    dense_dfl: Target = Target(soft=1.0, hard=1.0)
+    rpn_cls: Target = PROBABILITY
+    rpn_bbox: Target = BOX
+    roi_cls: Target = PROBABILITY
+    roi_bbox: Target = BOX
+    roi_mask: Target = PROBABILITY
+    dense_cls: Target = PROBABILITY
+    dense_bbox: Target = BOX
+    dense_quality: Target = PROBABILITY
+    dense_dfl: Target = PROBABILITY
     max_rois: int | None = None
     warmup_iters: int = 0
 

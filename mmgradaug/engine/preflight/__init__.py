@@ -6,11 +6,13 @@ from typing import Any
 
 from mmengine.config import Config
 
+from ...backbones.image_channels import image_channels
 from ...detection import GradAugDetector
 from .annotations import check_annotations
 from .checkpoints import CheckpointUse, check_checkpoint
 from .classes import check_class_names, check_class_places, check_num_classes
-from .datasets import check_files, coco_uses, placed_classes
+from .data_files import check_files
+from .datasets import coco_uses, placed_classes
 from .loaders import check_loaders
 from .model import build_model, check_features, check_init_cfgs, check_subnets
 from .optimizer import check_optimizer
@@ -71,7 +73,7 @@ def check_model(cfg: Config, loops: tuple[str, ...] = ()) -> Any:
     model = build_model(cfg)
     if 'train' in loops and isinstance(model, GradAugDetector):
         check_subnets(model)
-        check_features(model)
+        check_features(model, image_channels(cfg.model.backbone))
     check_num_classes(model, [use for use in uses if not use.evaluator])
     return model
 
@@ -88,7 +90,7 @@ def check_weights(cfg: Config) -> None:
 
 
 def check_data(cfg: Config, loops: tuple[str, ...]) -> None:
-    """Raise if data are not there, or annotations are not what the config makes of them.
+    """Raise if data are not there, or loaders or annotations not what the config makes of them.
 
     Args:
         cfg: The run's config.
@@ -96,8 +98,9 @@ def check_data(cfg: Config, loops: tuple[str, ...]) -> None:
 
     Raises:
         FileNotFoundError: With the path expected, the config key that names it, and the fix.
-        ValueError: If annotations do not fit.
+        ValueError: If an option of a data loader is wrong, or annotations do not fit.
     """
+    check_loaders(cfg, loops)
     check_files(cfg, loops)
     check_class_names(coco_uses(cfg, loops))
     _check_contents(cfg, loops)

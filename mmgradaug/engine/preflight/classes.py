@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from mmdet.models.dense_heads import GARPNHead, RPNHead
 from torch import nn
 
+from ..error_text import listed
 from .datasets import CocoUse
 
 _HEADS = ('bbox_head', 'mask_head', 'mask_iou_head')
@@ -97,11 +98,10 @@ def check_num_classes(model: nn.Module, uses: Iterable[CocoUse]) -> None:
         if any(value != number for value in heads.values()):
             said = ', '.join(f'{key}={value}' for key, value in heads.items())
             whose = '' if use.own_classes else "; these are its class's own, set metainfo.classes"
-            names = ', '.join(map(str, use.classes[:4])) + (', ...' if number > 4 else '')
             raise ValueError(
-                f'{said}, but {use.key} has {number} classes ({names}{whose}): expected equal '
-                f'numbers; set num_classes={number} in all of these heads, or metainfo.classes to '
-                'what they predict'
+                f'{said}, but {use.key} has {number} classes ({listed(use.classes, 4)}{whose}): '
+                f'expected equal numbers; set num_classes={number} in all of these heads, or '
+                'metainfo.classes to what they predict'
             )
     if len(set(heads.values())) > 1:
         said = ', '.join(f'{key}={value}' for key, value in heads.items())

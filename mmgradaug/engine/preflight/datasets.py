@@ -1,9 +1,8 @@
-"""The data sets a run will read: which files they name, and whether these are there."""
+"""The data sets and evaluators of a run that read annotation files, and what each reads there."""
 
 from __future__ import annotations
 
 import copy
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +16,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from ...type_names import builds, class_of
-
-DEFAULT_DATA_HELP = (
-    'get the data set, or set data_root to where it is in the config file; the command line takes '
-    'data_root of each data set, such as train_dataloader.dataset.data_root, and ann_file of each '
-    'evaluator'
-)
+from .named_data import evaluators, is_local, leaves, loader_dataset, prefixes_of
 
 
 @dataclass(frozen=True)
@@ -56,25 +50,6 @@ class CocoUse:
     open_vocabulary: bool = False
 
 
-def check_files(cfg: Config, loops: tuple[str, ...]) -> None:
-    """Raise if an annotation file or image folder is not there.
-
-    Args:
-        cfg: The run's config. ``data_help`` in it may say how to get its data set.
-        loops: Of ``'train'``, ``'val'`` and ``'test'``, those that will run.
-
-    Raises:
-        FileNotFoundError: With the path expected, the config key that names it, and the fix.
-    """
-    for loop in loops:
-        named = [*_data_files(*_loader_dataset(cfg, loop)), *_evaluator_files(cfg, loop)]
-        for key, path in named:
-            if not path.exists():
-                raise FileNotFoundError(
-                    f'no data at {path.absolute()} ({key}): {DEFAULT_DATA_HELP}{_data_help(cfg)}'
-                )
-
-
 def coco_uses(cfg: Config, loops: tuple[str, ...]) -> list[CocoUse]:
     """All readers of local annotation files in COCO's format.
 
@@ -87,7 +62,7 @@ def coco_uses(cfg: Config, loops: tuple[str, ...]) -> list[CocoUse]:
     init_default_scope(cfg.get('default_scope', 'mmdet'))
     uses = []
     for loop in loops:
-        found = list(_dataset_uses(*_loader_dataset(cfg, loop)))
+        found = list(_dataset_uses(*loader_dataset(cfg, loop)))
         uses += found
         uses += _evaluator_uses(cfg, loop, found)
     return uses
@@ -98,7 +73,7 @@ def placed_classes(cfg: Config, loops: tuple[str, ...]) -> list[tuple[str, Seque
     init_default_scope(cfg.get('default_scope', 'mmdet'))
     found: list[tuple[str, Sequence[str]]] = []
     for loop in loops:
-        for leaf, key in leaves(*_loader_dataset(cfg, loop)):
+        for leaf, key in leaves(*loader_dataset(cfg, loop)):
             kind, metainfo = _class_of(leaf, key), leaf.get('metainfo')
             if kind is None or not issubclass(kind, XMLDataset):
                 continue
@@ -108,82 +83,9 @@ def placed_classes(cfg: Config, loops: tuple[str, ...]) -> list[tuple[str, Seque
     return found
 
 
-def _loader_dataset(cfg: Config, loop: str) -> tuple[Any, str]:
-    """The data set config of a loop and its key."""
-    return (cfg.get(f'{loop}_dataloader') or {}).get('dataset'), f'{loop}_dataloader.dataset'
-
-
-def _data_help(cfg: Config) -> str:
-    """How to get the data set that a config of this repository was written for."""
-    return f'; for the one this config inherits: {cfg.data_help}' if 'data_help' in cfg else ''
-
-
-def leaves(dataset: Any, key: str) -> Iterator[tuple[Mapping, str]]:
-    """Data set configs inside RepeatDataset, ConcatDataset and other wrappers, with keys."""
-    if isinstance(dataset, (list, tuple)):
-        for index, entry in enumerate(dataset):
-            yield from leaves(entry, f'{key}.{index}')
-    elif isinstance(dataset, Mapping):
-        for wrapped in ('dataset', 'datasets'):
-            yield from leaves(dataset.get(wrapped), f'{key}.{wrapped}')
-        yield dataset, key
-
-
-def _data_files(dataset: Any, key: str) -> Iterator[tuple[str, Path]]:
-    """Local annotation files and image folders that a data set config names."""
-    for leaf, leaf_key in leaves(dataset, key):
-        if not _is_local(leaf):
-            continue  # not on a disk that could be looked at
-        root = leaf.get('data_root')
-        root = root if isinstance(root, str) else ''
-        named = {'ann_file': leaf.get('ann_file'), **_prefixes(leaf)}
-        if root and not any(named.values()) and not leaf.get('download'):
-            yield f'{leaf_key}.data_root', Path(root)  # images in folders, one a class
-        for name, value in named.items():
-            joined = os.path.join(root, value) if isinstance(value, str) and value else ''
-            if joined and '://' not in joined:
-                yield f'{leaf_key}.{name}', Path(joined)
-
-
-def _is_local(config: Mapping) -> bool:
-    """Whether a data set, evaluator or transform reads from a disk."""
-    options = config.get('backend_args')
-    backend = options.get('backend', 'local') if isinstance(options, Mapping) else 'local'
-    named = (config.get('data_root'), config.get('ann_file'))
-    remote = any(isinstance(value, str) and '://' in value for value in named)
-    return backend in ('local', 'LocalBackend') and not remote
-
-
-def _prefixes(dataset: Mapping) -> dict[str, Any]:
-    """Folders of a data set's ``data_prefix``, by config key."""
-    prefixes = dataset.get('data_prefix')
-    prefixes = prefixes if isinstance(prefixes, Mapping) else {}
-    return {f'data_prefix.{name}': value for name, value in prefixes.items()}
-
-
-def _evaluators(cfg: Config, loop: str) -> Iterator[tuple[Mapping, str, Path]]:
-    """Evaluators that name a local annotation file, with their keys."""
-    entries = cfg.get(f'{loop}_evaluator') if cfg.get(f'{loop}_dataloader') else None
-    for index, entry in enumerate(entries if isinstance(entries, (list, tuple)) else [entries]):
-        key = (
-            f'{loop}_evaluator.{index}'
-            if isinstance(entries, (list, tuple))
-            else (f'{loop}_evaluator')
-        )
-        path = entry.get('ann_file') if isinstance(entry, Mapping) else None
-        if isinstance(path, str) and path and _is_local(entry):
-            yield entry, key, Path(path)
-
-
-def _evaluator_files(cfg: Config, loop: str) -> Iterator[tuple[str, Path]]:
-    """Annotation files that evaluators name, with their keys."""
-    for _, key, path in _evaluators(cfg, loop):
-        yield f'{key}.ann_file', path
-
-
 def _evaluator_uses(cfg: Config, loop: str, datasets: list[CocoUse]) -> Iterator[CocoUse]:
     """Evaluators that compare with annotations; their classes are the data set's."""
-    for entry, key, path in _evaluators(cfg, loop):
+    for entry, key, path in evaluators(cfg, loop):
         kind = class_of(entry.get('type'), METRICS)
         if kind is not CocoMetric or entry.get('format_only') or not datasets:
             continue
@@ -195,7 +97,7 @@ def _evaluator_uses(cfg: Config, loop: str, datasets: list[CocoUse]) -> Iterator
 def _dataset_uses(dataset: Any, key: str) -> Iterator[CocoUse]:
     """Data sets that read a local file as ``CocoDataset`` does."""
     for leaf, leaf_key in leaves(dataset, key):
-        if not _reads_coco(leaf, leaf_key) or not _is_local(leaf):
+        if not _reads_coco(leaf, leaf_key) or not is_local(leaf):
             continue
         _check_options(leaf, leaf_key)
         built: Any = _built(leaf)
@@ -245,7 +147,7 @@ def _check_options(dataset: Mapping, key: str) -> None:
     least = (dataset.get('filter_cfg') or {}).get('min_size', 0)
     if isinstance(least, bool) or not isinstance(least, (int, float)):
         raise ValueError(f'{key}.filter_cfg.min_size is {least!r}, expected a number of pixels')
-    for name, value in _prefixes(dataset).items():
+    for name, value in prefixes_of(dataset).items():
         if not isinstance(value, str):
             raise ValueError(f'{key}.{name} is {value!r}, expected a folder')
 
@@ -283,4 +185,4 @@ def _loads_files(pipeline: Any, built: Any) -> bool:
     first = pipeline[0] if pipeline and isinstance(pipeline[0], Mapping) else {}
     if not builds(first, LoadImageFromFile, TRANSFORMS) or first.get('ignore_empty'):
         return False
-    return _is_local(first) and '://' not in built.data_prefix['img']
+    return is_local(first) and '://' not in built.data_prefix['img']

@@ -7,6 +7,8 @@ from typing import Any
 
 from mmengine.model import is_model_wrapper
 
+from ..error_text import listed
+
 
 def check_classes(runner: Any, loops: tuple[str, ...]) -> None:
     """Build the data sets of a run, and raise if they and the classifier differ in classes.
@@ -32,22 +34,17 @@ def check_classes(runner: Any, loops: tuple[str, ...]) -> None:
         if number is not None and len(classes) != number:
             raise ValueError(
                 f'model.num_classes={number}, but {key} has {len(classes)} classes '
-                f'({_first_of(classes)}): set model.num_classes={len(classes)}, or '
+                f'({listed(classes, 4)}): set model.num_classes={len(classes)}, or '
                 'metainfo.classes to what the model predicts'
             )
         first = first or (key, classes)
         if list(classes) != list(first[1]):
             raise ValueError(
-                f'{key} has the classes {_first_of(classes)}, {first[0]} has '
-                f'{_first_of(first[1])}, expected the same in the same order, since labels are '
+                f'{key} has the classes {listed(classes, 4)}, {first[0]} has '
+                f'{listed(first[1], 4)}, expected the same in the same order, since labels are '
                 f'places in it; they differ first at {_difference(classes, first[1])}: give both '
                 'the same class folders, or metainfo=dict(classes=[...])'
             )
-
-
-def _first_of(names: Sequence[str]) -> str:
-    """The first few names."""
-    return ', '.join(names[:4]) + (', ...' if len(names) > 4 else '')
 
 
 def _difference(one: Sequence[str], other: Sequence[str]) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from inspect import signature
 from typing import Any
 
 from mmengine.config import Config
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler
 
-from .datasets import leaves
+from ...near_names import closest
+from .named_data import leaves
 
 
 def check_loaders(cfg: Config, loops: tuple[str, ...]) -> None:
@@ -30,6 +32,11 @@ def check_loaders(cfg: Config, loops: tuple[str, ...]) -> None:
 
 def _faults(loader: Mapping[str, Any]) -> Iterator[str]:
     """What is wrong with a loader's options."""
+    for name in loader:
+        if name not in _OPTIONS:
+            meant = closest(str(name), _OPTIONS)
+            hint = f'write {meant}' if meant else f'expected some of {", ".join(_OPTIONS)}'
+            yield f'{name} is no option of a data loader: {hint}'
     for name, kind in (('dataset', Dataset), ('sampler', Sampler)):
         value = loader.get(name)
         if not isinstance(value, (Mapping, kind)) or value == {}:
@@ -55,6 +62,9 @@ def _at_least(least: int) -> Callable[[Any], bool]:
     return lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
+# Of torch's loader, and those that mmengine takes out before it builds one.
+_OPTIONS = [name for name in signature(DataLoader.__init__).parameters if name != 'self']
+_OPTIONS += ['disable_subprocess_warning', 'num_batch_per_epoch']
 _EXPECTED: dict[str, tuple[Callable[[Any], bool], str]] = {
     'batch_size': (_at_least(1), 'a whole number of images >= 1'),
     'num_workers': (_at_least(0), 'a whole number of processes >= 0'),

@@ -47,13 +47,17 @@ def check_init_cfgs(model: nn.Module) -> None:
                 )
 
 
-def check_features(model: GradAugDetector) -> None:
+def check_features(model: GradAugDetector, in_channels: int = 3) -> None:
     """Raise if a detector's backbone and neck do not work, or not together.
+
+    Args:
+        model: The detector.
+        in_channels: Channels of its images.
 
     Raises:
         ValueError: With the channels that the backbone gives.
     """
-    images = torch.zeros(1, 3, 128, 128)
+    images = torch.zeros(1, in_channels, 128, 128)
     training, gives = model.training, ''
     try:
         with torch.random.fork_rng(devices=[]), torch.no_grad(), _silent():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -11,8 +12,9 @@ from mmengine.config import Config
 from mmengine.registry import OPTIMIZERS
 from torch import nn
 
+from ...near_names import closest
 from ...type_names import class_of
-from ..error_text import closest, message_of
+from ..error_text import message_of
 
 
 def check_optimizer(cfg: Config) -> None:
@@ -63,6 +65,11 @@ def _check_options(optimizer: type, options: Mapping[str, Any]) -> None:
     for name, value in options.items():
         if isinstance(value, float) and not math.isfinite(value):
             raise ValueError(f'optim_wrapper.optimizer.{name}={value}, expected a finite number')
+        if isinstance(value, str) and _takes_number(optimizer, name):
+            raise ValueError(
+                f'optim_wrapper.optimizer.{name}={value!r}, expected a number such as 0.01, '
+                'without quotes'
+            )
     if not optimizer.__module__.startswith('torch.optim.'):
         return  # others may need more than a parameter to try them on
     try:
@@ -72,6 +79,12 @@ def _check_options(optimizer: type, options: Mapping[str, Any]) -> None:
             f'optim_wrapper.optimizer: {message_of(error)}, expected options as '
             f'torch.optim.{optimizer.__name__} takes them, got {dict(options)}: correct them'
         ) from error
+
+
+def _takes_number(optimizer: type, name: str) -> bool:
+    """Whether an option of an optimizer is a number."""
+    option = inspect.signature(optimizer).parameters.get(name)
+    return name == 'lr' or (option is not None and _is_number(option.default))
 
 
 def _is_number(value: Any) -> bool:

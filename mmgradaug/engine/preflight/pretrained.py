@@ -19,6 +19,9 @@ def check_pretrained_files(model: Any, key: str = 'model') -> None:
     Raises:
         FileNotFoundError: With the path expected, the config key that names it, and the fix.
     """
+    if isinstance(model, (list, tuple)):  # of necks, or of a cascade's heads
+        for index, part in enumerate(model):
+            check_pretrained_files(part, f'{key}.{index}')
     if not isinstance(model, Mapping):
         return
     pretrained = pretrained_of(model.get('init_cfg'))

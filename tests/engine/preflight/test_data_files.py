@@ -2,6 +2,7 @@ import pytest
 
 from mmgradaug.engine.preflight import check_data, check_run, check_weights
 from mmgradaug.engine.preflight.datasets import coco_uses
+from mmgradaug.engine.preflight.pretrained import check_pretrained_files
 
 WRAPPERS = [
     lambda d: dict(type='RepeatDataset', times=2, dataset=d),
@@ -15,6 +16,13 @@ def test_complete_run_passes(cfg, capsys):
     check_run(cfg, ('train', 'val'))
     check_run(cfg, ('test',))
     assert capsys.readouterr().err == ''
+
+
+@pytest.mark.parametrize('channels', [1, 4])
+def test_images_need_not_have_three_channels(cfg, channels):
+    cfg.model.backbone.in_channels = channels
+    cfg.model.data_preprocessor.update(mean=None, std=None, bgr_to_rgb=False)
+    check_run(cfg, ('train', 'val'))
 
 
 @pytest.mark.parametrize(
@@ -31,8 +39,9 @@ def test_missing_data_is_named_with_its_key_and_the_fix(cfg, root, missing, key)
 
 
 def test_missing_file_of_an_evaluator_is_named(cfg, root):
-    cfg.val_evaluator.ann_file = f'{root}/none.json'
-    with pytest.raises(FileNotFoundError, match=r'none\.json \(val_evaluator\.ann_file\)'):
+    cfg.val_evaluator.ann_file = f'{root}/annotations/vall.json'
+    told = r'vall\.json \(val_evaluator\.ann_file\) \(perhaps .*/annotations/val\.json\)'
+    with pytest.raises(FileNotFoundError, match=told):
         check_data(cfg, ('train', 'val'))
     cfg.val_evaluator = [dict(type='VOCMetric'), cfg.val_evaluator]
     with pytest.raises(FileNotFoundError, match=r'\(val_evaluator\.1\.ann_file\)'):
@@ -94,6 +103,12 @@ def test_missing_pretrained_file_is_named(cfg, root):
     check_run(cfg, ('test',))  # a checkpoint replaces it
     cfg.model.backbone.init_cfg.checkpoint = 'torchvision://resnet50'
     check_weights(cfg)
+
+
+def test_pretrained_files_of_parts_in_lists_are_looked_for(root):
+    missing = dict(init_cfg=dict(type='Pretrained', checkpoint=str(root / 'none.pth')))
+    with pytest.raises(FileNotFoundError, match=r'\(model\.neck\.1\.init_cfg\.checkpoint\)'):
+        check_pretrained_files(dict(neck=[dict(type='FPN'), dict(type='BFP', **missing)]))
 
 
 def test_other_processes_look_for_files_only(cfg, spoil):

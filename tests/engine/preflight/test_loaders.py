@@ -16,6 +16,8 @@ from tests.networks import build
     [
         (dict(batch_size=None), 'batch_size is None, expected a whole number of images >= 1'),
         (dict(batch_size=0), 'batch_size is 0'),
+        (dict(num_worker=2), 'num_worker is no option of a data loader: write num_workers'),
+        (dict(colour=2), 'colour is no option of a data loader: expected some of dataset, batch'),
         (dict(num_workers=0.5), 'num_workers is 0.5, expected a whole number of processes >= 0'),
         (dict(num_workers=True), 'num_workers is True'),
         (dict(persistent_workers=True), 'persistent_workers is True without processes'),
@@ -40,6 +42,7 @@ def test_options_of_loaders_are_named(cfg, options, words):
 def test_a_batch_sampler_needs_a_batch_size(cfg):
     check_loaders(cfg, ('train', 'val'))
     cfg.train_dataloader.batch_sampler = dict(type='AspectRatioBatchSampler')
+    cfg.train_dataloader.num_batch_per_epoch = 3  # mmengine's
     check_loaders(cfg, ('train',))
     del cfg.train_dataloader.batch_size
     with pytest.raises(ValueError, match='batch_size is missing'):

@@ -21,6 +21,7 @@ def wrapper(optimizer=None, **options):
         wrapper(clip_grad=dict(max_norm=35, norm_type=2), accumulative_counts=2),
         wrapper(clip_grad=dict(type='value', clip_value=0.5)),
         wrapper(dict(lr='auto'), constructor='MyOwn'),
+        wrapper(dict(type='LBFGS', line_search_fn='strong_wolfe')),
         Config(dict(optim_wrapper=None)),
     ],
 )
@@ -33,7 +34,8 @@ def test_what_works_passes(cfg):
     [
         (wrapper(dict(lr=-1)), r'optim_wrapper\.optimizer: Invalid learning rate: -1, expected'),
         (wrapper(dict(lr=float('nan'))), r'optim_wrapper\.optimizer\.lr=nan, expected a finite'),
-        (wrapper(dict(lr='fast')), r"optimizer: .*'str'.*got \{'lr': 'fast'\}"),
+        (wrapper(dict(lr='fast')), r"optimizer\.lr='fast', expected a number such as 0\.01"),
+        (wrapper(dict(momentum='0.9')), r"optimizer\.momentum='0\.9', expected a number"),
         (wrapper(dict(momentum=-0.9)), 'Invalid momentum value: -0.9'),
         (wrapper(dict(type='AdamW', betas=(1.5, 0.9))), 'Invalid beta parameter at index 0: 1.5'),
         (wrapper(dict(weight_decai=1e-4)), r'weight_decai.*\(perhaps weight_decay\)'),

@@ -1,3 +1,3 @@
-"""CutMix on half of the batches: of its authors on CIFAR, and of GradAug beside it."""
+"""CutMix on half of the batches: of its authors on CIFAR (PyramidNet), and of GradAug beside it."""
 
 mix = dict(type='CutMix', alpha=1.0, prob=0.5)
