@@ -78,8 +78,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     families = _families(resnets, swaps)
     trials = []
     with ThreadPoolExecutor(args.workers) as threads:
-        results = threads.map(partial(_try_apart, set_up), families)
-        for trial in track(results, 'training', total=len(families)):
+        rows = threads.map(partial(_try_apart, set_up), families)
+        for trial in track(rows, 'training', total=len(families)):
             trials.append(trial)
             print(_trial_row(trial), flush=True)
     text = report(swaps, trials, [c for c in configs if c.model is None])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -167,6 +168,7 @@ def one_line(error: BaseException, limit: int = 160) -> str:
     package = Path(mmdet.__file__).parent
     text = str(error).replace(str(package), 'mmdet').replace(f'{package.parent}/', '')
     text = text.partition(', the current sys.path is')[0]  # mmengine's, on failed imports
+    text = re.sub(r'(^|[\s"\'(])/(?:[^\s"\'/]+/)+', r'\1', text)  # folders of this machine
     text = ' '.join(f'{type(error).__name__}: {text}'.split()).replace('|', '/')
     return text if len(text) <= limit else f'{text[: limit - 3]}...'
 
