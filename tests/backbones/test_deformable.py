@@ -9,7 +9,7 @@ from mmengine.registry import MODELS
 
 from mmgradaug import SlimmableResNet, at_width
 from mmgradaug.evaluation.conv_shapes import ConvShapes
-from mmgradaug.publishing import narrow_backbone
+from mmgradaug.publishing.narrow import narrow_backbone
 from tests.networks import random_images, randomised, small_resnet
 from tests.oracles import assert_slice_equals_dense, relative_error
 

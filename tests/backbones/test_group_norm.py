@@ -8,7 +8,7 @@ from mmengine.registry import MODELS
 from torch import nn
 
 from mmgradaug import SlimmableResNet, SlimmableResNetV1d, at_width, extract_subnet
-from mmgradaug.publishing import narrow_backbone
+from mmgradaug.publishing.narrow import narrow_backbone
 from mmgradaug.slimmable import SlimGroupNorm
 from tests.networks import random_images, randomised, small_resnet
 from tests.oracles import assert_slice_equals_dense, relative_error

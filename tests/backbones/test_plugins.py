@@ -5,7 +5,7 @@ import torch
 from mmdet.models.backbones import ResNet
 
 from mmgradaug import SlimmableResNet, extract_subnet
-from mmgradaug.publishing import narrow_backbone
+from mmgradaug.publishing.narrow import narrow_backbone
 from tests.networks import random_images, randomised, small_resnet
 from tests.oracles import assert_slice_equals_dense
 
