@@ -23,7 +23,10 @@ HOW_TO_GO_ON = (
     'mend or remove the file, or train with other samples in place of up to N such images: '
     "default_hooks = dict(bad_images=dict(type='BadImagesHook', max_bad_images=N))"
 )
-WHY_NOT = 'mend the file, or take it out of the annotation file: a metric is over all images'
+WHY_NOT = (
+    'mend the file, or take it out of the annotation file or class folder: a metric is over all '
+    'images'
+)
 
 
 class BadImageError(ValueError):

@@ -10,13 +10,13 @@ from typing import Any
 from unittest import mock
 
 from mmengine.hooks import Hook
-from mmengine.runner import Runner
+from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from ..checkpoints.safe_loading import safe_loading
 from .batch_contents import lacking
 from .error_origin import is_ours, is_raised_in, show_hidden_causes
 from .error_text import message_of
-from .errors import ending, naming, taken_warnings
+from .errors import InputError, ending, naming, taken_warnings
 from .image_size import too_small
 
 # What a runner does with a config's options before the first iteration, and which they are.
@@ -94,6 +94,7 @@ def building_runs() -> Iterator[None]:
         patched: dict[str, Any] = {
             name: _naming_keys(getattr(Runner, name), keys) for name, keys in STEPS.items()
         }
+        patched['build_train_loop'] = _having_batches(patched['build_train_loop'])
         patched['call_hook'] = _ending_at_loop(Runner.call_hook, until_loop)
         patched['from_cfg'] = classmethod(_telling(Runner.from_cfg.__func__))  # type: ignore
         for name, value in patched.items():
@@ -110,6 +111,24 @@ def _naming_keys(step: Callable, keys: str = '') -> Callable:
             return step(*args, **kwargs)
 
     return named
+
+
+def _having_batches(build: Callable) -> Callable:
+    """A ``build_train_loop`` that refuses a loop without a batch, at which schedules stumble."""
+
+    @wraps(build)
+    def checked(*args: Any, **kwargs: Any) -> Any:
+        loop = build(*args, **kwargs)
+        loader = loop.dataloader
+        if isinstance(loop, EpochBasedTrainLoop) and len(loader) == 0 < len(loader.dataset):
+            raise InputError(
+                f'train_dataloader.batch_size={loader.batch_size} and drop_last=True leave no '
+                f'batch of a data set of {len(loader.dataset)} images: set a smaller batch_size or '
+                'drop_last=False'
+            )
+        return loop
+
+    return checked
 
 
 def _ending_at_loop(call_hook: Callable, until_loop: ExitStack) -> Callable:

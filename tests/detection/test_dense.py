@@ -160,7 +160,7 @@ def test_defaults_train_probabilities_on_both_and_boxes_on_labels():
         'loss_dense_dfl_hard',
     }
     targets = detector('FCOS')._distillers[0].targets
-    assert (targets['quality'].soft, targets['quality'].hard) == (1, 1)
+    assert (targets['quality'].soft, targets['quality'].hard) == (0.5, 1)
     assert (targets['bbox'].soft, targets['bbox'].hard) == (0, 1)
 
 

@@ -1,13 +1,9 @@
 """Which targets an output has, as configured: soft, hard, both or none, and how much of each."""
 
-import re
-from pathlib import Path
-
 import pytest
 import torch
 
 from mmgradaug.detection import detector
-from mmgradaug.detection.distillation.targets import DistillConfig, Target
 from mmgradaug.transforms import Scale
 from tests.detection.passes import SOFT, subnet_losses, taught
 from tests.networks import batch, build, dense_config, detector_config
@@ -82,14 +78,3 @@ def test_sub_networks_that_learn_nothing_are_told():
     assert "'off' for every output of this detector (rpn_bbox, rpn_cls, " in model.idle_subnets()
     for distill in (dict(roi_cls='off'), 'labels', None):
         assert build(detector_config(distill=distill)).idle_subnets() is None
-
-
-def test_the_documented_defaults_are_the_defaults():
-    page = (Path(__file__).parents[2] / 'docs/CONFIG.md').read_text()
-    kinds = {'soft 0.5, hard 1': Target(0.5, 1.0), "'hard'": Target(0.0, 1.0)}
-    told = {
-        key: kinds[default]
-        for key, default in re.findall(r'^\| `(\w+)` \| ([^|]+?) \| [^|]+ \| the head', page, re.M)
-    }
-    defaults = vars(DistillConfig())
-    assert told == {k: v for k, v in defaults.items() if isinstance(v, Target)}

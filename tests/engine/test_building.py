@@ -80,6 +80,14 @@ def test_a_caller_of_the_runner_gets_an_exception(tmp_path, change, words):
         Runner.train(run)
 
 
+def test_a_loop_without_a_batch_is_refused(tmp_path):
+    run = toy.runner(tmp_path)
+    run._train_dataloader['batch_size'] = 99
+    words = r'^train_dataloader\.batch_size=99 and drop_last=True leave no batch of .* 10 images'
+    with building_runs(), pytest.raises(InputError, match=words):
+        Runner.train(run)
+
+
 @MODELS.register_module(force=True)
 class Student(nn.Module):
     """Loads a teacher while it is built, as mmdet's detectors that distil do."""

@@ -9,7 +9,7 @@ from mmengine.config import Config
 from ...backbones.image_channels import image_channels
 from ...detection import GradAugDetector
 from .annotations import check_annotations
-from .checkpoints import CheckpointUse, check_checkpoint
+from .checkpoints import CheckpointUse, averages_weights, check_checkpoint
 from .classes import check_class_names, check_class_places, check_num_classes
 from .data_files import check_files
 from .datasets import coco_uses, placed_classes
@@ -17,6 +17,7 @@ from .loaders import check_loaders
 from .model import build_model, check_features, check_init_cfgs, check_subnets
 from .optimizer import check_optimizer
 from .pretrained import check_backbone_weights, check_pretrained_files
+from .schedules import warn_of_cut_schedules
 
 __all__ = ['check_data', 'check_model', 'check_run', 'check_weights']
 
@@ -51,9 +52,10 @@ def check_run(
     if 'train' in loops:
         check_init_cfgs(model)
         check_optimizer(cfg)
+        warn_of_cut_schedules(cfg)
         check_weights(cfg)
     if checkpoint is not None:
-        check_checkpoint(model, checkpoint)
+        check_checkpoint(model, checkpoint, averages_weights(cfg))
     _check_contents(cfg, loops)
 
 

@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.hooks import EMAHook
+from mmengine.registry import HOOKS
 from torch import Tensor, nn
 
 from ...checkpoints.reading import read_checkpoint, weights_of
+from ...type_names import class_of
 from ..atomic import is_damaged
 from ..errors import warn
 
@@ -94,12 +97,20 @@ def checkpoint_use(cfg: Config, args: Any, work_dir: Path) -> CheckpointUse | No
     return CheckpointUse(Path(path), purpose, key) if path and '://' not in path else None
 
 
-def check_checkpoint(model: nn.Module, use: CheckpointUse) -> None:
+def averages_weights(cfg: Config) -> bool:
+    """Whether a run averages its weights, with ``EMAHook``."""
+    hooks = [*(cfg.get('default_hooks') or {}).values(), *(cfg.get('custom_hooks') or ())]
+    kinds = [class_of(hook.get('type'), HOOKS) for hook in hooks if isinstance(hook, Mapping)]
+    return any(kind is not None and issubclass(kind, EMAHook) for kind in kinds)
+
+
+def check_checkpoint(model: nn.Module, use: CheckpointUse, averaging: bool = True) -> None:
     """Raise unless a checkpoint can be loaded for its purpose.
 
     Args:
         model: The network, whose weights may be replaced.
         use: The checkpoint and its purpose.
+        averaging: Whether the run averages weights.
 
     Raises:
         FileNotFoundError: If it is missing.
@@ -113,6 +124,13 @@ def check_checkpoint(model: nn.Module, use: CheckpointUse) -> None:
         raise ValueError(
             f'{use.path} ({use.key}) has no {" and no ".join(lacks)}: it holds weights to start '
             'from or to test, not a run to resume; start a new run from it with load_from'
+        )
+    if use.purpose == 'resume' and 'ema_state_dict' in content and not averaging:
+        raise ValueError(
+            f'{use.path} ({use.key}) is of a run that averages its weights, and this one does not: '
+            'it would go on from the averages with the momentum of other weights; add '
+            "default_hooks=dict(ema=dict(type='EMAHook', ...)) as it had, or start a new run from "
+            'the averages with load_from'
         )
 
 

@@ -138,6 +138,15 @@ def test_resuming_needs_the_state_of_a_run(cfg, saved):
     fails(cfg, saved(), 'has no meta and no message_hub: it holds weights', 'resume')
 
 
+def test_averages_are_not_gone_on_from_without_averaging(cfg, saved, states, capsys):
+    averaged = saved(RUN | dict(ema_state_dict=dict(states[0])))
+    fails(cfg, averaged, 'is of a run that averages its weights, and this one does not', 'resume')
+    check(cfg, averaged, 'start')
+    averaging = dict(ema=dict(type='EMAHook', momentum=1e-4))
+    cfg.merge_from_dict(dict(default_hooks=averaging))
+    check(cfg, averaged, 'resume')
+
+
 def test_old_files_lack_counters(states, detector):
     weights = {k: v for k, v in states[0].items() if 'num_batches_tracked' not in k}
     assert len(weights) < len(states[0])
