@@ -23,7 +23,7 @@ from .errors import InputError, one_line_errors
 from .loading import load_config
 from .preflight import check_run
 from .preflight.checkpoints import checkpoint_use
-from .processes import is_main_process, join_processes, wrapper_options
+from .processes import is_main_process, join_processes, leave_processes, wrapper_options
 from .run_hooks import hook_options, hook_options_of_testing
 from .work_dir import make_work_dir
 
@@ -57,6 +57,7 @@ def run_tool(name: str, argv: Sequence[str], loops: tuple[str, ...]) -> None:
     line = mock.patch.object(sys, 'argv', [str(script), *argv])
     with one_line_run(script), building_runs(), line:
         runpy.run_path(str(script), run_name='__main__')
+    leave_processes()
 
 
 def _find_tool(name: str) -> Path:

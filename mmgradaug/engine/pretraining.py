@@ -19,7 +19,7 @@ from .loading import load_config
 from .preflight import check_run
 from .preflight.checkpoints import CheckpointUse, checkpoint_use
 from .preflight.image_classes import check_classes
-from .processes import is_main_process, join_processes, wrapper_options
+from .processes import is_main_process, join_processes, leave_processes, wrapper_options
 from .run_hooks import hook_options
 from .work_dir import make_work_dir
 
@@ -51,6 +51,7 @@ def run_pretraining(argv: Sequence[str]) -> None:
             check_classes(runner, loops)
             _warn_of_batch_size(runner, loops)
         runner.test() if args.eval else runner.train()
+    leave_processes()
 
 
 def _parser() -> argparse.ArgumentParser:

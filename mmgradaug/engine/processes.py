@@ -8,6 +8,7 @@ from typing import Any
 from unittest import mock
 
 import torch
+import torch.distributed as distributed
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.dist import init_dist
@@ -102,6 +103,17 @@ def join_processes(cfg: Config, launcher: str) -> None:
     set_multi_processing(**env_cfg.get('mp_cfg', {}), distributed=True)
     with mock.patch.object(torch.cuda, 'set_device'):
         init_dist(launcher, **{**env_cfg.get('dist_cfg', {}), 'backend': 'gloo'})
+
+
+def leave_processes() -> None:
+    """Part from the other processes, at the end of a run that went well.
+
+    Otherwise torch's threads are still there when the interpreter ends, and may abort it: the
+    launcher then takes a run that is complete for one that failed. After an error nothing is
+    waited for, since the others may be gone.
+    """
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def _require_own_gpu() -> None:

@@ -35,19 +35,27 @@ def check_files(cfg: Config, loops: tuple[str, ...]) -> None:
             if not path.exists():
                 raise FileNotFoundError(
                     f'no data at {path.absolute()} ({key}){near_path(path)}: '
-                    f'{DEFAULT_DATA_HELP}{_data_help(cfg, path)}'
+                    f'{DEFAULT_DATA_HELP}{_data_help(cfg)}{_unread_root(cfg, loops)}'
                 )
 
 
-def _data_help(cfg: Config, path: Path) -> str:
-    """What a config says of a missing path: a root that does not reach it, how to get the data."""
-    root = cfg.get('data_root')
-    if isinstance(root, str) and not path.absolute().is_relative_to(Path(root).absolute()):
-        return (
-            f'; data_root={root!r} at the top of a config file does not reach the data sets of its '
-            'base, each of which has a data_root of its own'
-        )
+def _data_help(cfg: Config) -> str:
+    """How to get the data set that a config of this repository was written for."""
     return f'; for the one this config inherits: {cfg.data_help}' if 'data_help' in cfg else ''
+
+
+def _unread_root(cfg: Config, loops: tuple[str, ...]) -> str:
+    """A hint where a folder that a config names as ``data_root`` is there, and no data set's."""
+    root = cfg.get('data_root')
+    if not isinstance(root, str) or not Path(root).is_dir():
+        return ''
+    sets = [leaf for loop in loops for leaf, _ in leaves(*loader_dataset(cfg, loop))]
+    if any(str(leaf.get('data_root')).startswith(root) for leaf in sets):
+        return ''
+    return (
+        f'; data_root={root!r} at the top of a config file does not reach the data sets of its '
+        'base, each of which has one of its own'
+    )
 
 
 def _data_files(dataset: Any, key: str) -> Iterator[tuple[str, Path]]:

@@ -117,3 +117,16 @@ def test_other_processes_look_for_files_only(cfg, spoil):
     path.unlink()
     with pytest.raises(FileNotFoundError):
         check_run(cfg, ('train',), main_process=False)
+
+
+def test_a_root_that_no_data_set_has_is_told(cfg, root, tmp_path):
+    (root / 'annotations/train.json').unlink()
+    with pytest.raises(FileNotFoundError) as raised:
+        check_data(cfg, ('train',))
+    assert 'does not reach' not in str(raised.value)
+    (tmp_path / 'pets').mkdir()
+    cfg.data_root = f'{tmp_path}/pets'
+    with pytest.raises(
+        FileNotFoundError, match=r"data_root='.*/pets' at the top .* does not reach"
+    ):
+        check_data(cfg, ('train',))
