@@ -82,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for trial in track(rows, 'training', total=len(families)):
             trials.append(trial)
             print(_trial_row(trial), flush=True)
-    text = report(swaps, trials, [c for c in configs if c.model is None])
+    text = report(swaps, trials, [c for c in configs if c.model is None], args.memory)
     print('\n'.join(line for line in text.splitlines() if line.startswith('- ')))
     out = args.out or (None if args.only else PAGE)
     if out is not None:
@@ -131,8 +131,13 @@ def _families(configs: Sequence[ShippedConfig], swaps: Sequence[Swap]) -> list[l
     return chosen
 
 
-def report(swaps: Sequence[Swap], trials: Sequence[Trial], unread: Sequence[ShippedConfig]) -> str:
-    """The page as Markdown."""
+def report(
+    swaps: Sequence[Swap],
+    trials: Sequence[Trial],
+    unread: Sequence[ShippedConfig],
+    memory: int,
+) -> str:
+    """The page as Markdown; each family was allowed ``memory`` GiB."""
     swapped = [s for s in swaps if s.swapped]
     trained = [t for t in trials if t.targets]
     distilled = [t for t in trained if t.targets == 'distilled']
@@ -159,7 +164,8 @@ def report(swaps: Sequence[Swap], trials: Sequence[Trial], unread: Sequence[Ship
             f'{LIMITS["num"]} RoIs an image, other detectors have up to {LIMITS["num_queries"]} '
             'queries, batches that a config pads or resizes to a size of its own get one of '
             f"{CANVAS[0]} x {CANVAS[1]} pixels, and of a family's configs the plainest is taken "
-            'that mmdet itself trains here.',
+            'that mmdet itself trains here. Each is tried in a process of its own, with '
+            f'{memory} GiB of memory.',
             '',
             '| family | config | detector | sub-networks learn from | remark |',
             '|---|---|---|---|---|',
