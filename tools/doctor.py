@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import argparse
 import platform
-import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from environment.cuda import choose_build, describe_toolkits, find_toolkits, has_gpu
-from environment.host import missing_compilers
+from environment.host import free_gb, missing_compilers
 from environment.probe import PROBES, probe
 from environment.stack import MAIN, ROOT, STOCK, Stack
 from environment.stamp import current_fingerprint, is_current, read_stamp, stamp_file
@@ -74,7 +73,7 @@ def collect(stack: Stack) -> Facts:
         missing=list(missing_compilers()),
         gpu=has_gpu(),
         toolkits=find_toolkits(),
-        free_gb=shutil.disk_usage(ROOT).free / 1e9,
+        free_gb=free_gb(ROOT),
     )
 
 
@@ -188,7 +187,11 @@ def check_disk(facts: Facts) -> Iterator[Finding]:
     if facts.free_gb >= needed:
         yield Finding('ok', text)
     else:
-        yield Finding('warn', f'{text}, {needed} are needed', 'rm -rf work_dirs; pip cache purge')
+        yield Finding(
+            'warn',
+            f'{text}, {needed} are needed',
+            'pip cache purge; du -sh work_dirs/* (old runs that may go)',
+        )
 
 
 CHECKS = (check_environment, check_imports, check_ops, check_gpu, check_compilers, check_disk)

@@ -15,6 +15,7 @@ from pathlib import Path
 from .errors import SetupError
 
 PYTHON_MIN, PYTHON_MAX = (3, 10), (3, 13)
+SPACE = 'an environment takes 8 GB on x86-64, and up to 3 GB of downloads while it is made'
 
 
 def check_host(version: tuple[int, ...] = sys.version_info[:2]) -> None:
@@ -49,6 +50,12 @@ def missing_compilers() -> Iterator[tuple[str, str]]:
     if not header.exists():
         package = f'python{sys.version_info[0]}.{sys.version_info[1]}-dev'
         yield f'no {header} to compile mmcv with', f'apt install {package}'
+
+
+def free_gb(folder: Path) -> float:
+    """Returns the gigabytes free on the disk of a folder, which need not exist yet."""
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    return shutil.disk_usage(existing).free / 1e9
 
 
 def usable_jobs() -> int:

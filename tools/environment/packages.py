@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import platform
-import shutil
 import time
 from functools import partial
 
 from .errors import SetupError
+from .host import SPACE, free_gb
 from .progress import PipStatus, say
 from .stack import REQUIREMENTS, ROOT, Stack
 from .steps import run
@@ -26,10 +26,9 @@ def install_packages(stack: Stack) -> None:
     run('installing pip', pip(stack, 'install', f'pip=={pins["pip"]}'), stack.log)
     has_torch = any(stack.folder.glob('lib/python*/site-packages/torch'))
     if platform.machine() == 'x86_64' and not has_torch:
-        free = shutil.disk_usage(stack.folder).free / 1e9
         say(
-            'torch for x86-64 comes with CUDA: about 3 GB to download, 8 GB on disk '
-            f'({free:.0f} GB free); `make help` tells how to get a CPU-only one'
+            f'torch for x86-64 comes with CUDA: {SPACE} ({free_gb(stack.folder):.0f} GB are free); '
+            '`make help` tells how to get a CPU-only one'
         )
     constraints = [option for lock in stack.locks for option in ('-c', str(lock))]
     locked = pip(stack, 'install', '-r', str(REQUIREMENTS), *constraints, progress='raw')

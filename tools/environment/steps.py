@@ -8,10 +8,12 @@ import re
 import selectors
 import signal
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from .errors import SetupError
+from .host import SPACE, free_gb
 from .progress import PipStatus, Progress
 from .stack import ROOT
 
@@ -56,7 +58,7 @@ def run(
     if code != 0:
         raise SetupError(
             f'exit status {code} of: {" ".join(command)}\n{excerpt(lines)}',
-            f'the whole output is in {log}; the same command goes on from here',
+            f'{remedy(lines, log)}; the same command goes on from here',
         )
 
 
@@ -91,6 +93,15 @@ def read_lines(process: subprocess.Popen[bytes]) -> Iterator[str | None]:
             yield from (line.decode(errors='replace') for line in lines)
     if buffer:
         yield buffer.decode(errors='replace')
+
+
+def remedy(lines: list[str], log: Path) -> str:
+    """Returns what mends a failed command: disk space where it ran out of that."""
+    if not any('No space left on device' in line for line in lines):
+        return f'the whole output is in {log}'
+    folders = dict.fromkeys([str(log.parent), tempfile.gettempdir(), str(Path.home() / '.cache')])
+    left = ', '.join(f'{free_gb(Path(folder)):.1f} GB in {folder}' for folder in folders)
+    return f'make room on the disk ({left} are free; {SPACE})'
 
 
 def excerpt(lines: list[str]) -> str:
