@@ -1,7 +1,9 @@
 """The swap and the trial of other people's configs."""
 
 import copy
+import os
 import re
+from functools import partial
 
 import pytest
 import torch
@@ -20,6 +22,7 @@ from mmgradaug.evaluation.coverage import (
 from mmgradaug.evaluation.family import Trial, try_family, try_training
 from mmgradaug.evaluation.generated import generated_batch
 from tests.networks import build, detector_config, stock_config
+from tools import coverage
 
 
 def shipped(name):
@@ -121,6 +124,16 @@ def test_trials_need_little_memory():
         family.CANVAS,
     )
     assert (model.train_cfg.num_points, reduced.train_cfg.num_points) == (12544, 1024)
+
+
+def test_a_config_that_asks_for_too_much_or_dies_fails_alone():
+    greedy = tiny('mine/greedy.py', neck=dict(out_channels=2**14))  # a convolution of 10 GB
+    trial = coverage._try_apart(partial(coverage._set_up_worker, 6), [greedy])
+    assert trial.config == 'mine/greedy.py'
+    assert 'allocate' in trial.reason
+    trial = coverage._try_apart(partial(os._exit, 1), [tiny()])
+    assert (trial.config, trial.targets) == ('mine/tiny.py', '')
+    assert 'terminated abruptly' in trial.reason
 
 
 def test_generated_labels_are_of_all_the_detectors_classes():
