@@ -60,7 +60,7 @@ def gradaug_step(model: Any, data: Any, optim_wrapper: OptimWrapper) -> dict[str
             last = subnet is subnets[-1]
             results.append(_train_pass(model, batch, subnet, optim_wrapper, last=last))
             timer.mark()
-    _require_finite(results, [None, *subnets], optim_wrapper)
+    _require_finite(results, [None, *subnets], optim_wrapper, batch)
     optim_wrapper._inner_count += 1  # one batch, however many passes: see `_counted_once`
     if optim_wrapper.should_update():
         optim_wrapper.step()
@@ -172,7 +172,10 @@ def _depth_log(module: Any, subnet: Subnet | None) -> dict[str, float]:
 
 
 def _require_finite(
-    results: list[dict[str, Any]], subnets: list[Subnet | None], optim_wrapper: OptimWrapper
+    results: list[dict[str, Any]],
+    subnets: list[Subnet | None],
+    optim_wrapper: OptimWrapper,
+    batch: dict[str, Any],
 ) -> None:
     """Raise before the optimizer steps if the loss of a pass is not a number.
 
@@ -198,7 +201,18 @@ def _require_finite(
         f'the loss of pass {index} ({_describe(subnets[index], results[index])}) is '
         f'{terms["loss"]}, expected a finite number ({terms_text}). {UNTOUCHED}. Lower the '
         "learning rate, clip gradients (optim_wrapper.clip_grad), or check this batch's labels"
+        f'{_images_of(batch.get("data_samples"))}'
     )
+
+
+def _images_of(samples: Any, most: int = 16) -> str:
+    """Files of a batch's images, for the end of a message; nothing where samples do not say."""
+    nested = samples if isinstance(samples, (list, tuple)) else [samples]
+    flat = [s for part in nested for s in (part if isinstance(part, (list, tuple)) else [part])]
+    paths = [s.get('img_path') for s in flat if isinstance(s, BaseDataElement)]
+    named = [str(path) for path in paths if path]
+    more = f', ... ({len(named)} in all)' if len(named) > most else ''
+    return f', of {", ".join(named[:most])}{more}' if named else ''
 
 
 def _describe(subnet: Subnet | None, result: dict[str, Any]) -> str:

@@ -134,10 +134,14 @@ def test_loss_that_is_not_finite_stops_before_the_weights_change(monkeypatch):
 
     monkeypatch.setattr(model, 'subnet_loss', second_is_infinite)
     wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1))
+    data = batch()
+    for name, sample in zip('ab', data['data_samples'], strict=True):
+        sample.set_metainfo(dict(img_path=f'{name}.jpg'))
     with pytest.raises(
-        FloatingPointError, match=r'pass 2 \(a sub-network of width 0\.\d+ at scale 0\.5'
+        FloatingPointError,
+        match=r'pass 2 \(a sub-network of width 0\.\d+ at scale 0\.5.* labels, of a\.jpg, b\.jpg$',
     ):
-        model.train_step(batch(), wrapper)
+        model.train_step(data, wrapper)
     parameters = dict(model.named_parameters())
     assert all(torch.equal(parameters[k], before[k]) for k in parameters)
     assert not gradients(model)

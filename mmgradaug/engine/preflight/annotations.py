@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import warn
+from .boxes import warn_of_boxes_beyond
 from .coco_file import CocoFile, read_coco
 from .datasets import CocoUse
-from .image_files import check_images, check_same_images, chosen_images
+from .image_files import Image, check_images, check_same_images, chosen_images, shown
 from .labels import check_same_labels, label_of_names
 from .objects import BREAKS, DROPPED, KEPT, counted, fault_of, summary
 
@@ -23,11 +24,11 @@ class _Found(NamedTuple):
     """What is kept of an annotation file once it is checked for one of its readers.
 
     Attributes:
-        image_ids: Of the images that the reader takes.
+        images: The images that the reader takes, by id.
         nothing: What to tell of it, if it has no object for its reader; else None.
     """
 
-    image_ids: set[Any]
+    images: dict[Any, Image]
     nothing: str | None
 
 
@@ -43,7 +44,8 @@ def check_annotations(uses: Iterable[CocoUse]) -> None:
         OSError: If a file cannot be read.
         ValueError: If it is not of COCO's format, has no object of the data set's classes to
             train on or to compare with, gives the same class another label than another file,
-            or names images that are not there. Objects that mmdet drops are warned of.
+            names images that are not there, or judges other images than are predicted on.
+            Objects that mmdet drops are warned of, and boxes that look like another format's.
     """
     readers: dict[Path, list[CocoUse]] = {}
     for use in uses:
@@ -52,6 +54,7 @@ def check_annotations(uses: Iterable[CocoUse]) -> None:
     found: dict[str, _Found] = {}
     for path, own in readers.items():
         content = read_coco(path)
+        warn_of_boxes_beyond(content, own[0].key)
         for use in own:
             own_labels = label_of_names(content, use)
             if not use.open_vocabulary:  # there, labels are places in each image's own text
@@ -59,12 +62,12 @@ def check_annotations(uses: Iterable[CocoUse]) -> None:
             found[use.key] = _check_use(content, use)
     every = [use for own in readers.values() for use in own]
     _check_something_to_learn([(u, found[u.key].nothing) for u in every if u.training])
-    image_ids = {key: one.image_ids for key, one in found.items()}
+    images = {key: one.images for key, one in found.items()}
     for use in every:
         if use.evaluator:
             loop = use.key.split('_')[0]
             judged = [u for u in every if not u.evaluator and u.key.startswith(f'{loop}_')]
-            check_same_images(use, judged, image_ids)
+            check_same_images(use, judged, images)
 
 
 def _check_use(content: CocoFile, use: CocoUse) -> _Found:
@@ -90,7 +93,7 @@ def _check_use(content: CocoFile, use: CocoUse) -> _Found:
                 warn(f'{content.path} ({use.key}): {counted(fault, faults, use)}')
     if use.folder is not None:
         check_images(content, use, use.folder, with_objects & chosen, chosen)
-    return _Found(chosen, nothing)
+    return _Found({key: shown(content.images[key]) for key in chosen}, nothing)
 
 
 def _nothing(content: CocoFile, use: CocoUse, faults: Counter[str]) -> str | None:

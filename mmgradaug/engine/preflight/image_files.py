@@ -2,13 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import Any
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
 
 from ..errors import warn
 from .coco_file import CocoFile
 from .datasets import CocoUse
+
+
+class Image(NamedTuple):
+    """What tells an image of an annotation file from others.
+
+    Attributes:
+        name: Its ``file_name``.
+        height: In pixels.
+        width: In pixels.
+    """
+
+    name: str
+    height: float
+    width: float
+
+    def __str__(self) -> str:
+        return f'{self.name} ({self.height} x {self.width} pixels)'
+
+    def is_same(self, other: Image) -> bool:
+        """Whether another file's entry may be of the same image.
+
+        Names may be of other folders, relative to another ``data_prefix``, or of another file
+        type.
+        """
+        if self[1:] != other[1:]:
+            return False
+        if self.name == other.name:
+            return True
+        long, short = sorted(map(_parts, (self.name, other.name)), key=len, reverse=True)
+        return long[-len(short) :] == short
+
+
+def shown(entry: Mapping[str, Any]) -> Image:
+    """The image that an entry of ``images`` is of."""
+    return Image(entry['file_name'], entry['height'], entry['width'])
+
+
+def _parts(name: str) -> tuple[str, ...]:
+    """Folders and name of a file, without its type."""
+    return PurePosixPath(re.sub(r'\.[a-zA-Z]\w{1,4}$', '', name.replace('\\', '/'))).parts
 
 
 def chosen_images(content: CocoFile, use: CocoUse, known: set[Any]) -> set[Any]:
@@ -84,36 +125,59 @@ def check_images(
 
 
 def check_same_images(
-    use: CocoUse, datasets: Iterable[CocoUse], image_ids: Mapping[str, set[Any]]
+    use: CocoUse, datasets: Sequence[CocoUse], images: Mapping[str, Mapping[Any, Image]]
 ) -> None:
-    """Raise if an evaluator's file lacks images of a data set it judges, warn if it has more.
+    """Raise if an evaluator's file is not of the images of a data set it judges.
+
+    Ids alone do not say so: those of every split may begin at 1.
 
     Args:
         use: The evaluator.
         datasets: What it judges.
-        image_ids: Ids of the images of each reader, by its key.
+        images: The images of each reader, by its key, by their ids.
 
     Raises:
-        ValueError: With the number of images, and the id of one.
+        ValueError: If images are missing there, or others have their ids, with the number of
+            them and one. Images that it has besides are warned of.
     """
+    own = images[use.key]
     for dataset in datasets:
-        predicted = image_ids[dataset.key]
-        missing = predicted - image_ids[use.key]
+        predicted = images[dataset.key]
+        missing = predicted.keys() - own.keys()
+        of_it = f'of the {len(predicted)} images of {dataset.path} ({dataset.key})'
+        fix = f'set {use.key}.ann_file to the annotation file of that data set'
         if missing:
             raise ValueError(
-                f'{use.path} ({use.key}.ann_file) lacks {len(missing)} of the {len(predicted)} '
-                f'images of {dataset.path} ({dataset.key}), the first of id '
-                f'{next(iter(missing))!r}: set {use.key}.ann_file to the annotation file of that '
-                'data set'
+                f'{use.path} ({use.key}.ann_file) lacks {len(missing)} {of_it}, the first of id '
+                f'{next(iter(missing))!r}: {fix}'
             )
-    subsets = [dataset for dataset in datasets if dataset.indices is not None]
-    others = image_ids[use.key].difference(*(image_ids[dataset.key] for dataset in datasets))
-    if subsets and others:
-        warn(
-            f'{subsets[0].key}.indices leaves out {len(others)} of the {len(image_ids[use.key])} '
-            f'images of {use.path} ({use.key}.ann_file), whose objects count as missed: for the '
-            f'metric of the others alone, give {use.key} an annotation file of these'
-        )
+        others = [key for key, image in predicted.items() if not image.is_same(own[key])]
+        if others:
+            key = others[0]
+            raise ValueError(
+                f'{use.path} ({use.key}.ann_file) has other images under the ids of {len(others)} '
+                f'{of_it}, such as {own[key]} for {predicted[key]}, id {key!r}: {fix}'
+            )
+    _warn_of_more_images(use, datasets, images)
+
+
+def _warn_of_more_images(
+    use: CocoUse, datasets: Sequence[CocoUse], images: Mapping[str, Mapping[Any, Image]]
+) -> None:
+    """Warn of images of an evaluator's file that no data set has.
+
+    ``CocoMetric`` evaluates every image of its file, those without a prediction, too.
+    """
+    more = images[use.key].keys() - {key for d in datasets for key in images[d.key]}
+    if not more or not datasets:
+        return
+    subset = next((d for d in datasets if d.indices is not None), None)
+    who = f'{subset.key}.indices' if subset else f'{datasets[0].path} ({datasets[0].key})'
+    warn(
+        f'{who} leaves out {len(more)} of the {len(images[use.key])} images '
+        f'of {use.path} ({use.key}.ann_file), whose objects count as missed: for the metric of '
+        f'the others alone, give {use.key} an annotation file of these'
+    )
 
 
 def _missing(folder: Path, names: Iterable[str]) -> list[str]:

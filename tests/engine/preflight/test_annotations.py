@@ -1,14 +1,17 @@
 import json
 import math
+import re
+import shutil
 from pathlib import Path
 
 import pytest
 from mmengine.registry import DATASETS
 
 from mmgradaug.engine.preflight import check_data
-from mmgradaug.engine.preflight.coco_file import read_coco
+from mmgradaug.engine.preflight.boxes import warn_of_boxes_beyond
+from mmgradaug.engine.preflight.coco_file import CocoFile, read_coco
 from mmgradaug.engine.preflight.datasets import coco_uses
-from mmgradaug.engine.preflight.image_files import chosen_images
+from mmgradaug.engine.preflight.image_files import Image, chosen_images
 
 
 def check(cfg):
@@ -222,6 +225,82 @@ def test_an_evaluator_of_other_images_is_an_error(cfg, root, spoil):
     cfg.val_evaluator.ann_file = str(root / 'annotations/train.json')
     message = fails(cfg, r'lacks 1 of the 2 images .* of id 77')
     assert str(other) in message
+
+
+@pytest.mark.parametrize(
+    ('name', 'other', 'same'),
+    [
+        ('0001.jpg', 'val/0001.jpg', True),  # relative to another folder
+        ('a\\0001.jpg', 'a/0001.png', True),  # another system, another type
+        ('0001.jpg', '0002.jpg', False),
+        ('train/0001.jpg', 'val/0001.jpg', False),
+        ('1.jpg', '01.jpg', False),
+        ('frame.0001', 'frame.0002', False),
+    ],
+)
+def test_the_same_image_in_two_files(name, other, same):
+    one, two = Image(name, 64, 96), Image(other, 64, 96)
+    assert one.is_same(two) is two.is_same(one) is same
+    assert not one.is_same(two._replace(height=65))
+
+
+def test_an_evaluator_of_other_images_under_the_same_ids_is_an_error(cfg, root, spoil, capsys):
+    """Ids of every split begin at 1, so those of a small one are among a large one's."""
+    spoil(lambda c: [i.update(file_name=f'v{i["id"]}.png') for i in c['images']] and None, 'val')
+    for number in (1, 2):
+        shutil.copy(root / 'val/shapes_00000.png', root / f'val/v{number}.png')
+    cfg.val_evaluator.ann_file = str(root / 'annotations/train.json')
+    fails(
+        cfg,
+        r'train\.json \(val_evaluator\.ann_file\) has other images under the ids of 2 of the 2 '
+        r'images of .*val\.json .*, such as shapes_00000\.png \(64 x 64 pixels\) for v1\.png',
+    )
+    # The same images and one more, which CocoMetric expects predictions for.
+    more = dict(file_name='v3.png', id=3, height=64, width=64)
+    content = json.loads((root / 'annotations/val.json').read_text())
+    content['images'].append(more)
+    cfg.val_evaluator.ann_file = str(root / 'annotations/more.json')
+    Path(cfg.val_evaluator.ann_file).write_text(json.dumps(content))
+    check(cfg)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert 'val.json (val_dataloader.dataset) leaves out 1 of the 3 images of' in line
+
+
+def test_boxes_of_another_format_are_warned_of_once_a_file(cfg, spoil, capsys):
+    def corners(content):
+        for a in content['annotations']:
+            x, y, width, height = a['bbox']
+            a['bbox'] = [x, y, x + width, y + height]
+
+    spoil(corners)
+    spoil(corners, 'val')  # which a data set and an evaluator read
+    check(cfg)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2
+    for line, split in zip(lines, ('train', 'val'), strict=True):
+        assert f'{split}.json ({split}_dataloader.dataset): ' in line
+        assert 'expected [x, y, width, height]' in line
+        assert line.endswith('is the file [x1, y1, x2, y2]?')
+
+
+@pytest.mark.parametrize(
+    ('box', 'beyond', 'words'),
+    [
+        ([10, 10, 60, 60], 25, None),  # corners, perhaps
+        ([10, 10, 60, 60], 26, r'26 of 100 boxes reach .* \[x1, y1, x2, y2\]\?'),
+        ([40, 40, 30, 30], 50, None),
+        ([40, 40, 30, 30], 51, '51 of 100 boxes reach .* are they of larger images'),
+        ([40, 40, 26, 26], 99, None),  # two pixels over the edge
+    ],
+)
+def test_which_boxes_are_telling(cfg, capsys, box, beyond, words):
+    image = dict(file_name='a', height=64, width=64)
+    inside = [1, 1, 20, 20]  # in either format
+    boxes = [box] * beyond + [inside] * (100 - beyond)
+    content = CocoFile(Path('x.json'), {1: image}, [dict(image_id=1, bbox=b) for b in boxes], {})
+    warn_of_boxes_beyond(content, 'key')
+    told = capsys.readouterr().err
+    assert re.search(words, told) if words else not told
 
 
 def test_images_that_indices_leave_out_are_not_looked_at(cfg, root, spoil, capsys):
