@@ -1,4 +1,7 @@
-"""Images that cannot be read: one clear error, or a counted warning and another sample."""
+"""Images that cannot be read: one clear error, or a counted warning and another sample.
+
+Those that are of another size than their annotations say are warned of.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +30,7 @@ WHY_NOT = (
     'mend the file, or take it out of the annotation file or class folder: a metric is over all '
     'images'
 )
+MOST_RESIZED = 5  # of them are named, of each data set
 
 
 class BadImageError(ValueError):
@@ -97,6 +101,7 @@ class CheckedLoading:
         self.fix = fix
         self.bad = bad
         self.max_bad_images = max_bad_images
+        self.resized = torch.zeros_like(bad).share_memory_()
 
     def __call__(self, results: dict) -> dict | None:
         """Load the image; None asks the data set for another sample.
@@ -112,6 +117,8 @@ class CheckedLoading:
         # None where the user told the transform to ask for another sample.
         if loaded is None and not getattr(self.load, 'ignore_empty', False):
             self._count(results, CutOffError('nothing was decoded'))
+        if loaded is not None and type(self.load) is LoadImageFromFile:
+            self._compare_size(loaded)
         return loaded
 
     def _load(self, results: dict) -> dict | None:
@@ -157,6 +164,31 @@ class CheckedLoading:
                 logger='current',
                 level=logging.WARNING,
             )
+
+    def _compare_size(self, results: dict) -> None:
+        """Warn of an image that is not of the size for which its annotations were written.
+
+        mmdet takes boxes for pixels of the image as it is read, here turned as its EXIF
+        orientation says, but drops those outside the size that the file gives; masks and
+        predicted masks are of both sizes. Whatever the reason, some objects are wrong or gone.
+        """
+        sample, told = results.get('sample_idx'), (results.get('height'), results.get('width'))
+        read = tuple(results['img_shape'][:2])
+        if sample is None or None in told or read == told or self.resized[sample]:
+            return
+        self.resized[sample] = 1
+        count = int(self.resized.sum())
+        if count > MOST_RESIZED:
+            return
+        more = '; further ones are not named' if count == MOST_RESIZED else ''
+        print_log(
+            f'the image {results["img_path"]} has {read[0]} x {read[1]} pixels (height x width, '
+            f'turned as its EXIF orientation says), its annotations say {told[0]} x {told[1]}: '
+            'boxes and masks will not fit; write the size as read to the annotations, and boxes '
+            f'in its pixels{more}',
+            logger='current',
+            level=logging.WARNING,
+        )
 
     def __getattr__(self, name: str) -> Any:
         """What others look for in the transform."""

@@ -185,8 +185,20 @@ def _is_library(file: str) -> bool:
     """Whether a file is of the libraries, of what they are built on, or of Python."""
     if file.startswith(_GENERATED) or _is_in(file, *_LIBRARIES, *_BUILT_ON):
         return True
+    if _is_compiled(file):
+        return True
     inside = Path(file).is_relative_to(sysconfig.get_path('stdlib'))
     return inside and not {'site-packages', 'dist-packages'} & set(Path(file).parts)
+
+
+def _is_compiled(file: str) -> bool:
+    """Whether a file is a source of these that is not there, only what was compiled of it.
+
+    Cython writes where it was on the machine that compiled it: ``pycocotools/_mask.pyx``.
+    """
+    path = Path(file)
+    known = {*_LIBRARIES, *_BUILT_ON} & set(path.parts[:-1])
+    return path.suffix == '.pyx' and bool(known) and not path.is_file()
 
 
 def _is_in(file: str, *packages: str) -> bool:

@@ -107,6 +107,24 @@ def test_where_configured_another_sample_takes_its_place(images, monkeypatch):
         assert str(file) in message and f'bad image {count} of at most 2' in message
 
 
+def test_images_of_another_size_than_their_entries_are_named(images, monkeypatch):
+    messages = []
+    monkeypatch.setattr(bad_images, 'print_log', lambda text, **kwargs: messages.append(text))
+    dataset, files = images
+    checked = dataset()
+    check_images(checked, 0)
+    loaded(checked)
+    assert not messages
+    cv2.imwrite(str(files[2]), cv2.imread(str(files[2]))[:32])
+    assert len(loaded(checked) + loaded(checked)) == 12
+    (message,) = messages
+    assert f'{files[2]} has 32 x 64 pixels' in message and 'annotations say 64 x 64' in message
+    for file in files:
+        cv2.imwrite(str(file), cv2.imread(str(file))[:32])
+    loaded(checked)
+    assert len(messages) == 5 and messages[-1].endswith('further ones are not named')
+
+
 def test_repeated_data_sets_are_looked_into(images):
     dataset, files = images
     checked = RepeatDataset(dataset(), 2)

@@ -4,6 +4,8 @@ import traceback
 
 import pytest
 import torch
+from mmdet.datasets.transforms import LoadAnnotations
+from mmengine.dataset import BaseDataset
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS, MODELS
 from mmengine.runner import Runner
@@ -80,6 +82,27 @@ def test_errors_of_the_users_own_code_keep_their_traceback(config):
     assert not isinstance(error.value, SystemExit)
     assert is_users(error.value)
     assert any(entry.path.name == 'test_errors.py' for entry in error.traceback[1:])
+
+
+class Loads(BaseDataset):
+    """A data set of one sample and one transform."""
+
+    def __init__(self, sample, transform):
+        self.sample = sample
+        super().__init__(pipeline=[transform], test_mode=True)
+
+    def load_data_list(self):
+        return [self.sample]
+
+
+def test_compiled_code_of_libraries_is_not_the_users():
+    """pycocotools names ``pycocotools/_mask.pyx`` in its frames, which is nowhere."""
+    load = LoadAnnotations(with_bbox=False, with_label=False, with_mask=True)
+    mask = dict(size=[8, 8], counts='abc')
+    sample = dict(instances=[dict(mask=mask, ignore_flag=0)], ori_shape=(8, 8), img_path='a.png')
+    with pytest.raises(SampleError, match=r'\(a\.png\) .* by LoadAnnotations: .*RLE') as error:
+        load_sample(Loads(sample, load), 0)
+    assert not is_users(error.value)
 
 
 def test_options_that_the_users_class_does_not_take_are_one_line():

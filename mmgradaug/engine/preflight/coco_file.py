@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .run_length import pixels_of
+
 EXPECTED = (
     'expected a JSON object with the lists "images", "annotations" and "categories" of COCO\'s '
     'format: convert the labels, or name a data set class that reads this format'
@@ -175,10 +177,10 @@ def _is_positive(value: Any) -> bool:
 
 
 def segmentation_fault(segmentation: Any, image: Mapping[str, Any]) -> str | None:
-    """What is wrong with a segmentation: None, ``'absent'``, ``'invalid'`` or ``'size'``.
+    """What is wrong with a segmentation: None, ``'absent'``, ``'invalid'``, ``'size'``, ``'code'``.
 
-    Absent ones and codes of another image's size stop a run; mmdet ignores objects with invalid
-    ones (no ring of three points, or an incomplete code).
+    Absent ones, codes that cannot be read and those of another image's size stop a run; mmdet
+    ignores objects with invalid ones (no ring of three points, or an incomplete code).
     """
     if not segmentation:
         return 'absent'
@@ -190,8 +192,11 @@ def segmentation_fault(segmentation: Any, image: Mapping[str, Any]) -> str | Non
     counts, size = segmentation.get('counts'), segmentation.get('size')
     if not isinstance(counts, (list, str)) or size is None:
         return 'invalid'
-    pixels = image['height'] * image['width']
     if isinstance(counts, list) and not all(isinstance(count, int) for count in counts):
         return 'invalid'
-    covered = sum(counts) if isinstance(counts, list) else pixels
-    return None if (size, covered) == ([image['height'], image['width']], pixels) else 'size'
+    if size != [image['height'], image['width']]:
+        return 'size'
+    covered = sum(counts) if isinstance(counts, list) else pixels_of(counts)
+    if covered is None:
+        return 'code'
+    return None if covered == image['height'] * image['width'] else 'size'

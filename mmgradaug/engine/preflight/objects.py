@@ -22,6 +22,8 @@ BREAKS = {
     'boxes alone (a detector without mask head, with_mask=False, metric="bbox")',
     'size': "annotation {0} has a run-length code that is not of its image's [height, width] "
     '({1}): mend the code or the image entry',
+    'code': 'annotation {0} has a run-length code that cannot be read, which {1} needs for masks: '
+    'expected counts as a list of numbers or as the text that pycocotools makes; write it again',
     'text': 'annotation {0!r} has text for an id, expected a number, which {1} (pycocotools) needs '
     'to compare predictions: number the annotations',
     'iscrowd': 'annotation {0} has no iscrowd, which {1} needs: add "iscrowd": 0',
