@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
 from functools import wraps
 from pathlib import Path
@@ -95,6 +95,7 @@ def building_runs() -> Iterator[None]:
             name: _naming_keys(getattr(Runner, name), keys) for name, keys in STEPS.items()
         }
         patched['build_train_loop'] = _having_batches(patched['build_train_loop'])
+        patched['register_hook'] = _naming_hooks(Runner.register_hook)
         patched['call_hook'] = _ending_at_loop(Runner.call_hook, until_loop)
         patched['from_cfg'] = classmethod(_telling(Runner.from_cfg.__func__))  # type: ignore
         for name, value in patched.items():
@@ -109,6 +110,23 @@ def _naming_keys(step: Callable, keys: str = '') -> Callable:
     def named(*args: Any, **kwargs: Any) -> Any:
         with naming(keys):
             return step(*args, **kwargs)
+
+    return named
+
+
+def _naming_hooks(register: Callable) -> Callable:
+    """A ``register_hook`` that says which of a config's hooks does not take its options."""
+
+    @wraps(register)
+    def named(runner: Runner, hook: Any, *args: Any, **kwargs: Any) -> None:
+        hooks = {
+            f'default_hooks.{k}': h for k, h in (runner.cfg.get('default_hooks') or {}).items()
+        }
+        listed = enumerate(runner.cfg.get('custom_hooks') or ())
+        hooks |= {f'custom_hooks.{index}': h for index, h in listed}
+        places = [key for key, h in hooks.items() if isinstance(h, Mapping) and h == hook]
+        with naming(places[0]) if places else nullcontext():
+            register(runner, hook, *args, **kwargs)
 
     return named
 

@@ -56,7 +56,12 @@ def _without_trace(text: str, kind: type) -> str:
 
 
 def _options_taken(error: BaseException) -> str:
-    """For options that a class does not take: those that it does."""
+    """For options that a class does not take: those that it does.
+
+    Other errors than Python's own may quote it, and then say this already.
+    """
+    if not isinstance(error, TypeError):
+        return ''
     unknown = _UNKNOWN_OPTION.search(str(error))
     cls = unknown and _class_called(error, unknown[1])
     if not unknown or not cls:

@@ -1,4 +1,4 @@
-"""Images of too few pixels for a network, which torch reports as features of some layer."""
+"""Images of too few pixels, which torch reports as features of some layer, OpenCV as a scale."""
 
 from __future__ import annotations
 
@@ -9,22 +9,28 @@ from torch import Tensor
 from .error_origin import frames_of
 from .error_text import message_of
 
-# Of BatchNorm in training, of convolution and of pooling; a resize to no pixel (OpenCV).
+# Of BatchNorm in training, of convolution and of pooling.
 _TORCH_SAYS = re.compile(
     r'more than 1 value per channel when training'
     r"|Kernel size can't be greater than actual input size"
     r'|Output size is too small'
-    r'|inv_scale_x > 0|!dsize\.empty\(\)'
 )
+_OPENCV_SAYS = re.compile(r'inv_scale_x > 0|!dsize\.empty\(\)')
 _IMAGES = ('batch_inputs', 'inputs', 'img')  # as mmdet's detectors and mmengine's models call them
 
 
 def too_small(error: BaseException) -> str | None:
-    """What to tell if an error came from images that are too small for the network; else None.
+    """What to tell if an error came from images too small for the network, or of none; else None.
 
     Args:
         error: What stopped a run.
     """
+    if _OPENCV_SAYS.search(str(error)):
+        return (
+            f'an image is resized to no pixel ({message_of(error)}): expected a scale of at least '
+            'one pixel a side in Resize and other transforms of the pipeline, such as '
+            'scale=(1333, 800), or leave out images of a few pixels (filter_cfg=dict(min_size=32))'
+        )
     if not _TORCH_SAYS.search(str(error)):
         return None
     size = _image_size(error)

@@ -17,7 +17,7 @@ from mmgradaug.engine.bad_images import BadImageError, BadImagesHook
 from mmgradaug.engine.building import one_line_run
 from mmgradaug.engine.error_origin import is_ours, is_users
 from mmgradaug.engine.error_text import message_of
-from mmgradaug.engine.errors import InputError, one_line_errors
+from mmgradaug.engine.errors import InputError, naming, one_line_errors
 from mmgradaug.engine.samples import SampleError, load_sample
 from mmgradaug.transforms import build_transform
 from tests.networks import build, detector_config
@@ -232,6 +232,12 @@ def test_the_outermost_error_of_a_kind_is_what_is_said():
     wrapped = ValueError('gradaug.min_width: inner')
     wrapped.__cause__ = ValueError('inner')
     assert message_of(wrapped) == 'gradaug.min_width: inner'
+
+
+def test_options_taken_are_said_once():
+    with pytest.raises(SystemExit) as stopped, one_line_run(), naming('key'):
+        HOOKS.build(dict(type='LoggerHook', intervall=1))
+    assert str(stopped.value).count('expected some of') == 1
 
 
 def test_a_misspelt_type_is_told_with_the_right_one():

@@ -172,8 +172,8 @@ def test_missing_pretrained_weights_stop_at_once(data, tmp_path):
         (['model.gradaug.min_width=0'], 'min_width'),
         (['model.detector=RetinaNet'], "error: detector='RetinaNet' does not take"),
         (['model.roi_head.mask_head.num_classes=2'], 'model.roi_head.mask_head.num_classes=2'),
-        (['default_hooks.bad_images.max_bad=3'], 'error: default_hooks: '),
-        (['train_cfg.val_intervall=3'], '(perhaps val_interval)'),
+        (['default_hooks.bad_images.max_bad=3'], 'error: default_hooks.bad_images: '),
+        (['train_cfg.val_intervall=3'], 'dynamic_intervals (perhaps val_interval)'),
         (
             ['optim_wrapper.optimizer.lrr=3'],
             'optim_wrapper.optimizer: SGD.__init__() got an',

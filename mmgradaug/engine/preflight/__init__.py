@@ -17,6 +17,7 @@ from .loaders import check_loaders
 from .model import build_model, check_features, check_init_cfgs, check_subnets
 from .optimizer import check_optimizer
 from .pretrained import check_backbone_weights, check_pretrained_files
+from .run_options import check_run_options
 from .schedules import warn_of_cut_schedules
 
 __all__ = ['check_data', 'check_model', 'check_run', 'check_weights']
@@ -39,9 +40,11 @@ def check_run(
 
     Raises:
         FileNotFoundError: If a file is missing: path, config key and fix.
-        ValueError: If a file, or the numbers of classes, do not fit.
+        ValueError: If an option of the run is out of its range, or a file, or the numbers of
+            classes, do not fit.
         Exception: What building the model raises, by the config's options.
     """
+    check_run_options(cfg, loops)
     check_loaders(cfg, loops)
     check_files(cfg, loops)
     if 'train' in loops:  # mmengine reads them even where a checkpoint follows

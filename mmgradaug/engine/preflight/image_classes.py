@@ -8,6 +8,8 @@ from typing import Any
 from mmengine.model import is_model_wrapper
 
 from ..error_text import listed
+from ..errors import warn
+from ..processes import is_main_process
 
 
 def check_classes(runner: Any, loops: tuple[str, ...]) -> None:
@@ -37,6 +39,7 @@ def check_classes(runner: Any, loops: tuple[str, ...]) -> None:
                 f'({listed(classes, 4)}): set model.num_classes={len(classes)}, or '
                 'metainfo.classes to what the model predicts'
             )
+        _warn_of_top_k(runner, loop, len(classes))
         first = first or (key, classes)
         if list(classes) != list(first[1]):
             raise ValueError(
@@ -44,6 +47,19 @@ def check_classes(runner: Any, loops: tuple[str, ...]) -> None:
                 f'{listed(first[1], 4)}, expected the same in the same order, since labels are '
                 f'places in it; they differ first at {_difference(classes, first[1])}: give both '
                 'the same class folders, or metainfo=dict(classes=[...])'
+            )
+
+
+def _warn_of_top_k(runner: Any, loop: str, number: int) -> None:
+    """Warn of accuracies among so many best classes that no image can fail."""
+    metrics = getattr(getattr(getattr(runner, f'{loop}_loop'), 'evaluator', None), 'metrics', [])
+    for metric in metrics:
+        topk = getattr(metric, 'topk', ())
+        idle = [k for k in topk if k >= number] if isinstance(topk, (list, tuple)) else []
+        if idle and is_main_process(runner.cfg.get('launcher', 'none')):
+            warn(
+                f'{loop}_evaluator.topk={tuple(topk)}: of {number} classes the right one is always '
+                f'among the first {idle[0]}, so that accuracy is 100 %: use k below {number}'
             )
 
 
