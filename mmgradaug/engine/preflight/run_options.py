@@ -82,10 +82,10 @@ def _loop_faults(options: Any, loop: str) -> _Faults:
     if loop == 'train' and not {'type', 'by_epoch'} & set(options):
         yield key, dict(options), "a type such as 'EpochBasedTrainLoop'"
     kind = _loop_class(options, loop)
-    known = dict(inspect.signature(kind.__init__).parameters) if kind is not None else {}
+    known = dict(inspect.signature(kind).parameters) if kind is not None else {}
     if not known or any(p.kind is p.VAR_KEYWORD for p in known.values()):
         return
-    takes = [n for n in known if n not in ('self', 'runner', 'dataloader', 'evaluator')]
+    takes = [n for n in known if n not in ('runner', 'dataloader', 'evaluator')]
     for name in options:
         if name not in (*takes, 'type', 'by_epoch', '_scope_'):
             meant = closest(str(name), takes)
