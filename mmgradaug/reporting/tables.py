@@ -9,6 +9,7 @@ from typing import Any
 
 from ..evaluation.timed import quartiles_of
 from ..evaluation.widths import AP_NAMES, MOST_METRICS
+from ..publishing.trained_widths import is_gradaug
 from .differences import config_differences, shown
 from .log_keys import names_of, pass_title
 from .run import Run, model_name
@@ -124,16 +125,11 @@ def _environment(run: Run) -> dict[str, str]:
 def _subnets(run: Run) -> str:
     """The options of sub-networks in words."""
     model = run.config.get('model') or {}
-    if not _is_gradaug(model):
+    if not is_gradaug(model):
         return 'none' if run.config else _NO_VALUE
     options = model.get('gradaug') or {}
     named = ', '.join(f'{key} {_called(value)}' for key, value in options.items())
     return named or 'default options'
-
-
-def _is_gradaug(model: Mapping[str, Any]) -> bool:
-    """Whether a model's config asks for sub-networks; their options may be left out."""
-    return 'GradAug' in str(model.get('type')) or not {'detector', 'gradaug'}.isdisjoint(model)
 
 
 def _called(value: Any) -> str:
