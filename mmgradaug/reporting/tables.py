@@ -45,11 +45,12 @@ def overview(runs: Sequence[Run]) -> Table:
 
 
 def _results(runs: Sequence[Run]) -> dict[str, list[str]]:
-    """The last box and mask AP of each run, or the first metrics where none has these."""
-    logs = [run.scalars for run in runs]
-    names = {n: label for n, label in AP_NAMES.items() if any(log.metric_key(n) for log in logs)}
-    others = dict.fromkeys(name for run in runs for name in run.metrics())
-    names = names or {name.split('/')[-1]: name for name in list(others)[:MOST_METRICS]}
+    """The last box and mask AP of each run, or its first metrics where it has neither."""
+    names: dict[str, str] = {}
+    for run in runs:
+        found = {n: label for n, label in AP_NAMES.items() if run.scalars.metric_key(n)}
+        others = list(run.metrics())[:MOST_METRICS]
+        names |= found or {name.split('/')[-1]: name for name in others}
     return {label: [_last(run, name) for run in runs] for name, label in names.items()}
 
 
