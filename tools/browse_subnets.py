@@ -53,9 +53,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Draw the pictures and say where they are; returns the exit status."""
     args = parse_args(argv)
     cfg = load_config(args.config, args.cfg_options, gradaug=True, classifiers=True)
-    out = make_out_dir('--out', args.out or Path('work_dirs', Path(args.config).stem, 'subnets'))
     check_data(cfg, ('train',))
     model = check_model(cfg, ('train',))
+    out = make_out_dir('--out', args.out or Path('work_dirs', Path(args.config).stem, 'subnets'))
     draw(cfg, model, out, args)
     print(f'{args.iterations} iterations drawn in {out}/')
     return 0

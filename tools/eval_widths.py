@@ -71,9 +71,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
     widths = [check_width(width) for width in args.widths]
     cfg = load_config(args.config, args.cfg_options)
+    check_data(cfg, ('train', args.split) if args.recalibrate else (args.split,))
     source = open_source(args.checkpoint, cfg)
     out = make_out_dir('--out', args.out or Path('work_dirs', Path(args.config).stem, 'widths'))
-    check_data(cfg, ('train', args.split) if args.recalibrate else (args.split,))
     untrained = warn_untrained(source, widths)
     results = measure(cfg, source, widths, args)
     for result in results:

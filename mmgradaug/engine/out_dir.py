@@ -20,7 +20,7 @@ def make_out_dir(option: str, path: Path, holds: str = 'the results') -> Path:
     Raises:
         OSError: With the option, the path and the remedy, if it cannot be made or written to.
     """
-    reason = _reason_against(path)
+    reason = _reason_against(path, path)
     if reason:
         raise OSError(f'{option} {path}: {reason}, expected a folder for {holds}: name another')
     return path
@@ -34,14 +34,19 @@ def make_out_file(option: str, path: Path, holds: str = 'the results') -> Path:
     Raises:
         OSError: If the name is a folder's, or its folder cannot be made or written to.
     """
-    reason = 'is a folder' if path.is_dir() else _reason_against(path.parent)
+    reason = 'it is a folder' if path.is_dir() else _reason_against(path.parent, path)
     if reason:
         raise OSError(f'{option} {path}: {reason}, expected a file for {holds}: name another')
     return path
 
 
-def _reason_against(folder: Path) -> str | None:
-    """Why no file can be written into a folder, which is made; None if one can."""
+def _reason_against(folder: Path, named: Path) -> str | None:
+    """Why no file can be written into a folder, which is made; None if one can.
+
+    Args:
+        folder: The folder.
+        named: What the message names before this.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # Permissions do not tell: root has them where there is no such file system, or no space.
@@ -49,4 +54,6 @@ def _reason_against(folder: Path) -> str | None:
             return None
     except OSError as error:
         above = next(path for path in (folder, *folder.parents) if path.exists())
-        return f'{above} is no folder' if not above.is_dir() else f'{error.strerror} in {above}'
+        if not above.is_dir():
+            return f'{"it" if above == named else above} is no folder'
+        return f'{error.strerror} in {above}'

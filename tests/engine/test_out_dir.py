@@ -14,7 +14,7 @@ def test_a_folder_that_cannot_be_made_is_an_error(tmp_path):
     file = tmp_path / 'file'
     file.touch()
     reasons = {
-        file: f'{file} is no folder',
+        file: 'it is no folder',
         file / 'below/it': f'{file} is no folder',
         NOWHERE: 'No such file or directory in /proc',
         Path('/proc'): 'No such file or directory in /proc',
@@ -31,7 +31,7 @@ def test_a_file_that_cannot_be_written_is_an_error(tmp_path):
     assert not list(page.parent.iterdir())
     page.write_text('kept')
     assert make_out_file('--out', page).read_text() == 'kept'
-    for path, reason in {tmp_path: 'is a folder', NOWHERE: '.* in /proc'}.items():
+    for path, reason in {tmp_path: 'it is a folder', NOWHERE: '.* in /proc'}.items():
         with pytest.raises(OSError, match=f'^--out {path}: {reason}, expected a file for it: name'):
             make_out_file('--out', path, 'it')
     with pytest.raises(OSError, match=f'{page} is no folder'):

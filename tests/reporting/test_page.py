@@ -283,6 +283,8 @@ def test_the_tool(capsys, tmp_path):
     assert str(tmp_path / 'report.html') in capsys.readouterr().out
     assert 'one: loss' in Page(tmp_path / 'report.html').charts
     out = tmp_path / 'page.html'
+    with pytest.raises(SystemExit, match=r'^error: --out \S+/one: it is a folder, expected a file'):
+        main([str(folders[0]), '--out', str(folders[0])])
     assert main([str(folders[0]), '--predict', '2', '--out', str(out)]) == 1
     failure = 'last_checkpoint: expected it to name a checkpoint, for --predict'
     assert failure in capsys.readouterr().err
