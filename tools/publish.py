@@ -21,7 +21,7 @@ from mmengine.config import DictAction
 from mmgradaug.engine.arguments import add_number, at_least
 from mmgradaug.engine.errors import InputError, one_line_errors
 from mmgradaug.engine.loading import load_config
-from mmgradaug.engine.out_dir import make_out_dir
+from mmgradaug.engine.out_dir import make_out_dir, removed_if_empty
 from mmgradaug.publishing import (
     LAYOUTS,
     Cut,
@@ -105,7 +105,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     out = make_out_dir('--out', args.out or args.checkpoint.parent / 'published')
     if cut.width is not None:
         warn_untrained(source, [cut.width])
-    path = publish(source, cut, out, args)
+    with removed_if_empty(out):
+        path = publish(source, cut, out, args)
     if args.link is not None:
         print(f'{link(path, args.link, args.overwrite)} is a link to it')
     return 0

