@@ -131,7 +131,8 @@ def unusual_options(
         return {}
     block = f'layer1.0.conv{3 if architecture.is_bottleneck else 2}'
     weights = [f'{layer}.weight' for layer in (architecture.layers()[0], block)]
-    first, last = (getattr(state.get(_key(key, names)), 'shape', ()) for key in weights)
+    tensors = [state.get(_key(key, names)) for key in weights]
+    first, last = ([] if tensor is None else list(tensor.shape) for tensor in tensors)
     if not len(first) == len(last) == 4:
         return {}
     base = last[0] // (4 if architecture.is_bottleneck else 1)

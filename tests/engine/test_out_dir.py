@@ -1,7 +1,9 @@
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
 
+from mmgradaug.engine.mmdet_tools import _try_outputs
 from mmgradaug.engine.out_dir import make_out_dir, make_out_file
 
 NOWHERE = Path('/proc/nonesuch')  # not even root makes it
@@ -36,3 +38,15 @@ def test_a_file_that_cannot_be_written_is_an_error(tmp_path):
             make_out_file('--out', path, 'it')
     with pytest.raises(OSError, match=f'{page} is no folder'):
         make_out_file('--out', page / 'below')
+
+
+def test_what_testing_writes_is_tried_before_it_starts(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    _try_outputs(Namespace(config='a.py'))  # of training
+    _try_outputs(Namespace(out=None, show_dir=None))
+    _try_outputs(Namespace(out='new/a.pkl', show_dir='below'))
+    assert not any((tmp_path / 'new').iterdir()) and not (tmp_path / 'below').exists()
+    for outputs in ({'out': f'{NOWHERE}.pkl'}, {'show_dir': str(NOWHERE)}):
+        option = '--' + next(iter(outputs)).replace('_', '-')
+        with pytest.raises(OSError, match=f'^{option} {NOWHERE}.*: name another$'):
+            _try_outputs(Namespace(**outputs))
