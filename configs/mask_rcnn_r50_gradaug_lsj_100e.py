@@ -16,7 +16,8 @@ model = dict(
     type='GradAugDetector',
     detector='MaskRCNN',
     backbone=dict(type='SlimmableResNet'),
-    # mmdet has mmcv's MMSyncBN here, from when torch's could not take empty batches.
+    # mmdet has mmcv's MMSyncBN here, which sub-networks cannot use. With --amp torch's takes empty
+    # batches (no object on one process) inside of GradAugDistributedDataParallel.
     roi_head=dict(
         bbox_head=dict(norm_cfg=dict(type='SyncBN')),
         mask_head=dict(norm_cfg=dict(type='SyncBN')),

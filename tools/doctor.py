@@ -18,7 +18,7 @@ from environment.cuda import choose_build, describe_toolkits, find_toolkits, has
 from environment.host import free_gb, missing_compilers
 from environment.probe import PROBES, probe
 from environment.stack import MAIN, ROOT, STOCK, Stack
-from environment.stamp import current_fingerprint, is_current, read_stamp, stamp_file
+from environment.stamp import cuda_here, current_fingerprint, is_current, read_stamp, stamp_file
 from environment.wheels import is_for_torch
 
 
@@ -43,7 +43,7 @@ class Facts:
     stack: Stack = MAIN
     python: str = ''
     has_venv: bool = True
-    stamp: dict[str, str] = field(default_factory=dict)
+    stamp: dict[str, Any] = field(default_factory=dict)
     is_current: bool = True
     pins: dict[str, str] = field(default_factory=dict)
     probes: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -67,7 +67,7 @@ def collect(stack: Stack) -> Facts:
         python=platform.python_version(),
         has_venv=has_venv,
         stamp=stamp,
-        is_current=is_current(stamp, current_fingerprint(stack), stack.python),
+        is_current=is_current(stamp, current_fingerprint(stack), stack.python, cuda_here()),
         pins=stack.pins(),
         probes=try_all(stack) if has_venv else {},
         missing=list(missing_compilers()),

@@ -20,19 +20,26 @@ from environment.mmcv_build import install_mmcv
 from environment.packages import install_packages, install_project, verify
 from environment.progress import clock, say
 from environment.stack import MAIN, STOCK, Stack
-from environment.stamp import current_fingerprint, is_current, read_stamp, stamp_file, write_stamp
+from environment.stamp import (
+    cuda_here,
+    current_fingerprint,
+    is_current,
+    read_stamp,
+    stamp_file,
+    write_stamp,
+)
 from environment.venv import ensure_venv
 
 
 def set_up(stack: Stack, force: bool) -> None:
     """Brings an environment up to date, doing only what is not done yet."""
-    expected, stamp = current_fingerprint(stack), stamp_file(stack)
-    if not force and is_current(read_stamp(stamp), expected, stack.python):
+    expected, cuda, stamp = current_fingerprint(stack), cuda_here(), stamp_file(stack)
+    if not force and is_current(read_stamp(stamp), expected, stack.python, cuda):
         say('up to date')
         return
     check_host()
     with exclusive(stack.folder):
-        if not force and is_current(read_stamp(stamp), expected, stack.python):
+        if not force and is_current(read_stamp(stamp), expected, stack.python, cuda):
             return
         start = time.monotonic()
         say(f'into {stack.folder}; all output goes to {stack.log}')
@@ -42,7 +49,7 @@ def set_up(stack: Stack, force: bool) -> None:
         mmcv = install_mmcv(stack)
         install_project(stack)
         verify(stack)
-        write_stamp(stack, expected, mmcv)
+        write_stamp(stack, expected, mmcv, cuda)
         say(f'ready after {clock(time.monotonic() - start)}')
 
 

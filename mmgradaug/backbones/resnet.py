@@ -17,7 +17,7 @@ from ..slimmable import SlimConv
 from .deformable import deform_blocks
 from .mixin import SlimmableMixin
 from .plugins import slim_plugins
-from .regularisers import branch_regularisers, drop_blocks
+from .regularisers import DropBlock, branch_regularisers, drop_blocks
 
 
 class _RegularisedBlock(nn.Module if TYPE_CHECKING else object):  # type: ignore[misc]
@@ -186,6 +186,28 @@ def _drop_blocks_in(stage: Any, make: Callable[[], nn.Module]) -> None:
         for index in range(1, block.norms + 1):
             block.add_module(f'after_norm{index}', make())
         block.downsample = nn.Sequential(*(block.downsample or ()), make())
+
+
+def without_regularisers(network: Any) -> Any:
+    """Take what acts in training alone out of the residual blocks of a ResNet.
+
+    Args:
+        network: mmdet's ResNet or a slimmable one; it is changed. Not one with ShakeDrop, which
+            acts in evaluation too.
+
+    Returns:
+        The network, its blocks mmdet's own.
+    """
+    for block in (block for name in network.res_layers for block in network.get_submodule(name)):
+        if isinstance(block, _RegularisedBlock):
+            for index in range(1, block.norms + 1):
+                vars(block)['_modules'].pop(f'after_norm{index}', None)
+            kept = [m for m in block.downsample or () if not isinstance(m, DropBlock)]
+            block.downsample = nn.Sequential(*kept) if kept else None
+            block.__class__ = next(
+                plain for plain, own in REGULARISED.items() if own is type(block)
+            )
+    return network
 
 
 @contextmanager

@@ -47,6 +47,7 @@ class LargerTeacher:
         self.distillation = ClassDistillation(soft=weight, temperature=temperature)
         self.network = MODELS.build(dict(network)).requires_grad_(False).eval()
         self.is_loaded = False
+        self.device: torch.device | None = None  # where the network was sent
 
     def load(self) -> None:
         """Read the pretrained weights.
@@ -79,8 +80,11 @@ class LargerTeacher:
                 'the teacher has random weights: call init_weights() of the classifier first, as '
                 'the runner does'
             )
+        if self.device != inputs.device:  # asking every module each time costs milliseconds
+            self.device = inputs.device
+            self.network.to(self.device)
         with torch.no_grad():
-            taught = self.network.to(inputs.device).logits(inputs)
+            taught = self.network.logits(inputs)
         return self.distillation.soft * self.distillation.divergence(logits, taught)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> LargerTeacher:

@@ -49,6 +49,23 @@ class Scalars:
         return next((n for n in sorted(names) if n.split('/')[-1] == suffix), None)
 
 
+def placed(entries: Sequence[dict[str, Any]], start: float = 0) -> list[dict[str, Any]]:
+    """The entries of a run by iteration, validations at the iteration they came after.
+
+    mmengine logs epochs with validations even in runs that do not count any, whose step then is
+    0 (unless ``log_metric_by_epoch=False``).
+
+    Args:
+        entries: In the order of the log, each with its ``step``.
+        start: Iterations done before the first.
+    """
+    last, moved = float(start), []
+    for entry in entries:
+        last = entry['step'] if 'loss' in entry else max(entry['step'], last)
+        moved.append({**entry, 'step': last})
+    return moved
+
+
 def read_scalars(path: Path | str) -> Scalars:
     """Read ``vis_data/scalars.json`` of a run: one JSON object a line.
 

@@ -158,14 +158,16 @@ class _Runner:
 
         Not measured while FLOPs are counted: torch's counter holds tensors of its own.
         """
-        if self.device.type == 'cuda':
-            torch.cuda.reset_peak_memory_stats(self.device)
-            self.step(index)
-            return torch.cuda.max_memory_allocated(self.device)
         standing = sum(_bytes(t) for t in self.model.state_dict().values())
         standing += sum(_bytes(t) for s in self.optim_wrapper.optimizer.state.values()
                         for t in s.values() if isinstance(t, torch.Tensor))  # fmt: skip
-        return standing + peak_allocation(lambda: self.step(index))
+        if self.device.type != 'cuda':
+            return standing + peak_allocation(lambda: self.step(index))
+        # The other steps' models are on the GPU, too.
+        torch.cuda.reset_peak_memory_stats(self.device)
+        before = torch.cuda.memory_allocated(self.device)
+        self.step(index)
+        return standing + torch.cuda.max_memory_allocated(self.device) - before
 
 
 class _ClassifierRunner(_Runner):

@@ -9,7 +9,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from ..engine.run_log import NOT_METRICS, read_scalars
+from ..engine.run_log import NOT_METRICS, Scalars, placed, read_entries
 from ..version import __version__
 
 # mmengine names an experiment CONFIG_DATE_TIME, and the folder of its log DATE_TIME.
@@ -87,7 +87,10 @@ def validated_metrics(
         return {}
     by_epoch = cfg is None or 'IterBased' not in str((cfg.get('train_cfg') or {}).get('type'))
     step = meta.get('epoch' if by_epoch else 'iter')
-    entries = [entry for entry in read_scalars(log).val if entry.get('step') == step]
+    # A run that goes on, or was killed, may have left half a line.
+    logged = [entry for entry in read_entries(log)[0] if 'step' in entry]
+    scalars = Scalars.of(logged if by_epoch else placed(logged))
+    entries = [entry for entry in scalars.val if entry['step'] == step]
     numbers = entries[-1] if entries else {}
     metrics = {k: v for k, v in numbers.items() if k not in NOT_METRICS}
     return {k: v for k, v in metrics.items() if isinstance(v, (int, float))}

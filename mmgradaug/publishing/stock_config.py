@@ -138,11 +138,18 @@ def _without_pretrained(value: Any) -> Any:
         return value
     plain = {key: _without_pretrained(item) for key, item in value.items()}
     init_cfg = plain.get('init_cfg')
-    if builds(init_cfg, PretrainedInit, WEIGHT_INITIALIZERS):
+    if isinstance(init_cfg, (list, tuple)):
+        plain['init_cfg'] = [entry for entry in init_cfg if not _is_pretrained(entry)] or None
+    elif _is_pretrained(init_cfg):
         plain['init_cfg'] = None
     if plain.get('pretrained'):
         plain['pretrained'] = None
     return plain
+
+
+def _is_pretrained(init_cfg: Any) -> bool:
+    """Whether an entry of an ``init_cfg`` loads a file."""
+    return builds(init_cfg, PretrainedInit, WEIGHT_INITIALIZERS)
 
 
 def _stock_hooks(hooks: Any, ours: Mapping[str, type]) -> Any:

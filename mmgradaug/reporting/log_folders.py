@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..engine.run_log import Scalars, read_entries
+from ..engine.run_log import Scalars, placed, read_entries
 from .text_log import TextLog, read_text_log
 
 
@@ -69,7 +69,9 @@ def merge(folders: Sequence[LogFolder]) -> Scalars:
     by_epoch = any('epoch' in e for folder in logging for e in folder.entries if 'loss' in e)
     merged = Scalars([], [])
     for folder in logging:
-        scalars = Scalars.of(folder.entries if by_epoch else _placed(folder))
+        scalars = Scalars.of(
+            folder.entries if by_epoch else placed(folder.entries, folder.start[1])
+        )
         epochs, iterations = folder.start
         done = epochs if by_epoch else iterations
         again = {entry['step'] for entry in scalars.val}  # a validation that was still due
@@ -132,19 +134,6 @@ def _guessed_start(entries: Sequence[dict[str, Any]]) -> tuple[int, int]:
     if first is None:
         return 0, 0
     return max(0, int(first.get('epoch', 1)) - 1), max(0, int(first['step']) - 1)
-
-
-def _placed(folder: LogFolder) -> list[dict[str, Any]]:
-    """The entries of a run by iteration, validations at the iteration they came after.
-
-    mmengine logs epochs with validations even in runs that do not count any, whose step then is
-    0 (unless ``log_metric_by_epoch=False``).
-    """
-    last, placed = float(folder.start[1]), []
-    for entry in folder.entries:
-        last = entry['step'] if 'loss' in entry else max(entry['step'], last)
-        placed.append({**entry, 'step': last})
-    return placed
 
 
 def _no_log(work_dir: Path) -> str:

@@ -121,7 +121,8 @@ class SlimSyncBatchNorm(nn.SyncBatchNorm):
     def forward(self, x: Tensor) -> Tensor:
         """Normalise ``x`` (N, C_active, H, W) with the statistics of all processes."""
         channels = x.size(1)
-        if self.weight is None or channels == self.weight.size(0):
+        own = next((t for t in (self.weight, self.running_mean) if t is not None), None)
+        if own is None or channels == own.size(0):
             return super().forward(x)
         # Calls this forward again with narrow tensors in place of the layer's own, which
         # then takes the branch above: the reduction itself stays torch's.

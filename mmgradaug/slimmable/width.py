@@ -58,10 +58,11 @@ def own_statistics(model: nn.Module) -> Iterator[None]:
 
     Running statistics are neither read nor changed then. In evaluation mode they are read.
     """
-    for network in model.modules():
-        if hasattr(network, 'dense_class'):
+    modules = list(model.modules())
+    for network in modules:
+        if hasattr(type(network), 'dense_class'):  # modules are slow to say what they have not
             restore_slim_norms(network)
-    norms = [m for m in model.modules() if isinstance(m, _BatchNorm)]
+    norms = [module for module in modules if isinstance(module, _BatchNorm)]
     modes = [(norm.training, norm.track_running_stats) for norm in norms]
     try:
         for norm in norms:

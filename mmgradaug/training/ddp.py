@@ -9,7 +9,7 @@ from mmengine.optim import OptimWrapper
 from mmengine.registry import MODEL_WRAPPERS
 from torch import nn
 
-from .norms import refuse_mmcv_sync_norms
+from .norms import refuse_mmcv_sync_norms, widen_empty_inputs
 from .step import gradaug_step
 
 
@@ -41,6 +41,7 @@ class GradAugDistributedDataParallel(MMDistributedDataParallel):
             )
         on_cpu = all(parameter.device.type == 'cpu' for parameter in module.parameters())
         require_usable_norms(module, on_cpu)
+        widen_empty_inputs(module)
         if on_cpu:  # mmengine names a GPU by the process's local rank, whether it has one or not
             kwargs['device_ids'] = None
         super().__init__(module=module, broadcast_buffers=broadcast_buffers, **kwargs)

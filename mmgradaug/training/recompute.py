@@ -40,7 +40,6 @@ def _is_block(module: nn.Module) -> bool:
     """Whether a module is a block, not recomputed already, and not what holds such modules."""
     if getattr(module, 'recomputable', False):
         return True
-    inside = list(module.modules())[1:]
-    return getattr(module, 'with_cp', None) is False and not any(
-        hasattr(m, 'with_cp') for m in inside
-    )
+    if getattr(module, 'with_cp', None) is not False:
+        return False
+    return not any(hasattr(m, 'with_cp') for m in module.modules() if m is not module)

@@ -66,9 +66,9 @@ class GeometricMap:
             ValueError: If the images were cropped.
         """
         self._require_whole()
-        turned = turn_boxes(boxes, self.in_size, self.turns)
-        sx, sy = self.scale
-        return turned * turned.new_tensor([sx, sy, sx, sy])
+        x1, y1, x2, y2 = turn_boxes(boxes, self.in_size, self.turns).unbind(-1)
+        sx, sy = self.scale  # numbers, since a tensor of them would have to go to the GPU first
+        return torch.stack([x1 * sx, y1 * sy, x2 * sx, y2 * sy], dim=-1)
 
     def rois(self, rois: Tensor) -> Tensor:
         """Map RoIs (N, 5) of (image index, x1, y1, x2, y2)."""

@@ -92,13 +92,16 @@ def test_detections_are_the_parents(kind, depth, width, stock):
         dict(depth=50, stem_channels=32),
         dict(depth=50, base_channels=32, width_divisor=8),
         dict(depth=50, out_indices=(1, 3)),
+        dict(depth=18, regulariser=dict(type='StochasticDepth')),
+        dict(depth=50, regulariser=dict(type='DropBlock', drop=(0, 0.1, 0.1, 0.1))),
     ],
     ids=str,
 )
 def test_backbone_outputs_are_the_subnets(options, width):
     parent = small_resnet(**options).double().eval()
     config = dict(options, type='ResNet', base_channels=options.get('base_channels', 8))
-    config.pop('width_divisor', None)
+    for ours in ('width_divisor', 'regulariser'):
+        config.pop(ours, None)
     narrow_config, narrow, channels = narrow_backbone(parent, config, width)
     assert type(narrow) is ResNet
     x = random_images(2, 3, 64, 64, dtype=torch.float64)

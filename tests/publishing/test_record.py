@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+from mmengine.config import Config
+
 from mmgradaug.publishing.record import recipe_name, record_of, validated_metrics
 from mmgradaug.version import __version__
 
@@ -30,8 +32,21 @@ def test_metrics_are_of_the_same_run_and_epoch(tmp_path):
     assert validated_metrics(META | {'epoch': 1}, path, None) == {'coco/bbox_mAP': 0.1}
     assert validated_metrics(META | {'epoch': 3}, path, None) == {}
     assert validated_metrics({}, path, None) == {}
-    iterations = {'train_cfg': {'type': 'IterBasedTrainLoop'}}
-    assert validated_metrics(META | {'iter': 1}, path, iterations) == {'coco/bbox_mAP': 0.1}
+
+
+def test_metrics_of_a_run_by_iteration(tmp_path):
+    """mmengine gives its validations the step 0; the last line is of a run that was killed."""
+    folder = tmp_path / '20261122_031205' / 'vis_data'
+    folder.mkdir(parents=True)
+    steps = [(1.0, 10), (1.0, 20), (None, 0), (1.0, 30), (1.0, 40), (None, 0)]
+    lines = [{'loss': v, 'step': s} if v else {'bbox_mAP': s0 / 100, 'step': s}
+             for s0, (v, s) in enumerate(steps)]  # fmt: skip
+    (folder / 'scalars.json').write_text('\n'.join(map(json.dumps, lines)) + '\n{"loss": 1.')
+    cfg = Config({'train_cfg': {'type': 'IterBasedTrainLoop'}})
+    path = tmp_path / 'iter_20.pth'
+    assert validated_metrics(META | {'iter': 20}, path, cfg) == {'bbox_mAP': 0.02}
+    assert validated_metrics(META | {'iter': 40}, path, cfg) == {'bbox_mAP': 0.05}
+    assert validated_metrics(META | {'iter': 30}, path, cfg) == {}
 
 
 def test_record(tmp_path):

@@ -119,11 +119,14 @@ def test_the_wrapper_goes_and_its_search_for_unused_weights_stays():
 
 def test_pretrained_weights_go_and_other_initialisations_stay():
     cfg = config()
-    cfg.model.backbone.init_cfg = dict(type='Pretrained', checkpoint='mine.pth')
+    pretrained = dict(type='Pretrained', checkpoint='mine.pth')
+    cfg.model.backbone.init_cfg = pretrained
     cfg.model.neck = dict(type='FPN', init_cfg=dict(type='Xavier', layer='Conv2d'))
+    cfg.model.rpn_head = dict(init_cfg=[dict(type='Kaiming', layer='Conv2d'), pretrained])
     model = stock_config(cfg).model
     assert model.backbone.init_cfg is None
     assert model.neck.init_cfg.type == 'Xavier'
+    assert model.rpn_head.init_cfg == [dict(type='Kaiming', layer='Conv2d')]
 
 
 def test_hooks_that_extend_mmengines_become_those_again():

@@ -105,6 +105,8 @@ def sync_norms(rank, world):
                 model = convert_sync_batchnorm(model, 'torch')
             model = GradAugDistributedDataParallel(model)
             found[name] = train_classifier(model, [rank])
+            norms = [m for m in model.modules() if isinstance(m, nn.SyncBatchNorm)]
+            found[name]['hooks'] = [len(m._forward_pre_hooks) for m in norms]
     reverted = revert_sync_batchnorm(model.module).eval()
     with at_width(reverted, 0.5):
         narrow = reverted(images_of([0])['inputs'])

@@ -11,9 +11,11 @@ import pytest
 import torch
 from mmengine.logging import MessageHub
 from mmengine.model import convert_sync_batchnorm
+from torch import nn
 
 from mmgradaug import GradAugDistributedDataParallel
 from mmgradaug.training.ddp import require_usable_norms
+from mmgradaug.training.norms import widen_empty_inputs
 from tests.classification import tiny
 from tests.networks import build, detector_config
 from tests.processes import run_group
@@ -256,6 +258,7 @@ def test_synchronised_norms_train_as_one_process_with_all_images(pair, kind):
     assert expected['kinds'] == ['SlimBatchNorm2d']
     for result in pair['sync_norms']:
         assert result[kind]['kinds'] == ['SlimSyncBatchNorm']
+        assert set(result[kind]['hooks']) == {1}  # of widen_empty_inputs
         state = {k.removeprefix('module.'): v for k, v in result[kind]['state'].items()}
         assert state.keys() == expected['state'].keys()
         for name, value in expected['state'].items():
@@ -267,6 +270,19 @@ def test_norms_are_slimmable_after_they_are_reverted(pair):
         assert result['reverted'] == ['SlimBatchNorm2d']
         assert result['narrow'].shape == (2, 3)
         assert result['narrow'].isfinite().all()
+
+
+def test_empty_batches_of_synchronised_norms_are_as_precise_as_others_statistics(monkeypatch):
+    """In float16 a process without RoIs would send half as many bytes as the others."""
+    seen = []
+    monkeypatch.setattr(nn.SyncBatchNorm, 'forward', lambda layer, x: seen.append(x.dtype) or x)
+    model = nn.Sequential(nn.SyncBatchNorm(4))
+    widen_empty_inputs(model)
+    empty = torch.zeros(0, 4, 2, 2, dtype=torch.float16, requires_grad=True)
+    model(empty).sum().backward()
+    model(torch.zeros(1, 4, 2, 2, dtype=torch.float16))
+    assert seen == [torch.float32, torch.float16]
+    assert (empty.grad.shape, empty.grad.dtype) == (empty.shape, torch.float16)
 
 
 def test_synchronised_norms_are_refused_on_the_cpu():

@@ -6,19 +6,19 @@ import hashlib
 import json
 import platform
 from pathlib import Path
+from typing import Any
 
 from .cuda import find_toolkits, has_gpu
 from .stack import REQUIREMENTS, ROOT, Stack
 
 
-def fingerprint(inputs: dict[str, bytes], cuda: dict[str, str]) -> str:
-    """Returns a hash of everything an environment depends on.
+def fingerprint(inputs: dict[str, bytes]) -> str:
+    """Returns a hash of everything an environment depends on, but for GPUs.
 
     Args:
         inputs: Contents of the files that say what is installed, by name.
-        cuda: Toolkits that mmcv may be compiled with; empty without a GPU.
     """
-    facts = [platform.python_version(), platform.machine(), str(ROOT), sorted(cuda.items())]
+    facts = [platform.python_version(), platform.machine(), str(ROOT)]
     digest = hashlib.sha256(json.dumps(facts).encode())
     for name, content in sorted(inputs.items()):
         digest.update(f'\0{name}\0{len(content)}\0'.encode() + content)
@@ -33,8 +33,12 @@ def input_files(stack: Stack) -> list[Path]:
 
 def current_fingerprint(stack: Stack) -> str:
     """Returns the fingerprint of this checkout on this machine."""
-    inputs = {str(path.relative_to(ROOT)): path.read_bytes() for path in input_files(stack)}
-    return fingerprint(inputs, find_toolkits() if has_gpu() else {})
+    return fingerprint({str(p.relative_to(ROOT)): p.read_bytes() for p in input_files(stack)})
+
+
+def cuda_here() -> dict[str, str] | None:
+    """Returns the CUDA toolkits that mmcv may be compiled with, by home; None without a GPU."""
+    return find_toolkits() if has_gpu() else None
 
 
 def stamp_file(stack: Stack) -> Path:
@@ -42,19 +46,21 @@ def stamp_file(stack: Stack) -> Path:
     return stack.folder / '.mmgradaug-setup.json'
 
 
-def write_stamp(stack: Stack, expected: str, mmcv: str) -> None:
+def write_stamp(stack: Stack, expected: str, mmcv: str, cuda: dict[str, str] | None) -> None:
     """Notes down that the environment is complete.
 
     Args:
         stack: What was installed.
         expected: The fingerprint from before the first step.
         mmcv: The cache folder of the mmcv that was installed.
+        cuda: Toolkits from before the first step, as from `cuda_here`.
     """
-    note = {'fingerprint': expected, 'mmcv': mmcv, 'python': platform.python_version()}
+    note = {'fingerprint': expected, 'mmcv': mmcv, 'cuda': cuda}
+    note['python'] = platform.python_version()
     stamp_file(stack).write_text(json.dumps(note, indent=2) + '\n')
 
 
-def read_stamp(stamp: Path) -> dict[str, str]:
+def read_stamp(stamp: Path) -> dict[str, Any]:
     """Returns what the finished set-up noted down, or nothing if none was finished."""
     try:
         return dict(json.loads(stamp.read_text()))
@@ -62,6 +68,13 @@ def read_stamp(stamp: Path) -> dict[str, str]:
         return {}
 
 
-def is_current(stamp: dict[str, str], expected: str, python: Path) -> bool:
-    """Whether the set-up that left `stamp` needs no doing again."""
-    return stamp.get('fingerprint') == expected and python.exists()
+def is_current(
+    stamp: dict[str, Any], expected: str, python: Path, cuda: dict[str, str] | None
+) -> bool:
+    """Whether the set-up that left `stamp` needs no doing again.
+
+    A machine without GPU takes what one with a GPU has built: on a cluster both see the same
+    folder, and the CPU's build would replace the other one under running jobs.
+    """
+    fits = cuda is None or stamp.get('cuda') == cuda
+    return stamp.get('fingerprint') == expected and python.exists() and fits

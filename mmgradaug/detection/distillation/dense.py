@@ -101,11 +101,12 @@ class DenseDistiller:
         finally:
             handle.remove()
 
+    @torch.no_grad()  # RepPoints makes boxes of points by a trained parameter
     def _keep(self, head: nn.Module, args: tuple, outputs: Maps) -> None:
         """Keep the outputs that soft losses need, in the form that may be interpolated."""
         self._teacher = {}
         for output in self._used:
-            maps = [output.kind.teacher(m.detach()) for m in outputs[output.index]]
+            maps = [output.kind.teacher(m) for m in outputs[output.index]]
             self._teacher[output.name] = self.priors.split(maps)
 
     def forget(self) -> None:

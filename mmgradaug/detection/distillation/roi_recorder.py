@@ -16,6 +16,9 @@ from torch import Tensor
 
 from .recording import recording_calls
 
+Rows = Tensor | slice
+EVERY = slice(None)
+
 
 @dataclass
 class BoxLesson:
@@ -127,14 +130,18 @@ def sampled_rois(samples: Sequence[SamplingResult]) -> tuple[Tensor, Tensor]:
     return rois, torch.cat(positive)
 
 
-def chosen_positives(samples: Sequence[SamplingResult], limit: int | None) -> Tensor:
-    """Mark the positive RoIs (P,) that are among at most ``limit`` chosen ones of an image."""
+def chosen_positives(samples: Sequence[SamplingResult], limit: int | None) -> Rows:
+    """Which positive RoIs (P,) are among at most ``limit`` chosen ones of an image."""
+    if limit is None:
+        return EVERY
     rois, is_positive = sampled_rois(samples)
-    return evenly_chosen(rois[:, 0], limit)[is_positive]
+    chosen = evenly_chosen(rois[:, 0], limit)
+    assert isinstance(chosen, Tensor)
+    return chosen[is_positive]
 
 
-def evenly_chosen(image_index: Tensor, limit: int | None) -> Tensor:
-    """Mark at most ``limit`` RoIs of each image, evenly spread over its list.
+def evenly_chosen(image_index: Tensor, limit: int | None) -> Rows:
+    """Choose at most ``limit`` RoIs of each image, evenly spread over its list.
 
     Positive RoIs come first in the list, so their share stays about the same.
 
@@ -143,11 +150,11 @@ def evenly_chosen(image_index: Tensor, limit: int | None) -> Tensor:
         limit: RoIs an image, or None for all.
 
     Returns:
-        A boolean (R,).
+        What picks their rows: a boolean (R,), or a slice, for which no GPU has to count.
     """
-    chosen = torch.ones_like(image_index, dtype=torch.bool)
     if limit is None:
-        return chosen
+        return EVERY
+    chosen = torch.ones_like(image_index, dtype=torch.bool)
     for image in image_index.unique():
         members = (image_index == image).nonzero()[:, 0]
         if len(members) > limit:
@@ -164,6 +171,6 @@ def own_class(mask_head: FCNMaskHead, logits: Tensor, labels: Tensor) -> Tensor:
     return logits[torch.arange(len(labels), device=labels.device), labels]
 
 
-def _detached(tensor: Tensor | None, chosen: Tensor) -> Tensor | None:
+def _detached(tensor: Tensor | None, chosen: Rows) -> Tensor | None:
     """The chosen rows of a tensor, without its graph."""
     return None if tensor is None else tensor.detach()[chosen]

@@ -128,10 +128,17 @@ def _read(level: Tensor, cells: Tensor) -> Tensor:
     limits = cells.new_tensor([width - 1, height - 1])
     whole = cells.round()
     if (cells - whole).abs().max() < WHOLE:
-        index = torch.minimum(whole.clamp(min=0), limits).long().to(level.device)
+        index = _sent(torch.minimum(whole.clamp(min=0), limits).long(), level)
         return level[..., index[..., 1], index[..., 0]]
-    grid = 2 * cells / limits.clamp(min=1) - 1
-    grid = grid.expand(level.size(0), *grid.shape).to(level)
+    grid = _sent(2 * cells / limits.clamp(min=1) - 1, level).to(level.dtype)
+    grid = grid.expand(level.size(0), *grid.shape)
     flat = level.flatten(1, -3)
     sampled = F.grid_sample(flat, grid, 'bilinear', 'border', align_corners=True)
     return sampled.unflatten(1, level.shape[1:-2])
+
+
+def _sent(values: Tensor, target: Tensor) -> Tensor:
+    """A tensor of the CPU on the device of another, without waiting for what runs there."""
+    if target.is_cuda:
+        values = values.pin_memory()
+    return values.to(target.device, non_blocking=True)

@@ -13,6 +13,7 @@ from .checkpoints import CheckpointUse, averages_weights, check_checkpoint
 from .classes import check_class_names, check_class_places, check_num_classes
 from .data_files import check_files
 from .datasets import coco_uses, placed_classes
+from .devices import warn_of_missing_cuda_ops, warn_of_tuning
 from .loaders import check_loaders
 from .model import build_model, check_features, check_init_cfgs, check_subnets
 from .optimizer import check_optimizer
@@ -49,7 +50,9 @@ def check_run(
     if not main_process:
         return
     model = check_model(cfg, loops)
+    warn_of_missing_cuda_ops()
     if 'train' in loops:
+        warn_of_tuning(cfg, model)
         check_init_cfgs(model)
         check_optimizer(cfg)
         warn_of_cut_schedules(cfg)
