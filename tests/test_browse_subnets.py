@@ -72,6 +72,13 @@ def test_an_image_beyond_the_batch_is_an_error(root, tmp_path):
         main([CONFIG, *args])
 
 
+def test_a_folder_that_cannot_be_made_is_one_line(root, tmp_path, monkeypatch):
+    monkeypatch.setattr(browse_subnets, 'draw', None)  # it is refused before
+    (tmp_path / 'file').touch()
+    with pytest.raises(SystemExit, match=r'^error: --out \S+/file: it is no folder, expected'):
+        main([CONFIG, '--out', str(tmp_path / 'file'), '--cfg-options', root])
+
+
 def test_an_option_out_of_range_is_one_line(root):
     with pytest.raises(SystemExit, match=r'error: gradaug\.num_subnets must be'):
         main([CONFIG, '--cfg-options', root, 'model.gradaug.num_subnets=-1'])

@@ -28,6 +28,7 @@ from mmgradaug.engine.arguments import add_number, config_parser
 from mmgradaug.engine.bad_images import watch_samples
 from mmgradaug.engine.errors import InputError, one_line_errors
 from mmgradaug.engine.loading import endless, load_config
+from mmgradaug.engine.out_dir import make_out_dir
 from mmgradaug.engine.preflight import check_data, check_model
 from mmgradaug.training import Subnet
 from mmgradaug.visualization.colours import network_sees_bgr, statistics_of
@@ -52,9 +53,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Draw the pictures and say where they are; returns the exit status."""
     args = parse_args(argv)
     cfg = load_config(args.config, args.cfg_options, gradaug=True, classifiers=True)
-    out = args.out or Path('work_dirs') / Path(args.config).stem / 'subnets'
     check_data(cfg, ('train',))
     model = check_model(cfg, ('train',))
+    out = make_out_dir('--out', args.out or Path('work_dirs', Path(args.config).stem, 'subnets'))
     draw(cfg, model, out, args)
     print(f'{args.iterations} iterations drawn in {out}/')
     return 0

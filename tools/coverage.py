@@ -27,6 +27,7 @@ from rich.progress import track
 import mmgradaug
 from mmgradaug.engine.arguments import add_number
 from mmgradaug.engine.errors import InputError, one_line_errors
+from mmgradaug.engine.out_dir import make_out_file
 from mmgradaug.evaluation.coverage import (
     ShippedConfig,
     Swap,
@@ -66,6 +67,9 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     """Try all configs, print the counts and write the page; returns the exit status."""
     args = parse_args(argv)
+    out = args.out or (None if args.only else PAGE)
+    if out is not None:
+        make_out_file('--out', out, 'the page')
     read = track(shipped_configs(args.only or ['*']), 'reading configs', transient=True)
     configs = list(read)
     resnets = [c for c in configs if c.model is not None and resnet_keys(c.model)]
@@ -84,7 +88,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(_trial_row(trial), flush=True)
     text = report(swaps, trials, [c for c in configs if c.model is None], args.memory)
     print('\n'.join(line for line in text.splitlines() if line.startswith('- ')))
-    out = args.out or (None if args.only else PAGE)
     if out is not None:
         out.write_text(text)
         print(f'written to {out}')

@@ -25,6 +25,7 @@ from mmengine.config import Config, DictAction
 
 from mmgradaug.datasets import WheelError, make_nuclei
 from mmgradaug.engine.console import print_rows, say
+from mmgradaug.engine.errors import one_line_errors
 from mmgradaug.engine.mmdet_tools import run_tool
 from mmgradaug.engine.run_log import Scalars, read_scalars
 from mmgradaug.engine.versions import versions
@@ -61,7 +62,8 @@ def main(argv: list[str] | None = None) -> int:
     os.chdir(ROOT)  # The configs name data and work folders relative to the repository.
     try:
         say(f'data: one fluorescence image with 125 labelled nuclei, as tiles, in {DATA}/')
-        make_nuclei(DATA)
+        with one_line_errors():
+            make_nuclei(DATA)
     except WheelError as error:
         print(f'demo: {error}', file=sys.stderr)
         return 1

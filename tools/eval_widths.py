@@ -26,6 +26,7 @@ from rich.table import Table
 from mmgradaug.engine.arguments import add_number, at_least, config_parser
 from mmgradaug.engine.errors import one_line_errors
 from mmgradaug.engine.loading import load_config
+from mmgradaug.engine.out_dir import make_out_dir
 from mmgradaug.engine.preflight import check_data
 from mmgradaug.evaluation.widths import (
     Validation,
@@ -40,6 +41,7 @@ from mmgradaug.publishing import (
     dense_classifier,
     narrow_detector,
     open_source,
+    warn_untrained,
 )
 from mmgradaug.slimmable import check_width
 from mmgradaug.visualization.widths import save_widths
@@ -70,8 +72,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     widths = [check_width(width) for width in args.widths]
     cfg = load_config(args.config, args.cfg_options)
     check_data(cfg, ('train', args.split) if args.recalibrate else (args.split,))
-    results = measure(cfg, open_source(args.checkpoint, cfg), widths, args)
-    out = args.out or Path('work_dirs') / Path(args.config).stem / 'widths'
+    source = open_source(args.checkpoint, cfg)
+    out = make_out_dir('--out', args.out or Path('work_dirs', Path(args.config).stem, 'widths'))
+    untrained = warn_untrained(source, widths)
+    results = measure(cfg, source, widths, args)
+    for result in results:
+        result.trained = result.width not in untrained
     write(results, out, args)
     Console(width=110).print(table_of(results))
     return 0
@@ -104,7 +110,6 @@ def cut_network(source: Source, cut: Cut) -> Any:
 
 def write(results: Sequence[WidthResult], out: Path, args: argparse.Namespace) -> None:
     """Write ``widths.json`` and ``widths.png``."""
-    out.mkdir(parents=True, exist_ok=True)
     record: dict[str, Any] = {
         'config': args.config,
         'checkpoint': str(args.checkpoint),
@@ -130,7 +135,7 @@ def table_of(results: Sequence[WidthResult]) -> Table:
     for result in results:
         low, high = result.spread
         table.add_row(
-            f'{result.width:g}',
+            f'{result.width:g}' + ('' if result.trained else ' (not trained)'),
             *(f'{result.shown().get(name, math.nan):.3f}' for name in names),
             f'{result.flops / 1e9:.2f}',
             f'{result.backbone_flops / 1e9:.2f}',

@@ -7,6 +7,7 @@ import sys
 from dataclasses import replace
 
 from mmgradaug.datasets.shapes import ShapesSpec, make_shapes
+from mmgradaug.engine.errors import one_line_errors
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -53,6 +54,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+@one_line_errors()
 def main(argv: list[str] | None = None) -> int:
     """Make the data set and say where it is; returns the exit status."""
     args = parse_args(argv)

@@ -27,6 +27,7 @@ from mmgradaug.engine.arguments import add_number
 from mmgradaug.engine.atomic import write_atomically
 from mmgradaug.engine.console import print_rows, say
 from mmgradaug.engine.errors import one_line_errors
+from mmgradaug.engine.out_dir import make_out_dir
 from mmgradaug.engine.seed_plan import Plan, planned_runs, train_planned
 from mmgradaug.engine.seed_runs import RunFailed
 from mmgradaug.engine.versions import versions
@@ -58,7 +59,7 @@ def main(argv: list[str] | None = None) -> int:
     """Make the data, train, compare, draw, publish; returns the exit status."""
     args = parse_args(argv)
     os.chdir(ROOT)  # The configs name data and work folders relative to the repository.
-    work_dir = Path(args.work_dir)
+    work_dir = make_out_dir('--work-dir', Path(args.work_dir), 'runs and pictures')
     start = time.time()
     try:
         say('data: handwritten digits of MNIST in data/digits/')

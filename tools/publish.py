@@ -21,6 +21,7 @@ from mmengine.config import DictAction
 from mmgradaug.engine.arguments import add_number, at_least
 from mmgradaug.engine.errors import InputError, one_line_errors
 from mmgradaug.engine.loading import load_config
+from mmgradaug.engine.out_dir import make_out_dir, removed_if_empty
 from mmgradaug.publishing import (
     LAYOUTS,
     Cut,
@@ -33,8 +34,9 @@ from mmgradaug.publishing import (
     publish_onnx,
     publish_weights,
     require_mmdets_backbone,
+    warn_untrained,
 )
-from mmgradaug.publishing.writing import link
+from mmgradaug.publishing.writing import check_link, link
 from mmgradaug.slimmable import check_width
 
 FOREIGN = ('torchvision', 'timm', 'mmpretrain')
@@ -82,7 +84,11 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         '--link', type=Path, metavar='NAME', help='also make NAME, without a hash, a link to it'
     )
-    parser.add_argument('--overwrite', action='store_true', help='replace existing files')
+    parser.add_argument(
+        '--overwrite',
+        action='store_true',
+        help='replace files that hold something else, and a link of the name',
+    )
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='as of tools/train.py')
     return parser.parse_args(argv)
 
@@ -93,7 +99,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
     check_combination(args)
     cut = cut_of(args)
-    path = publish(open_checkpoint(args), cut, args)
+    if args.link is not None:
+        check_link(args.link, args.overwrite)
+    source = open_checkpoint(args)
+    out = make_out_dir('--out', args.out or args.checkpoint.parent / 'published')
+    if cut.width is not None:
+        warn_untrained(source, [cut.width])
+    with removed_if_empty(out):
+        path = publish(source, cut, out, args)
     if args.link is not None:
         print(f'{link(path, args.link, args.overwrite)} is a link to it')
     return 0
@@ -155,9 +168,9 @@ def cut_of(args: argparse.Namespace) -> Cut:
     return Cut(width, args.recalibrate or 0, args.seed, args.device)
 
 
-def publish(source: Source, cut: Cut, args: argparse.Namespace) -> Path:
+def publish(source: Source, cut: Cut, out: Path, args: argparse.Namespace) -> Path:
     """Write what is asked for and print how to use it; returns the weights' path."""
-    out, overwrite = args.out or args.checkpoint.parent / 'published', args.overwrite
+    overwrite = args.overwrite
     if args.to == 'mmdet' and not source.is_classifier:
         config, path = publish_detector(source, cut, out, overwrite)
         print(f'{config}\n{path}')

@@ -16,6 +16,7 @@ import torch
 
 from mmgradaug.engine.arguments import add_number
 from mmgradaug.engine.errors import one_line_errors, warn
+from mmgradaug.engine.out_dir import make_out_file
 from mmgradaug.reporting import read_runs, write_report
 
 
@@ -45,8 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
     first = args.work_dirs[0]
     folder = first if len(args.work_dirs) == 1 else first.resolve().parent
-    out = args.out or folder / 'report.html'
-    runs = read_runs(args.work_dirs)
+    runs = read_runs(args.work_dirs)  # without them, no folder is made
+    out = make_out_file('--out', args.out or folder / 'report.html', 'the page')
     failures = write_report(runs, out, args.predict, args.device)
     for failure in failures:
         warn(failure)

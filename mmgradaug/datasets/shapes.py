@@ -19,6 +19,7 @@ from shapely import affinity
 from shapely.geometry import MultiPolygon, Point, Polygon, box
 from shapely.geometry.base import BaseGeometry
 
+from ..engine.out_dir import make_out_dir
 from .coco_writer import (
     Instance,
     Sample,
@@ -86,6 +87,9 @@ def make_shapes(
 
     Returns:
         ``root`` as a path.
+
+    Raises:
+        OSError: If the folder cannot be made or written to.
     """
     root = Path(root)
     train = train or ShapesSpec()
@@ -93,6 +97,7 @@ def make_shapes(
     for split, spec in (('train', train), ('val', val)):
         info = _info(spec)
         if not is_complete(root, split, info):
+            make_out_dir('data set folder (--out)', root, 'its images')
             # A spec that changed must not leave the old labels beside half of the new images.
             annotation_path(root, split).unlink(missing_ok=True)
             write_coco(root, split, generate(spec, split), CLASSES, info)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import inspect
 import os.path as osp
 from collections import deque
@@ -17,7 +18,10 @@ from mmengine.registry import HOOKS
 
 from ..checkpoints.safe_loading import safe_loading
 from .atomic import ATOMIC_BACKEND, remove_incomplete, write_atomically
+from .out_dir import make_out_dir
 from .resumable import POINTER, repair_pointer, require_complete
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @HOOKS.register_module()
@@ -69,9 +73,15 @@ class SafeCheckpointHook(CheckpointHook):
             )
 
     def before_train(self, runner: Any) -> None:
-        """Prepare the folder; leftovers of killed writes go."""
+        """Prepare the folder; leftovers of killed writes go.
+
+        Raises:
+            OSError: If ``out_dir`` is a local folder that cannot be made or written to.
+        """
         super().before_train(runner)
         if self.file_client_args is None and type(self.file_backend) is LocalBackend:
+            if is_main_process() and self.out_dir != runner.work_dir:  # that one is there
+                make_out_dir('default_hooks.checkpoint.out_dir', Path(self.out_dir), 'checkpoints')
             self.backend_args = {'backend': ATOMIC_BACKEND}
             if is_main_process():
                 remove_incomplete(self.out_dir)
@@ -86,8 +96,8 @@ class SafeCheckpointHook(CheckpointHook):
         if self._failure is not None:
             raise OSError(
                 f'training is done, but its last checkpoint is not written: {self._failure}. The '
-                f'newest of this process is {self.last_ckpt}: make space and resume, iterations '
-                'since then will be the same'
+                f'newest of this process is {self.last_ckpt}: {_remedy(self._failure)}, then '
+                'resume: iterations since then will be the same'
             ) from self._failure
         with safe_loading():  # it reads what it publishes, which the original mmengine cannot
             super().after_train(runner)
@@ -214,6 +224,12 @@ def _log_failure(runner: Any, what: str, error: OSError) -> None:
     """Say that a checkpoint could not be written, and what that means."""
     runner.logger.error(
         f'could not write {what}: {error}. Earlier checkpoints are as they were, training goes '
-        'on and the next one is tried when it is due. Make space on the disk: one checkpoint '
-        'more than max_keep_ckpts has to fit'
+        f'on and the next one is tried when it is due: {_remedy(error)}'
     )
+
+
+def _remedy(error: OSError) -> str:
+    """What makes the next checkpoint one that can be written."""
+    if error.errno in DISK_FULL:
+        return 'make space on the disk, where one checkpoint more than max_keep_ckpts has to fit'
+    return 'see to it that its folder can be written to'

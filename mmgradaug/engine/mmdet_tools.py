@@ -21,11 +21,11 @@ from .arguments import reading_options
 from .building import building_runs, one_line_run
 from .errors import InputError, one_line_errors
 from .loading import load_config
+from .out_dir import make_out_dir, make_out_file
 from .preflight import check_run
 from .preflight.checkpoints import checkpoint_use
 from .processes import is_main_process, join_processes, leave_processes, wrapper_options
 from .run_hooks import hook_options, hook_options_of_testing
-from .work_dir import make_work_dir
 
 
 def run_tool(name: str, argv: Sequence[str], loops: tuple[str, ...]) -> None:
@@ -50,7 +50,8 @@ def run_tool(name: str, argv: Sequence[str], loops: tuple[str, ...]) -> None:
         work_dir = args.work_dir or cfg.get('work_dir') or Path('work_dirs', Path(args.config).stem)
         checkpoint = checkpoint_use(cfg, args, Path(work_dir))
         check_run(cfg, loops, checkpoint, is_main_process(args.launcher))
-        make_work_dir(Path(work_dir))
+        make_out_dir('--work-dir', Path(work_dir), 'logs and checkpoints')
+        _try_outputs(args)
         argv = [*argv, *wrapper_options(cfg, args.launcher)]
         argv += hook_options(cfg) if name == 'train' else hook_options_of_testing(cfg)
         join_processes(cfg, args.launcher)
@@ -58,6 +59,19 @@ def run_tool(name: str, argv: Sequence[str], loops: tuple[str, ...]) -> None:
     with one_line_run(script), building_runs(), line:
         runpy.run_path(str(script), run_name='__main__')
     leave_processes()
+
+
+def _try_outputs(args: argparse.Namespace) -> None:
+    """Raise if what tools/test.py writes besides its log could not be written in the end.
+
+    Raises:
+        OSError: With the option.
+    """
+    if getattr(args, 'out', None):
+        make_out_file('--out', Path(args.out), 'the predictions')
+    # A relative folder lies below the work dir.
+    if Path(getattr(args, 'show_dir', None) or '').is_absolute():
+        make_out_dir('--show-dir', Path(args.show_dir), 'pictures')
 
 
 def _find_tool(name: str) -> Path:

@@ -16,12 +16,12 @@ from .arguments import config_parser, reading_options
 from .building import building_runs, one_line_run
 from .errors import one_line_errors, warn
 from .loading import load_config
+from .out_dir import make_out_dir
 from .preflight import check_run
 from .preflight.checkpoints import CheckpointUse, checkpoint_use
 from .preflight.image_classes import check_classes
 from .processes import is_main_process, join_processes, leave_processes, wrapper_options
 from .run_hooks import hook_options
-from .work_dir import make_work_dir
 
 
 def run_pretraining(argv: Sequence[str]) -> None:
@@ -41,7 +41,7 @@ def run_pretraining(argv: Sequence[str]) -> None:
         loops = ('test',) if args.eval else ('train', 'val')
         _apply(cfg, args)
         check_run(cfg, loops, _checkpoint(cfg, args), is_main_process(args.launcher))
-        make_work_dir(Path(cfg.work_dir))
+        make_out_dir('--work-dir', Path(cfg.work_dir), 'logs and checkpoints')
         words = wrapper_options(cfg, args.launcher) + ([] if args.eval else hook_options(cfg))
         cfg.merge_from_dict(parser.parse_args([args.config, *words]).cfg_options or {})
         join_processes(cfg, args.launcher)

@@ -41,6 +41,7 @@ class WidthResult(Timed):
         seconds: Of each measured prediction of that image.
         recalibration_images: That BatchNorm statistics were averaged over; 0 if they are those
             of training.
+        trained: Whether the run trained this width.
     """
 
     width: float
@@ -50,6 +51,7 @@ class WidthResult(Timed):
     parameters: int = 0
     seconds: list[float] = field(default_factory=list)
     recalibration_images: int = 0
+    trained: bool = True
 
     def shown(self) -> dict[str, float]:
         """Box and mask AP, or the first metrics of an evaluator that gives neither.

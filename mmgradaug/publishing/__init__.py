@@ -6,6 +6,7 @@ from .narrow import narrow_detector
 from .parent import build_parent
 from .publish import publish_backbone, publish_detector, publish_onnx, require_mmdets_backbone
 from .source import Cut, Source, open_foreign, open_source
+from .trained_widths import warn_untrained
 
 __all__ = [
     'LAYOUTS',
@@ -22,4 +23,5 @@ __all__ = [
     'publish_onnx',
     'publish_weights',
     'require_mmdets_backbone',
+    'warn_untrained',
 ]

@@ -48,6 +48,14 @@ def from_layout(
     architecture, names = identify(state, layout)
     problems = misfits(state, architecture, names)
     if problems:
+        unusual = unusual_options(state, architecture, names)
+        if unusual:
+            found = ', '.join(f'{key}={value}' for key, (value, _) in unusual.items())
+            usual = ', '.join(f'{key}={value}' for key, (_, value) in unusual.items())
+            raise ValueError(
+                f'{source} is {architecture.name} with {found}, expected {usual} as other '
+                'libraries have: --to mmdet, backbone and onnx take the network of a run as it is'
+            )
         others = [k for k in LAYOUTS if k != layout and not misfits(state, *identify(state, k))]
         problems.append(
             f'it is as {" and ".join(others)} have it' if others else NOT_READ.get(layout, '')
@@ -107,6 +115,32 @@ def misfits(
     ]
     kinds = {'missing': missing, 'unexpected': unexpected, 'of another shape': differing}
     return [f'{len(keys)} {kind}: {_listed(keys)}' for kind, keys in kinds.items() if keys]
+
+
+def unusual_options(
+    state: Mapping[str, Tensor], architecture: Architecture, names: Mapping[str, str]
+) -> dict[str, tuple[int, int]]:
+    """Options of a network that has all layers of an architecture, and other numbers of channels.
+
+    Returns:
+        By the name of the option in mmdet the found and the usual value; empty if layers are
+        missing, or if all are usual.
+    """
+    missing = set(names.values()) - {_layer(key) for key in state}
+    if missing - {names[CLASSIFIER]}:
+        return {}
+    block = f'layer1.0.conv{3 if architecture.is_bottleneck else 2}'
+    weights = [f'{layer}.weight' for layer in (architecture.layers()[0], block)]
+    tensors = [state.get(_key(key, names)) for key in weights]
+    first, last = ([] if tensor is None else list(tensor.shape) for tensor in tensors)
+    if not len(first) == len(last) == 4:
+        return {}
+    base = last[0] // (4 if architecture.is_bottleneck else 1)
+    stem = first[0] * (2 if architecture.deep_stem else 1)
+    found = {'base_channels': (base, 64), 'in_channels': (first[1], 3)}
+    # mmdet's default for the stem is what the stages have.
+    found |= {'stem_channels': (stem, 64)} if stem != base else {}
+    return {key: pair for key, pair in found.items() if pair[0] != pair[1]}
 
 
 def shapes_of(architecture: Architecture) -> dict[str, torch.Size]:

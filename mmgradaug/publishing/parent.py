@@ -65,5 +65,6 @@ def load_exactly(network: nn.Module, weights: Mapping[str, Tensor], path: Path) 
         lines = [line.strip() for line in str(error).splitlines()[1:3]]
         raise ValueError(
             f'{path} does not fit {type(network).__name__} of the config: {" ".join(lines)[:300]} '
-            'Give the config that it was trained with by --config'
+            'Give the config that it was trained with: CONFIG of tools/eval_widths.py, --config of '
+            'tools/publish.py'
         ) from error

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ..engine.atomic import INCOMPLETE, write_atomically
+from ..engine.out_dir import make_out_dir
 
 HASH_DIGITS = 8
 
@@ -32,28 +33,60 @@ def write_named(data: bytes, folder: Path, stem: str, suffix: str, overwrite: bo
 def write(data: bytes, path: Path, overwrite: bool) -> Path:
     """Write a file in one step, so that nobody ever sees half of it; makes the folder.
 
+    One that is there with these very contents is left as it is, so that a command can be repeated.
+
     Raises:
-        FileExistsError: If the file is there and is not to be overwritten.
+        FileExistsError: If the file is there with others and is not to be overwritten.
     """
     if path.exists() and not overwrite:
-        raise FileExistsError(f'{path} exists: give --overwrite, or another folder with --out')
+        if path.is_file() and path.read_bytes() == data:
+            return path
+        raise FileExistsError(
+            f'{path} exists and holds something else: give --overwrite, or another folder with '
+            '--out'
+        )
     write_atomically(data, path)
     return path
+
+
+def check_link(name: Path, overwrite: bool) -> None:
+    """See that a link can be made before what it leads to is written; makes its folder.
+
+    Args:
+        name: The link.
+        overwrite: Whether to replace a link of that name. Nothing but a link is ever replaced.
+
+    Raises:
+        FileExistsError: If something has that name and is not to be replaced.
+        OSError: If its folder cannot be written to.
+    """
+    if name.is_symlink() and not overwrite:
+        raise FileExistsError(
+            f'--link {name} leads to {os.readlink(name)}: give --overwrite to replace that link, '
+            'or another --link'
+        )
+    if os.path.lexists(name) and not name.is_symlink():
+        kind = 'folder' if name.is_dir() else 'file'
+        raise FileExistsError(
+            f'--link {name} is a {kind}, expected nothing there, or a link: move it away, or give '
+            'another --link'
+        )
+    make_out_dir(f'folder of --link {name},', name.parent, 'a link')
 
 
 def link(path: Path, name: Path, overwrite: bool) -> Path:
     """Make ``name`` lead to a file, by a path that outlasts a move of both; makes the folder.
 
     Raises:
-        FileExistsError: If something else has that name and is not to be replaced.
+        FileExistsError: If something else has that name; only a link is replaced, if
+            ``overwrite``.
+        OSError: If its folder cannot be written to.
     """
     # Of where folders really are: the name's may be a link, from which `..` leads elsewhere.
     target = os.path.relpath(path.parent.resolve() / path.name, name.parent.resolve())
     if name.is_symlink() and os.readlink(name) == target:
         return name
-    if os.path.lexists(name) and not overwrite:
-        raise FileExistsError(f'{name} exists: give --overwrite, or another --link')
-    name.parent.mkdir(parents=True, exist_ok=True)
+    check_link(name, overwrite)
     partial = name.with_name(f'{name.name}.{os.getpid()}{INCOMPLETE}')
     partial.symlink_to(target)
     os.replace(partial, name)

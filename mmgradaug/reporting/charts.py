@@ -113,9 +113,8 @@ def precision_charts(run: Run) -> list[Chart]:
 
 def comparison_charts(runs: Sequence[Run]) -> list[Chart]:
     """What can be compared between runs: metrics, the full network's loss, time an iteration."""
-    names = dict.fromkeys(name for run in runs for name in run.metrics())
     charts = []
-    for name in [name for name in names if name.endswith('_mAP')] or names:
+    for name in dict.fromkeys(name for run in runs for name in _compared_metrics(run)):
         having = [(i, run) for i, run in enumerate(runs) if name in run.metrics()]
         lines = [metric_line(run, name, run_colour(i)) for i, run in having]
         charts.append(lines_chart(name, lines, unit_of(having[0][1]), 'all runs', legend=True))
@@ -124,6 +123,12 @@ def comparison_charts(runs: Sequence[Run]) -> list[Chart]:
         lines = [_first_line(run, keys, run_colour(i)) for i, run in enumerate(runs)]
         charts.append(lines_chart(title, lines, 'iteration', 'all runs', legend=True))
     return [chart for chart in charts if chart.svg]
+
+
+def _compared_metrics(run: Run) -> list[str]:
+    """Average precisions, or whatever a run measured instead."""
+    names = list(run.metrics())
+    return [name for name in names if name.endswith('_mAP')] or names
 
 
 def new_chart() -> tuple[Figure, Axes]:

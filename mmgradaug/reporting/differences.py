@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import pprint
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 MISSING = object()
 NOT_COMPARED = ('work_dir', 'experiment_name')
+INHERITED = '_scope_'  # what mmengine writes into parts of a base config of mmdet's
+ONE_LINE = 72  # characters
 
 
 def config_differences(configs: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
@@ -22,12 +23,32 @@ def config_differences(configs: Sequence[Mapping[str, Any]]) -> dict[str, list[A
     """
     found: dict[str, list[Any]] = {}
     _compare('', list(configs), found)
-    return {key: values for key, values in found.items() if key not in NOT_COMPARED}
+    compared = (key for key in found if key not in NOT_COMPARED and not key.endswith(INHERITED))
+    return {key: found[key] for key in compared}
 
 
 def shown(value: Any) -> str:
-    """A value of a config as text."""
-    return 'not set' if value is MISSING else pprint.pformat(value, width=48, sort_dicts=False)
+    """A value of a config as text: of one that is long, a line for each option in it."""
+    if value is MISSING:
+        return 'not set'
+    text = repr(value)
+    if len(text) <= ONE_LINE or not isinstance(value, (Mapping, list, tuple)):
+        return text
+    return '\n'.join(_lines('', value))
+
+
+def _lines(key: str, value: Any) -> Iterator[str]:
+    """Dotted keys with their values, down to what holds no dictionaries."""
+    parts: Iterable[tuple[Any, Any]] = ()
+    if isinstance(value, Mapping):
+        parts = sorted(value.items(), key=lambda item: item[0] != 'type')  # what it is, first
+    elif isinstance(value, (list, tuple)) and any(isinstance(v, Mapping) for v in value):
+        parts = enumerate(value)
+    if not value or not parts:
+        yield f'{key} = {value!r}' if key else repr(value)
+        return
+    for name, part in parts:
+        yield from _lines(_joined(key, name), part)
 
 
 def _compare(prefix: str, values: list[Any], found: dict[str, list[Any]]) -> None:

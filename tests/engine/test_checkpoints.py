@@ -3,12 +3,16 @@
 import errno
 import os
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import torch
+from mmengine.fileio import BaseStorageBackend
+from mmengine.hooks import checkpoint_hook
 
 from mmgradaug.engine import atomic
 from mmgradaug.engine.atomic import is_damaged
+from mmgradaug.engine.checkpoints import SafeCheckpointHook
 from tests.engine.toy import assert_same, runner, trained, validation
 
 BEST = dict(save_best='score', rule='greater', max_keep_ckpts=1)
@@ -37,8 +41,8 @@ def writes(monkeypatch):
     return seen
 
 
-def full_disk(monkeypatch, *names):
-    """Writes of these files fail after half of their bytes."""
+def full_disk(monkeypatch, *names, number=errno.ENOSPC):
+    """Writes of these files fail after half of their bytes, by default for want of space."""
 
     def half(path, mode):
         file = open(path, mode)  # noqa: SIM115  the caller closes it
@@ -47,7 +51,7 @@ def full_disk(monkeypatch, *names):
 
             def no_space(data):
                 write(data[: len(data) // 2])
-                raise OSError(errno.ENOSPC, 'No space left on device')
+                raise OSError(number, os.strerror(number))
 
             file.write = no_space
         return file
@@ -96,6 +100,27 @@ def test_options_of_mmengine_stay(tmp_path):
     assert 'optimizer' not in torch.load(tmp_path / 'out/run/e3.pth', weights_only=False)
 
 
+def test_a_folder_that_cannot_be_written_to_stops_before_the_first_iteration(tmp_path):
+    (tmp_path / 'file').touch()
+    run = runner(tmp_path / 'run', checkpoint=dict(out_dir=str(tmp_path / 'file')))
+    words = r'default_hooks\.checkpoint\.out_dir \S+/file/run: \S+/file is no folder, expected'
+    with pytest.raises(OSError, match=words):
+        run.train()
+    assert run.iter == 0 and not run.model.seen
+
+
+def test_remote_storage_is_not_made_a_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    backend = mock.Mock(spec=BaseStorageBackend, join_path=lambda *parts: '/'.join(parts))
+    monkeypatch.setattr(checkpoint_hook, 'get_file_backend', lambda *_, **__: backend)
+    run = runner(tmp_path / 'run', checkpoint=dict(out_dir='s3://bucket/a'))
+    hook = next(hook for hook in run.hooks if isinstance(hook, SafeCheckpointHook))
+    monkeypatch.setattr(checkpoint_hook.FileClient, 'infer_client', lambda *_: None)
+    hook.before_train(run)
+    assert hook.out_dir == 's3://bucket/a/run' and hook.backend_args is None
+    assert not (tmp_path / 's3:').exists()
+
+
 def test_a_full_disk_loses_nothing(tmp_path, monkeypatch):
     whole = trained(tmp_path / 'whole')
     folder = tmp_path / 'run'
@@ -108,7 +133,7 @@ def test_a_full_disk_loses_nothing(tmp_path, monkeypatch):
     assert not is_damaged(folder / 'epoch_1.pth')
     assert run.message_hub.get_info('keep_ckpt_ids') == [1]
     log = next(folder.glob('*/*.log')).read_text()
-    assert 'could not write' in log and 'No space left' in log and 'Make space' in log
+    assert 'could not write' in log and 'No space left' in log and 'make space' in log
     resumed = trained(folder, resume=True, checkpoint=dict(max_keep_ckpts=1))
     assert_same(whole, resumed)
     assert checkpoints(folder) == [named(folder)] == ['epoch_3.pth']
@@ -123,9 +148,13 @@ def test_a_name_that_cannot_be_written_counts_as_a_failure(tmp_path, monkeypatch
     assert named(tmp_path) == 'epoch_3.pth'
 
 
-def test_a_run_whose_result_is_not_written_fails(tmp_path, monkeypatch):
-    full_disk(monkeypatch, 'epoch_3.pth')
-    with pytest.raises(OSError, match=r'last checkpoint is not written.*epoch_2\.pth'):
+@pytest.mark.parametrize(
+    ('number', 'remedy'),
+    [(errno.EDQUOT, 'make space on the disk'), (errno.EROFS, 'see to it that its folder can be')],
+)
+def test_a_run_whose_result_is_not_written_fails(tmp_path, monkeypatch, number, remedy):
+    full_disk(monkeypatch, 'epoch_3.pth', number=number)
+    with pytest.raises(OSError, match=rf'last checkpoint is not written.*epoch_2\.pth: {remedy}'):
         trained(tmp_path)
     assert checkpoints(tmp_path) == ['epoch_1.pth', 'epoch_2.pth']
 

@@ -94,9 +94,10 @@ def test_table_json_and_picture(demo, tmp_path, capsys):
     torch.save({'state_dict': model.state_dict()}, checkpoint)
     options = ['--widths', '1.0', '0.5', '--recalibrate', '2', '--images', '2', '--rounds', '1']
     command = [str(config), str(checkpoint), *options, '--out', str(out), '--device', 'cpu']
-    assert main(command) == 0
+    assert main([*command, '--cfg-options', 'model.gradaug.min_width=0.6']) == 0
     record = json.loads((out / 'widths.json').read_text())
     full, half = record['widths']
+    assert [full['trained'], half['trained']] == [True, False]
     assert (full['width'], full['recalibration_images']) == (1.0, 0)
     assert (half['width'], half['recalibration_images']) == (0.5, 2)
     assert half['backbone_flops'] < full['backbone_flops']
@@ -104,7 +105,18 @@ def test_table_json_and_picture(demo, tmp_path, capsys):
     assert full['median_seconds'] == full['seconds'][0] > 0
     with Image.open(out / 'widths.png') as picture:
         assert picture.size[0] > 1000
-    assert 'mask AP' in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert 'mask AP' in said.out and '0.5 (not trained)' in said.out
+    assert 'width 0.5 is below gradaug.min_width=0.6 of' in said.err
+    for options, message in (
+        (['--out', str(config)], r'--out \S+c\.py: it is no folder, expected a folder'),
+        (
+            ['--cfg-options', 'model.backbone.base_channels=4'],
+            r'does not fit .*CONFIG of tools/eval_',
+        ),
+    ):
+        with pytest.raises(SystemExit, match=f'^error: .*{message}'):
+            main([*command, *options])
 
 
 def test_accuracy_of_a_classifier(tmp_path, capsys):

@@ -90,6 +90,26 @@ def test_anything_else_is_named(state):
     assert '2 missing: layer3.0.bn2.running_var, fc.bias;' in refusal(theirs)
 
 
+@pytest.mark.parametrize(
+    ('options', 'told'),
+    [
+        (dict(depth=18, base_channels=32), 'ResNet-18 with base_channels=32, expected'),
+        (dict(depth=50, stem_channels=32), 'ResNet-50 with stem_channels=32, expected'),
+        (dict(depth=18, in_channels=1), 'in_channels=1, expected in_channels=3'),
+        (
+            dict(depth=50, base_channels=16, stem_channels=8, deep_stem=True),
+            'ResNetV1c-50 with base_channels=16, stem_channels=8, expected base_channels=64, stem',
+        ),
+    ],
+)
+def test_other_numbers_of_channels_are_named_alone(options, told):
+    with torch.device('meta'):
+        state = ResNet(**options).state_dict()
+    with pytest.raises(ValueError, match=f'^mine.pth is .*{told}') as error:
+        to_layout(state, 'timm', 'mine.pth')
+    assert len(str(error.value)) < 250
+
+
 def test_another_layout_is_recognised(state):
     _, theirs = to_layout(state, 'gradaug', 'a.pth')
     assert 'it is as gradaug have it' in refusal(theirs)
@@ -298,7 +318,12 @@ def test_a_file_that_would_be_executed_is_refused(tmp_path, state):
         ('--from timm --ema', '--ema with --from timm'),
         ('--from timm --to classifier', 'has no classifier'),
         ('--from mmpretrain', r"no ResNet in mmpretrain's layout.*as mmdet and torchvision and t"),
-        ('--to torchvision --link {0}', r'mine\.pth exists: give --overwrite, or another --link'),
+        (
+            '--to torchvision --link {0}',
+            r'--link \S+mine\.pth is a file, expected nothing there, or',
+        ),
+        ('--to torchvision --link {0} --overwrite', r'mine\.pth is a file, .*another --link'),
+        ('--to torchvision --out {0}', r'--out \S+mine\.pth: it is no folder, expected a folder'),
     ],
 )
 def test_mistakes_are_one_line(tmp_path, options, message):

@@ -140,11 +140,16 @@ def test_files_name_their_contents(published):
 
 def test_existing_files_stay(run, published, capsys):
     path = published[0][0].with_suffix('.pth')
-    before = path.stat().st_mtime_ns
+    before, data = path.stat().st_mtime_ns, path.read_bytes()
     args = [str(run), '--out', str(path.parent)]
-    with pytest.raises(SystemExit, match=r'error: .*\.pth exists: give --overwrite'):
-        main(args)
+    assert main(args) == 0, 'they hold what is published'
     assert path.stat().st_mtime_ns == before
+    path.write_bytes(b'edited')
+    with pytest.raises(SystemExit, match=r'error: .*\.pth exists and holds something else: give'):
+        main(args)
+    assert path.read_bytes() == b'edited'
+    path.write_bytes(data)
+    before = path.stat().st_mtime_ns
     assert main([*args, '--overwrite']) == 0
     assert path.stat().st_mtime_ns > before
     assert str(path) in capsys.readouterr().out

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mmgradaug.reporting import read_runs, write_report
-from mmgradaug.reporting.differences import MISSING, config_differences
+from mmgradaug.reporting.differences import MISSING, config_differences, shown
 from mmgradaug.reporting.log_keys import thinned
 from mmgradaug.reporting.tables import overview
 from tests.reporting.work_dirs import CONFIG, ITERATIONS, train_entry, write_run, write_start
@@ -233,8 +233,45 @@ def test_config_differences():
         'b.c.1.e': [2, 3],
         'only': [{'x': 1}, MISSING],
     }
-    shorter = dict(one, b=dict(c=[dict(d=1)]))
+    shorter = dict(one, b=dict(c=[dict(d=1)]), _scope_='mmdet')
     assert list(config_differences([one, shorter])) == ['b.c']
+
+
+def test_long_options_are_lines_of_dotted_keys():
+    assert shown(MISSING) == 'not set'
+    assert shown(dict(max_norm=35, norm_type=2)) == "{'max_norm': 35, 'norm_type': 2}"
+    loss = dict(loss_weight=1.0, type='CrossEntropyLoss', empty={}, weights=[1, 2])
+    head = dict(heads=[dict(loss=loss), dict(loss=None)], type='StandardRoIHead')
+    assert shown(head).splitlines() == [
+        "type = 'StandardRoIHead'",
+        "heads.0.loss.type = 'CrossEntropyLoss'",
+        'heads.0.loss.loss_weight = 1.0',
+        'heads.0.loss.empty = {}',
+        'heads.0.loss.weights = [1, 2]',
+        'heads.1.loss = None',
+    ]
+
+
+def test_a_classifier_beside_a_detector(tmp_path, folders):
+    """Both show what they measured, and what only one config has is folded away."""
+    entries = [{'accuracy/top1': 75.0, 'time': 0.1, 'step': 1}]
+    write_start(tmp_path / 'c', START, [train_entry(1, gradaug=False), *entries], config=None)
+    detector = write_run(tmp_path / 'd')
+    head = ', '.join(f"'part{i}': {{'type': 'Head'}}" for i in range(60))
+    dumped = detector / '20261122_050000/vis_data/config.py'
+    dumped.write_text(f'{dumped.read_text()}roi_head = {{{head}}}\n')
+    runs = read_runs([tmp_path / 'c', detector])
+    write_report(runs, tmp_path / 'report.html')
+    page = Page(tmp_path / 'report.html')
+    rows = {row[0]: row[1:] for row in overview(runs).rows}
+    assert rows['accuracy/top1'] == ['75.000', '–'] and rows['box AP'] == ['–', '0.580']
+    assert {'accuracy/top1', 'coco/bbox_mAP'} <= set(page.charts)
+    text = (tmp_path / 'report.html').read_text()
+    assert '<summary><code>part0.type = &#39;Head&#39;</code> ... and 59 more</summary>' in text
+    assert text.count('not in the log of this run') == 2, 'of agreement, and of widths and scales'
+    assert re.search(r'</table></div>\s*</section>\s*<section id="differences">', text), (
+        'the overview has no names of runs without anything below'
+    )
 
 
 def test_the_tool(capsys, tmp_path):
@@ -246,6 +283,8 @@ def test_the_tool(capsys, tmp_path):
     assert str(tmp_path / 'report.html') in capsys.readouterr().out
     assert 'one: loss' in Page(tmp_path / 'report.html').charts
     out = tmp_path / 'page.html'
+    with pytest.raises(SystemExit, match=r'^error: --out \S+/one: it is a folder, expected a file'):
+        main([str(folders[0]), '--out', str(folders[0])])
     assert main([str(folders[0]), '--predict', '2', '--out', str(out)]) == 1
     failure = 'last_checkpoint: expected it to name a checkpoint, for --predict'
     assert failure in capsys.readouterr().err
