@@ -59,11 +59,12 @@ def main(argv: list[str] | None = None) -> int:
     """Make the data, train, compare, draw, publish; returns the exit status."""
     args = parse_args(argv)
     os.chdir(ROOT)  # The configs name data and work folders relative to the repository.
-    work_dir = make_out_dir('--work-dir', Path(args.work_dir), 'runs and pictures')
+    work_dir = Path(args.work_dir)
     start = time.time()
     try:
         say('data: handwritten digits of MNIST in data/digits/')
         make_digits()
+        make_out_dir('--work-dir', work_dir, 'runs and pictures')
         ways = CONFIGS | (FAST if args.fast else {})
         plan = planned_runs(work_dir, ways, args.seeds, args.cfg_options, WORK)
         train_planned(plan, ROOT / 'tools/pretrain.py', args.jobs, say)
