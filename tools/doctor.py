@@ -143,6 +143,10 @@ def check_ops(facts: Facts) -> Iterator[Finding]:
     if entry and not is_for_torch(entry, torch['version']):
         text = f'mmcv was compiled for another torch than {torch["version"]}: {entry}'
         yield Finding('FAIL', text, facts.rebuild)
+    on_cpu = mmcv['cuda'] == 'not available'
+    yield Finding(
+        'ok', f"mmcv's ops are built for {'the CPU' if on_cpu else 'CUDA ' + mmcv['cuda']}"
+    )
     for device, fault in mmcv['faults'].items():
         if fault:
             fix = facts.rebuild

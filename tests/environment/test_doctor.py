@@ -41,6 +41,14 @@ def test_doctor_finds_nothing_where_nothing_is_wrong() -> None:
     assert faults(healthy()) == []
 
 
+def test_doctor_tells_what_mmcv_was_compiled_for() -> None:
+    facts = healthy()
+    for cuda, said in (('not available', 'the CPU'), ('12.4', 'CUDA 12.4')):
+        facts.probes['mmcv']['cuda'] = cuda
+        findings = {finding.text for finding in doctor.diagnose(facts)}
+        assert f"mmcv's ops are built for {said}" in findings
+
+
 def with_error(name: str, error: str) -> Facts:
     facts = healthy()
     facts.probes[name] = {'error': error}
