@@ -92,7 +92,11 @@ def compile_mmcv(stack: Stack, requirement: str, entry: Path, env: dict[str, str
         wheels = work / 'wheels'
         shutil.rmtree(wheels, ignore_errors=True)
         command = pip(stack, 'wheel', '-v', '--no-deps', '--no-build-isolation', '--no-cache-dir')
-        say('mmcv has no wheel for it: compiling, once for this torch; 7 to 15 minutes on 2 cores')
+        on_cpu = env['FORCE_CUDA'] == '0'
+        takes = (
+            '7 to 15 minutes on 2 cores' if on_cpu else 'an hour of processor time a kind of GPU'
+        )
+        say(f'mmcv has no wheel for it: compiling, once for this torch; {takes}')
         command += ['-w', str(wheels), str(source)]
         title = f'compiling mmcv, {env["MAX_JOBS"]} at a time'
         run(title, command, stack.log, env, ninja_status)
