@@ -129,7 +129,8 @@ def test_checkpoint_that_would_execute_a_command_stops_the_run(trained, data, tm
 @pytest.mark.parametrize('name', ['train', 'test'])
 def test_both_tools_load_as_data_only(monkeypatch, tmp_path, name):
     made, harmful, script = (tmp_path / n for n in ('made', 'harmful.pth', 'tool.py'))
-    options = dict(config=str(CONFIG), cfg_options=None, work_dir=None, launcher='none')
+    options = dict(config=str(CONFIG), cfg_options=None, launcher='none')
+    options['work_dir'] = str(tmp_path / 'run')
     options |= dict(checkpoint=str(harmful)) if name == 'test' else dict(resume=None)
     torch.save(dict(state_dict={}, extra=Command(made)), harmful)
     script.write_text(
