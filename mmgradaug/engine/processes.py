@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
+import logging
 import os
+import sys
 from collections.abc import Mapping
 from typing import Any
 from unittest import mock
@@ -106,14 +109,20 @@ def join_processes(cfg: Config, launcher: str) -> None:
 
 
 def leave_processes() -> None:
-    """Part from the other processes, at the end of a run that went well.
+    """Part from the other processes and end this one, at the end of a run that went well.
 
-    Otherwise torch's threads are still there when the interpreter ends, and may abort it: the
-    launcher then takes a run that is complete for one that failed. After an error nothing is
-    waited for, since the others may be gone.
+    Threads of torch may outlive even the group, and abort an interpreter that ends in the usual
+    way: the launcher then takes a run that is complete for one that failed. What is registered
+    for the end, such as W&B's last message, runs. After an error nothing is waited for, since the
+    others may be gone. A process that was not joined with others goes on.
     """
     if distributed.is_available() and distributed.is_initialized():
         distributed.destroy_process_group()
+        atexit._run_exitfuncs()
+        logging.shutdown()
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os._exit(0)
 
 
 def _require_own_gpu() -> None:
