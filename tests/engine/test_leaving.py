@@ -20,4 +20,5 @@ def test_a_process_of_several_ends_with_what_is_registered_for_the_end(tmp_path)
     command = [sys.executable, '-c', SCRIPT, str(tmp_path / 'store')]
     result = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert (result.returncode, result.stderr[-500:] if result.returncode else '') == (0, '')
-    assert result.stdout.splitlines()[-2:] == ['alone it goes on', 'what is registered runs']
+    said = [line for line in result.stdout.splitlines() if not line.startswith('[Gloo]')]
+    assert said[-2:] == ['alone it goes on', 'what is registered runs']
