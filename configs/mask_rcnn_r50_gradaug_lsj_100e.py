@@ -16,8 +16,8 @@ model = dict(
     type='GradAugDetector',
     detector='MaskRCNN',
     backbone=dict(type='SlimmableResNet'),
-    # mmdet has mmcv's MMSyncBN here, which sub-networks cannot use. With --amp torch's takes empty
-    # batches (no object on one process) inside of GradAugDistributedDataParallel.
+    # mmdet has mmcv's MMSyncBN here, which sub-networks cannot use; for empty batches of torch's
+    # under --amp see mmgradaug/training/norms.py.
     roi_head=dict(
         bbox_head=dict(norm_cfg=dict(type='SyncBN')),
         mask_head=dict(norm_cfg=dict(type='SyncBN')),
