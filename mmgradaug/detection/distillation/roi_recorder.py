@@ -17,7 +17,7 @@ from torch import Tensor
 from .recording import recording_calls
 
 Rows = Tensor | slice
-EVERY = slice(None)
+EVERY = slice(None)  # all rows, for which no GPU has to count, as for a mask
 
 
 @dataclass
@@ -91,7 +91,8 @@ class RoIRecorder:
     def _keep_boxes(self, call: dict[str, Any], result: dict[str, Any]) -> None:
         """Keep a call of the box head's ``loss_and_target``."""
         rois, is_positive = sampled_rois(call['sampling_results'])
-        chosen = evenly_chosen(rois[:, 0], self.max_rois)
+        limit = self.max_rois
+        chosen = EVERY if limit is None else evenly_chosen(rois[:, 0], limit)
         self.box = BoxLesson(
             rois=rois[chosen],
             cls_score=_detached(call['cls_score'], chosen),
@@ -135,25 +136,21 @@ def chosen_positives(samples: Sequence[SamplingResult], limit: int | None) -> Ro
     if limit is None:
         return EVERY
     rois, is_positive = sampled_rois(samples)
-    chosen = evenly_chosen(rois[:, 0], limit)
-    assert isinstance(chosen, Tensor)
-    return chosen[is_positive]
+    return evenly_chosen(rois[:, 0], limit)[is_positive]
 
 
-def evenly_chosen(image_index: Tensor, limit: int | None) -> Rows:
+def evenly_chosen(image_index: Tensor, limit: int) -> Tensor:
     """Choose at most ``limit`` RoIs of each image, evenly spread over its list.
 
     Positive RoIs come first in the list, so their share stays about the same.
 
     Args:
         image_index: (R,), the image of each RoI.
-        limit: RoIs an image, or None for all.
+        limit: RoIs an image.
 
     Returns:
-        What picks their rows: a boolean (R,), or a slice, for which no GPU has to count.
+        A boolean (R,).
     """
-    if limit is None:
-        return EVERY
     chosen = torch.ones_like(image_index, dtype=torch.bool)
     for image in image_index.unique():
         members = (image_index == image).nonzero()[:, 0]
