@@ -27,8 +27,8 @@ def widen_empty_inputs(module: nn.Module) -> None:
     """Let torch's synchronised BatchNorms take empty batches in mixed precision.
 
     A process without positive RoIs sends zeros of its input's precision, float16 under autocast,
-    while the others send float32 statistics: as many numbers and other bytes, at which NCCL hangs.
-    An empty input in float32 makes both alike, in the forward and the backward pass.
+    while the others send float32 statistics: as many numbers and other bytes, which NCCL does not
+    allow. An empty input in float32 makes both alike, in the forward and the backward pass.
 
     Args:
         module: The model, once all its BatchNorms are what they will be.
