@@ -1,8 +1,10 @@
 """Deformable convolutions (DCN, DCNv2) whose first channels form one of their own.
 
-Where a kernel looks is computed from the input by an ordinary convolution, the same for all
-channels (``deform_groups=1``). So a sub-network slices that convolution's inputs, and the inputs
-and outputs of the weights, as of any other layer.
+Where a kernel looks is computed from the input by an ordinary convolution, of which a sub-network
+slices the inputs, as it slices the inputs and outputs of the weights. With ``deform_groups`` above
+1, the kernel looks elsewhere in each group of input channels. A channel keeps its group whatever
+the width: a sub-network fills its input up to all channels with silent ones, since mmcv wants
+groups of one size. That costs as much as if it read all channels.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from ..slimmable import SlimConv
+from ..slimmable import SlimConv, pad_channels
 from ..type_names import class_of
 
 
@@ -33,6 +35,8 @@ class _SlimDeformable(SlimConv):
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve ``x`` (N, C_active_in, H, W) to (N, C_active_out, H', W')."""
+        if self.deform_groups > 1:
+            x = pad_channels(x, self.in_channels)
         out, in_ = self.active_out_channels, x.size(1)
         if self.weight.shape[:2] == (out, in_):
             return super().forward(x)
@@ -51,17 +55,29 @@ class _SlimDeformable(SlimConv):
         return getattr(self, 'bias', None) is not None  # DCN has no such attribute
 
     def plain(self, in_channels: int) -> nn.Module:
-        """mmcv's layer of these inputs, as wide as this is now, with undefined values."""
+        """mmcv's layer of these inputs, as wide as this is now, with undefined values.
+
+        In several groups it is a layer of all inputs that takes the first ones.
+        """
+        grouped = self.deform_groups > 1
         layer = self.stock(
-            in_channels,
+            self.in_channels if grouped else in_channels,
             self.active_out_channels,
             self.kernel_size,
             stride=self.stride,
             padding=self.padding,
             dilation=self.dilation,
+            deform_groups=self.deform_groups,
             bias=self._has_bias,
         )
+        if grouped:
+            layer.register_forward_pre_hook(_fill_up)
         return layer.to(self.weight)
+
+
+def _fill_up(layer: nn.Module, inputs: tuple[Tensor]) -> Tensor:
+    """The input of a plain layer in several groups, with silent channels."""
+    return pad_channels(inputs[0], layer.in_channels)
 
 
 class SlimDeformConv2dPack(_SlimDeformable, DeformConv2dPack):
@@ -86,8 +102,8 @@ def deform_blocks(stages: Sequence[Any], dcn: Any, stage_with_dcn: Sequence[bool
 
     Args:
         stages: Of slimmable bottlenecks.
-        dcn: The convolution: ``dict(type='DCN')`` or ``dict(type='DCNv2')``, with
-            ``deform_groups=1``.
+        dcn: The convolution: ``dict(type='DCN')`` or ``dict(type='DCNv2')``, with any
+            ``deform_groups``.
         stage_with_dcn: Which stages get it.
 
     Raises:
@@ -119,13 +135,12 @@ def _checked(dcn: Any) -> dict[str, Any]:
             'remove dcn (and stage_with_dcn)'
         )
     options = {**dcn, 'type': SLIM_DEFORMABLE[kind]}
-    for name in ('groups', 'deform_groups', 'deformable_groups'):
-        if options.pop(name, 1) != 1:
-            raise ValueError(
-                f'model.backbone.dcn.{name}={dcn[name]!r} cannot be sliced, expected 1: which '
-                'channels share a group changes with the width; set it to 1, or train this '
-                "backbone with type='ResNet' and gradaug.min_width=1.0, which needs no sub-widths"
-            )
+    if options.pop('groups', 1) != 1:
+        raise ValueError(
+            f'model.backbone.dcn.groups={dcn["groups"]!r} cannot be sliced, expected 1: which '
+            'channels share a group changes with the width; set it to 1, or train this backbone '
+            "with type='ResNet' and gradaug.min_width=1.0, which needs no sub-widths"
+        )
     if options.pop('fallback_on_stride', False):
         raise ValueError(
             'model.backbone.dcn.fallback_on_stride=True, expected False: mmdet heeds it in the '
@@ -138,6 +153,8 @@ def _deformable(options: Mapping[str, Any], conv: SlimConv) -> nn.Module:
     """A deformable convolution in the place of an ordinary one."""
     options = dict(options)
     kind = options.pop('type')
+    for name in ('deform_groups', 'deformable_groups'):  # mmcv's name, and its old one
+        _check_groups(name, options.get(name, 1), conv.in_channels)
     try:
         return kind(
             conv.in_channels,
@@ -156,3 +173,13 @@ def _deformable(options: Mapping[str, Any], conv: SlimConv) -> nn.Module:
             f"model.backbone.dcn has {', '.join(options)}: mmcv's {kind.stock.__name__} does not "
             f'take these options ({error}): remove them'
         ) from error
+
+
+def _check_groups(name: str, groups: Any, channels: int) -> None:
+    """Raise if channels do not make as many groups of one size."""
+    whole = isinstance(groups, int) and not isinstance(groups, bool) and groups > 0
+    if not whole or channels % groups:
+        raise ValueError(
+            f'model.backbone.dcn.{name}={groups!r}, expected a whole number that divides '
+            f'{channels}, the channels that the convolution reads: 1, 2 or 4, for example'
+        )

@@ -146,8 +146,8 @@ class SlimmableResNet(_SlimmableResNetMixin, ResNet):
         **kwargs: As mmdet's ``ResNet``.
 
     Raises:
-        ValueError: If an option asks for a layer that cannot be sliced (``groups``, ``dcn`` in
-            groups, other ``plugins``, a ``conv_cfg`` other than Conv2d and ConvWS, a ``norm_cfg``
+        ValueError: If an option asks for a layer that cannot be sliced (``groups``, also of
+            ``dcn``, other ``plugins``, a ``conv_cfg`` other than Conv2d and ConvWS, a ``norm_cfg``
             other than BN, SyncBN and GN), or ``dcn`` or ``regulariser`` is out of its range.
     """
 

@@ -93,13 +93,19 @@ def narrow_backbone(
         The narrow backbone's config, the backbone, and the channels of its outputs.
 
     Raises:
-        ValueError: If it has plugins, or statistics over several channels that silent ones would
-            change.
+        ValueError: If it has plugins, deformable convolutions in groups, or statistics over
+            several channels that silent ones would change.
     """
     if options.get('plugins'):
         raise ValueError(
             f'model.backbone.plugins={options["plugins"]!r} have channels of their own, which in a '
             'narrow stock network would be fewer: leave out --width'
+        )
+    dcn = options.get('dcn') or {}
+    if dcn.get('deform_groups', dcn.get('deformable_groups', 1)) > 1:
+        raise ValueError(
+            f"model.backbone.dcn={dcn!r} shares offsets among groups of the full network's "
+            'channels, which in a narrow stock network would be other channels: leave out --width'
         )
     dense: Any = without_regularisers(extract_subnet(backbone, width))
     options = {**options, **backbone_options(dense), **_group_options(dense, options)}

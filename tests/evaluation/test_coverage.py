@@ -35,6 +35,7 @@ def shipped(name):
         'retinanet/retinanet_r50_fpn_1x_coco',
         'gn/mask-rcnn_r50_fpn_gn-all_2x_coco',
         'empirical_attention/faster-rcnn_r50-attn1111-dcn_fpn_1x_coco',
+        'dcnv2/faster-rcnn_r50-mdconv-group4-c3-c5_fpn_1x_coco',
     ],
 )
 def test_a_shipped_config_swaps(name):
@@ -43,9 +44,10 @@ def test_a_shipped_config_swaps(name):
 
 
 def test_what_cannot_be_sliced_has_its_reason():
-    swap = try_swap(shipped('dcnv2/faster-rcnn_r50-mdconv-group4-c3-c5_fpn_1x_coco'))
+    grouped = dict(dcn=dict(type='DCN', groups=2), stage_with_dcn=(False, False, False, True))
+    swap = try_swap(tiny(backbone=grouped))
     assert not swap.swapped
-    assert swap.reason.startswith('ValueError: model.backbone.dcn.deform_groups=4 cannot be sliced')
+    assert swap.reason.startswith('ValueError: model.backbone.dcn.groups=2 cannot be sliced')
 
 
 def test_backbones_are_found_and_swapped_at_any_depth():
