@@ -11,6 +11,7 @@ from .backbones import (
     SlimmablePyramidNet,
     SlimmableResNet,
     SlimmableResNetV1d,
+    SlimmableResNeXt,
     SlimmableWideResNet,
     WideResNet,
 )
@@ -42,6 +43,7 @@ __all__ = [
     'SafeCheckpointHook',
     'SlimmableDepthResNet',
     'SlimmablePyramidNet',
+    'SlimmableResNeXt',
     'SlimmableResNet',
     'SlimmableResNetV1d',
     'SlimmableWideResNet',

@@ -1,8 +1,8 @@
 """Go through every config that the installed mmdet ships: `tools/coverage.py`.
 
-Puts the slimmable backbone into each config whose backbone is a ResNet or ResNetV1d and loads the
-stock backbone's state dict strictly; then, for one config of each family, takes GradAug steps and
-predicts on generated images. Prints the counts and writes docs/COVERAGE.md.
+Puts the slimmable backbone into each config whose backbone is a ResNet, ResNetV1d or ResNeXt and
+loads the stock backbone's state dict strictly; then, for one config of each family, takes GradAug
+steps and predicts on generated images. Prints the counts and writes docs/COVERAGE.md.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from mmgradaug.engine.arguments import add_number
 from mmgradaug.engine.errors import InputError, one_line_errors
 from mmgradaug.engine.out_dir import make_out_file
 from mmgradaug.evaluation.coverage import (
+    SLIMMABLE,
     ShippedConfig,
     Swap,
     one_line,
@@ -141,7 +142,6 @@ def report(
     memory: int,
 ) -> str:
     """The page as Markdown; each family was allowed ``memory`` GiB."""
-    swapped = [s for s in swaps if s.swapped]
     trained = [t for t in trials if t.targets]
     distilled = [t for t in trained if t.targets == 'distilled']
     return '\n'.join(
@@ -153,7 +153,7 @@ def report(
             f'mmgradaug {mmgradaug.__version__}, mmdet {mmdet.__version__}, torch '
             f'{torch.__version__}, {_scikit_learn()}.',
             '',
-            f'- Backbone swap: {len(swapped)} of {len(swaps)} configs with a ResNet or ResNetV1d.',
+            f'- Backbone swap: {_swap_counts(swaps)}.',
             f'- GradAug training, one config a family: {len(trained)} of {len(trials)} families; '
             f'{len(distilled)} of them distil, the others train sub-networks on labels.',
             f'- Configs that mmdet itself cannot read here: {len(unread)}.',
@@ -188,6 +188,17 @@ def report(
             '',
         ]
     )
+
+
+def _swap_counts(swaps: Sequence[Swap]) -> str:
+    """How many configs swap, of all and of each kind of backbone."""
+
+    def count(those: Sequence[Swap]) -> str:
+        return f'{sum(s.swapped for s in those)} of {len(those)}'
+
+    kinds = [[s for s in swaps if s.backbone == kind] for kind in SLIMMABLE]
+    parts = [f'{count(those)} with a {those[0].backbone}' for those in kinds if those]
+    return f'{count(swaps)} configs ({", ".join(parts)})'
 
 
 def _scikit_learn() -> str:

@@ -3,6 +3,7 @@
 from .depth_resnet import DepthResNet, SlimmableDepthResNet
 from .pyramidnet import PyramidNet, SlimmablePyramidNet
 from .resnet import SlimmableResNet, SlimmableResNetV1d
+from .resnext import SlimmableResNeXt
 from .wide_resnet import SlimmableWideResNet, WideResNet
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     'PyramidNet',
     'SlimmableDepthResNet',
     'SlimmablePyramidNet',
+    'SlimmableResNeXt',
     'SlimmableResNet',
     'SlimmableResNetV1d',
     'SlimmableWideResNet',

@@ -38,7 +38,7 @@ class _SlimDeformable(SlimConv):
         if self.deform_groups > 1:
             x = pad_channels(x, self.in_channels)
         out, in_ = self.active_out_channels, x.size(1)
-        if self.weight.shape[:2] == (out, in_):
+        if (self.weight.size(0), self.conv_offset.weight.size(1)) == (out, in_):
             return super().forward(x)
         # Calls this forward again with narrow tensors in place of the layer's own, which then
         # takes the branch above: the convolution itself stays mmcv's.
@@ -60,13 +60,14 @@ class _SlimDeformable(SlimConv):
         In several groups it is a layer of all inputs that takes the first ones.
         """
         grouped = self.deform_groups > 1
-        layer = self.stock(
+        layer: Any = self.stock(
             self.in_channels if grouped else in_channels,
             self.active_out_channels,
             self.kernel_size,
             stride=self.stride,
             padding=self.padding,
             dilation=self.dilation,
+            groups=self.groups,
             deform_groups=self.deform_groups,
             bias=self._has_bias,
         )
@@ -75,7 +76,7 @@ class _SlimDeformable(SlimConv):
         return layer.to(self.weight)
 
 
-def _fill_up(layer: nn.Module, inputs: tuple[Tensor]) -> Tensor:
+def _fill_up(layer: Any, inputs: tuple[Tensor]) -> Tensor:
     """The input of a plain layer in several groups, with silent channels."""
     return pad_channels(inputs[0], layer.in_channels)
 
@@ -154,7 +155,7 @@ def _deformable(options: Mapping[str, Any], conv: SlimConv) -> nn.Module:
     options = dict(options)
     kind = options.pop('type')
     for name in ('deform_groups', 'deformable_groups'):  # mmcv's name, and its old one
-        _check_groups(name, options.get(name, 1), conv.in_channels)
+        _check_groups(name, options.get(name, 1), conv)
     try:
         return kind(
             conv.in_channels,
@@ -163,6 +164,7 @@ def _deformable(options: Mapping[str, Any], conv: SlimConv) -> nn.Module:
             stride=conv.stride,
             padding=conv.padding,
             dilation=conv.dilation,
+            groups=conv.groups,
             bias=False,
             divisor=conv.divisor,
             quarter=conv.quarter,
@@ -175,11 +177,16 @@ def _deformable(options: Mapping[str, Any], conv: SlimConv) -> nn.Module:
         ) from error
 
 
-def _check_groups(name: str, groups: Any, channels: int) -> None:
-    """Raise if channels do not make as many groups of one size."""
+def _check_groups(name: str, groups: Any, conv: SlimConv) -> None:
+    """Raise if channels do not make as many groups of one size, or are in other groups already."""
     whole = isinstance(groups, int) and not isinstance(groups, bool) and groups > 0
-    if not whole or channels % groups:
+    if not whole or conv.in_channels % groups:
         raise ValueError(
             f'model.backbone.dcn.{name}={groups!r}, expected a whole number that divides '
-            f'{channels}, the channels that the convolution reads: 1, 2 or 4, for example'
+            f'{conv.in_channels}, the channels that the convolution reads: 1, 2 or 4, for example'
+        )
+    if groups > 1 and conv.groups > 1:
+        raise ValueError(
+            f'model.backbone.dcn.{name}={groups!r} together with model.backbone.groups='
+            f'{conv.groups!r} cannot be sliced: set one of them to 1'
         )

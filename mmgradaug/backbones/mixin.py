@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from math import lcm
 from typing import TYPE_CHECKING, Any
@@ -40,7 +40,7 @@ SLIM_NORMS: dict[Any, type] = {
     SlimGroupNorm: SlimGroupNorm,
 }
 # Options of ResNeXt, Res2Net, ResNeSt and RegNet, left behind where their name was replaced.
-GROUPED = ('groups', 'base_width', 'scales', 'radix', 'arch')
+OTHER_OPTIONS = ('groups', 'base_width', 'scales', 'radix', 'arch')
 
 
 class SlimmableMixin(BaseModule if TYPE_CHECKING else object):  # type: ignore[misc]
@@ -64,6 +64,7 @@ class SlimmableMixin(BaseModule if TYPE_CHECKING else object):  # type: ignore[m
 
     dense_class: type[BaseModule]  # what `extract_subnet` turns an instance into
     takes_groups = False  # whether a normalisation follows every convolution, of its channels
+    own_options: tuple[str, ...] = ()  # of those that other networks alone have
     out_channels: int
 
     def __init__(
@@ -74,7 +75,7 @@ class SlimmableMixin(BaseModule if TYPE_CHECKING else object):  # type: ignore[m
         norm_cfg: dict | None = None,
         **kwargs: Any,
     ) -> None:
-        _refuse_groups(kwargs)
+        _refuse_other_networks([name for name in kwargs if name not in self.own_options], kwargs)
         if norm_cfg is None:
             norm_cfg = {'type': 'BN', 'requires_grad': True}
         slim = {
@@ -130,14 +131,15 @@ class SlimmableMixin(BaseModule if TYPE_CHECKING else object):  # type: ignore[m
         )
 
 
-def _refuse_groups(kwargs: dict) -> None:
-    """Raise on options of networks whose channels come in groups."""
-    for option in GROUPED:
-        if option in kwargs:
+def _refuse_other_networks(names: Sequence[str], options: Mapping[str, Any]) -> None:
+    """Raise on options of networks that are no plain ResNets."""
+    for name in names:
+        if name in OTHER_OPTIONS:
             raise ValueError(
-                f'model.backbone.{option}={kwargs[option]!r} belongs to ResNeXt, Res2Net, ResNeSt '
-                'or RegNet, whose channels in groups cannot be sliced; start from a ResNet config, '
-                'or train that backbone under its own name with gradaug.min_width=1.0'
+                f'model.backbone.{name}={options[name]!r} belongs to ResNeXt, Res2Net, ResNeSt or '
+                "RegNet: type='SlimmableResNeXt' takes the place of ResNeXt; the others cannot be "
+                'sliced, so start from a ResNet config or train that backbone under its own name '
+                'with gradaug.min_width=1.0'
             )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmdet.models.backbones import ResNet, ResNetV1d
 from mmdet.models.backbones.resnet import BasicBlock, Bottleneck
+from mmdet.models.backbones.resnext import Bottleneck as GroupedBottleneck
 from mmengine.registry import MODELS
 from torch import nn
 
@@ -54,14 +55,22 @@ class _RegularisedBottleneck(_RegularisedBlock, Bottleneck):
     norms = 3
 
 
-REGULARISED = {BasicBlock: _RegularisedBasicBlock, Bottleneck: _RegularisedBottleneck}
+class _RegularisedGroupedBottleneck(_RegularisedBlock, GroupedBottleneck):
+    norms = 3
+
+
+REGULARISED = {
+    BasicBlock: _RegularisedBasicBlock,
+    Bottleneck: _RegularisedBottleneck,
+    GroupedBottleneck: _RegularisedGroupedBottleneck,
+}
 
 
 # Options that mmdet's ResNet does not take.
 OWN_OPTIONS: dict[str, Any] = {'width_divisor': None, 'regulariser': None}
 
 
-class _SlimmableResNetMixin(SlimmableMixin, ResNet if TYPE_CHECKING else object):  # type: ignore
+class SlimmableResNetMixin(SlimmableMixin, ResNet if TYPE_CHECKING else object):  # type: ignore
     """What every slimmable variant of an mmdet ResNet shares; put before the ResNet."""
 
     takes_groups = True
@@ -96,7 +105,7 @@ class _SlimmableResNetMixin(SlimmableMixin, ResNet if TYPE_CHECKING else object)
         A network of BasicBlocks keeps the plain rule everywhere. So does a stem that enters
         the first residual sum without a projection, since both must be equally wide.
         """
-        if self.block is not Bottleneck:
+        if self.block is BasicBlock:
             return
         for name, module in self.named_modules():
             if isinstance(module, Bottleneck):
@@ -118,14 +127,14 @@ class _SlimmableResNetMixin(SlimmableMixin, ResNet if TYPE_CHECKING else object)
         """Channels of the last map."""
         return self.feature_channels[-1]
 
-    def train(self, mode: bool = True) -> _SlimmableResNetMixin:
+    def train(self, mode: bool = True) -> SlimmableResNetMixin:
         """Set the mode as mmdet's ResNet does, and return the network as torch's modules do."""
         super().train(mode)
         return self
 
 
 @MODELS.register_module()
-class SlimmableResNet(_SlimmableResNetMixin, ResNet):
+class SlimmableResNet(SlimmableResNetMixin, ResNet):
     """mmdet's ``ResNet`` with slimmable layers.
 
     Outside :func:`mmgradaug.at_width` it is mmdet's ``ResNet`` bit by bit, and its state
@@ -155,7 +164,7 @@ class SlimmableResNet(_SlimmableResNetMixin, ResNet):
 
 
 @MODELS.register_module()
-class SlimmableResNetV1d(_SlimmableResNetMixin, ResNetV1d):
+class SlimmableResNetV1d(SlimmableResNetMixin, ResNetV1d):
     """mmdet's ``ResNetV1d`` (deep stem, average-pooled shortcuts) with slimmable layers.
 
     Args and errors as :class:`SlimmableResNet`.
@@ -212,22 +221,23 @@ def without_regularisers(network: Any) -> Any:
 
 @contextmanager
 def _naming_options(
-    cls: type[_SlimmableResNetMixin], args: tuple, options: dict[str, Any]
+    cls: type[SlimmableResNetMixin], args: tuple, options: dict[str, Any]
 ) -> Iterator[None]:
     """Around mmdet's constructor, which speaks of a ResNet and of no config key.
 
     Raises:
         ValueError: With the key and value of options that it does not take.
     """
-    known = dict(inspect.signature(ResNet.__init__).parameters) | OWN_OPTIONS
+    resnets = list(inspect.signature(ResNet.__init__).parameters)[1:]
+    known = [*resnets, *OWN_OPTIONS, *cls.own_options]
     unknown = [name for name in options if name not in known]
     if unknown:
         raise ValueError(
             f'{_listed({name: options[name] for name in unknown})}: {cls.__name__} has no such '
-            f'option, expected some of {", ".join(list(known)[1:])}'
+            f'option, expected some of {", ".join(known)}'
         )
-    options = dict(zip(list(known)[1:], args, strict=False)) | options
-    depths = list(ResNet.arch_settings)
+    options = dict(zip([*cls.own_options, *resnets], args, strict=False)) | options
+    depths = list(cls.arch_settings)
     if options.get('depth') not in depths:
         raise ValueError(
             f'model.backbone.depth={options.get("depth")!r}, expected one of {depths}, the depths '

@@ -23,7 +23,9 @@ class SlimConvWS2d(SlimConv, ConvWS2d, nn.Conv2d):
             return super().forward(x)
         weight = self.weight[:out, :in_].contiguous()  # mmcv's function asks for it
         bias = None if self.bias is None else self.bias[:out]
-        return conv_ws_2d(x, weight, bias, self.stride, self.padding, self.dilation, eps=self.eps)
+        return conv_ws_2d(
+            x, weight, bias, self.stride, self.padding, self.dilation, self.groups, self.eps
+        )
 
     def plain(self, in_channels: int) -> ConvWS2d:
         """A ``ConvWS2d`` of these inputs, as wide as this is now, with undefined values."""
@@ -34,6 +36,7 @@ class SlimConvWS2d(SlimConv, ConvWS2d, nn.Conv2d):
             self.stride,
             self.padding,
             self.dilation,
+            self.groups,
             bias=self.bias is not None,
             eps=self.eps,
         )

@@ -18,7 +18,7 @@ from torch import nn
 
 from ..type_names import type_name
 
-SLIMMABLE = {'ResNet': 'SlimmableResNet', 'ResNetV1d': 'SlimmableResNetV1d'}
+SLIMMABLE = {name: f'Slimmable{name}' for name in ('ResNet', 'ResNetV1d', 'ResNeXt')}
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,13 @@ class Swap:
 
     Attributes:
         config: Name of the config.
+        backbone: Type of its stock backbone, of the first where it has several.
         swapped: Whether it builds and takes the stock backbone's state dict strictly.
         reason: Why not.
     """
 
     config: str
+    backbone: str
     swapped: bool
     reason: str = ''
 
@@ -95,7 +97,7 @@ def shipped_configs(families: Sequence[str] = ('*',)) -> Iterator[ShippedConfig]
 
 
 def resnet_keys(model: Any, key: str = '') -> list[str]:
-    """Config keys of all backbones that are a ``ResNet`` or ``ResNetV1d``, at any depth."""
+    """Config keys of all backbones that :data:`SLIMMABLE` has, at any depth."""
     if isinstance(model, (list, tuple)):
         return [k for i, v in enumerate(model) for k in resnet_keys(v, f'{key}{i}.')]
     if not isinstance(model, dict):
@@ -141,24 +143,28 @@ def try_swap(config: ShippedConfig) -> Swap:
     All on torch's meta device: keys and shapes are checked, no weights are made.
     """
     init_default_scope('mmdet')
+    keys = resnet_keys(config.model)
+    backbone = type_name(_at(config.model, keys[0])['type'])
     try:
         swapped = swapped_model(config.model)
         with torch.device('meta'):
-            for key in resnet_keys(config.model):
+            for key in keys:
                 stock = {**_at(config.model, key), 'init_cfg': None}
                 slim = MODELS.build(copy.deepcopy(_at(swapped, key)))
                 slim.load_state_dict(MODELS.build(stock).state_dict(), strict=True)
     except Exception as error:  # other people's configs may fail in any way
-        return Swap(config.name, False, one_line(error))
-    return Swap(config.name, True)
+        return Swap(config.name, backbone, False, one_line(error))
+    return Swap(config.name, backbone, True)
 
 
 def plainest_first(configs: Sequence[ShippedConfig]) -> list[ShippedConfig]:
-    """Configs in the order to try them: ResNet-50 or smaller first, then the shortest name."""
+    """Configs in the order to try them: up to 50 layers first, no groups, the shortest name."""
 
-    def rank(config: ShippedConfig) -> tuple[bool, int, str]:
-        deep = any(_at(config.model, k).get('depth', 50) > 50 for k in resnet_keys(config.model))
-        return deep, len(config.name), config.name
+    def rank(config: ShippedConfig) -> tuple[bool, bool, int, str]:
+        backbones = [_at(config.model, key) for key in resnet_keys(config.model)]
+        deep = any(backbone.get('depth', 50) > 50 for backbone in backbones)
+        grouped = any(type_name(backbone['type']) == 'ResNeXt' for backbone in backbones)
+        return deep, grouped, len(config.name), config.name
 
     return sorted(configs, key=rank)
 
@@ -174,7 +180,7 @@ def one_line(error: BaseException, limit: int = 160) -> str:
 
 
 def _is_resnet(kind: Any) -> bool:
-    """Whether a type is a ResNet of mmdet's, and not one of another package such as mmpretrain."""
+    """Whether a type is one of :data:`SLIMMABLE`, of mmdet's and of no other package's."""
     scope = kind.rpartition('.')[0] if isinstance(kind, str) else 'mmdet'
     return type_name(kind) in SLIMMABLE and scope.partition('.')[0] in ('', 'mmdet')
 

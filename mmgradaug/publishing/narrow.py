@@ -12,7 +12,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, floor
 from typing import Any
 
 import torch
@@ -166,28 +166,57 @@ def backbone_options(dense: Any) -> dict[str, int]:
         dense: What ``extract_subnet`` gave; its own options are still the full network's.
     """
     base = max(
-        ceil(planes / 2**stage)
-        for stage, layer in enumerate(dense.res_layers)
-        for block in dense.get_submodule(layer)
-        for planes in _planes(block)
+        ceil(planes / 2**stage) for stage, block in _blocks(dense) for planes in _planes(block)
     )
     first = dense.stem if dense.deep_stem else dense.conv1
     widths = [m.out_channels for m in first.modules() if isinstance(m, nn.Conv2d)]
     # A deep stem ends in two convolutions of half its channels and one of all.
     stem = max(widths[-1], *(2 * w for w in widths[:-1])) if dense.deep_stem else widths[0]
     expansion = dense.block.expansion
-    if dense.layer1[0].downsample is None:  # the stem enters the first sum as it is
+    projects = dense.layer1[0].downsample is not None
+    if not projects:  # the stem enters the first sum as it is
         base = max(base, ceil(stem / expansion))
+    groups = {}
+    if getattr(dense, 'groups', 1) > 1:
+        base, groups = _next_base_of_groups(dense, base), {'groups': _max_groups(dense)}
+    if not projects:
         stem = base * expansion
     elif stem == base * expansion and dense.strides[0] == 1:
         stem += 2  # mmdet would leave out the projection that the sub-network has
-    return {'base_channels': base, 'stem_channels': stem}
+    return {'base_channels': base, 'stem_channels': stem, **groups}
+
+
+def _max_groups(dense: Any) -> int:
+    """Groups of the block of a ResNeXt that has the most."""
+    return max(block.conv2.groups for _, block in _blocks(dense))
+
+
+def _next_base_of_groups(dense: Any, base: int) -> int:
+    """The next ``base_channels`` at which mmdet's ResNeXt has groups of these sizes.
+
+    It computes them in floating point and rounds down, so that 4 channels may become 3.
+    """
+
+    def same(base: int) -> bool:
+        return all(
+            floor(base * 2**stage * (dense.base_width / base)) == block.conv2.weight.size(1)
+            for stage, block in _blocks(dense)
+        )
+
+    return next(candidate for candidate in range(base, 4 * base) if same(candidate))
+
+
+def _blocks(network: Any) -> list[tuple[int, Any]]:
+    """Each residual block with the index of its stage."""
+    stages = enumerate(network.res_layers)
+    return [(i, block) for i, layer in stages for block in network.get_submodule(layer)]
 
 
 def _planes(block: Any) -> list[int]:
     """What the layers of a block ask of mmdet's ``planes``."""
     widths = [conv.out_channels for conv in _convs(block)]
-    return [*widths[:-1], ceil(widths[-1] / block.expansion)]
+    of_groups = block.conv2.groups > 1  # then the middle follows from their number and size
+    return [*([] if of_groups else widths[:-1]), ceil(widths[-1] / block.expansion)]
 
 
 def _convs(block: Any) -> list[nn.Conv2d]:

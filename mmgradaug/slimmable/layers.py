@@ -5,7 +5,8 @@ outside a sub-network pass calls its parent's ``forward`` unchanged, so it is th
 layer bit by bit.
 
 Slicing reads the input: a layer takes as many input channels as it is given, so only the
-number of output channels of a convolution depends on the width.
+number of output channels of a convolution depends on the width. A convolution in groups keeps the
+first whole groups of both, by the divisors of itself and of the one before it.
 """
 
 from __future__ import annotations
@@ -29,23 +30,37 @@ class SlimConv(nn.Conv2d if TYPE_CHECKING else object):  # type: ignore[misc]
         divisor: See :func:`~mmgradaug.slimmable.channels.active_channels`.
         quarter: See :func:`~mmgradaug.slimmable.channels.active_channels`.
         **kwargs: As the plain convolution.
-
-    Raises:
-        ValueError: If ``groups`` is not 1: the first channels of a grouped convolution do
-            not form a convolution with as many groups.
     """
+
+    width: float | None = None  # None: the full network; set by `at_width`
 
     def __init__(self, *args: Any, divisor: int = 1, quarter: bool = False, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if self.groups != 1:
-            raise ValueError(
-                f'{type(self).__name__} cannot slice groups={self.groups}, expected groups=1: use '
-                'a backbone without grouped convolutions (SlimmableResNet instead of ResNeXt or '
-                'Res2Net)'
-            )
         self.divisor = divisor
         self.quarter = quarter
-        self.width: float | None = None  # None: the full network; set by `at_width`
+
+    @property
+    def groups(self) -> int:  # type: ignore[override]
+        """Groups at the current width.
+
+        Raises:
+            ValueError: If the active output channels are not whole groups.
+        """
+        if self.width is None or self._groups == 1:
+            return self._groups
+        groups, rest = divmod(self.active_out_channels * self._groups, self.out_channels)
+        if rest:
+            size = self.out_channels // self._groups
+            raise ValueError(
+                f'{type(self).__name__} of {self._groups} groups keeps {self.active_out_channels} '
+                f'of {self.out_channels} channels, expected a multiple of {size}, the size of its '
+                'groups: set its divisor, and that of the convolution before it, to that'
+            )
+        return groups
+
+    @groups.setter
+    def groups(self, groups: int) -> None:
+        self._groups = groups
 
     @property
     def active_out_channels(self) -> int:
@@ -79,6 +94,7 @@ class SlimConv2d(SlimConv, nn.Conv2d):
             self.stride,  # type: ignore[arg-type]
             self.padding,  # type: ignore[arg-type]
             self.dilation,  # type: ignore[arg-type]
+            self.groups,
             bias=self.bias is not None,
             padding_mode=self.padding_mode,
             device=self.weight.device,

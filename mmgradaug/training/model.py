@@ -204,7 +204,6 @@ def _require_slimmable(model: Any) -> None:
     raise ValueError(
         f'gradaug.min_width={model.sampler.min_width} needs a slimmable backbone, got '
         f"{type(model.backbone).__name__}: set backbone type='SlimmableResNet' (slimmable are "
-        f'{", ".join(slimmable)}; SlimmableResNet and SlimmableResNetV1d take the place of ResNet '
-        'and ResNetV1d; channels in groups, as of ResNeXt, Res2Net, ResNeSt and RegNet, cannot be '
-        'sliced), or gradaug.min_width=1.0 to train full-width copies only'
+        f'{", ".join(slimmable)}; others, such as Res2Net, ResNeSt and RegNet, cannot be sliced), '
+        'or gradaug.min_width=1.0 to train full-width copies only'
     )

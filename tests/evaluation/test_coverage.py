@@ -14,6 +14,7 @@ from mmgradaug.detection.distillation import roi_stage
 from mmgradaug.evaluation import family
 from mmgradaug.evaluation.coverage import (
     ShippedConfig,
+    Swap,
     plainest_first,
     resnet_keys,
     swapped_model,
@@ -36,6 +37,7 @@ def shipped(name):
         'gn/mask-rcnn_r50_fpn_gn-all_2x_coco',
         'empirical_attention/faster-rcnn_r50-attn1111-dcn_fpn_1x_coco',
         'dcnv2/faster-rcnn_r50-mdconv-group4-c3-c5_fpn_1x_coco',
+        'gcnet/cascade-mask-rcnn_x101-32x4d-syncbn-dconv-c3-c5-r4-gcb-c3-c5_fpn_1x_coco',
     ],
 )
 def test_a_shipped_config_swaps(name):
@@ -69,6 +71,13 @@ def test_the_plainest_config_of_a_family_is_tried_first():
 
     configs = [config('a/r101.py', 101), config('a/r50_long.py', 50), config('a/r50.py', 50)]
     assert [c.name for c in plainest_first(configs)] == ['a/r50.py', 'a/r50_long.py', 'a/r101.py']
+
+
+def test_swaps_are_counted_by_backbone():
+    swaps = [Swap('a', 'ResNet', True), Swap('b', 'ResNeXt', False), Swap('c', 'ResNet', True)]
+    assert coverage._swap_counts(swaps) == (
+        '2 of 3 configs (2 of 2 with a ResNet, 0 of 1 with a ResNeXt)'
+    )
 
 
 def tiny(name='mine/tiny.py', **parts):

@@ -1,5 +1,6 @@
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from mmgradaug.slimmable import (
@@ -35,9 +36,24 @@ def slim_channels(channels, width):
     return {0.3: 3, 0.5: 4, 1.0: 8}[width]  # 2.4 rounds to 2, under 0.9 of it
 
 
-def test_grouped_conv_is_refused():
-    with pytest.raises(ValueError, match=r'groups=2.*expected groups=1'):
-        SlimConv2d(4, 4, 3, groups=2)
+def test_a_grouped_conv_keeps_the_first_groups():
+    """By one ordinary convolution for each group."""
+    slim = randomised(SlimConv2d(12, 24, 3, padding=1, groups=4, divisor=6)).double()
+    x = random_images(2, 9, 7, 7, dtype=torch.float64)
+    with at_width(slim, 0.7):  # 16.8 channels: 3 groups of 6
+        out = slim(x)
+        assert (slim.groups, out.size(1)) == (3, 18)
+    assert slim.groups == 4
+    parts = zip(x.split(3, 1), slim.weight.split(6), slim.bias.split(6), strict=False)
+    expected = torch.cat([F.conv2d(part, w, b, padding=1) for part, w, b in parts], 1)
+    torch.testing.assert_close(out, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_parts_of_a_conv_group_are_refused():
+    slim = SlimConv2d(12, 24, 3, groups=4)
+    message = r'of 4 groups keeps 17 of 24 channels, expected a multiple of 6'
+    with at_width(slim, 0.7), pytest.raises(ValueError, match=message):
+        slim(torch.zeros(1, 9, 5, 5))
 
 
 @pytest.mark.parametrize('norm', [SlimBatchNorm2d, SlimSyncBatchNorm])

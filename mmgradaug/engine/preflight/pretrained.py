@@ -54,4 +54,4 @@ def _is_plain_resnet(backbone: Mapping[str, Any]) -> bool:
     """Whether a backbone has a ResNet's layers and no others."""
     kind = type_name(backbone.get('type')).removeprefix('Slimmable')
     added = [backbone.get(option) for option in ('dcn', 'plugins', 'conv_cfg')]
-    return kind in ('ResNet', 'ResNetV1d') and not any(added)
+    return kind in ('ResNet', 'ResNetV1d', 'ResNeXt') and not any(added)
