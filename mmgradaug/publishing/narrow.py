@@ -1,10 +1,8 @@
 """A detector's sub-network as a stock mmdet detector of its own.
 
-mmdet's ResNet has ``base_channels * 2**i`` channels in stage i, while a sub-network rounds every
-layer by itself: ResNet-50 at 0.9 keeps 57, 115, 230 and 461 of 64, 128, 256 and 512. The smallest
-mmdet ResNet that every layer fits into (``base_channels=58`` here) computes the same function, with
-its few additional channels silent: their weights, scales and shifts are zero. They stay silent in
-further training too, since their gradients are zero.
+The smallest mmdet ResNet that every layer fits into computes the same function, with its few
+additional channels silent: their weights, scales and shifts are zero. They stay silent in further
+training too, since their gradients are zero.
 """
 
 from __future__ import annotations
@@ -12,12 +10,11 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import ceil, floor
 from typing import Any
 
 import torch
 from mmcv.cnn.bricks.conv_ws import ConvWS2d
-from mmdet.models.backbones.resnet import BasicBlock, ResNet
+from mmdet.models.backbones.resnet import ResNet
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from torch import Tensor, nn
@@ -26,6 +23,7 @@ from ..backbones.image_channels import image_channels
 from ..backbones.resnet import without_regularisers
 from ..checkpoints.safe_loading import safe_loading
 from ..slimmable import at_width, extract_subnet, has_slimmable_layers
+from .smallest_stock import out_channels, smallest_options
 from .stock_config import PACKAGE, stock_config
 
 BACKBONE_ONLY = 'publish the backbone alone (--to backbone --width W)'
@@ -108,7 +106,7 @@ def narrow_backbone(
             'channels, which in a narrow stock network would be other channels: leave out --width'
         )
     dense: Any = without_regularisers(extract_subnet(backbone, width))
-    options = {**options, **backbone_options(dense), **_group_options(dense, options)}
+    options = {**options, **smallest_options(dense), **_group_options(dense, options)}
     narrow = MODELS.build(copy.deepcopy(options))  # mmdet changes its dcn
     narrow.eval()  # returns nothing, in mmdet's ResNet
     _check_statistics(dense, narrow, width)
@@ -116,7 +114,7 @@ def narrow_backbone(
     narrow.load_state_dict(
         {key: _silenced(key, state[key], t.shape) for key, t in narrow.state_dict().items()}
     )
-    sizes = zip(backbone.feature_channels, _out_channels(dense), _out_channels(narrow), strict=True)
+    sizes = zip(backbone.feature_channels, out_channels(dense), out_channels(narrow), strict=True)
     return options, narrow, [Channels(*size) for size in sizes]
 
 
@@ -157,78 +155,6 @@ def build_stock(cfg: Config) -> Any:
     if own:
         raise ValueError(f'{own[0]} of the stock config is still a module of {PACKAGE}')
     return detector.eval()
-
-
-def backbone_options(dense: Any) -> dict[str, int]:
-    """Options of the smallest mmdet ResNet that a dense sub-network fits into.
-
-    Args:
-        dense: What ``extract_subnet`` gave; its own options are still the full network's.
-    """
-    base = max(
-        ceil(planes / 2**stage) for stage, block in _blocks(dense) for planes in _planes(block)
-    )
-    first = dense.stem if dense.deep_stem else dense.conv1
-    widths = [m.out_channels for m in first.modules() if isinstance(m, nn.Conv2d)]
-    # A deep stem ends in two convolutions of half its channels and one of all.
-    stem = max(widths[-1], *(2 * w for w in widths[:-1])) if dense.deep_stem else widths[0]
-    expansion = dense.block.expansion
-    projects = dense.layer1[0].downsample is not None
-    if not projects:  # the stem enters the first sum as it is
-        base = max(base, ceil(stem / expansion))
-    groups = {}
-    if getattr(dense, 'groups', 1) > 1:
-        base, groups = _next_base_of_groups(dense, base), {'groups': _max_groups(dense)}
-    if not projects:
-        stem = base * expansion
-    elif stem == base * expansion and dense.strides[0] == 1:
-        stem += 2  # mmdet would leave out the projection that the sub-network has
-    return {'base_channels': base, 'stem_channels': stem, **groups}
-
-
-def _max_groups(dense: Any) -> int:
-    """Groups of the block of a ResNeXt that has the most."""
-    return max(block.conv2.groups for _, block in _blocks(dense))
-
-
-def _next_base_of_groups(dense: Any, base: int) -> int:
-    """The next ``base_channels`` at which mmdet's ResNeXt has groups of these sizes.
-
-    It computes them in floating point and rounds down, so that 4 channels may become 3.
-    """
-
-    def same(base: int) -> bool:
-        return all(
-            floor(base * 2**stage * (dense.base_width / base)) == block.conv2.weight.size(1)
-            for stage, block in _blocks(dense)
-        )
-
-    return next(candidate for candidate in range(base, 4 * base) if same(candidate))
-
-
-def _blocks(network: Any) -> list[tuple[int, Any]]:
-    """Each residual block with the index of its stage."""
-    stages = enumerate(network.res_layers)
-    return [(i, block) for i, layer in stages for block in network.get_submodule(layer)]
-
-
-def _planes(block: Any) -> list[int]:
-    """What the layers of a block ask of mmdet's ``planes``."""
-    widths = [conv.out_channels for conv in _convs(block)]
-    of_groups = block.conv2.groups > 1  # then the middle follows from their number and size
-    return [*([] if of_groups else widths[:-1]), ceil(widths[-1] / block.expansion)]
-
-
-def _convs(block: Any) -> list[nn.Conv2d]:
-    """The convolutions of a residual branch."""
-    convs = [block.conv1, block.conv2]
-    return convs if isinstance(block, BasicBlock) else [*convs, block.conv3]
-
-
-def _out_channels(network: Any) -> list[int]:
-    """Channels of each output of a ResNet, read from its layers."""
-    layers = [network.get_submodule(network.res_layers[i]) for i in network.out_indices]
-    return [_convs(layer[-1])[-1].out_channels for layer in layers]
 
 
 def _narrow_neck(model: Any, channels: Sequence[Channels]) -> None:

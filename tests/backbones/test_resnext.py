@@ -120,6 +120,17 @@ def test_resnext50_becomes_a_barely_wider_stock_network(width, base, groups):
     assert [narrow.layer1[0].conv2.weight.size(1), narrow.layer4[0].conv2.weight.size(1)] == [4, 32]
 
 
+@pytest.mark.parametrize('base', [49, 50])
+def test_a_narrow_network_has_groups_of_the_size_that_mmdet_makes(base):
+    """49 * (4 / 49) is a little under 4, and mmdet rounds it down."""
+    options = dict(depth=50, base_channels=base, groups=8, base_width=4)
+    parent = SlimmableResNeXt(**options)
+    made, narrow, _ = narrow_backbone(parent, dict(type='ResNeXt', **options), 0.97)
+    assert (made['base_channels'], made['groups']) == (base, 8)  # of 50 it needs 49 only
+    size = parent.layer1[0].conv2.weight.size(1)
+    assert narrow.layer1[0].conv2.weight.size(1) == size == {49: 3, 50: 4}[base]
+
+
 @pytest.mark.parametrize(
     ('options', 'message'),
     [

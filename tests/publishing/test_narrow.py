@@ -12,7 +12,8 @@ from torch import nn
 
 from mmgradaug import SlimmableResNet, SlimmableResNetV1d, at_width, extract_subnet
 from mmgradaug.evaluation.cost import count_flops
-from mmgradaug.publishing.narrow import backbone_options, narrow_backbone, narrow_detector
+from mmgradaug.publishing.narrow import narrow_backbone, narrow_detector
+from mmgradaug.publishing.smallest_stock import smallest_options
 from tests.networks import batch, build, detector_config, random_images, randomised, small_resnet
 
 
@@ -139,7 +140,7 @@ def test_v1d_stays_v1d():
 def test_resnet50_becomes_a_barely_wider_stock_network(width, base):
     with torch.device('meta'):
         parent = SlimmableResNet(50).eval()
-        options = backbone_options(extract_subnet(parent, width))
+        options = smallest_options(extract_subnet(parent, width))
     assert options['base_channels'] == base
     assert base <= 64 * width * 1.02  # silent channels: under 2 %
 
