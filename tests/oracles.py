@@ -1,10 +1,13 @@
 """What sub-networks have to equal, and what has to stay as it is."""
 
+import copy
 from contextlib import nullcontext
 
 import torch
+from mmengine.registry import MODELS
 
 from mmgradaug import at_depth, at_width, extract_subnet
+from mmgradaug.publishing.narrow import narrow_backbone
 from tests.networks import random_images
 
 TOLERANCE = {torch.float32: 1e-6, torch.float64: 1e-12}
@@ -52,6 +55,21 @@ def assert_slice_equals_dense(network, width, x, kept=None):
         if name in dense_grads:
             padded[tuple(slice(n) for n in dense_grads[name].shape)] = dense_grads[name]
         assert relative_error(grad, padded) <= tolerance, name
+
+
+def assert_narrow_stock_network_is_the_slice(network, stock, width, x):
+    """A network of the narrow config has the sub-network's outputs; returns that config."""
+    made, narrow, channels = narrow_backbone(network, stock, width)
+    rebuilt = MODELS.build(copy.deepcopy(made)).to(x.dtype)  # mmdet changes its dcn
+    rebuilt.load_state_dict(narrow.state_dict())
+    rebuilt.eval()
+    with torch.no_grad():
+        found = rebuilt(x)
+        with at_width(network, width):
+            expected = network(x)
+    for a, b, c in zip(found, expected, channels, strict=True):
+        assert relative_error(a[:, : c.active], b[:, : c.active]) < TOLERANCE[x.dtype]
+    return made
 
 
 def statistics(model):

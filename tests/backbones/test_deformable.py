@@ -6,15 +6,18 @@ import pytest
 import torch
 import torch.nn.functional as F
 from mmdet.models.backbones import ResNet
-from mmengine.registry import MODELS
 from torchvision.ops import deform_conv2d
 
-from mmgradaug import SlimmableResNet, at_width
+from mmgradaug import SlimmableResNet
 from mmgradaug.backbones.deformable import SlimDeformConv2dPack, SlimModulatedDeformConv2dPack
 from mmgradaug.evaluation.conv_shapes import ConvShapes
 from mmgradaug.publishing.narrow import narrow_backbone
 from tests.networks import random_images, randomised, small_resnet
-from tests.oracles import assert_slice_equals_dense, relative_error
+from tests.oracles import (
+    assert_narrow_stock_network_is_the_slice,
+    assert_slice_equals_dense,
+    relative_error,
+)
 
 LAST_TWO = (False, False, True, True)
 
@@ -101,17 +104,8 @@ def test_what_cannot_be_deformed_is_named(change, message):
 def test_the_narrow_stock_network_is_the_sub_network():
     network = small_resnet(50, **options('DCNv2')).double().eval()
     stock = dict(type='ResNet', depth=50, base_channels=8, **options('DCNv2'))
-    made, narrow, channels = narrow_backbone(network, stock, 0.7)
     x = random_images(1, 3, 96, 128, dtype=torch.float64)
-    with torch.no_grad(), at_width(network, 0.7):
-        expected = network(x)
-    rebuilt = MODELS.build(made).double()
-    rebuilt.load_state_dict(narrow.state_dict())
-    rebuilt.eval()
-    with torch.no_grad():
-        found = rebuilt(x)
-    for a, b, c in zip(found, expected, channels, strict=True):
-        assert relative_error(a[:, : c.active], b[:, : c.active]) < 1e-12
+    assert_narrow_stock_network_is_the_slice(network, stock, 0.7, x)
 
 
 def test_shapes_are_not_counted_without_values():

@@ -7,10 +7,13 @@ from mmdet.models.backbones import ResNeXt
 from mmengine.registry import MODELS
 from torch import nn
 
-from mmgradaug import SlimmableResNeXt, at_width, extract_subnet
+from mmgradaug import SlimmableResNeXt, extract_subnet
 from mmgradaug.publishing.narrow import narrow_backbone
 from tests.networks import random_images, randomised
-from tests.oracles import assert_slice_equals_dense, relative_error
+from tests.oracles import (
+    assert_narrow_stock_network_is_the_slice,
+    assert_slice_equals_dense,
+)
 
 SMALL = dict(depth=50, base_channels=16, groups=8, base_width=2)
 DCN = dict(dcn=dict(type='DCN'), stage_with_dcn=(False, False, True, True))
@@ -97,17 +100,8 @@ def test_the_narrow_stock_network_is_the_sub_network(options, width):
     stock = dict(type='ResNeXt', **SMALL) | options
     for ours in ('width_divisor', 'regulariser'):
         stock.pop(ours, None)
-    made, narrow, channels = narrow_backbone(network, stock, width)
     x = random_images(1, 3, 96, 96, dtype=torch.float64)
-    with torch.no_grad(), at_width(network, width):
-        expected = network(x)
-    rebuilt = MODELS.build(made).double()
-    rebuilt.load_state_dict(narrow.state_dict())
-    rebuilt.eval()
-    with torch.no_grad():
-        found = rebuilt(x)
-    for a, b, c in zip(found, expected, channels, strict=True):
-        assert relative_error(a[:, : c.active], b[:, : c.active]) < 1e-12
+    assert_narrow_stock_network_is_the_slice(network, stock, width, x)
 
 
 @pytest.mark.parametrize(('width', 'base', 'groups'), [(0.9, 58, 29), (0.8, 52, 26), (0.5, 32, 16)])
