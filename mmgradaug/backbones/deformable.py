@@ -9,11 +9,19 @@ groups of one size. That costs as much as if it read all channels.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
+from itertools import compress
 from typing import Any
 
-from mmcv.ops import DeformConv2dPack, ModulatedDeformConv2dPack
+from mmcv.ops import (
+    DeformConv2d,
+    DeformConv2dPack,
+    ModulatedDeformConv2d,
+    ModulatedDeformConv2dPack,
+)
 from mmdet.models.backbones.resnet import Bottleneck
+from mmengine.logging import print_log
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -37,14 +45,17 @@ class _SlimDeformable(SlimConv):
         """Convolve ``x`` (N, C_active_in, H, W) to (N, C_active_out, H', W')."""
         if self.deform_groups > 1:
             x = pad_channels(x, self.in_channels)
+        x = x.contiguous()  # mmcv's kernels read nothing else rightly
         out, in_ = self.active_out_channels, x.size(1)
-        if (self.weight.size(0), self.conv_offset.weight.size(1)) == (out, in_):
+        weights = (self.weight, self.conv_offset.weight)
+        narrow_already = (weights[0].size(0), weights[1].size(1)) == (out, in_)
+        if narrow_already and all(weight.is_contiguous() for weight in weights):
             return super().forward(x)
         # Calls this forward again with narrow tensors in place of the layer's own, which then
         # takes the branch above: the convolution itself stays mmcv's.
         narrow = {
-            'weight': self.weight[:out, :in_].contiguous(),  # mmcv's kernels ask for it
-            'conv_offset.weight': self.conv_offset.weight[:, :in_],
+            'weight': self.weight[:out, : self.weights_in(in_)].contiguous(),
+            'conv_offset.weight': self.conv_offset.weight[:, :in_].contiguous(),
         }
         if self._has_bias:
             narrow['bias'] = self.bias[:out]
@@ -93,6 +104,13 @@ class SlimModulatedDeformConv2dPack(_SlimDeformable, ModulatedDeformConv2dPack):
     stock = ModulatedDeformConv2dPack
 
 
+def find_deformable(network: nn.Module) -> tuple[str, nn.Module] | None:
+    """The first deformable convolution of a network, slimmable or mmcv's own, and its name."""
+    kinds = (DeformConv2d, ModulatedDeformConv2d)
+    found = ((name, m) for name, m in network.named_modules() if isinstance(m, kinds))
+    return next(found, None)
+
+
 SLIM_DEFORMABLE: dict[Any, type[_SlimDeformable]] = {
     cls.stock: cls for cls in (SlimDeformConv2dPack, SlimModulatedDeformConv2dPack)
 }
@@ -112,13 +130,21 @@ def deform_blocks(stages: Sequence[Any], dcn: Any, stage_with_dcn: Sequence[bool
             a stage, or if a stage has no bottlenecks.
     """
     options = _checked(dcn)
-    if len(stage_with_dcn) != len(stages):
+    switches = stage_with_dcn if isinstance(stage_with_dcn, (list, tuple)) else ()
+    if len(switches) != len(stages) or not all(isinstance(switch, bool) for switch in switches):
         raise ValueError(
             f'model.backbone.stage_with_dcn={stage_with_dcn!r}, expected {len(stages)} times True '
             'or False, one for each stage'
         )
-    switches = zip(stages, stage_with_dcn, strict=True)
-    for block in (b for stage, deforms in switches if deforms for b in stage):
+    if not any(switches):
+        print_log(
+            'model.backbone.dcn without stage_with_dcn has no effect, as in mmdet: set '
+            'stage_with_dcn=(False, True, True, True), for example',
+            logger='current',
+            level=logging.WARNING,
+        )
+    chosen = compress(stages, switches)
+    for block in (block for stage in chosen for block in stage):
         if not isinstance(block, Bottleneck):
             raise ValueError(
                 f'model.backbone.dcn={dcn!r} needs bottlenecks, got a network of '
@@ -138,9 +164,9 @@ def _checked(dcn: Any) -> dict[str, Any]:
     options = {**dcn, 'type': SLIM_DEFORMABLE[kind]}
     if options.pop('groups', 1) != 1:
         raise ValueError(
-            f'model.backbone.dcn.groups={dcn["groups"]!r} cannot be sliced, expected 1: which '
-            'channels share a group changes with the width; set it to 1, or train this backbone '
-            "with type='ResNet' and gradaug.min_width=1.0, which needs no sub-widths"
+            f'model.backbone.dcn.groups={dcn["groups"]!r} cannot be sliced, expected 1: remove it '
+            '(ResNeXt gives its own groups to dcn), or train this backbone without Slimmable in '
+            'its name and with gradaug.min_width=1.0, which needs no sub-widths'
         )
     if options.pop('fallback_on_stride', False):
         raise ValueError(
@@ -188,5 +214,6 @@ def _check_groups(name: str, groups: Any, conv: SlimConv) -> None:
     if groups > 1 and conv.groups > 1:
         raise ValueError(
             f'model.backbone.dcn.{name}={groups!r} together with model.backbone.groups='
-            f'{conv.groups!r} cannot be sliced: set one of them to 1'
+            f'{conv.groups!r} cannot be sliced: set it to 1, or train this backbone as type='
+            "'ResNeXt' with gradaug.min_width=1.0, which needs no sub-widths"
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from math import lcm
 from typing import TYPE_CHECKING, Any
@@ -39,8 +39,14 @@ SLIM_NORMS: dict[Any, type] = {
     nn.GroupNorm: SlimGroupNorm,
     SlimGroupNorm: SlimGroupNorm,
 }
-# Options of ResNeXt, Res2Net, ResNeSt and RegNet, left behind where their name was replaced.
-OTHER_OPTIONS = ('groups', 'base_width', 'scales', 'radix', 'arch')
+# Whose options are left behind where a name was replaced.
+OPTIONS_OF = {
+    'scales': 'Res2Net',
+    'radix': 'ResNeSt',
+    'arch': 'RegNet',
+    'groups': 'ResNeXt',  # after the others, two of which have groups and widths as well
+    'base_width': 'ResNeXt',
+}
 
 
 class SlimmableMixin(BaseModule if TYPE_CHECKING else object):  # type: ignore[misc]
@@ -64,7 +70,7 @@ class SlimmableMixin(BaseModule if TYPE_CHECKING else object):  # type: ignore[m
 
     dense_class: type[BaseModule]  # what `extract_subnet` turns an instance into
     takes_groups = False  # whether a normalisation follows every convolution, of its channels
-    own_options: tuple[str, ...] = ()  # of those that other networks alone have
+    group_options: tuple[str, ...] = ()  # how its convolutions come in groups
     out_channels: int
 
     def __init__(
@@ -75,7 +81,7 @@ class SlimmableMixin(BaseModule if TYPE_CHECKING else object):  # type: ignore[m
         norm_cfg: dict | None = None,
         **kwargs: Any,
     ) -> None:
-        _refuse_other_networks([name for name in kwargs if name not in self.own_options], kwargs)
+        _refuse_other_networks({k: v for k, v in kwargs.items() if k not in self.group_options})
         if norm_cfg is None:
             norm_cfg = {'type': 'BN', 'requires_grad': True}
         slim = {
@@ -131,16 +137,17 @@ class SlimmableMixin(BaseModule if TYPE_CHECKING else object):  # type: ignore[m
         )
 
 
-def _refuse_other_networks(names: Sequence[str], options: Mapping[str, Any]) -> None:
+def _refuse_other_networks(options: Mapping[str, Any]) -> None:
     """Raise on options of networks that are no plain ResNets."""
-    for name in names:
-        if name in OTHER_OPTIONS:
-            raise ValueError(
-                f'model.backbone.{name}={options[name]!r} belongs to ResNeXt, Res2Net, ResNeSt or '
-                "RegNet: type='SlimmableResNeXt' takes the place of ResNeXt; the others cannot be "
-                'sliced, so start from a ResNet config or train that backbone under its own name '
-                'with gradaug.min_width=1.0'
+    for name, network in OPTIONS_OF.items():
+        if name in options:
+            fix = (
+                f"use type='Slimmable{network}'"
+                if f'Slimmable{network}' in MODELS.module_dict
+                else 'which cannot be sliced: start from a ResNet config, or train it as type='
+                f'{network!r} with gradaug.min_width=1.0'
             )
+            raise ValueError(f'model.backbone.{name}={options[name]!r} belongs to {network}, {fix}')
 
 
 def _slim_conv(conv_cfg: Mapping[str, Any]) -> dict[str, Any]:
@@ -150,6 +157,11 @@ def _slim_conv(conv_cfg: Mapping[str, Any]) -> dict[str, Any]:
         raise ValueError(
             f'model.backbone.conv_cfg={conv_cfg!r} cannot be sliced, expected type Conv2d or '
             'ConvWS: remove conv_cfg from the slimmable backbone'
+        )
+    if conv_cfg.get('groups', 1) != 1:
+        raise ValueError(
+            f'model.backbone.conv_cfg={conv_cfg!r} puts every convolution in groups, expected '
+            "none: remove groups (type='SlimmableResNeXt' has them where they belong)"
         )
     return {**conv_cfg, 'type': SLIM_CONVS[kind]}
 

@@ -97,7 +97,8 @@ def slim_plugins(plugins: Any) -> list[dict[str, Any]]:
             raise ValueError(
                 f'model.backbone.plugins.{index}={entry!r} cannot be sliced, expected a dict with '
                 'the cfg of a ContextBlock or GeneralizedAttention: remove it, or train this '
-                "backbone with type='ResNet' and gradaug.min_width=1.0, which needs no sub-widths"
+                'backbone without Slimmable in its name and with gradaug.min_width=1.0, which '
+                'needs no sub-widths'
             )
         slim.append({**entry, 'cfg': {**cfg, 'type': SLIM_PLUGINS[kind]}})
     return slim

@@ -6,9 +6,11 @@ not match trains from random weights for hours. Here a misfit is an error.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.error import URLError
 
 from mmcv.cnn.bricks.context_block import ContextBlock
 from mmcv.cnn.bricks.generalized_attention import GeneralizedAttention
@@ -23,10 +25,12 @@ from ..checkpoints.safe_loading import safe_loading
 from ..near_names import near_path
 from ..type_names import builds
 
+BLOCK = re.compile(r'layer\d+\.\d+(?=\.)')  # of a ResNet
 HOW_TO_GET = (
     'put the file there, or point model.backbone.init_cfg.checkpoint at one you have '
-    '(--cfg-options model.backbone.init_cfg.checkpoint=PATH); torchvision://resnet50 starts from '
-    "torchvision's ImageNet weights, and model.backbone.init_cfg=None from random ones"
+    '(--cfg-options model.backbone.init_cfg.checkpoint=PATH); torchvision://resnet50 (or '
+    "resnext50_32x4d, say) starts from torchvision's ImageNet weights, and "
+    'model.backbone.init_cfg=None from random ones'
 )
 
 
@@ -79,13 +83,29 @@ def check_pretrained(module: nn.Module, checkpoint: str, prefix: str | None = No
     missing = [key for key in expected if key not in state and not key.startswith(added)]
     if missing:
         raise ValueError(_misfit(module, checkpoint, missing, len(expected), state))
+    _refuse_deeper(module, checkpoint, state)
     for key, tensor in expected.items():
         if key in state and state[key].shape != tensor.shape:
             raise ValueError(
                 f'{key} of {checkpoint} has shape {tuple(state[key].shape)}, expected '
                 f'{tuple(tensor.shape)} for {type(module).__name__}: use weights of the same '
-                'depth and channels'
+                'depth, channels and, of ResNeXt, groups and base_width'
             )
+
+
+def _refuse_deeper(module: nn.Module, checkpoint: str, state: Mapping[str, Tensor]) -> None:
+    """Raise if a stage that a network has is of more blocks in a file: they would be left out."""
+    own, theirs = (
+        {found[0] for found in map(BLOCK.match, keys) if found}
+        for keys in (module.state_dict(), state)
+    )
+    stages = {block.partition('.')[0] for block in own}
+    more = sorted(block for block in theirs - own if block.partition('.')[0] in stages)
+    if more:
+        raise ValueError(
+            f'{checkpoint} has {len(more)} blocks more than {type(module).__name__} ({more[0]} '
+            'and others): its weights are of a deeper network, expected those of the same depth'
+        )
 
 
 def _added(network: nn.Module) -> Iterator[str]:
@@ -100,8 +120,14 @@ def _added(network: nn.Module) -> Iterator[str]:
 def _load(checkpoint: str) -> Any:
     """Contents of a checkpoint, read without executing anything."""
     if '://' in checkpoint:
-        with safe_loading():
-            return CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')
+        try:
+            with safe_loading():
+                return CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')
+        except URLError as error:
+            raise ValueError(
+                f'{checkpoint} cannot be fetched ({error.reason}): download it where that is '
+                'possible, and set init_cfg.checkpoint to the file'
+            ) from error
     require_pretrained(checkpoint)
     return read_checkpoint(checkpoint)
 

@@ -229,14 +229,14 @@ def _naming_options(
         ValueError: With the key and value of options that it does not take.
     """
     resnets = list(inspect.signature(ResNet.__init__).parameters)[1:]
-    known = [*resnets, *OWN_OPTIONS, *cls.own_options]
+    known = [*resnets, *OWN_OPTIONS, *cls.group_options]
     unknown = [name for name in options if name not in known]
     if unknown:
         raise ValueError(
             f'{_listed({name: options[name] for name in unknown})}: {cls.__name__} has no such '
             f'option, expected some of {", ".join(known)}'
         )
-    options = dict(zip([*cls.own_options, *resnets], args, strict=False)) | options
+    options = dict(zip(resnets, args, strict=False)) | options
     depths = list(cls.arch_settings)
     if options.get('depth') not in depths:
         raise ValueError(

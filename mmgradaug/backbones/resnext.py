@@ -31,7 +31,7 @@ class SlimmableResNeXt(SlimmableResNetMixin, ResNeXt):
     """
 
     dense_class = ResNeXt
-    own_options = ('groups', 'base_width')
+    group_options = ('groups', 'base_width')
 
     def __init__(self, groups: int = 1, base_width: int = 4, **kwargs: Any) -> None:
         for name, value in (('groups', groups), ('base_width', base_width)):

@@ -54,7 +54,7 @@ def weights_of(
         prefix: Keep the weights whose names start with it, such as ``backbone``, without it.
 
     Raises:
-        ValueError: If there are no weights.
+        ValueError: If there are no weights, or some are NaN.
     """
     state = checkpoint.get('state_dict', checkpoint)
     named = state.items() if isinstance(state, Mapping) else ()
@@ -70,9 +70,21 @@ def weights_of(
             f'{source} has no weights{f" that start with {start!r}" if prefix else ""} (its keys: '
             f'{held}), expected a checkpoint with state_dict'
         )
+    _refuse_nan(weights, source)
     if hasattr(state, '_metadata'):
         weights._metadata = _renamed(state._metadata, start)  # type: ignore[attr-defined]
     return weights
+
+
+def _refuse_nan(weights: Mapping[str, Tensor], source: Path | str) -> None:
+    """Raise on weights that make every result NaN."""
+    for name, weight in weights.items():
+        wrong = int(weight.isnan().sum()) if weight.is_floating_point() else 0
+        if wrong:
+            raise ValueError(
+                f'{source}: {wrong} of {weight.numel()} values of {name} are NaN, expected '
+                'numbers: its training diverged, or the file is damaged; use an earlier checkpoint'
+            )
 
 
 def _renamed(versions: Mapping[str, Any], start: str) -> OrderedDict[str, Any]:

@@ -27,6 +27,7 @@ from mmengine.runner import checkpoint as mmengine_checkpoint
 from mmengine.runner.checkpoint import load_from_local as mmengine_load_from_local
 
 from ..near_names import near_path
+from .damage import is_damaged
 
 TRUST_ALL = 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'  # torch's own switch
 ONLY_DATA = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD'
@@ -66,7 +67,7 @@ def load_file(path: Path | str, map_location: Any = 'cpu') -> Any:
         )
     try:
         with _allowing_run_state():
-            return torch.load(path, map_location=map_location, weights_only=not _trusts_all())
+            contents = torch.load(path, map_location=map_location, weights_only=not _trusts_all())
     except pickle.UnpicklingError as error:
         names = _unknown_names(path, error)
         if names:
@@ -76,6 +77,9 @@ def load_file(path: Path | str, map_location: Any = 'cpu') -> Any:
         if not _is_files_fault(error):
             raise
         raise ValueError(_not_a_checkpoint(path, str(error))) from error
+    if is_damaged(path):  # in the numbers of a tensor, which torch takes as they are
+        raise ValueError(_not_a_checkpoint(path, 'its checksums are not those of its contents'))
+    return contents
 
 
 @contextmanager

@@ -13,6 +13,8 @@ from mmengine.registry import MODELS
 from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
+from ..backbones.deformable import find_deformable
+from ..slimmable import SlimConv
 from ..training import GradAugMixin
 from ..transforms import GeometricMap
 from .distillation import ClassDistillation
@@ -36,7 +38,8 @@ class Classifier(BaseModel):
         in_channels: Channels of the features; None asks the backbone's ``out_channels``.
         label_smoothing: Share of each label that is spread evenly over all classes.
         channels_last: Whether weights and images lie in memory with their channels next to each
-            other, which many convolution kernels like better; nothing else changes.
+            other, which many convolution kernels like better; nothing else changes. Not with
+            deformable convolutions of mmcv's own, which read it wrongly.
         teacher: Config of a larger, trained classifier, whose soft labels are learnt too in
             training: ``network``, ``temperature`` and ``weight``, see
             :class:`~mmgradaug.classification.teacher.LargerTeacher`. With GradAug it teaches the
@@ -74,6 +77,8 @@ class Classifier(BaseModel):
                 f'the {num_classes} of model.num_classes: their outputs are compared'
             )
         self.fc = nn.Linear(in_channels or _out_channels(self.backbone), num_classes)
+        if channels_last:
+            _refuse_deformable(self)
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.to(memory_format=self.memory_format)  # type: ignore[call-overload]
 
@@ -202,6 +207,18 @@ class GradAugClassifier(GradAugMixin, Classifier):
             losses['loss_cls_hard'] = config.hard * self.label_loss(logits, data_samples)
         agree = logits.detach().argmax(1) == self._teacher.argmax(1)
         return {**losses, 'agree_cls': agree.float().mean()}
+
+
+def _refuse_deformable(model: nn.Module) -> None:
+    """Raise on layers whose kernels read every memory as if channel after channel lay in it."""
+    found = find_deformable(model)
+    if found is not None and not isinstance(found[1], SlimConv):
+        name, layer = found
+        raise ValueError(
+            f'model.channels_last=True, expected False with {name}, a {type(layer).__name__}, '
+            'which would read its input wrongly: remove channels_last, or put Slimmable before '
+            'the type of the backbone'
+        )
 
 
 def _check_numbers(num_classes: Any, label_smoothing: Any) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 
 from mmengine.dist import barrier, is_main_process
 
-from .atomic import is_damaged, write_atomically
+from ..checkpoints.damage import is_damaged
+from .atomic import write_atomically
 
 POINTER = 'last_checkpoint'  # mmengine's name of the file that names the newest one
 
@@ -49,7 +50,8 @@ def require_complete(named: str, folder: Path | None, template: str) -> None:
     newest = newest_complete(folder, template)
     other = f'; {newest} is complete' if newest is not None else ''
     raise ValueError(
-        f'{named} is not a complete checkpoint, expected one that was written to its end{other}'
+        f'{named} is cut short or damaged, expected a complete checkpoint: copy it again, or '
+        f'resume from an earlier one{other}'
     )
 
 

@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from mmcv.ops import DeformConv2d, ModulatedDeformConv2d
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from ..backbones.deformable import find_deformable
 from ..slimmable import SlimConv
 from ..slimmable.channels import active_channels
 from ..training.sampler import Subnet
@@ -114,12 +114,13 @@ class ConvShapes:
 
 def _refuse_deformable(backbone: nn.Module) -> None:
     """Raise if a layer cannot run without values."""
-    for name, module in backbone.named_modules():
-        if isinstance(module, (DeformConv2d, ModulatedDeformConv2d)):
-            raise ValueError(
-                f'backbone.{name} is a {type(module).__name__}, which runs on values alone, '
-                'expected ordinary convolutions: count the shapes without dcn'
-            )
+    found = find_deformable(backbone)
+    if found is not None:
+        name, layer = found
+        raise ValueError(
+            f'backbone.{name} is a {type(layer).__name__}, which runs on values alone, expected '
+            'ordinary convolutions: count the shapes without dcn'
+        )
 
 
 def _without_norms(network: nn.Module) -> nn.Module:

@@ -17,7 +17,7 @@ from mmengine.optim import OptimWrapper
 from mmengine.registry import init_default_scope
 from rich.progress import track
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 from ..backbones.image_channels import image_channels
 from ..training.step import run_pass, running_as
@@ -210,9 +210,19 @@ def _bytes(tensor: torch.Tensor) -> int:
 
 def count_flops(function: Callable[[], Any]) -> float:
     """FLOPs of a call: convolutions and matrix products, two for each multiply-add."""
-    with FlopCounterMode(display=False) as counter:
+    formulas = {torch.ops.aten.convolution_backward: _convolution_backward}
+    with FlopCounterMode(display=False, custom_mapping=formulas) as counter:
         function()
     return float(counter.get_total_flops())
+
+
+def _convolution_backward(*args: Any, out_shape: Any) -> int:
+    """FLOPs of a convolution's gradients; torch counts its weights' as if of one group."""
+    formula = flop_registry[torch.ops.aten.convolution_backward]
+    *rest, groups, (of_input, of_weight, of_bias) = args
+    inputs = formula(*rest, groups, (of_input, False, of_bias), out_val=out_shape)
+    weights = formula(*rest, groups, (False, of_weight, False), out_val=out_shape)
+    return inputs + weights // groups
 
 
 def peak_allocation(function: Callable[[], Any]) -> int:

@@ -52,10 +52,11 @@ def build_kinds(cfg: Config, variants: Sequence[str] = ()) -> dict[str, nn.Modul
     plain.type = 'Classifier' if is_classifier(cfg) else plain.pop('detector')
     plain.pop('gradaug', None)
     stock = copy.deepcopy(plain)
+    dense = getattr(class_of(stock.backbone.type, MODELS), 'dense_class', None)
     stock.backbone.type = type_name(stock.backbone.type).removeprefix('Slimmable')
     # Networks of this package have the other options without `Slimmable`, too.
-    is_resnet = stock.backbone.type in ('ResNet', 'ResNetV1d')
-    for option in OWN_OPTIONS if is_resnet else ('width_divisor',):
+    is_mmdets = dense is not None and dense.__module__.startswith('mmdet.')
+    for option in OWN_OPTIONS if is_mmdets else ('width_divisor',):
         stock.backbone.pop(option, None)
     models = {PLAIN: stock, PLAIN_SLIM: plain, 'GradAug': gradaug}
     for options in variants:

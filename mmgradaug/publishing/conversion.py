@@ -48,6 +48,7 @@ def from_layout(
     architecture, names = identify(state, layout)
     problems = misfits(state, architecture, names)
     if problems:
+        _refuse_groups(state, names, source)
         unusual = unusual_options(state, architecture, names)
         if unusual:
             found = ', '.join(f'{key}={value}' for key, (value, _) in unusual.items())
@@ -65,6 +66,18 @@ def from_layout(
             f'{"; ".join(filter(None, problems))}'
         )
     return architecture, renamed(state, backwards(names))
+
+
+def _refuse_groups(state: Mapping[str, Tensor], names: Mapping[str, str], source: Path) -> None:
+    """Raise on a ResNeXt, which has a ResNet's names and other shapes."""
+    weight = state.get(f'{names["layer1.0.conv2"]}.weight')
+    if weight is not None and weight.dim() == 4 and weight.size(0) > weight.size(1):
+        groups, size = weight.size(0) // weight.size(1), weight.size(1)
+        raise ValueError(
+            f'{source} is a ResNeXt with {groups} groups of {size} channels, expected a ResNet, '
+            'since no other is converted: --to mmdet, backbone and onnx take a network as it is, '
+            'with its config beside it or by --config'
+        )
 
 
 def to_layout(state: Mapping[str, Tensor], layout: str, source: Path) -> tuple[Architecture, State]:

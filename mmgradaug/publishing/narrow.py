@@ -99,13 +99,13 @@ def narrow_backbone(
             f'model.backbone.plugins={options["plugins"]!r} have channels of their own, which in a '
             'narrow stock network would be fewer: leave out --width'
         )
-    dcn = options.get('dcn') or {}
-    if dcn.get('deform_groups', dcn.get('deformable_groups', 1)) > 1:
-        raise ValueError(
-            f"model.backbone.dcn={dcn!r} shares offsets among groups of the full network's "
-            'channels, which in a narrow stock network would be other channels: leave out --width'
-        )
     dense: Any = without_regularisers(extract_subnet(backbone, width))
+    if width < 1 and any(getattr(layer, 'deform_groups', 1) > 1 for layer in dense.modules()):
+        raise ValueError(
+            f'model.backbone.dcn={options["dcn"]!r} shares offsets among groups of the full '
+            "network's channels, which in a narrow stock network would be other channels: publish "
+            'it without --width, or evaluate it with --widths 1.0'
+        )
     options = {**options, **smallest_options(dense), **_group_options(dense, options)}
     narrow = MODELS.build(copy.deepcopy(options))  # mmdet changes its dcn
     narrow.eval()  # returns nothing, in mmdet's ResNet

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..backbones.deformable import find_deformable
+
 PACKAGES = ('onnx', 'onnxscript', 'onnxruntime')
 TOLERANCE = 1e-4  # of the largest entry of an output, at least of 1
 CHECKED_SIZES = ((2, 96, 128), (1, 160, 64))  # images, height, width
@@ -45,9 +47,16 @@ def to_onnx(
         The file's contents, checked by :func:`check_onnx`.
 
     Raises:
-        ValueError: If a package is missing, or onnxruntime's outputs differ.
+        ValueError: If a package is missing, a convolution is deformable, or onnxruntime's outputs
+            differ.
     """
     check_onnx_packages()
+    found = find_deformable(network)
+    if found is not None:
+        raise ValueError(
+            f'--to onnx cannot write {found[0]}, a {type(found[1]).__name__}, since ONNX has no '
+            "counterpart of mmcv's: expected a network without dcn; --to mmdet and backbone take it"
+        )
     free = torch.export.Dim.DYNAMIC
     count, height, width = CHECKED_SIZES[0]
     program = torch.onnx.export(

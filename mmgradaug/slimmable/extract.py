@@ -29,6 +29,7 @@ def extract_subnet(
     parameters and running statistics. Outputs and gradients equal those of ``network`` inside
     ``at_width(network, width)``; the outputs of a backbone are the narrow ones, without the silent
     channels.
+    Deformable convolutions in groups are the exception: they keep all inputs, and take the first.
     A layer of one's own has a method ``plain(channels)``, which gives the plain layer of as many
     input channels; a network's class names the dense class that it becomes in ``dense_class``.
 

@@ -46,21 +46,27 @@ class SlimConv(nn.Conv2d if TYPE_CHECKING else object):  # type: ignore[misc]
         Raises:
             ValueError: If the active output channels are not whole groups.
         """
-        if self.width is None or self._groups == 1:
-            return self._groups
-        groups, rest = divmod(self.active_out_channels * self._groups, self.out_channels)
+        groups = self.full_groups
+        if self.width is None or groups == 1:
+            return groups
+        kept, rest = divmod(self.active_out_channels * groups, self.out_channels)
         if rest:
-            size = self.out_channels // self._groups
+            size = self.out_channels // groups
             raise ValueError(
-                f'{type(self).__name__} of {self._groups} groups keeps {self.active_out_channels} '
-                f'of {self.out_channels} channels, expected a multiple of {size}, the size of its '
+                f'{type(self).__name__} of {groups} groups keeps {self.active_out_channels} of '
+                f'{self.out_channels} channels, expected a multiple of {size}, the size of its '
                 'groups: set its divisor, and that of the convolution before it, to that'
             )
-        return groups
+        return kept
 
     @groups.setter
     def groups(self, groups: int) -> None:
-        self._groups = groups
+        self.__dict__['groups'] = groups  # where torch's own representation looks for it
+
+    @property
+    def full_groups(self) -> int:
+        """Groups at full width."""
+        return self.__dict__['groups']
 
     @property
     def active_out_channels(self) -> int:
@@ -68,6 +74,10 @@ class SlimConv(nn.Conv2d if TYPE_CHECKING else object):  # type: ignore[misc]
         if self.width is None:
             return self.out_channels
         return active_channels(self.out_channels, self.width, self.divisor, self.quarter)
+
+    def weights_in(self, in_channels: int) -> int:
+        """How many of each filter's inputs are read, given the channels of the layer's input."""
+        return in_channels if self.full_groups == 1 else self.weight.size(1)
 
     def plain(self, in_channels: int) -> nn.Module:
         """The plain convolution of these inputs, as wide as this is now, with undefined values."""
@@ -83,7 +93,7 @@ class SlimConv2d(SlimConv, nn.Conv2d):
         if out == self.out_channels and in_ == self.in_channels:
             return super().forward(x)
         bias = None if self.bias is None else self.bias[:out]
-        return self._conv_forward(x, self.weight[:out, :in_], bias)
+        return self._conv_forward(x, self.weight[:out, : self.weights_in(in_)], bias)
 
     def plain(self, in_channels: int) -> nn.Conv2d:
         """A ``nn.Conv2d`` of these inputs, as wide as this is now, with undefined values."""

@@ -201,9 +201,11 @@ def _require_slimmable(model: Any) -> None:
     if has_slimmable_layers(model):
         return
     slimmable = [name for name in MODELS.module_dict if name.startswith('Slimmable')]
+    name = type(model.backbone).__name__
+    slim = f'Slimmable{name}' if f'Slimmable{name}' in slimmable else 'SlimmableResNet'
     raise ValueError(
         f'gradaug.min_width={model.sampler.min_width} needs a slimmable backbone, got '
-        f"{type(model.backbone).__name__}: set backbone type='SlimmableResNet' (slimmable are "
+        f'{name}: set backbone type={slim!r} (slimmable are '
         f'{", ".join(slimmable)}; others, such as Res2Net, ResNeSt and RegNet, cannot be sliced), '
         'or gradaug.min_width=1.0 to train full-width copies only'
     )

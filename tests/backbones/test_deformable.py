@@ -9,6 +9,7 @@ from mmdet.models.backbones import ResNet
 from torchvision.ops import deform_conv2d
 
 from mmgradaug import SlimmableResNet
+from mmgradaug.backbones import deformable
 from mmgradaug.backbones.deformable import SlimDeformConv2dPack, SlimModulatedDeformConv2dPack
 from mmgradaug.evaluation.conv_shapes import ConvShapes
 from mmgradaug.publishing.narrow import narrow_backbone
@@ -68,6 +69,19 @@ def test_a_channel_keeps_the_offsets_of_its_group(layer, channels):
     assert relative_error(conv(x), expected) < 1e-12
 
 
+@pytest.mark.parametrize('width', [None, 0.5])
+@pytest.mark.parametrize('groups', [1, 4])
+@pytest.mark.parametrize('layer', [SlimDeformConv2dPack, SlimModulatedDeformConv2dPack])
+def test_memory_formats_do_not_matter(layer, groups, width):
+    conv = randomised(layer(16, 6, 3, padding=1, deform_groups=groups, bias=False)).double()
+    conv.width = width
+    x = random_images(2, 16, 9, 10, dtype=torch.float64)
+    expected = conv(x)
+    conv.to(memory_format=torch.channels_last)
+    found = conv(x.contiguous(memory_format=torch.channels_last))
+    assert relative_error(found, expected) < 1e-12
+
+
 def test_a_stage_without_switch_keeps_its_convolutions():
     network = SlimmableResNet(50, base_channels=8, dcn=dict(type='DCN'))
     assert network.state_dict().keys() == ResNet(50, base_channels=8).state_dict().keys()
@@ -93,6 +107,9 @@ def test_weights_of_a_plain_network_are_a_start(tmp_path):
         (dict(dcn=dict(type='Conv2d')), "dcn=.*'Conv2d'.*expected a dict of type 'DCN'"),
         (dict(dcn=dict(type='DCN', colour=1)), 'dcn has colour: .*DeformConv2dPack does not take'),
         (dict(stage_with_dcn=(True, True)), r'stage_with_dcn=\(True, True\), expected 4 times'),
+        (dict(stage_with_dcn=True), 'stage_with_dcn=True, expected 4 times'),
+        (dict(stage_with_dcn='TTTT'), "stage_with_dcn='TTTT', expected 4 times"),
+        (dict(stage_with_dcn=('False', 'True', 1, 0)), 'stage_with_dcn=.*expected 4 times'),
         (dict(depth=18), 'dcn=.*needs bottlenecks, got a network of BasicBlock'),
     ],
 )
@@ -114,7 +131,19 @@ def test_shapes_are_not_counted_without_values():
         ConvShapes(model, (96, 96))
 
 
+def test_deformable_convolutions_in_no_stage_are_told_of(monkeypatch):
+    said = []
+    monkeypatch.setattr(deformable, 'print_log', lambda text, **_: said.append(text))
+    small_resnet(50, dcn=dict(type='DCN'))
+    small_resnet(50, **options('DCN'))
+    assert len(said) == 1
+    assert 'dcn without stage_with_dcn has no effect' in said[0]
+
+
 def test_groups_of_the_full_network_are_not_narrowed():
     stock = dict(type='ResNet', depth=50, base_channels=8, **options('DCNv2', 4))
-    with pytest.raises(ValueError, match=r"dcn=.*'deform_groups': 4.*leave out --width"):
+    with pytest.raises(ValueError, match=r"dcn=.*'deform_groups': 4.*without --width"):
         narrow_backbone(small_resnet(50, **options('DCNv2', 4)), stock, 0.7)
+    network = small_resnet(50, **options('DCNv2', 4)).double().eval()
+    x = random_images(1, 3, 96, 128, dtype=torch.float64)
+    assert_narrow_stock_network_is_the_slice(network, stock, 1.0, x)

@@ -77,6 +77,11 @@ def test_frozen_stages_have_no_gradient():
     ('options', 'message'),
     [
         (dict(norm_cfg=dict(type='IN')), "norm_cfg=.*'IN'.*type='BN'"),
+        (dict(conv_cfg=dict(type='Conv2d', groups=2)), "conv_cfg=.*'groups': 2.*SlimmableResNeXt"),
+        (
+            dict(groups=32, base_width=4),
+            r"groups=32 belongs to ResNeXt, use type='SlimmableResNeXt'",
+        ),
         (dict(conv_cfg=dict(type='ConvAWS')), "conv_cfg=.*'ConvAWS'.*remove conv_cfg"),
         (dict(width_divisor=0), 'width_divisor must be'),
         (dict(width_divisor=2.5), 'width_divisor must be'),
@@ -125,6 +130,21 @@ def test_pretrained_shapes_that_do_not_fit_are_an_error(tmp_path):
     state = SlimmableResNet(18, base_channels=16).state_dict()
     with pytest.raises(ValueError, match=r'shape \(16, 3, 7, 7\), expected \(8, 3, 7, 7\)'):
         pretrained(tmp_path, state).init_weights()
+
+
+def test_weights_that_cannot_be_fetched_are_named():
+    init_cfg = dict(type='Pretrained', checkpoint='http://nowhere.invalid/w.pth')
+    with pytest.raises(ValueError, match=r'http://nowhere\.invalid/w\.pth cannot be fetched .*set'):
+        SlimmableResNet(18, base_channels=8, init_cfg=init_cfg).init_weights()
+
+
+def test_weights_of_a_deeper_network_are_an_error(tmp_path):
+    state = SlimmableResNet(34, base_channels=8).state_dict()
+    with pytest.raises(ValueError, match=r'w\.pth has 8 blocks more .*layer1\.2.* a deeper'):
+        pretrained(tmp_path, state).init_weights()
+    init_cfg = dict(type='Pretrained', checkpoint=str(tmp_path / 'w.pth'))
+    options = dict(base_channels=8, num_stages=2, strides=(1, 2), dilations=(1, 1))
+    SlimmableResNet(34, out_indices=(1,), init_cfg=init_cfg, **options).init_weights()
 
 
 class Payload:

@@ -50,11 +50,15 @@ def test_full_width_is_the_stock_backbone_bitwise(options):
     for (name, p), (_, q) in zip(slim.named_parameters(), stock.named_parameters(), strict=True):
         assert p.requires_grad == q.requires_grad, name
         assert (p.grad is None and q.grad is None) or torch.equal(p.grad, q.grad), name
+    for (name, a), (_, b) in zip(slim.named_buffers(), stock.named_buffers(), strict=True):
+        assert torch.equal(a, b), name
 
 
 @pytest.mark.parametrize('width', [0.3, 0.7, 1.0])
 @pytest.mark.parametrize(
-    'options', [*VARIANTS, dict(width_divisor=8), dict(groups=64, base_width=1)], ids=str
+    'options',
+    [*VARIANTS, dict(width_divisor=8), dict(width_divisor=16), dict(groups=64, base_width=1)],
+    ids=str,
 )
 def test_slice_is_the_dense_network(options, width):
     network = small(**options).double()
@@ -131,7 +135,7 @@ def test_a_narrow_network_has_groups_of_the_size_that_mmdet_makes(base):
         (dict(groups=0), r'groups=0, expected a whole number >= 1'),
         (dict(base_width=2.5), r'base_width=2\.5, expected a whole number >= 1'),
         (dict(depth=18), r'depth=18, expected one of \[50, 101, 152\]'),
-        (dict(scales=4), r'scales=4 belongs to ResNeXt, Res2Net'),
+        (dict(scales=4), r'scales=4 belongs to Res2Net, which cannot be sliced'),
         (dict(colour=4), r'colour=4: SlimmableResNeXt has no such option, .*base_width'),
         (
             DCN | dict(dcn=dict(type='DCN', deform_groups=2)),

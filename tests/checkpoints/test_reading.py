@@ -43,3 +43,9 @@ def test_missing_weights_are_named(empty):
         ValueError, match=r"no weights that start with 'backbone\.' \(its keys: w\)"
     ):
         weights_of({'w': torch.ones(1)}, 'a.pth', 'backbone')
+
+
+def test_weights_that_are_not_numbers_are_named():
+    state = {'a': torch.ones(2), 'b.weight': torch.tensor([1.0, float('nan')])}
+    with pytest.raises(ValueError, match=r'mine\.pth: 1 of 2 values of b\.weight are NaN.*earlier'):
+        weights_of(state, 'mine.pth')

@@ -260,3 +260,15 @@ def test_a_torch_that_cannot_allow_by_name_loads_weights_alone(tmp_path, monkeyp
     torch.save(run_state(), tmp_path / 'run.pth')
     with pytest.raises(UnsafeCheckpointError, match=r'HistoryBuffer, .*2\.6 can'):
         load_file(tmp_path / 'run.pth')
+
+
+def test_damage_in_the_middle_of_a_tensor_is_found(tmp_path):
+    """torch reads it as if nothing were wrong."""
+    path = tmp_path / 'a.pth'
+    torch.save({'state_dict': {'a': torch.ones(10_000)}}, path)
+    contents = bytearray(path.read_bytes())
+    contents[len(contents) // 2] ^= 64
+    path.write_bytes(contents)
+    assert not torch.equal(torch.load(path)['state_dict']['a'], torch.ones(10_000))
+    with pytest.raises(ValueError, match=r'a\.pth .* is damaged, .*checksums'):
+        load_file(path)

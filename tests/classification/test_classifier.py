@@ -164,6 +164,15 @@ def test_the_memory_format_changes_nothing_else():
     assert formats == [True, True]  # of the sub-network, too
 
 
+def test_memory_that_a_layer_reads_wrongly_is_refused():
+    dcn = dict(depth=50, dcn=dict(type='DCNv2'), stage_with_dcn=(False, False, False, True))
+    build(backbone=BACKBONE | dcn, channels_last=True)  # slimmable
+    message = r'channels_last=True, expected False with backbone\.layer4\.0\.conv2, a Modulated'
+    stock = dict(type='ResNet', **dcn, base_channels=8)
+    with pytest.raises(ValueError, match=message):
+        build(backbone=stock, channels_last=True, gradaug=dict(min_width=1.0))
+
+
 def test_logits_are_torchvisions():
     model = build(backbone=dict(type='ResNet', depth=18), gradaug=dict(min_width=1.0)).eval()
     theirs = resnet18(num_classes=3).eval()

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from mmdet.models.backbones import ResNeXt
 from mmengine.config import Config
 from torch import nn
 
@@ -104,6 +105,26 @@ def test_peak_is_the_most_alive_at_a_time():
 def test_flops_count_multiply_and_add():
     layer = nn.Linear(10, 20, bias=False)
     assert cost.count_flops(lambda: layer(torch.zeros(3, 10))) == 2 * 3 * 10 * 20
+
+
+@pytest.mark.parametrize('groups', [1, 4])
+def test_flops_of_a_convolutions_gradients_are_twice_its_own(groups):
+    conv = nn.Conv2d(8, 16, 3, padding=1, groups=groups, bias=False)
+    x = torch.zeros(2, 8, 5, 5, requires_grad=True)
+    forward = cost.count_flops(lambda: conv(x))
+    assert forward == 2 * 2 * 16 * (8 // groups) * 9 * 25
+    assert cost.count_flops(lambda: conv(x).sum().backward()) == 3 * forward
+
+
+def test_the_plain_model_of_a_resnext_is_mmdets():
+    model = detector_config(mask=False)
+    options = dict(groups=4, base_width=2, regulariser=dict(type='StochasticDepth'))
+    model.backbone = dict(type='SlimmableResNeXt', depth=50, base_channels=8, **options)
+    model.neck.in_channels = [32, 64, 128, 256]
+    kinds = build_kinds(Config(dict(model=model)))
+    assert type(kinds['plain'].backbone) is ResNeXt
+    states = [kinds[name].state_dict().keys() for name in kinds]
+    assert all(keys == states[0] for keys in states)
 
 
 def test_median_and_quartiles():

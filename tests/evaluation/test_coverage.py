@@ -65,12 +65,13 @@ def test_backbones_are_found_and_swapped_at_any_depth():
 
 
 def test_the_plainest_config_of_a_family_is_tried_first():
-    def config(name, depth):
-        backbone = dict(type='ResNet', depth=depth)
+    def config(name, depth, kind='ResNet'):
+        backbone = dict(type=kind, depth=depth)
         return ShippedConfig(name, Config(dict(model=dict(backbone=backbone))).model)
 
-    configs = [config('a/r101.py', 101), config('a/r50_long.py', 50), config('a/r50.py', 50)]
-    assert [c.name for c in plainest_first(configs)] == ['a/r50.py', 'a/r50_long.py', 'a/r101.py']
+    plain = [config('a/r50.py', 50), config('a/r50_long.py', 50)]
+    others = [config('a/x.py', 50, 'ResNeXt'), config('a/r101.py', 101)]
+    assert plainest_first([*others[::-1], *plain[::-1]]) == [*plain, *others]
 
 
 def test_swaps_are_counted_by_backbone():

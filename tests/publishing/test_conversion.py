@@ -110,6 +110,17 @@ def test_other_numbers_of_channels_are_named_alone(options, told):
     assert len(str(error.value)) < 250
 
 
+@pytest.mark.parametrize('layout', ['torchvision', 'timm'])
+def test_a_resnext_is_named(layout):
+    with torch.device('meta'):
+        state = torchvision.models.resnext50_32x4d().state_dict()
+    told = r'a.pth is a ResNeXt with 32 groups of 4 channels, expected a ResNet.*--to mmdet'
+    with pytest.raises(ValueError, match=told):
+        to_layout(state, layout, 'a.pth')
+    with pytest.raises(ValueError, match=told):
+        from_layout(state, layout, 'a.pth')
+
+
 def test_another_layout_is_recognised(state):
     _, theirs = to_layout(state, 'gradaug', 'a.pth')
     assert 'it is as gradaug have it' in refusal(theirs)

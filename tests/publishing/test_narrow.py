@@ -118,6 +118,20 @@ def test_backbone_outputs_are_the_subnets(options, width):
     assert narrow_config['base_channels'] <= config['base_channels']
 
 
+def test_detections_of_a_resnext_are_the_parents():
+    groups = dict(groups=8, base_width=2, base_channels=16)
+    parent, cfg = detector('faster', depth=50, type='SlimmableResNeXt', **groups)
+    narrow_cfg, narrow = narrow_detector(parent, cfg, 0.75)
+    backbone = narrow_cfg.model.backbone
+    assert (backbone.type, backbone.groups, backbone.base_channels) == ('ResNeXt', 6, 12)
+    data = batch(mask=False)
+    with at_width(parent, 0.75):
+        expected = detections(parent, data)
+    for found, wanted in zip(detections(narrow, data), expected, strict=True):
+        assert len(found) == len(wanted) > 0
+        torch.testing.assert_close(found.bboxes, wanted.bboxes, rtol=0, atol=1e-2)
+
+
 def test_images_need_not_have_three_channels():
     parent, cfg = detector('faster', in_channels=1)
     narrow_cfg, narrow = narrow_detector(parent, cfg, 0.5)

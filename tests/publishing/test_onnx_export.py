@@ -45,3 +45,11 @@ def test_missing_packages_are_named(monkeypatch):
     )
     with pytest.raises(ValueError, match=r'needs onnx, onnxscript, onnxruntime.*pip install onnx '):
         check_onnx_packages()
+
+
+def test_deformable_convolutions_are_refused_by_name():
+    pytest.importorskip('onnxscript')
+    pytest.importorskip('onnxruntime')
+    network = small_resnet(50, dcn=dict(type='DCN'), stage_with_dcn=(False, False, False, True))
+    with pytest.raises(ValueError, match=r'cannot write layer4\.0\.conv2, a SlimDe.*without dcn'):
+        to_onnx(network, ['c5'], {})

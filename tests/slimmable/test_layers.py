@@ -43,6 +43,7 @@ def test_a_grouped_conv_keeps_the_first_groups():
     with at_width(slim, 0.7):  # 16.8 channels: 3 groups of 6
         out = slim(x)
         assert (slim.groups, out.size(1)) == (3, 18)
+        assert 'groups=4' in repr(slim)
     assert slim.groups == 4
     parts = zip(x.split(3, 1), slim.weight.split(6), slim.bias.split(6), strict=False)
     expected = torch.cat([F.conv2d(part, w, b, padding=1) for part, w, b in parts], 1)
@@ -54,6 +55,9 @@ def test_parts_of_a_conv_group_are_refused():
     message = r'of 4 groups keeps 17 of 24 channels, expected a multiple of 6'
     with at_width(slim, 0.7), pytest.raises(ValueError, match=message):
         slim(torch.zeros(1, 9, 5, 5))
+    slim.divisor = 6
+    with at_width(slim, 0.2), pytest.raises(RuntimeError, match=r'expected input.* to have 3 ch'):
+        slim(torch.zeros(1, 2, 5, 5))  # torch's words
 
 
 @pytest.mark.parametrize('norm', [SlimBatchNorm2d, SlimSyncBatchNorm])

@@ -13,9 +13,9 @@ from mmengine.hooks import EMAHook
 from mmengine.registry import HOOKS
 from torch import Tensor, nn
 
+from ...checkpoints.damage import is_damaged
 from ...checkpoints.reading import read_checkpoint, weights_of
 from ...type_names import class_of
-from ..atomic import is_damaged
 from ..errors import warn
 
 _RESUMED = ('meta', 'message_hub')

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pycocotools.mask import decode
+from pycocotools.mask import decode, frPyObjects
 
 EXPECTED = (
     'expected a JSON object with the lists "images", "annotations" and "categories" of COCO\'s '
@@ -177,16 +177,20 @@ def _is_positive(value: Any) -> bool:
 
 
 def segmentation_fault(segmentation: Any, image: Mapping[str, Any]) -> str | None:
-    """What is wrong with a segmentation: None, ``'absent'``, ``'invalid'``, ``'size'``, ``'code'``.
+    """What is wrong with a segmentation, if anything is.
 
-    Absent ones, codes that cannot be read and those of another image's size stop a run; mmdet
-    ignores objects with invalid ones (no ring of three points, or an incomplete code).
+    Returns:
+        ``'absent'``, ``'rings'`` (a polygon that is no list of lists of numbers), ``'code'`` (one
+        that cannot be read) or ``'size'`` (one of another image's), which stop a run;
+        ``'invalid'`` (no ring of three points, or an incomplete code), which mmdet ignores; None.
     """
     if not segmentation:
         return 'absent'
     if isinstance(segmentation, list):
-        rings = [ring for ring in segmentation if isinstance(ring, list)]
-        return None if any(len(r) >= 6 and len(r) % 2 == 0 for r in rings) else 'invalid'
+        if not all(map(_is_ring, segmentation)):
+            return 'rings'
+        drawn = any(len(ring) >= 6 and len(ring) % 2 == 0 for ring in segmentation)
+        return None if drawn else 'invalid'
     if not isinstance(segmentation, dict):
         return 'invalid'
     counts, size = segmentation.get('counts'), segmentation.get('size')
@@ -199,6 +203,26 @@ def segmentation_fault(segmentation: Any, image: Mapping[str, Any]) -> str | Non
     if isinstance(counts, list):
         return None if sum(counts) == image['height'] * image['width'] else 'size'
     return None if _is_drawable(segmentation) else 'code'
+
+
+def can_be_compared(segmentation: Any, image: Mapping[str, Any]) -> bool:
+    """Whether pycocotools makes a mask of a segmentation, as the evaluator will."""
+    code = segmentation if isinstance(segmentation, dict) else None
+    if code is not None and not isinstance(code.get('counts'), list):
+        return isinstance(code.get('counts'), str) and code.get('size') is not None
+    try:
+        frPyObjects(segmentation, image['height'], image['width'])
+    except Exception:  # it raises bare ones
+        return False
+    return True
+
+
+def _is_ring(ring: Any) -> bool:
+    """Whether a part of a polygon is a list of finite numbers."""
+    try:
+        return isinstance(ring, list) and all(map(math.isfinite, ring))
+    except TypeError:
+        return False
 
 
 def _is_drawable(code: Mapping[str, Any]) -> bool:

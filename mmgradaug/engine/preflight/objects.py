@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 from ..error_text import listed
-from .coco_file import CocoFile, segmentation_fault
+from .coco_file import CocoFile, can_be_compared, segmentation_fault
 from .datasets import CocoUse
 
 KEPT = 'kept'
@@ -24,6 +24,11 @@ BREAKS = {
     '({1}): mend the code or the image entry',
     'code': 'annotation {0} has a run-length code that cannot be read, which {1} needs for masks: '
     'expected counts as a list of numbers or as the text that pycocotools makes; write it again',
+    'rings': 'annotation {0} has a polygon that {1} cannot read, expected lists of numbers in a '
+    'list, [[x1, y1, x2, y2, x3, y3, ...], ...], in pixels: mend it',
+    'compared': 'annotation {0} has a segmentation that {1} (pycocotools) cannot draw, expected a '
+    'polygon whose rings have three points or more, [[x1, y1, x2, y2, x3, y3, ...], ...], or a '
+    'complete run-length code: mend it, or remove the annotation',
     'text': 'annotation {0!r} has text for an id, expected a number, which {1} (pycocotools) needs '
     'to compare predictions: number the annotations',
     'iscrowd': 'annotation {0} has no iscrowd, which {1} needs: add "iscrowd": 0',
@@ -60,7 +65,10 @@ def fault_of(annotation: dict[str, Any], content: CocoFile, use: CocoUse, known:
             return 'outside'
         if annotation['area'] <= 0 or width < 1 or height < 1:
             return 'small'
-    fault = segmentation_fault(annotation.get('segmentation'), image) if use.masks else None
+    segmentation = annotation.get('segmentation')
+    fault = segmentation_fault(segmentation, image) if use.masks else None
+    if use.masks and use.evaluator and fault in (None, 'invalid'):
+        fault = None if can_be_compared(segmentation, image) else 'compared'
     if fault is None and use.training and annotation.get('iscrowd'):
         return 'crowd'
     return fault or KEPT
