@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from math import ceil
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 from mmengine.model.utils import revert_sync_batchnorm
 from mmengine.registry import MODELS, init_default_scope
+from rich.progress import track
 from torch import Tensor, nn
 
 from ..checkpoints.safe_loading import safe_loading
@@ -35,7 +37,10 @@ def build_parent(source: Source, cut: Cut) -> tuple[Any, Config]:
     load_exactly(model, source.weights, source.path)
     model.eval().to(cut.device)
     if cut.width is not None and cut.images:
-        recalibrate(model, cut.width, training_batches(cfg, cut.images, cut.seed))
+        batches = training_batches(cfg, cut.images, cut.seed)
+        total = ceil(cut.images / (cfg.train_dataloader.get('batch_size') or 1))
+        shown = track(batches, f'recalibrating width {cut.width:g}', total, transient=True)
+        recalibrate(model, cut.width, shown)
     return model, cfg
 
 

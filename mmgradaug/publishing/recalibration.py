@@ -17,6 +17,7 @@ from mmengine.runner import Runner, set_random_seed
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from ..engine.errors import warn
 from ..engine.loading import endless
 from ..engine.samples import name_samples
 from ..slimmable import at_width
@@ -25,7 +26,8 @@ from ..slimmable import at_width
 def training_batches(cfg: Config, images: int, seed: int = 0) -> Iterator[dict[str, Any]]:
     """Batches of a config's training data that hold ``images`` images together.
 
-    The data are gone through again where they have fewer. The same seed gives the same images.
+    The data are gone through again where they have fewer, with a warning. The same seed gives the
+    same images.
 
     Raises:
         ValueError: If ``images`` is below 1.
@@ -35,6 +37,11 @@ def training_batches(cfg: Config, images: int, seed: int = 0) -> Iterator[dict[s
     init_default_scope(cfg.get('default_scope', 'mmdet'))
     set_random_seed(seed)
     left, loader = images, Runner.build_dataloader(cfg.train_dataloader, seed=seed)
+    if images > len(loader.dataset):
+        warn(
+            f'{images} images to recalibrate on, and the training data have {len(loader.dataset)}: '
+            'they are gone through again'
+        )
     name_samples(loader.dataset, 'train_dataloader')
     for batch in endless(loader):
         yield {key: value[:left] for key, value in batch.items()}

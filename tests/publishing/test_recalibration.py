@@ -83,8 +83,10 @@ def demo(tmp_path_factory):
 
 
 @pytest.mark.parametrize('images', [3, 4, 6, 10])
-def test_batches_hold_as_many_images_as_asked(demo, images):
+def test_batches_hold_as_many_images_as_asked(demo, images, capsys):
     batches = list(training_batches(demo, images))
+    told = '10 images to recalibrate on, and the training data have 8' in capsys.readouterr().err
+    assert told == (images > 8)
     assert sum(len(b['inputs']) for b in batches) == images
     assert all(len(b['inputs']) == len(b['data_samples']) for b in batches)
 
