@@ -13,7 +13,7 @@ import multiprocessing
 import resource
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
@@ -176,18 +176,18 @@ def report(
             '',
             '## Configs that do not swap',
             '',
-            '| config | reason |',
-            '|---|---|',
-            *(f'| `{s.config}` | {s.reason} |' for s in swaps if not s.swapped),
-            '',
+            *_reasons((s.config, s.reason) for s in swaps if not s.swapped),
             '## Configs that mmdet cannot read here',
             '',
-            '| config | reason |',
-            '|---|---|',
-            *(f'| `{c.name}` | {c.reason} |' for c in unread),
-            '',
+            *_reasons((c.name, c.reason) for c in unread),
         ]
     )
+
+
+def _reasons(rows: Iterable[tuple[str, str]]) -> list[str]:
+    """A table of configs and reasons, or a word where there are none."""
+    lines = [f'| `{name}` | {reason} |' for name, reason in rows]
+    return [*(['| config | reason |', '|---|---|', *lines] if lines else ['None.']), '']
 
 
 def _swap_counts(swaps: Sequence[Swap]) -> str:

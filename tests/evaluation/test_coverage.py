@@ -79,6 +79,9 @@ def test_swaps_are_counted_by_backbone():
     assert coverage._swap_counts(swaps) == (
         '2 of 3 configs (2 of 2 with a ResNet, 0 of 1 with a ResNeXt)'
     )
+    page = coverage.report(swaps[:1], [], [ShippedConfig('d', None, 'why')], 6)
+    assert '## Configs that do not swap\n\nNone.\n\n## Configs that mmdet' in page
+    assert page.endswith('| config | reason |\n|---|---|\n| `d` | why |\n')
 
 
 def tiny(name='mine/tiny.py', **parts):
