@@ -10,7 +10,7 @@ groups of one size. That costs as much as if it read all channels.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import compress
 from typing import Any
 
@@ -54,7 +54,7 @@ class _SlimDeformable(SlimConv):
         # Calls this forward again with narrow tensors in place of the layer's own, which then
         # takes the branch above: the convolution itself stays mmcv's.
         narrow = {
-            'weight': self.weight[:out, : self.weights_in(in_)].contiguous(),
+            'weight': self.weight[:out, : self.channels_per_filter(in_)].contiguous(),
             'conv_offset.weight': self.conv_offset.weight[:, :in_].contiguous(),
         }
         if self._has_bias:
@@ -104,11 +104,10 @@ class SlimModulatedDeformConv2dPack(_SlimDeformable, ModulatedDeformConv2dPack):
     stock = ModulatedDeformConv2dPack
 
 
-def find_deformable(network: nn.Module) -> tuple[str, nn.Module] | None:
-    """The first deformable convolution of a network, slimmable or mmcv's own, and its name."""
+def deformable_layers(network: nn.Module) -> Iterator[tuple[str, Any]]:
+    """The deformable convolutions of a network, slimmable or mmcv's own, with their names."""
     kinds = (DeformConv2d, ModulatedDeformConv2d)
-    found = ((name, m) for name, m in network.named_modules() if isinstance(m, kinds))
-    return next(found, None)
+    return ((name, m) for name, m in network.named_modules() if isinstance(m, kinds))
 
 
 SLIM_DEFORMABLE: dict[Any, type[_SlimDeformable]] = {

@@ -92,7 +92,7 @@ class SlimmableMixin(BaseModule if TYPE_CHECKING else object):  # type: ignore[m
         with self._naming_options(args, kwargs):
             super().__init__(*args, **slim, **kwargs)
         self.width_divisor = width_divisor
-        self._set_quarter_rule()
+        self._set_rounding()
         if slim['norm_cfg']['type'] is SlimGroupNorm:
             _keep_whole_groups(self, slim['norm_cfg']['num_groups'])
 
@@ -101,8 +101,8 @@ class SlimmableMixin(BaseModule if TYPE_CHECKING else object):  # type: ignore[m
         """Around the plain network's constructor, to name options that it does not take."""
         return nullcontext()
 
-    def _set_quarter_rule(self) -> None:
-        """Set which convolutions round as a quarter of their block's output."""
+    def _set_rounding(self) -> None:
+        """Set which convolutions round as a quarter of their block's output, or to groups."""
 
     @property
     def feature_channels(self) -> tuple[int, ...]:

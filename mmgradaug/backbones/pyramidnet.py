@@ -146,7 +146,7 @@ class SlimmablePyramidNet(SlimmableMixin, PyramidNet):
 
     dense_class = PyramidNet
 
-    def _set_quarter_rule(self) -> None:
+    def _set_rounding(self) -> None:
         """Round the stem and the middle of bottlenecks as a quarter of an output."""
         blocks: list[Any] = [m for m in self.modules() if isinstance(m, PyramidBlock)]
         if blocks[0].layers == 2:

@@ -99,7 +99,7 @@ class SlimmableResNetMixin(SlimmableMixin, ResNet if TYPE_CHECKING else object):
     def _naming_options(cls, args: tuple, options: dict[str, Any]) -> AbstractContextManager[None]:
         return _naming_options(cls, args, options)
 
-    def _set_quarter_rule(self) -> None:
+    def _set_rounding(self) -> None:
         """Round the stem and the middle of bottlenecks as a quarter of the block's output.
 
         A network of BasicBlocks keeps the plain rule everywhere. So does a stem that enters

@@ -42,9 +42,9 @@ class SlimmableResNeXt(SlimmableResNetMixin, ResNeXt):
                 )
         super().__init__(groups=groups, base_width=base_width, **kwargs)
 
-    def _set_quarter_rule(self) -> None:
+    def _set_rounding(self) -> None:
         """Round as a ResNet does, but the middle of a block to whole groups."""
-        super()._set_quarter_rule()
+        super()._set_rounding()
         for block in self.modules():
             if isinstance(block, Bottleneck) and block.conv2.groups > 1:
                 size = block.conv2.out_channels // block.conv2.groups

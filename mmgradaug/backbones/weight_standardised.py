@@ -21,7 +21,8 @@ class SlimConvWS2d(SlimConv, ConvWS2d, nn.Conv2d):
         out, in_ = self.active_out_channels, x.size(1)
         if out == self.out_channels and in_ == self.in_channels:
             return super().forward(x)
-        weight = self.weight[:out, : self.weights_in(in_)].contiguous()  # as mmcv's function asks
+        weight = self.weight[:out, : self.channels_per_filter(in_)]
+        weight = weight.contiguous()  # mmcv's function asks for it
         bias = None if self.bias is None else self.bias[:out]
         return conv_ws_2d(
             x, weight, bias, self.stride, self.padding, self.dilation, self.groups, self.eps

@@ -13,7 +13,7 @@ from mmengine.registry import MODELS
 from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
-from ..backbones.deformable import find_deformable
+from ..backbones.deformable import deformable_layers
 from ..slimmable import SlimConv
 from ..training import GradAugMixin
 from ..transforms import GeometricMap
@@ -211,14 +211,13 @@ class GradAugClassifier(GradAugMixin, Classifier):
 
 def _refuse_deformable(model: nn.Module) -> None:
     """Raise on layers whose kernels read every memory as if channel after channel lay in it."""
-    found = find_deformable(model)
-    if found is not None and not isinstance(found[1], SlimConv):
-        name, layer = found
-        raise ValueError(
-            f'model.channels_last=True, expected False with {name}, a {type(layer).__name__}, '
-            'which would read its input wrongly: remove channels_last, or put Slimmable before '
-            'the type of the backbone'
-        )
+    for name, layer in deformable_layers(model):
+        if not isinstance(layer, SlimConv):
+            raise ValueError(
+                f'model.channels_last=True, expected False with {name}, a '
+                f'{type(layer).__name__}, which would read its input wrongly: remove '
+                'channels_last, or put Slimmable before the type of the backbone'
+            )
 
 
 def _check_numbers(num_classes: Any, label_smoothing: Any) -> None:

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ..backbones.deformable import find_deformable
+from ..backbones.deformable import deformable_layers
 from ..slimmable import SlimConv
 from ..slimmable.channels import active_channels
 from ..training.sampler import Subnet
@@ -114,9 +114,7 @@ class ConvShapes:
 
 def _refuse_deformable(backbone: nn.Module) -> None:
     """Raise if a layer cannot run without values."""
-    found = find_deformable(backbone)
-    if found is not None:
-        name, layer = found
+    for name, layer in deformable_layers(backbone):
         raise ValueError(
             f'backbone.{name} is a {type(layer).__name__}, which runs on values alone, expected '
             'ordinary convolutions: count the shapes without dcn'

@@ -19,6 +19,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from torch import Tensor, nn
 
+from ..backbones.deformable import deformable_layers
 from ..backbones.image_channels import image_channels
 from ..backbones.resnet import without_regularisers
 from ..checkpoints.safe_loading import safe_loading
@@ -100,7 +101,7 @@ def narrow_backbone(
             'narrow stock network would be fewer: leave out --width'
         )
     dense: Any = without_regularisers(extract_subnet(backbone, width))
-    if width < 1 and any(getattr(layer, 'deform_groups', 1) > 1 for layer in dense.modules()):
+    if width < 1 and any(layer.deform_groups > 1 for _, layer in deformable_layers(dense)):
         raise ValueError(
             f'model.backbone.dcn={options["dcn"]!r} shares offsets among groups of the full '
             "network's channels, which in a narrow stock network would be other channels: publish "

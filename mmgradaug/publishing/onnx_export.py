@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..backbones.deformable import find_deformable
+from ..backbones.deformable import deformable_layers
 
 PACKAGES = ('onnx', 'onnxscript', 'onnxruntime')
 TOLERANCE = 1e-4  # of the largest entry of an output, at least of 1
@@ -51,10 +51,9 @@ def to_onnx(
             differ.
     """
     check_onnx_packages()
-    found = find_deformable(network)
-    if found is not None:
+    for name, layer in deformable_layers(network):
         raise ValueError(
-            f'--to onnx cannot write {found[0]}, a {type(found[1]).__name__}, since ONNX has no '
+            f'--to onnx cannot write {name}, a {type(layer).__name__}, since ONNX has no '
             "counterpart of mmcv's: expected a network without dcn; --to mmdet and backbone take it"
         )
     free = torch.export.Dim.DYNAMIC

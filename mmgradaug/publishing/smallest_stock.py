@@ -20,22 +20,24 @@ def smallest_options(dense: Any) -> dict[str, int]:
     Args:
         dense: What ``extract_subnet`` gave; its own options are still the full network's.
     """
+    groups = max(block.conv2.groups for _, block in _blocks(dense))
     base = max(
-        ceil(planes / 2**stage) for stage, block in _blocks(dense) for planes in _planes(block)
+        ceil(planes / 2**stage)
+        for stage, block in _blocks(dense)
+        for planes in _planes(block, groups)
     )
     stem, expansion = _stem_channels(dense), dense.block.expansion
     projects = dense.layer1[0].downsample is not None
     if not projects:  # the stem enters the first sum as it is
         base = max(base, ceil(stem / expansion))
-    grouped = getattr(dense, 'groups', 1) > 1
-    if grouped:
+    if groups > 1:
         base = _next_base_of_groups(dense, base)
     if not projects:
         stem = base * expansion
     elif stem == base * expansion and dense.strides[0] == 1:
         stem += 2  # mmdet would leave out the projection that the sub-network has
-    groups = {'groups': max(b.conv2.groups for _, b in _blocks(dense))} if grouped else {}
-    return {'base_channels': base, 'stem_channels': stem, **groups}
+    options = {'base_channels': base, 'stem_channels': stem}
+    return options | ({'groups': groups} if hasattr(dense, 'groups') else {})
 
 
 def _stem_channels(dense: Any) -> int:
@@ -58,7 +60,7 @@ def _next_base_of_groups(dense: Any, base: int) -> int:
             for stage, block in _blocks(dense)
         )
 
-    # The full network has such groups, so the search ends there.
+    # The full network has such groups and no fewer channels, so the search ends there.
     return next(found for found in range(base, dense.base_channels + 1) if same(found))
 
 
@@ -68,11 +70,11 @@ def _blocks(network: Any) -> list[tuple[int, Any]]:
     return [(i, block) for i, layer in stages for block in network.get_submodule(layer)]
 
 
-def _planes(block: Any) -> list[int]:
+def _planes(block: Any, groups: int) -> list[int]:
     """What the layers of a block ask of mmdet's ``planes``."""
     widths = [conv.out_channels for conv in _convs(block)]
-    of_groups = block.conv2.groups > 1  # then the middle follows from their number and size
-    return [*([] if of_groups else widths[:-1]), ceil(widths[-1] / block.expansion)]
+    # In groups, the middle follows from their number and size.
+    return [*(widths[:-1] if groups == 1 else []), ceil(widths[-1] / block.expansion)]
 
 
 def _convs(block: Any) -> list[nn.Conv2d]:

@@ -75,7 +75,7 @@ class SlimConv(nn.Conv2d if TYPE_CHECKING else object):  # type: ignore[misc]
             return self.out_channels
         return active_channels(self.out_channels, self.width, self.divisor, self.quarter)
 
-    def weights_in(self, in_channels: int) -> int:
+    def channels_per_filter(self, in_channels: int) -> int:
         """How many of each filter's inputs are read, given the channels of the layer's input."""
         return in_channels if self.full_groups == 1 else self.weight.size(1)
 
@@ -93,7 +93,7 @@ class SlimConv2d(SlimConv, nn.Conv2d):
         if out == self.out_channels and in_ == self.in_channels:
             return super().forward(x)
         bias = None if self.bias is None else self.bias[:out]
-        return self._conv_forward(x, self.weight[:out, : self.weights_in(in_)], bias)
+        return self._conv_forward(x, self.weight[:out, : self.channels_per_filter(in_)], bias)
 
     def plain(self, in_channels: int) -> nn.Conv2d:
         """A ``nn.Conv2d`` of these inputs, as wide as this is now, with undefined values."""

@@ -129,6 +129,8 @@ def test_detections_of_a_resnext_are_the_parents():
         expected = detections(parent, data)
     for found, wanted in zip(detections(narrow, data), expected, strict=True):
         assert len(found) == len(wanted) > 0
+        assert torch.equal(found.labels, wanted.labels)
+        torch.testing.assert_close(found.scores, wanted.scores, rtol=0, atol=1e-5)
         torch.testing.assert_close(found.bboxes, wanted.bboxes, rtol=0, atol=1e-2)
 
 

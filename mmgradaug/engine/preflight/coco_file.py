@@ -207,9 +207,8 @@ def segmentation_fault(segmentation: Any, image: Mapping[str, Any]) -> str | Non
 
 def can_be_compared(segmentation: Any, image: Mapping[str, Any]) -> bool:
     """Whether pycocotools makes a mask of a segmentation, as the evaluator will."""
-    code = segmentation if isinstance(segmentation, dict) else None
-    if code is not None and not isinstance(code.get('counts'), list):
-        return isinstance(code.get('counts'), str) and code.get('size') is not None
+    if isinstance(segmentation, dict) and not isinstance(segmentation.get('counts'), list):
+        return isinstance(segmentation.get('counts'), str) and bool(segmentation.get('size'))
     try:
         frPyObjects(segmentation, image['height'], image['width'])
     except Exception:  # it raises bare ones

@@ -1,8 +1,11 @@
 import pytest
+import torch
+from mmengine.config import Config
 
+from mmgradaug import SlimmableResNeXt
 from mmgradaug.engine.preflight import check_data, check_run, check_weights
 from mmgradaug.engine.preflight.datasets import coco_uses
-from mmgradaug.engine.preflight.pretrained import check_pretrained_files
+from mmgradaug.engine.preflight.pretrained import check_backbone_weights, check_pretrained_files
 
 WRAPPERS = [
     lambda d: dict(type='RepeatDataset', times=2, dataset=d),
@@ -130,3 +133,13 @@ def test_a_root_that_no_data_set_has_is_told(cfg, root, tmp_path):
         FileNotFoundError, match=r"data_root='.*/pets' at the top .* does not reach"
     ):
         check_data(cfg, ('train',))
+
+
+def test_weights_of_other_groups_are_named_before_the_run(tmp_path):
+    options = dict(depth=50, base_channels=8, base_width=1)
+    torch.save(SlimmableResNeXt(**options, groups=8).state_dict(), tmp_path / 'w.pth')
+    init_cfg = dict(type='Pretrained', checkpoint=str(tmp_path / 'w.pth'))
+    backbone = dict(type='SlimmableResNeXt', **options, init_cfg=init_cfg)
+    check_backbone_weights(Config(dict(model=dict(backbone=dict(backbone, groups=8)))))
+    with pytest.raises(ValueError, match=r'w\.pth has shape .* groups and base_width'):
+        check_backbone_weights(Config(dict(model=dict(backbone=dict(backbone, groups=4)))))
