@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from ..checkpoints.reading import read_checkpoint, weights_of
 from ..checkpoints.safe_loading import safe_loading
-from ..near_names import near_path
+from ..errors import path_suggestion
 from ..type_names import builds
 
 BLOCK = re.compile(r'layer\d+\.\d+(?=\.)')  # of a ResNet
@@ -56,7 +56,7 @@ def require_pretrained(checkpoint: str, key: str = 'init_cfg.checkpoint') -> Non
         of_teacher = f'put the file there, or set --cfg-options {key}=PATH'
         fix = of_teacher if '.teacher.' in key else HOW_TO_GET
         raise FileNotFoundError(
-            f'no pretrained weights at {path.absolute()} ({key}){near_path(path)}: {fix}'
+            f'no pretrained weights at {path.absolute()} ({key}){path_suggestion(path)}: {fix}'
         )
 
 

@@ -26,7 +26,7 @@ from mmengine.runner import CheckpointLoader
 from mmengine.runner import checkpoint as mmengine_checkpoint
 from mmengine.runner.checkpoint import load_from_local as mmengine_load_from_local
 
-from ..near_names import near_path
+from ..errors import path_suggestion
 from .damage import is_damaged
 
 TRUST_ALL = 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'  # torch's own switch
@@ -62,7 +62,7 @@ def load_file(path: Path | str, map_location: Any = 'cpu') -> Any:
     path = Path(path).expanduser()
     if not path.is_file():
         raise FileNotFoundError(
-            f'no checkpoint at {path.absolute()}{near_path(path)}: expected a file such as '
+            f'no checkpoint at {path.absolute()}{path_suggestion(path)}: expected a file such as '
             'work_dirs/CONFIG/epoch_12.pth'
         )
     try:

@@ -10,7 +10,7 @@ from typing import Any
 import mmengine.registry
 from mmengine.registry import Registry
 
-from ..near_names import closest
+from ..errors import closest
 from ..type_names import type_name
 from .error_origin import frames_of, root_of, statement_of
 

@@ -12,15 +12,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ..errors import ConfigError
 from .error_origin import is_about_input, is_users, show_hidden_causes
 from .error_text import message_of
 
 _warned: list[str] = []  # in this process, so that a run can say it again in its log
 
 
-class InputError(ValueError):
-    """What somebody configured or gave is wrong; tools end with its text as their one line."""
-
+InputError = ConfigError
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:

@@ -11,7 +11,7 @@ from mmengine.registry import MODELS
 
 from ..classification import GradAugClassifier
 from ..detection import GradAugDetector
-from ..near_names import near_path
+from ..errors import path_suggestion
 from ..type_names import class_of
 from .errors import InputError
 from .option_keys import check_option_keys, warn_of_file_keys
@@ -43,7 +43,7 @@ def load_config(
     """
     if not Path(path).is_file():
         raise InputError(
-            f'no config file at {Path(path).absolute()}{near_path(path)}: expected a file such as '
+            f'no config file at {Path(path).absolute()}{path_suggestion(path)}: expected a file such as '
             'configs/mask_rcnn_r50_gradaug_1x.py'
         )
     cfg = _read(path)

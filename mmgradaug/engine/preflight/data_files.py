@@ -9,7 +9,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from ...near_names import near_path
+from ...errors import path_suggestion
 from .named_data import evaluators, is_local, leaves, loader_dataset, prefixes_of
 
 DEFAULT_DATA_HELP = (
@@ -34,7 +34,7 @@ def check_files(cfg: Config, loops: tuple[str, ...]) -> None:
         for key, path in named:
             if not path.exists():
                 raise FileNotFoundError(
-                    f'no data at {path.absolute()} ({key}){near_path(path)}: '
+                    f'no data at {path.absolute()} ({key}){path_suggestion(path)}: '
                     f'{DEFAULT_DATA_HELP}{_data_help(cfg)}{_unread_root(cfg, loops)}'
                 )
 

@@ -9,7 +9,7 @@ from typing import Any
 from mmengine.config import Config
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from ...near_names import closest
+from ...errors import closest
 from .named_data import leaves
 
 

@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mmengine.registry import OPTIMIZERS
 from torch import nn
 
-from ...near_names import closest
+from ...errors import closest
 from ...type_names import class_of
 from ..error_text import message_of
 

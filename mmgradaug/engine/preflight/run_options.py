@@ -13,7 +13,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import LOOPS, init_default_scope
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, TestLoop, ValLoop
 
-from ...near_names import closest
+from ...errors import closest
 from ...type_names import class_of
 
 _SEEDS = 2**32  # as many as NumPy takes
