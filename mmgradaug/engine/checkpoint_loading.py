@@ -1,0 +1,220 @@
+"""Load checkpoints as data, never by executing what they say.
+
+A pickle may name any function and have it called while it is read. torch's ``weights_only`` refuses
+every name that it does not know; what mmengine writes beside the weights is allowed here by name.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import re
+import zipfile
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+import numpy as np
+import torch
+from mmengine.dist import barrier, is_main_process
+from mmengine.logging import HistoryBuffer
+from mmengine.optim import OneCycleParamScheduler
+from mmengine.runner import CheckpointLoader
+from mmengine.runner import checkpoint as zoo
+from torch import Tensor
+
+from ..errors import ConfigError, path_suggestion
+
+_TRUST_ALL = 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'  # torch's own switch
+# Methods are pickled as getattr(class, name); a run's state holds these.
+_METHODS = {
+    HistoryBuffer: ('min', 'max', 'mean', 'current'),
+    OneCycleParamScheduler: ('_annealing_cos', '_annealing_linear'),
+}
+_WEIGHT_KEYS = (
+    'state_dict',
+    'model',
+    'model_state_dict',
+)  # of mmengine; torchvision and timm; others
+
+
+def load_checkpoint(path: str | Path, map_location: Any = 'cpu') -> Any:
+    """Load a checkpoint file: tensors, plain data and the state of a run of mmengine.
+
+    Args:
+        path: The file.
+        map_location: As of ``torch.load``.
+
+    Raises:
+        ConfigError: If the file is missing, damaged or no checkpoint, or if it holds anything
+            else; nothing of it was executed then. The environment variable
+            ``TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1`` makes torch trust whatever files hold.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise ConfigError(f'no checkpoint at {path.absolute()}{path_suggestion(path)}')
+    if is_damaged(path):
+        raise ConfigError(_not_a_checkpoint(path, 'incomplete, or its checksums are wrong'))
+    trusted = os.environ.get(_TRUST_ALL, '0') in ('1', 'y', 'yes', 'true')
+    # torch removes on the way out what was given on the way in, allowed before or not.
+    known = torch.serialization.get_safe_globals()
+    new = [entry for entry in _run_state_globals() if entry not in known]
+    with torch.serialization.safe_globals(new):
+        try:
+            return torch.load(path, map_location=map_location, weights_only=not trusted)
+        except pickle.UnpicklingError as error:
+            names = _unsafe_names(path, error)
+            if not names:
+                raise ConfigError(_not_a_checkpoint(path, 'of another format')) from error
+            raise ConfigError(
+                f'{path} holds {names}, expected tensors, plain data and the state of a run. '
+                f'Nothing of it was executed. If you trust who made it, set {_TRUST_ALL}=1'
+            ) from error
+        except (AttributeError, EOFError, IndexError, KeyError, TypeError, ValueError) as error:
+            raise ConfigError(_not_a_checkpoint(path, f'{error!r}')) from error
+
+
+def weights_of(checkpoint: Any) -> OrderedDict[str, Tensor]:
+    """Return the weights of a checkpoint under the model's own names, without ``module.``.
+
+    torch's metadata goes along: versions, by which modules rename keys of old files.
+
+    Args:
+        checkpoint: The state dict, or a dictionary that holds it with other entries.
+
+    Raises:
+        ConfigError: If there are no weights.
+    """
+    state = checkpoint
+    if isinstance(checkpoint, Mapping):
+        state = next((checkpoint[key] for key in _WEIGHT_KEYS if key in checkpoint), checkpoint)
+    named = state.items() if isinstance(state, Mapping) else ()
+    weights = OrderedDict(
+        (str(name).removeprefix('module.'), value)
+        for name, value in named
+        if isinstance(value, Tensor)
+    )
+    if not weights:
+        held = (
+            f'keys {list(checkpoint)[:5]}' if isinstance(checkpoint, Mapping) else 'no dictionary'
+        )
+        raise ConfigError(f'the checkpoint has no weights ({held}), expected a state_dict')
+    if hasattr(state, '_metadata'):
+        weights._metadata = OrderedDict(  # type: ignore[attr-defined]
+            (f'{name}.'.removeprefix('module.')[:-1], versions)
+            for name, versions in state._metadata.items()
+        )
+    return weights
+
+
+def is_damaged(path: str | os.PathLike) -> bool:
+    """Return whether a checkpoint is missing, empty, or a torch archive that is not whole.
+
+    Reads the file once: every entry of an archive has a checksum. Files that are no archives,
+    as torch wrote them before 1.6, cannot be checked and count as whole.
+    """
+    try:
+        with open(path, 'rb') as file:
+            start = file.read(2)
+        if start != b'PK':
+            return not start
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is not None
+    except (OSError, zipfile.BadZipFile, EOFError):
+        return True
+
+
+def register_safe_loading() -> None:
+    """Make mmengine load every checkpoint by :func:`load_checkpoint`, from now on.
+
+    That is what ``init_cfg``, ``load_from``, resuming and ``init_detector`` load. mmengine's own
+    loaders execute a file that cannot be loaded as data, or any file.
+    """
+    loaders: dict[tuple[str, ...], Callable] = {
+        ('',): load_from_local,
+        ('http://', 'https://'): load_from_http,
+        ('modelzoo://', 'torchvision://'): load_from_torchvision,
+        ('open-mmlab://', 'openmmlab://'): load_from_openmmlab,
+        ('mmcls://', 'pavi://', r'(\S+\:)?s3://', r'(\S+\:)?petrel://'): refuse_scheme,
+    }
+    for prefixes, loader in loaders.items():
+        CheckpointLoader.register_scheme(prefixes, loader, force=True)
+
+
+def load_from_local(filename: str, map_location: Any = None) -> Any:
+    """Load a local file."""
+    return load_checkpoint(filename, map_location)
+
+
+def load_from_http(filename: str, map_location: Any = None) -> Any:
+    """Download a file into torch's cache, the first process before the others, and load it."""
+    path = Path(torch.hub.get_dir(), 'checkpoints', Path(urlparse(filename).path).name)
+    if not is_main_process():
+        barrier()
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(filename, str(path))
+    if is_main_process():
+        barrier()
+    return load_checkpoint(path, map_location)
+
+
+def load_from_torchvision(filename: str, map_location: Any = None) -> Any:
+    """Load a model of torchvision by its name."""
+    return load_from_http(zoo.get_torchvision_models()[_name(filename)], map_location)
+
+
+def load_from_openmmlab(filename: str, map_location: Any = None) -> Any:
+    """Load a model of OpenMMLab's list by its name."""
+    name = zoo.get_deprecated_model_names().get(_name(filename), _name(filename))
+    return load_from_http(zoo.get_external_models()[name], map_location)
+
+
+def refuse_scheme(filename: str, map_location: Any = None) -> Any:
+    """Refuse a storage from which mmengine loads in ways of its own."""
+    raise ConfigError(f"{filename} cannot be loaded safely: download it and give the file's path")
+
+
+def _name(filename: str) -> str:
+    return filename.partition('://')[2]
+
+
+def _run_state_globals() -> list[Any]:
+    """Return what a run's state may name: classes, and (function, name in the file) pairs.
+
+    The functions that make an array and a scalar have moved within numpy; files of either version
+    load under either.
+    """
+    array, scalar = (value.__reduce__()[0] for value in (np.zeros(0), np.float64(0)))
+    moved = [
+        (function, f'numpy.{core}.multiarray.{name}')
+        for core in ('core', '_core')
+        for function, name in ((array, '_reconstruct'), (scalar, 'scalar'))
+    ]
+    dtypes = {type(np.dtype(code)) for code in '?bBhHiIlLqQefdU'}  # numbers and text
+    return [*_METHODS, np.ndarray, np.dtype, *dtypes, *moved, (_get_method, 'builtins.getattr')]
+
+
+def _get_method(owner: Any, name: Any) -> Callable[..., Any]:
+    """Take the place of ``getattr``, which would reach anything from anything."""
+    if not isinstance(owner, type) or name not in _METHODS.get(owner, ()):
+        raise pickle.UnpicklingError(f'GLOBAL {getattr(owner, "__name__", owner)}.{name}')
+    return getattr(owner, name)
+
+
+def _unsafe_names(path: Path, error: pickle.UnpicklingError) -> str:
+    """Return all names in a file that are not allowed; none if the file is no checkpoint."""
+    names: list[str] = []
+    with suppress(ValueError, RuntimeError, EOFError, pickle.UnpicklingError):  # an old format
+        names = torch.serialization.get_unsafe_globals_in_checkpoint(str(path))
+    return ', '.join(sorted(names)) or ', '.join(re.findall(r'GLOBAL (\S+)', str(error))[:1])
+
+
+def _not_a_checkpoint(path: Path, reason: str) -> str:
+    return (
+        f'{path} ({path.stat().st_size} bytes) is damaged or no checkpoint ({reason}): copy it '
+        'again, or use an earlier one'
+    )

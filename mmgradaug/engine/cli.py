@@ -1,0 +1,150 @@
+"""What command lines share: options, configs, output folders and one-line errors."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config, DictAction
+from mmengine.registry import MODELS
+from mmengine.runner import Runner
+
+from ..errors import ConfigError, suggestion
+from ..type_names import class_of
+
+# Top-level keys that mmengine, mmdet and this package read, whether a config has them or not.
+_KNOWN_KEYS = set(inspect.signature(Runner.__init__).parameters) | {
+    'activation_checkpointing',
+    'check_annotations',
+    'compile',
+    'custom_imports',
+    'data_help',
+    'efficient_conv_bn_eval',
+    'find_unused_parameters',
+    'model_wrapper_cfg',
+    'runner_type',
+    'strategy',
+    'sync_bn',
+    'tta_model',
+    'tta_pipeline',
+}
+
+
+def config_parser(
+    description: str | None, config: str = 'a GradAug config'
+) -> argparse.ArgumentParser:
+    """Return a parser of ``CONFIG`` and ``--cfg-options``.
+
+    Args:
+        description: The tool's docstring, whose first line describes it.
+        config: What the config has to be.
+    """
+    parser = argparse.ArgumentParser(description=(description or '').split('\n')[0])
+    parser.add_argument('config', help=config)
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        default={},
+        metavar='KEY=VALUE',
+        help='settings that replace those of the config, such as train_dataloader.batch_size=4',
+    )
+    return parser
+
+
+def at_least(least: int) -> Callable[[str], int]:
+    """Return an argparse type: a whole number of at least ``least``."""
+
+    def number(text: str) -> int:
+        value = int(text)
+        if value < least:
+            raise argparse.ArgumentTypeError(f'expected at least {least}, got {text}')
+        return value
+
+    return number
+
+
+def load_config(
+    path: str | Path, options: Mapping[str, Any] | None = None, models: tuple[type, ...] = ()
+) -> Config:
+    """Read a config file and merge ``--cfg-options`` into it.
+
+    Args:
+        path: The config file.
+        options: Values by dotted key.
+        models: Classes of which the config's model has to be one; empty for any.
+
+    Raises:
+        ConfigError: If the first part of an option's key is unknown, so that the option would have
+            no effect, or if the model is of another class.
+    """
+    cfg = Config.fromfile(path)
+    _check_first_keys(cfg, options or {})
+    cfg.merge_from_dict(dict(options or {}))
+    kind = cfg.get('model', {}).get('type')
+    model = class_of(kind, MODELS)
+    if models and not (model and issubclass(model, models)):
+        raise ConfigError(
+            f'{path} has model type {kind!r}, expected {" or ".join(m.__name__ for m in models)}'
+        )
+    return cfg
+
+
+def _check_first_keys(cfg: Config, options: Iterable[str]) -> None:
+    """Raise on options that nothing would read."""
+    known = {*cfg, *_KNOWN_KEYS}
+    for option in options:
+        key = option.split('.')[0]
+        if key == 'gradaug':  # a variable of the recipes, already copied into the model
+            raise ConfigError(f'--cfg-options {option} has no effect: write model.{option}')
+        if key not in known:
+            raise ConfigError(
+                f'--cfg-options {option}: nothing reads {key!r}{suggestion(key, known)}, expected '
+                'a key of the config or of mmengine'
+            )
+
+
+def make_output_dir(path: str | Path, option: str = '--out') -> Path:
+    """Make a folder for results before anything is computed for it.
+
+    Raises:
+        ConfigError: If no file can be written there.
+    """
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+        # Permissions do not tell: root has them on a read-only file system, too.
+        with tempfile.TemporaryFile(dir=path):
+            return Path(path)
+    except OSError as error:
+        raise ConfigError(
+            f'{option} {path} cannot be written ({error.strerror}): name another folder'
+        ) from error
+
+
+def warn(text: str) -> None:
+    """Print a warning of one line on stderr."""
+    print(f'warning: {text}', file=sys.stderr, flush=True)
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """End a tool with the line ``error: ...`` and status 1 on a :class:`ConfigError`.
+
+    Raises:
+        SystemExit: In place of a ``ConfigError``, also of one that a data loader's worker raised.
+    """
+    try:
+        yield
+    except ConfigError as error:
+        text = str(error)
+        if text.startswith('Caught '):  # torch passes on a worker's traceback as the message
+            text = text.rpartition(f'\n{type(error).__module__}.{type(error).__name__}: ')[
+                2
+            ].strip()
+        raise SystemExit(f'error: {text}') from error

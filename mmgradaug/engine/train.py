@@ -1,0 +1,310 @@
+"""Train and test: a config and a command line in, a Runner out.
+
+The command lines are those of mmdet's own scripts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import atexit
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import torch.distributed as distributed
+from mmdet.engine.hooks.utils import trigger_visualization_hook
+from mmdet.evaluation import DumpDetResults
+from mmdet.registry import RUNNERS
+from mmdet.utils import setup_cache_size_limit_of_dynamo
+from mmengine.config import Config, ConfigDict
+from mmengine.device import get_device
+from mmengine.dist import init_dist
+from mmengine.hooks import CheckpointHook, DistSamplerSeedHook
+from mmengine.registry import HOOKS, MODEL_WRAPPERS, MODELS
+from mmengine.runner import Runner
+from mmengine.utils.dl_utils import set_multi_processing
+
+from ..errors import ConfigError
+from ..training import GradAugDistributedDataParallel, GradAugMixin
+from ..type_names import builds, class_of
+from .checkpoint_loading import register_safe_loading
+from .cli import config_parser, load_config, make_output_dir, one_line_errors
+from .preflight import check_run
+from .preflight.checkpoints import checkpoint_use
+
+# Where each launcher says which process this is, of all and of those on this machine.
+_RANKS = {
+    'pytorch': ('RANK', 'LOCAL_RANK'),
+    'slurm': ('SLURM_PROCID', 'SLURM_LOCALID'),
+    'mpi': ('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_LOCAL_RANK'),
+}
+
+
+def train_main(argv: Sequence[str] | None = None) -> None:
+    """Train a detector: ``tools/train.py CONFIG``.
+
+    Args:
+        argv: The command line, ``sys.argv`` by default.
+    """
+    args = _training_parser('Train a detector.').parse_args(argv)
+    with one_line_errors():
+        _train(_config_of(args), args)
+    _leave_processes()
+
+
+def test_main(argv: Sequence[str] | None = None) -> None:  # noqa: PT028
+    """Test a detector: ``tools/test.py CONFIG CHECKPOINT``.
+
+    Args:
+        argv: The command line, ``sys.argv`` by default.
+    """
+    args = _test_parser().parse_args(argv)
+    with one_line_errors():
+        cfg = _config_of(args)
+        if args.out and not args.out.endswith(('.pkl', '.pickle')):
+            raise ConfigError(f'--out {args.out}: expected the name of a .pkl file')
+        if args.out:
+            make_output_dir(Path(args.out).parent)
+        if args.show or args.show_dir:
+            cfg = trigger_visualization_hook(cfg, args)
+        if args.tta:
+            _augment_test(cfg)
+        runner = _checked_runner(cfg, ('test',), args.checkpoint)
+        if args.out:
+            runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=args.out))
+        runner.test()
+    _leave_processes()
+
+
+def pretrain_main(argv: Sequence[str] | None = None) -> None:
+    """Train a classifier, or evaluate one: ``tools/pretrain.py CONFIG [--eval CHECKPOINT]``.
+
+    Args:
+        argv: The command line, ``sys.argv`` by default.
+    """
+    parser = _training_parser('Train a classifier, or evaluate one.')
+    parser.add_argument('--eval', metavar='CKPT', help='evaluate a checkpoint, train nothing')
+    args = parser.parse_args(argv)
+    if args.eval and args.resume:
+        parser.error('--eval trains nothing, so there is nothing to --resume')
+    with one_line_errors():
+        cfg = _config_of(args)
+        if args.eval:
+            _checked_runner(cfg, ('test',), args.eval).test()
+        else:
+            _train(cfg, args)
+    _leave_processes()
+
+
+def build_runner(cfg: Config, loops: tuple[str, ...] = ('train', 'val')) -> Runner:
+    """Build the runner of a config; joins the processes if ``cfg.launcher`` names one.
+
+    Args:
+        cfg: The config, with ``work_dir`` and ``launcher``. Our hooks and model wrapper are put
+            into it where it does not name others.
+        loops: Of ``'train'``, ``'val'`` and ``'test'``, those that will run.
+
+    Raises:
+        ConfigError: If its model wrapper would train without sub-networks.
+    """
+    register_safe_loading()
+    setup_cache_size_limit_of_dynamo()
+    _add_hooks(cfg, loops)
+    _set_wrapper(cfg)
+    _join_on_cpu(cfg)
+    return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+
+
+def _parser(description: str) -> argparse.ArgumentParser:
+    """Return a parser of the options that training and testing share."""
+    parser = config_parser(description, 'a config')
+    parser.add_argument('--work-dir', help='where logs and checkpoints go')
+    parser.add_argument(
+        '--launcher',
+        choices=['none', *_RANKS],
+        default='none',
+        help='what starts several processes',
+    )
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+    return parser
+
+
+def _training_parser(description: str) -> argparse.ArgumentParser:
+    """Return the parser of mmdet's ``tools/train.py``."""
+    parser = _parser(description)
+    parser.add_argument('--amp', action='store_true', help='mixed precision')
+    parser.add_argument(
+        '--auto-scale-lr', action='store_true', help='scale the learning rate to the batch size'
+    )
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        metavar='CKPT',
+        help="go on from a checkpoint, by default the work dir's newest",
+    )
+    return parser
+
+
+def _test_parser() -> argparse.ArgumentParser:
+    """Return the parser of mmdet's ``tools/test.py``."""
+    parser = _parser('Test a detector.')
+    parser.add_argument('checkpoint', help='a checkpoint of it')
+    parser.add_argument('--out', metavar='PKL', help='write the predictions to a file')
+    parser.add_argument('--show', action='store_true', help='show the predictions')
+    parser.add_argument('--show-dir', help='write pictures into this folder of the work dir')
+    parser.add_argument(
+        '--wait-time', type=float, default=2, help='seconds that a picture is shown'
+    )
+    parser.add_argument('--tta', action='store_true', help='test-time augmentation')
+    return parser
+
+
+def _config_of(args: argparse.Namespace) -> Config:
+    """Return the config of a command line, with its launcher and work dir."""
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    cfg = load_config(args.config, args.cfg_options)
+    cfg.launcher = args.launcher
+    default = f'work_dirs/{Path(args.config).stem}'
+    cfg.work_dir = args.work_dir or cfg.get('work_dir') or default
+    return cfg
+
+
+def _train(cfg: Config, args: argparse.Namespace) -> None:
+    """Train as the options of :func:`_training_parser` say."""
+    if args.amp:
+        cfg.optim_wrapper.type = 'AmpOptimWrapper'
+        cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+    if args.auto_scale_lr:
+        if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
+            raise ConfigError(
+                '--auto-scale-lr needs auto_scale_lr=dict(base_batch_size=N) in the config: the '
+                'batch size that its learning rate is for'
+            )
+        cfg.auto_scale_lr.enable = True
+    if args.resume:
+        cfg.resume = True
+        cfg.load_from = None if args.resume == 'auto' else args.resume
+    _checked_runner(cfg, ('train', 'val')).train()
+
+
+def _checked_runner(cfg: Config, loops: tuple[str, ...], checkpoint: str | None = None) -> Runner:
+    """Return the runner of a config after all checks.
+
+    Args:
+        cfg: The config.
+        loops: Those that will run.
+        checkpoint: What to test.
+    """
+    if checkpoint:
+        cfg.load_from, cfg.resume = checkpoint, False
+    use = checkpoint_use(
+        cfg,
+        argparse.Namespace(**(dict(checkpoint=checkpoint) if checkpoint else dict(resume=None))),
+        Path(cfg.work_dir),
+    )
+    rank = _RANKS.get(cfg.launcher, ('RANK',))[0]
+    check_run(cfg, loops, use, os.environ.get(rank, '0') == '0')
+    return build_runner(cfg, loops)
+
+
+def _add_hooks(cfg: Config, loops: tuple[str, ...]) -> None:
+    """Put our hooks into a config, but for those that the user took out (None) or replaced.
+
+    A hook of mmengine's that ours extends keeps its options.
+    """
+    hooks = cfg.get('default_hooks') or ConfigDict()
+    added = {'bad_images': 'BadImagesHook'}
+    if 'train' in loops:
+        added |= {'pending_validation': 'PendingValidationHook', 'versions': 'VersionsHook'}
+        hooks.setdefault('sampler_seed', dict(type=DistSamplerSeedHook))
+        hooks.setdefault('checkpoint', dict(type=CheckpointHook, interval=1))
+        if builds(hooks['sampler_seed'], DistSamplerSeedHook, HOOKS):
+            hooks['sampler_seed']['type'] = 'ReproducibleHook'
+        if builds(hooks['checkpoint'], CheckpointHook, HOOKS):
+            hooks['checkpoint']['type'] = 'SafeCheckpointHook'
+    for place, name in added.items():
+        if hooks.setdefault(place, {}) is not None:
+            hooks[place].setdefault('type', name)
+    cfg.default_hooks = hooks
+    # The config that a run writes down has to import them, too.
+    custom = cfg.get('custom_imports') or dict(imports=[], allow_failed_imports=False)
+    imports = [custom['imports']] if isinstance(custom['imports'], str) else custom['imports']
+    if 'mmgradaug' not in imports:
+        cfg.custom_imports = dict(custom, imports=[*imports, 'mmgradaug'])
+
+
+def _set_wrapper(cfg: Config) -> None:
+    """Put the wrapper for several processes into a config.
+
+    Raises:
+        ConfigError: If the configured one would train the full network only.
+    """
+    wrapper = cfg.get('model_wrapper_cfg') or ConfigDict()
+    model = class_of(cfg.model.get('type'), MODELS)
+    if model is not None and issubclass(model, GradAugMixin):
+        default = dict(type=GradAugDistributedDataParallel.__name__)
+    elif wrapper or cfg.launcher == 'none' or get_device() != 'cpu':
+        return
+    else:  # mmengine's default, but for the GPU that it takes for granted
+        default = dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False)
+    if 'type' not in wrapper:
+        unused = cfg.get('find_unused_parameters', False)
+        cfg.model_wrapper_cfg = {'find_unused_parameters': unused, **wrapper, **default}
+        return
+    kind = class_of(wrapper['type'], MODEL_WRAPPERS)
+    trains_subnets = cfg.model.get('gradaug', {}).get('num_subnets') != 0
+    if kind and trains_subnets and not issubclass(kind, GradAugDistributedDataParallel):
+        raise ConfigError(
+            f'model_wrapper_cfg.type={kind.__name__!r} would train without sub-networks, expected '
+            f'{GradAugDistributedDataParallel.__name__!r}: remove model_wrapper_cfg.type, or set '
+            'gradaug.num_subnets=0 for plain training'
+        )
+
+
+def _join_on_cpu(cfg: Config) -> None:
+    """Join the processes of a run on the CPU; on GPUs mmengine does."""
+    if cfg.launcher == 'none' or get_device() != 'cpu':
+        return
+    env_cfg: dict[str, Any] = cfg.get('env_cfg') or {}
+    set_multi_processing(**env_cfg.get('mp_cfg', {}), distributed=True)
+    # mmengine picks the GPU of this number first, and torch none for a negative one.
+    os.environ[_RANKS[cfg.launcher][1]] = '-1'
+    init_dist(cfg.launcher, **{**env_cfg.get('dist_cfg', {}), 'backend': 'gloo'})
+
+
+def _augment_test(cfg: Config) -> None:
+    """Put test-time augmentation into a config: its own, or else flipping."""
+    if 'tta_model' not in cfg:
+        nms = dict(type='nms', iou_threshold=0.5)
+        cfg.tta_model = dict(type='DetTTAModel', tta_cfg=dict(nms=nms, max_per_img=100))
+    if 'tta_pipeline' not in cfg:
+        dataset = cfg.test_dataloader.dataset
+        while 'dataset' in dataset:
+            dataset = dataset.dataset
+        keys = 'img_id img_path ori_shape img_shape scale_factor flip flip_direction'
+        flips = [dict(type='RandomFlip', prob=1.0), dict(type='RandomFlip', prob=0.0)]
+        pack = dict(type='PackDetInputs', meta_keys=tuple(keys.split()))
+        augment = dict(type='TestTimeAug', transforms=[flips, [pack]])
+        cfg.tta_pipeline = [*deepcopy(dataset.pipeline[:-1]), augment]
+    cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)
+    cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
+
+
+def _leave_processes() -> None:
+    """End a process that others joined, at the end of a run that went well.
+
+    Threads of torch may outlive their group and abort an interpreter that ends in the usual way:
+    the launcher then takes a complete run for a failed one.
+    """
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()
+        atexit._run_exitfuncs()  # such as W&B's last message
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)

@@ -1,0 +1,88 @@
+"""What the command lines of the tools share."""
+
+from pathlib import Path
+
+import pytest
+from torch.utils.data import DataLoader, Dataset
+
+from mmgradaug import GradAugClassifier, GradAugDetector
+from mmgradaug.engine.cli import (
+    at_least,
+    config_parser,
+    load_config,
+    make_output_dir,
+    one_line_errors,
+)
+from mmgradaug.errors import ConfigError
+
+CONFIG = 'configs/mask_rcnn_r18_gradaug_shapes.py'
+
+
+def test_numbers_have_a_least_value(capsys):
+    parser = config_parser('What it does.\nMore.')
+    parser.add_argument('--rounds', type=at_least(1), default=7)
+    assert parser.parse_args([CONFIG]).rounds == 7
+    assert parser.parse_args([CONFIG, '--rounds', '1']).rounds == 1
+    for wrong, words in (('0', 'expected at least 1, got 0'), ('few', "number value: 'few'")):
+        with pytest.raises(SystemExit):
+            parser.parse_args([CONFIG, '--rounds', wrong])
+        assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(('option', 'words'), [
+    ('train_cg.max_epochs', r"nothing reads 'train_cg' \(did you mean 'train_cfg'\?\)"),
+    ('randomnes.seed', r"\(did you mean 'randomness'\?\)"),  # not in the config, but mmengine's
+    ('lr', r"nothing reads 'lr', expected a key of the config"),
+    ('gradaug.num_subnets', r'has no effect: write model\.gradaug\.num_subnets$'),
+])  # fmt: skip
+def test_options_that_nothing_reads_are_refused(option, words):
+    with pytest.raises(ConfigError, match=f'^--cfg-options {option}.*{words}'):
+        load_config(CONFIG, {option: 3})
+
+
+@pytest.mark.parametrize('option', ['model.backbone.with_cp', 'randomness.seed', 'load_from'])
+def test_options_replace_and_extend_the_config(option):
+    cfg = load_config(CONFIG, {option: 3})
+    for key in option.split('.'):
+        cfg = cfg[key]
+    assert cfg == 3
+
+
+def test_a_config_of_another_model_is_refused():
+    stock = 'configs/mask_rcnn_r50_1x.py'
+    words = "model type 'MaskRCNN', expected GradAugDetector or GradAugClassifier"
+    with pytest.raises(ConfigError, match=words):
+        load_config(stock, models=(GradAugDetector, GradAugClassifier))
+    assert load_config(stock).model.type == 'MaskRCNN'
+    for kind in ('mmgradaug.GradAugDetector', 'mmdet.GradAugDetector'):
+        assert load_config(CONFIG, {'model.type': kind}, models=(GradAugDetector,))
+
+
+def test_output_folders_are_made_and_tried(tmp_path):
+    for _ in range(2):
+        assert make_output_dir(tmp_path / 'a/b') == tmp_path / 'a/b'
+    assert not list((tmp_path / 'a/b').iterdir())
+    (tmp_path / 'file').touch()
+    for path in (tmp_path / 'file', tmp_path / 'file/below', Path('/proc/none'), Path('/proc')):
+        with pytest.raises(ConfigError, match=f'^--work-dir {path} cannot be written .*: name an'):
+            make_output_dir(path, '--work-dir')
+
+
+class Refusing(Dataset):
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        raise ConfigError('cannot read a.png: ConfigError: replace it')
+
+
+@pytest.mark.parametrize('workers', [0, 1])
+def test_a_config_error_is_one_line(workers):
+    with pytest.raises(SystemExit) as stopped, one_line_errors():
+        next(iter(DataLoader(Refusing(), num_workers=workers)))
+    assert stopped.value.code == 'error: cannot read a.png: ConfigError: replace it'
+
+
+def test_other_errors_keep_their_traceback():
+    with pytest.raises(ValueError, match=r'^mine$'), one_line_errors():
+        raise ValueError('mine')
