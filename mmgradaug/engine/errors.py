@@ -21,6 +21,7 @@ _warned: list[str] = []  # in this process, so that a run can say it again in it
 
 InputError = ConfigError
 
+
 @contextmanager
 def one_line_errors() -> Iterator[None]:
     """Around a tool, or what it does before it runs anything: end with one line on a user's error.

@@ -43,7 +43,7 @@ def load_config(
     """
     if not Path(path).is_file():
         raise InputError(
-            f'no config file at {Path(path).absolute()}{path_suggestion(path)}: expected a file such as '
+            f'no config file at {Path(path).absolute()}{path_suggestion(path)}: expected e.g. '
             'configs/mask_rcnn_r50_gradaug_1x.py'
         )
     cfg = _read(path)
