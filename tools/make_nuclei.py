@@ -1,23 +1,26 @@
-"""Fetch a microscopy image with labelled nuclei and write it as a COCO data set of tiles."""
+"""Fetch a microscopy image with labelled nuclei and write it as a COCO data set of tiles.
+
+The image is read out of the wheel stardist==0.9.2 (BSD-3-Clause), which pip downloads (3 MB) and
+which is not installed. Does nothing where the data set is complete. Without a network,
+tools/make_shapes.py generates a data set instead.
+"""
 
 from __future__ import annotations
 
+import argparse
 import sys
 
 from mmgradaug.datasets import make_nuclei
-from mmgradaug.datasets.making import run_making
-
-ABOUT = (
-    ' The image is read out of the wheel stardist==0.9.2 (BSD-3-Clause), which pip downloads '
-    '(3 MB) and which is not installed. Does nothing where the data set is complete. No network? '
-    'python tools/make_shapes.py generates a data set instead.'
-)
-MADE = '12 training and 4 validation tiles in {root} (source and licence: README.txt)'
+from mmgradaug.engine.errors import one_line_errors
 
 
+@one_line_errors()
 def main(argv: list[str] | None = None) -> int:
-    """Make the data set and say where it is; returns the exit status."""
-    return run_making('nuclei', make_nuclei, f'{__doc__}{ABOUT}', MADE, argv)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--out', default='data/nuclei', help='folder (default: %(default)s)')
+    root = make_nuclei(parser.parse_args(argv).out)
+    print(f'nuclei: 12 training and 4 validation tiles in {root} (source, licence: README.txt)')
+    return 0
 
 
 if __name__ == '__main__':

