@@ -18,15 +18,18 @@ from .residual import StagedNetwork, blocks_a_stage, conv, norm, padded_shortcut
 
 STAGE_CHANNELS = (16, 32, 64)
 EVALUATIONS = ('full', 'expected')
+SHORTCUTS = ('padding', 'projection')
 
 
 class DepthBlock(SkippableBlock):
-    """Two convolutions with BatchNorm, a shortcut without parameters, ReLU after the sum.
+    """Two convolutions with BatchNorm, a shortcut, ReLU after the sum.
 
     Args:
         in_channels: Input channels.
         channels: Output channels, at least as many.
         stride: Of the first convolution.
+        projection: Whether the shortcut is a 1 x 1 convolution with BatchNorm where the block
+            changes the shape of its input; otherwise no shortcut has parameters.
         conv_cfg: Config of the convolutions.
         norm_cfg: Config of the normalisations.
     """
@@ -38,6 +41,7 @@ class DepthBlock(SkippableBlock):
         in_channels: int,
         channels: int,
         stride: int = 1,
+        projection: bool = False,
         conv_cfg: dict | None = None,
         norm_cfg: dict | None = None,
     ) -> None:
@@ -47,6 +51,11 @@ class DepthBlock(SkippableBlock):
         self.conv2 = conv(conv_cfg, channels, channels, 3)
         self.bn2 = norm(norm_cfg, channels)
         self.stride = stride
+        self.downsample: nn.Sequential | None = None
+        if projection and (stride > 1 or in_channels != channels):
+            self.downsample = nn.Sequential(
+                conv(conv_cfg, in_channels, channels, 1, stride), norm(norm_cfg, channels)
+            )
 
     @property
     def active_channels(self) -> int:
@@ -58,29 +67,34 @@ class DepthBlock(SkippableBlock):
         return self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
 
     def shortcut(self, x: Tensor) -> Tensor:
-        """Every stride-th pixel, and silent channels after the own ones (option A of He et al.)."""
+        """The projection, or every stride-th pixel and silent channels after the own ones."""
+        if self.downsample is not None:
+            return self.downsample(x)
         return padded_shortcut(x, self.active_channels, self.stride)
 
-    def join(self, residual: Tensor, shortcut: Tensor) -> Tensor:
-        """ReLU of the sum, which leaves a shortcut alone as it is: it comes from another ReLU."""
+    def join(self, residual: Tensor | float, shortcut: Tensor) -> Tensor:
+        """ReLU of the sum."""
         return F.relu(residual + shortcut)
 
     def shortcut_alone(self) -> nn.Module:
         """What takes this block's place in a shallower dense network."""
-        return PaddedShortcut(self.active_channels, self.stride)
+        return ShortcutBlock(self.active_channels, self.stride, self.downsample)
 
 
-class PaddedShortcut(nn.Module):
-    """:func:`~mmgradaug.backbones.residual.padded_shortcut` as a module."""
+class ShortcutBlock(nn.Module):
+    """What is left of a :class:`DepthBlock` without its residual branch."""
 
-    def __init__(self, channels: int, stride: int) -> None:
+    def __init__(self, channels: int, stride: int, downsample: nn.Module | None) -> None:
         super().__init__()
         self.active_channels = channels
         self.stride = stride
+        self.downsample = downsample
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``x`` (N, C_in, H, W) to (N, C, H / stride, W / stride)."""
-        return padded_shortcut(x, self.active_channels, self.stride)
+        if self.downsample is not None:
+            return F.relu(self.downsample(x))
+        return padded_shortcut(x, self.active_channels, self.stride)  # of a ReLU's output
 
 
 @MODELS.register_module()
@@ -101,13 +115,16 @@ class DepthResNet(StagedNetwork):
         evaluation: ``'full'``: blocks weigh 1. ``'expected'``: the residual branch of each is
             multiplied by its survival probability.
         stochastic: Whether training leaves blocks out of the full network too.
+        shortcut: Of the two blocks that halve the image: ``'padding'``, without parameters (option
+            A of He et al.), or ``'projection'``, a 1 x 1 convolution with BatchNorm (option B), as
+            the released ResNet-110 has it.
         in_channels: Channels of the images.
         conv_cfg: Config of the convolutions; None is ``nn.Conv2d``.
         norm_cfg: Config of the normalisations; None is BatchNorm.
         init_cfg: Initialisation; None is He's by outgoing connections.
 
     Raises:
-        ValueError: If ``depth``, ``survival`` or ``evaluation`` is out of its range.
+        ValueError: If ``depth``, ``survival``, ``evaluation`` or ``shortcut`` is out of its range.
     """
 
     def __init__(
@@ -117,6 +134,7 @@ class DepthResNet(StagedNetwork):
         keep_first: bool = False,
         evaluation: str = 'full',
         stochastic: bool = False,
+        shortcut: str = 'padding',
         in_channels: int = 3,
         conv_cfg: dict | None = None,
         norm_cfg: dict | None = None,
@@ -126,8 +144,12 @@ class DepthResNet(StagedNetwork):
         _check_survival(survival)
         if evaluation not in EVALUATIONS:
             raise ValueError(f'evaluation must be one of {EVALUATIONS}, got {evaluation!r}')
+        if shortcut not in SHORTCUTS:
+            raise ValueError(f'shortcut must be one of {SHORTCUTS}, got {shortcut!r}')
         channels = [count for count in STAGE_CHANNELS for _ in range(each)]
-        super().__init__(DepthBlock, channels, in_channels, conv_cfg, norm_cfg, init_cfg)
+        projection = shortcut == 'projection'
+        settings = (in_channels, conv_cfg, norm_cfg, init_cfg)
+        super().__init__(DepthBlock, channels, *settings, projection=projection)
         blocks = skippable_blocks(self)
         law = linear_survival(len(blocks), survival, keep_first)
         for block, probability in zip(blocks, law, strict=True):

@@ -19,8 +19,7 @@ from .width import own_statistics
 class SkippableBlock(nn.Module):
     """Residual block that a sub-network may leave out; its shortcut then stands alone.
 
-    The shortcut has no parameters, and joining it with a residual of zero changes nothing. A
-    subclass implements :meth:`residual`, :meth:`shortcut`, :meth:`join` and
+    A subclass implements :meth:`residual`, :meth:`shortcut`, :meth:`join` and
     :meth:`shortcut_alone`.
 
     Attributes:
@@ -43,15 +42,15 @@ class SkippableBlock(nn.Module):
         raise NotImplementedError
 
     def shortcut(self, x: Tensor) -> Tensor:
-        """The branch without parameters (N, C_out, H', W')."""
+        """The branch that always stays (N, C_out, H', W')."""
         raise NotImplementedError
 
-    def join(self, residual: Tensor, shortcut: Tensor) -> Tensor:
-        """The block's output from its two branches."""
+    def join(self, residual: Tensor | float, shortcut: Tensor) -> Tensor:
+        """The block's output from its two branches; a residual of 0 leaves the shortcut alone."""
         raise NotImplementedError
 
     def shortcut_alone(self) -> nn.Module:
-        """An ordinary module that computes :meth:`shortcut` at the current width."""
+        """An ordinary module that computes the block without its residual, at the current width."""
         raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
@@ -60,7 +59,7 @@ class SkippableBlock(nn.Module):
         if weight == 0:
             # Parameters stay in the graph, with zero gradients as those of silent channels:
             # several processes reduce gradients of every parameter in the last pass.
-            return self.shortcut(x) + self._nothing() if self.training else self.shortcut(x)
+            return self.join(self._nothing() if self.training else 0.0, self.shortcut(x))
         residual = self.residual(x)
         return self.join(residual if weight == 1 else weight * residual, self.shortcut(x))
 

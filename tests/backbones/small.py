@@ -11,6 +11,7 @@ NETWORKS = {
     'pyramid': lambda **kw: SlimmablePyramidNet(20, 21, **kw),
     'pyramid_basic': lambda **kw: SlimmablePyramidNet(14, 13, bottleneck=False, **kw),
     'depth': lambda **kw: SlimmableDepthResNet(14, **kw),
+    'depth_projection': lambda **kw: SlimmableDepthResNet(14, shortcut='projection', **kw),
 }
 
 

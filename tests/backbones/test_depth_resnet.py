@@ -27,8 +27,9 @@ PATTERNS = [
 
 @pytest.mark.parametrize('dtype', [torch.float32, torch.float64])
 @pytest.mark.parametrize('kept', PATTERNS)
-def test_shallow_subnetworks_equal_dense_networks(kept, dtype):
-    network, x = small('depth', dtype), random_images(2, 3, 12, 16, dtype=dtype)
+@pytest.mark.parametrize('name', ['depth', 'depth_projection'])
+def test_shallow_subnetworks_equal_dense_networks(name, kept, dtype):
+    network, x = small(name, dtype), random_images(2, 3, 12, 16, dtype=dtype)
     for width in (0.6, 1.0):
         assert_slice_equals_dense(network, width, x, kept)
 
@@ -45,6 +46,18 @@ def test_laws_of_the_paper_and_of_the_released_code():
     assert others[0].survival == 1.0 and others[-1].survival == pytest.approx(0.8)
     assert not any(block.expected or block.stochastic for block in blocks)
     assert all(block.expected and not block.stochastic for block in others)
+
+
+def test_projections_are_named_as_in_the_released_file():
+    with torch.device('meta'):
+        network = SlimmableDepthResNet(110, shortcut='projection')
+        plain = SlimmableDepthResNet(110)
+    added = {k: list(v.shape) for k, v in network.state_dict().items() if 'downsample.0' in k}
+    assert added == {
+        'layer2.0.downsample.0.weight': [32, 16, 1, 1],
+        'layer3.0.downsample.0.weight': [64, 32, 1, 1],
+    }
+    assert len(network.state_dict()) == len(plain.state_dict()) + 2 * 6
 
 
 def test_expected_evaluation_weighs_every_residual_branch():
@@ -148,9 +161,10 @@ def test_the_training_step_runs_the_drawn_blocks(shrink):
     assert all(p.grad is not None for p in model.parameters())
 
 
-def test_every_pass_reaches_every_parameter():
+@pytest.mark.parametrize('name', ['depth', 'depth_projection'])
+def test_every_pass_reaches_every_parameter(name):
     """What several processes need, which reduce gradients in the last pass alone."""
-    network = small('depth')
+    network = small(name)
     with at_depth(network, (False,) * 6):
         network(random_images(2, 3, 8, 8))[0].sum().backward()
     assert all(p.grad is not None for p in network.parameters())

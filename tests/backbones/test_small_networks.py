@@ -188,6 +188,7 @@ def test_pretrained_weights_that_do_not_fit_are_an_error(tmp_path):
         (dict(type='DepthResNet', depth=55), r'depth=55 is no ResNet .* 6n\+2 .* example 56'),
         (dict(type='DepthResNet', survival=0), r'survival must be in \(0, 1\], got 0'),
         (dict(type='DepthResNet', evaluation='mean'), "evaluation must be one of .* got 'mean'"),
+        (dict(type='DepthResNet', shortcut='B'), "shortcut must be one of .* got 'B'"),
         (dict(type='SlimmableWideResNet', width_divisor=0), 'width_divisor must be'),
         (dict(type='SlimmablePyramidNet', norm_cfg=dict(type='GN')), "norm_cfg={'type': 'GN'}"),
     ],
