@@ -32,9 +32,8 @@ from ..errors import ConfigError
 from ..training import GradAugDistributedDataParallel, GradAugMixin
 from ..type_names import builds, class_of
 from .checkpoint_loading import register_safe_loading
+from .checks import check_run
 from .cli import config_parser, load_config, make_output_dir, one_line_errors
-from .preflight import check_run
-from .preflight.checkpoints import checkpoint_use
 
 # Where each launcher says which process this is, of all and of those on this machine.
 _RANKS = {
@@ -202,13 +201,7 @@ def _checked_runner(cfg: Config, loops: tuple[str, ...], checkpoint: str | None 
     """
     if checkpoint:
         cfg.load_from, cfg.resume = checkpoint, False
-    use = checkpoint_use(
-        cfg,
-        argparse.Namespace(**(dict(checkpoint=checkpoint) if checkpoint else dict(resume=None))),
-        Path(cfg.work_dir),
-    )
-    rank = _RANKS.get(cfg.launcher, ('RANK',))[0]
-    check_run(cfg, loops, use, os.environ.get(rank, '0') == '0')
+    check_run(cfg, loops, checkpoint)
     return build_runner(cfg, loops)
 
 

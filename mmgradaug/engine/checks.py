@@ -1,0 +1,245 @@
+"""Check a run before it starts: data, model, weights, schedule and work dir."""
+
+from __future__ import annotations
+
+import copy
+import os
+import re
+from collections import OrderedDict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmdet.models.backbones import ResNet, ResNetV1d, ResNeXt
+from mmdet.models.dense_heads import RPNHead
+from mmengine.config import Config
+from mmengine.model import PretrainedInit
+from mmengine.registry import MODELS, WEIGHT_INITIALIZERS, init_default_scope
+from mmengine.runner import CheckpointLoader, find_latest_checkpoint
+from torch import Tensor, nn
+
+from ..backbones.mixin import SlimmableMixin
+from ..classification import Classifier
+from ..errors import ConfigError, path_suggestion
+from ..type_names import builds
+from .checkpoint_loading import is_damaged, load_checkpoint, register_safe_loading, weights_of
+from .cli import make_output_dir, warn
+from .coco_check import check_annotations, check_files, find_datasets, listed, reads_coco
+
+_RANKS = {'pytorch': 'RANK', 'slurm': 'SLURM_PROCID', 'mpi': 'OMPI_COMM_WORLD_RANK'}
+_HEADS = r'(bbox_head|mask_head|mask_iou_head)(\.\d+)?$'
+# Plugins and offsets of deformable convolutions, which files of plain networks lack.
+_ADDED = r'conv_offset|context_block|gen_attention_block|num_batches_tracked'
+
+
+def check_run(cfg: Config, loops: tuple[str, ...], checkpoint: str | Path | None = None) -> None:
+    """Check what would stop a run later or spoil it in silence, in the first of its processes.
+
+    Args:
+        cfg: The run's config. ``check_annotations=False`` leaves annotation files unread.
+        loops: Of ``'train'``, ``'val'`` and ``'test'``, those that will run.
+        checkpoint: The checkpoint to test. What training loads is in the config.
+
+    Raises:
+        ConfigError: With the value, what was expected and the fix.
+    """
+    if os.environ.get(_RANKS.get(cfg.get('launcher', ''), ''), '0') != '0':
+        return
+    check_files(cfg, loops)
+    model = check_model(cfg, loops)
+    if 'train' in loops:
+        check_pretrained(model)
+        _check_start(cfg, model)
+        warn_of_schedule(cfg)
+    elif checkpoint is not None:
+        check_weights(model, checkpoint)
+    check_annotations(cfg, loops)
+    if cfg.get('work_dir'):
+        make_output_dir(cfg.work_dir, '--work-dir')
+
+
+def check_data(cfg: Config, loops: tuple[str, ...]) -> None:
+    """Check that the data of some loops are there and fit the config.
+
+    Raises:
+        ConfigError: If not.
+    """
+    check_files(cfg, loops)
+    check_annotations(cfg, loops)
+
+
+def check_model(cfg: Config, loops: tuple[str, ...] = ()) -> Any:
+    """Build a config's model on the CPU, its weights not initialised.
+
+    Args:
+        cfg: The config.
+        loops: Loops of whose data sets the model has to predict the classes.
+
+    Raises:
+        ConfigError: If an option of the model is unknown or out of its range, or ``num_classes``
+            of a head is not the number of classes.
+    """
+    init_default_scope(cfg.get('default_scope', 'mmdet'))
+    register_safe_loading()  # for a teacher
+    model = MODELS.build(copy.deepcopy(cfg.model))
+    model = getattr(model, 'module', model)  # inside test-time augmentation
+    for loop in loops:
+        for key, dataset in find_datasets(cfg, loop).items():
+            _check_num_classes(model, key, dataset)
+    return model
+
+
+def _check_num_classes(model: Any, key: str, dataset: Any) -> None:
+    if isinstance(model, Classifier) and dataset is not None:
+        dataset.full_init()  # classes are folders
+        heads = {'': model}
+    elif reads_coco(dataset) and not dataset.return_classes:
+        # An RPN that is a detector of its own is a bbox_head, and knows objects alone.
+        heads = {f'{name}.': m for name, m in model.named_modules() if re.search(_HEADS, name)}
+        heads = {name: head for name, head in heads.items() if not isinstance(head, RPNHead)}
+    else:
+        return
+    classes = dataset.metainfo.get('classes', ())
+    numbers = {
+        f'model.{name}num_classes': getattr(h, 'num_classes', 0) for name, h in heads.items()
+    }
+    numbers = {name: number for name, number in numbers.items() if number}
+    if classes and any(number != len(classes) for number in numbers.values()):
+        said = ', '.join(f'{name}={number}' for name, number in numbers.items())
+        raise ConfigError(
+            f'{said}, but {key} has {len(classes)} classes ({listed(classes, 4)}): set num_classes '
+            f'to {len(classes)} in all heads, or metainfo.classes to what they predict'
+        )
+
+
+def check_pretrained(model: nn.Module) -> None:
+    """Check the files that ``init_cfg=dict(type='Pretrained', ...)`` of a model's parts names.
+
+    mmengine only warns where keys do not match, and a backbone trains from random weights for
+    hours. Networks of other kinds than ResNets have loaders of their own and are not compared.
+
+    Raises:
+        ConfigError: If a file is missing, or of another network than the backbone or teacher.
+    """
+    parts = dict(model.named_modules())
+    if getattr(model, 'teacher', None) is not None:
+        parts['teacher.network'] = model.teacher.network  # type: ignore[union-attr, assignment]
+    for name, part in parts.items():
+        init_cfg = getattr(part, 'init_cfg', None)
+        for entry in init_cfg if isinstance(init_cfg, (list, tuple)) else [init_cfg]:
+            if not builds(entry, PretrainedInit, WEIGHT_INITIALIZERS):
+                continue
+            path, key = entry['checkpoint'], f'model.{name}.init_cfg'
+            if '://' not in path and not Path(path).expanduser().is_file():
+                raise ConfigError(
+                    f'no pretrained weights at {Path(path).absolute()} ({key}.checkpoint)'
+                    f'{path_suggestion(path)}: put the file there, or set {key}.checkpoint to one '
+                    f"that you have, 'torchvision://resnet50' say, or {key} to None"
+                )
+            plain = type(part) in (ResNet, ResNetV1d, ResNeXt) or isinstance(part, SlimmableMixin)
+            if name == 'teacher.network' or (name == 'backbone' and plain):
+                weights = weights_of(CheckpointLoader.load_checkpoint(path, 'cpu'))
+                weights = _below(weights, entry.get('prefix') or '')
+                _check_part(part, weights, f'{path} ({key})')
+
+
+def _check_start(cfg: Config, model: Any) -> None:
+    """Check the local checkpoint that training resumes, or starts from: then heads may differ."""
+    path = cfg.get('load_from')
+    if cfg.get('resume') and not path:
+        path = find_latest_checkpoint(cfg.work_dir)
+        if path is None or is_damaged(path):
+            return  # nothing to resume yet, or SafeCheckpointHook finds the newest that is whole
+    if path and '://' not in path and cfg.get('resume'):
+        check_weights(model, path)
+    elif path and '://' not in path:
+        weights = _below(weights_of(load_checkpoint(path)), 'backbone')
+        _check_part(model.backbone, weights, f'{path} (load_from)')
+
+
+def _below(weights: Mapping[str, Tensor], prefix: str) -> OrderedDict[str, Tensor]:
+    start = f'{prefix.removesuffix(".")}.' if prefix else ''
+    return OrderedDict((k[len(start) :], v) for k, v in weights.items() if k.startswith(start))
+
+
+def check_weights(model: nn.Module, path: str | Path) -> None:
+    """Load a checkpoint into a model.
+
+    Raises:
+        ConfigError: If it is missing, damaged, holds code, or lacks weights of the model.
+    """
+    misfits = _load(model, weights_of(load_checkpoint(path)))
+    del misfits['unexpected']
+    _refuse(misfits, model, path)
+
+
+def _check_part(network: nn.Module, weights: OrderedDict[str, Tensor], source: str) -> None:
+    """Raise if weights are not a network's; those of parts that it lacks, as ``fc``, may be left.
+
+    Images of more channels than the file's leave the first convolution as it is.
+    """
+    state = network.state_dict()
+    first = next((key for key, value in state.items() if value.dim() == 4), '')
+    own, their = state.get(first), weights.get(first)
+    misfits = _load(network, weights)
+    if first in misfits['of another shape'] and own[:, 0].shape == their[:, 0].shape:
+        misfits['of another shape'].remove(first)
+        warn(
+            f'{source}: {first} takes {their.size(1)} channels, that of the network {own.size(1)}: '
+            'it starts from random weights, all others are loaded'
+        )
+    children = dict(network.named_children())
+    misfits['missing'] = [k for k in misfits['missing'] if not re.search(_ADDED, k)]
+    misfits['unexpected'] = [k for k in misfits['unexpected'] if k.split('.')[0] in children]
+    _refuse(misfits, network, source)
+
+
+def _load(network: nn.Module, weights: OrderedDict[str, Tensor]) -> dict[str, list[str]]:
+    """Load what fits; torch's own rules, by which modules rename keys of older files.
+
+    Returns:
+        Keys by what is wrong with them.
+    """
+    own = network.state_dict()
+    other = [k for k, value in weights.items() if k in own and own[k].shape != value.shape]
+    for key in other:
+        del weights[key]
+    result = network.load_state_dict(weights, strict=False)
+    missing = [k for k in result.missing_keys if k not in other and 'num_batches' not in k]
+    return {'missing': missing, 'of another shape': other, 'unexpected': result.unexpected_keys}
+
+
+def _refuse(misfits: Mapping[str, list[str]], network: nn.Module, source: str | Path) -> None:
+    told = '; '.join(f'{len(k)} {kind} ({listed(k, 3)})' for kind, k in misfits.items() if k)
+    if told:
+        raise ConfigError(
+            f'{source} is of another network than {type(network).__name__}: {told}; use weights '
+            "of this config, or, for the backbone of a whole model, prefix='backbone' in init_cfg"
+        )
+
+
+def warn_of_schedule(cfg: Config) -> None:
+    """Warn of learning rates whose schedule ends before or after training does.
+
+    ``param_scheduler`` does not follow ``train_cfg.max_epochs``: a run of 2 epochs that inherits a
+    schedule of 120 trains at the highest learning rate to its end.
+    """
+    schedules = cfg.get('param_scheduler') or []
+    schedules = [schedules] if isinstance(schedules, Mapping) else schedules
+    for unit in ('epoch', 'iter'):
+        length = (cfg.get('train_cfg') or {}).get(f'max_{unit}s')
+        ends = {}
+        for index, schedule in enumerate(schedules):
+            if schedule.get('by_epoch', True) is (unit == 'epoch'):
+                period = schedule.get('begin', 0) + schedule.get('T_max', 0)
+                steps = [schedule.get('end'), period, *schedule.get('milestones', ())]
+                ends[index] = max(step for step in steps if isinstance(step, int))
+        index, last = max(ends.items(), key=lambda item: item[1], default=(0, 0))
+        kind = schedules[index].get('type') if last else ''
+        stops = last and {'end', 'T_max'} & set(schedules[index])
+        early = stops and not re.search('Warmup|LinearLR|ConstantLR', str(kind))
+        if length and last and (last > length or (last < length and early)):
+            warn(
+                f'param_scheduler.{index} ({kind}) ends at {unit} {last}, but training at {length} '
+                f'(train_cfg.max_{unit}s): change end, T_max or milestones together with it'
+            )

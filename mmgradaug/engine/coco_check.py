@@ -1,0 +1,328 @@
+"""Check annotation files in COCO's format against the config that reads them.
+
+mmdet drops in silence what it cannot use, and trains to an AP of 0. Here pycocotools reads each
+file once and mmdet's own code makes the data sets of it, so that nothing that mmdet trains on is
+refused. Data sets that are read by other code, and remote storage, are left alone.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import io
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import redirect_stdout
+from pathlib import Path, PureWindowsPath
+from typing import Any
+
+from mmcv.transforms import LoadImageFromFile
+from mmdet.datasets import CocoDataset
+from mmdet.datasets.api_wrappers import COCO
+from mmdet.evaluation import CocoMetric
+from mmdet.registry import METRICS
+from mmengine.config import Config
+from mmengine.dataset import BaseDataset
+from mmengine.registry import DATASETS, init_default_scope
+
+from ..errors import ConfigError, path_suggestion
+from ..type_names import builds
+from .cli import warn
+
+_FORMAT = (
+    'expected a JSON object with the lists "images", "annotations" and "categories" of COCO\'s '
+    'format: convert the labels, or use a data set class that reads this format'
+)
+_READING = ('load_data_list', 'parse_data_info', 'filter_data', 'full_init')  # of a data set
+
+
+def find_datasets(cfg: Config, loop: str) -> dict[str, Any]:
+    """Return the data sets of a loop by config key, inside whatever wraps them.
+
+    Annotations are not loaded. None is a data set that is not mmengine's or in remote storage.
+    """
+    init_default_scope(cfg.get('default_scope', 'mmdet'))
+    loader = cfg.get(f'{loop}_dataloader')
+    dataset = loader.get('dataset') if isinstance(loader, Mapping) else None
+    return _unwrap(dataset, f'{loop}_dataloader.dataset')
+
+
+def _unwrap(config: Any, key: str) -> dict[str, Any]:
+    inner = dict(enumerate(config)) if isinstance(config, (list, tuple)) else {}
+    if isinstance(config, Mapping):
+        inner = {name: config[name] for name in ('dataset', 'datasets') if name in config}
+        if not inner:
+            return {key: _build_lazily(config)}
+    parts = [_unwrap(part, f'{key}.{name}') for name, part in inner.items()]
+    return {key: dataset for part in parts for key, dataset in part.items()}
+
+
+def _build_lazily(options: Mapping[str, Any]) -> BaseDataset | None:
+    try:
+        built = DATASETS.build({**options, 'lazy_init': True})
+    except Exception:  # the run will say why, or its class is built otherwise
+        return None
+    local = isinstance(built, BaseDataset) and _is_local(options, built.ann_file)
+    return built if local else None
+
+
+def _is_local(options: Mapping[str, Any], path: Any) -> bool:
+    backend = (options.get('backend_args') or {}).get('backend', 'local')
+    return backend in ('local', 'LocalBackend') and '://' not in str(path)
+
+
+def reads_coco(dataset: Any) -> bool:
+    """Return whether a data set reads an annotation file by ``CocoDataset``'s own code."""
+    if not isinstance(dataset, CocoDataset) or not dataset.ann_file:
+        return False
+    return all(getattr(type(dataset), name) is getattr(CocoDataset, name) for name in _READING)
+
+
+def _find_evaluators(cfg: Config, loop: str) -> dict[str, Mapping[str, Any]]:
+    """Return the evaluators that name a local annotation file, by config key."""
+    entries: Any = cfg.get(f'{loop}_evaluator') if cfg.get(f'{loop}_dataloader') else None
+    named = {f'{loop}_evaluator': entries}
+    if isinstance(entries, (list, tuple)):
+        named = {f'{loop}_evaluator.{index}': entry for index, entry in enumerate(entries)}
+    found = {key: e for key, e in named.items() if isinstance(e, Mapping) and e.get('ann_file')}
+    return {key: entry for key, entry in found.items() if _is_local(entry, entry['ann_file'])}
+
+
+def check_files(cfg: Config, loops: Iterable[str]) -> None:
+    """Raise ConfigError if an annotation file or image folder of some loops is missing.
+
+    ``cfg.data_help``, if any, says how to get the data.
+    """
+    for loop in loops:
+        named = {f'{key}.ann_file': e['ann_file'] for key, e in _find_evaluators(cfg, loop).items()}
+        for key, dataset in find_datasets(cfg, loop).items():
+            if dataset is None or getattr(dataset, 'download', False):
+                continue
+            named[f'{key}.ann_file'] = dataset.ann_file
+            # Not those that nothing loads; images of CocoDataset are looked for one by one.
+            folders = () if reads_coco(dataset) else ('img', 'img_path', 'sub_data_root')
+            named |= {f'{key}.data_prefix.{n}': dataset.data_prefix.get(n) for n in folders}
+        for key, path in named.items():
+            if path and '://' not in path and not os.path.exists(path):
+                raise ConfigError(
+                    f'no data at {Path(path).absolute()} ({key}){path_suggestion(path)}: get the '
+                    'data, or set data_root of each data set and ann_file of each evaluator'
+                    + (f'; for those of this config: {cfg.data_help}' if 'data_help' in cfg else '')
+                )
+
+
+def check_annotations(cfg: Config, loops: Iterable[str]) -> None:
+    """Check the annotation files that some loops read, unless ``cfg.check_annotations`` is False.
+
+    mmdet will read them again: on COCO some seconds, next to hours of training that a wrong class
+    name costs.
+
+    Raises:
+        ConfigError: If a file is not of COCO's format or lacks keys, its categories are not
+            ``metainfo.classes``, images are missing, no training image has an object left, or an
+            evaluator compares with other images.
+    """
+    read = functools.cache(_read)  # a data set and its evaluator name the same file
+    labels: dict[str, list[str]] = {}
+    for loop in loops if cfg.get('check_annotations', True) else ():
+        datasets = find_datasets(cfg, loop)
+        ours = {f'{d.ann_file} ({key})': d for key, d in datasets.items() if reads_coco(d)}
+        for where, dataset in ours.items():
+            coco = read(dataset.ann_file)
+            _load(where, dataset, coco)
+            _check_images(where, dataset)
+            if not dataset.return_classes:  # there, classes are texts
+                labels[where] = _check_classes(where, dataset, coco)
+        if loop == 'train':
+            _check_objects(ours, read, others=len(ours) < len(datasets))
+        for key, entry in _find_evaluators(cfg, loop).items():
+            if builds(entry, CocoMetric, METRICS) and not entry.get('format_only'):
+                _check_evaluator(f'{entry["ann_file"]} ({key})', entry, ours, read)
+    _check_labels(labels)
+
+
+def _read(path: str) -> COCO:
+    try:
+        with redirect_stdout(io.StringIO()):
+            coco = COCO(path)
+        coco.dataset['images'], coco.dataset['categories']
+    except (AssertionError, LookupError, TypeError, ValueError) as error:
+        said = f'it has no {error}' if isinstance(error, KeyError) else error
+        raise ConfigError(f'{path} is no annotation file ({said}): {_FORMAT}') from error
+    return coco
+
+
+def _load(where: str, dataset: Any, coco: COCO) -> None:
+    """Let mmdet's own code make a data set of a file."""
+    dataset.COCOAPI, dataset.serialize_data = lambda path: coco, False
+    masks = any(getattr(step, 'with_mask', False) for step in dataset.pipeline.transforms)
+    try:
+        dataset.full_init()
+        for instance in _instances(dataset) if masks and not dataset.test_mode else ():
+            instance['mask']
+    except KeyError as error:
+        name = "'segmentation', which masks need" if error.args == ('mask',) else error
+        raise ConfigError(f'{where} has an entry without {name}: add it to the file') from error
+
+
+def _instances(dataset: Any) -> Iterable[Mapping[str, Any]]:
+    return (instance for info in dataset.data_list for instance in info['instances'])
+
+
+def _check_images(where: str, dataset: Any) -> None:
+    """Raise if images are missing; listing folders asks less of a network disk than every file."""
+    load = next(iter(dataset.pipeline.transforms), None)
+    paths = [info['img_path'] for info in dataset.data_list]
+    if type(load) is not LoadImageFromFile or load.ignore_empty:
+        return
+    if not paths or not _is_local(vars(load), paths[0]):
+        return
+    folders = {os.path.dirname(path) for path in paths}
+    there = {f: set(os.listdir(f or '.')) if os.path.isdir(f or '.') else () for f in folders}
+    missing = [path for path in paths if Path(path).name not in there[os.path.dirname(path)]]
+    if missing:
+        raise ConfigError(
+            f'{len(missing)} of {len(paths)} images of {where} are missing, the first is '
+            f'{Path(missing[0]).absolute()}{path_suggestion(missing[0])}: get them, or set '
+            'data_root and data_prefix.img to where they are'
+        )
+
+
+def _check_classes(where: str, dataset: Any, coco: COCO) -> list[str]:
+    """Raise if no category is one of the classes or one is misspelt, warn of absent ones.
+
+    Returns:
+        Names of the classes by label, which mmdet numbers in the order of the file's categories.
+    """
+    classes = list(dataset.metainfo['classes'])
+    categories = [category['name'] for category in coco.dataset['categories']]
+    names = [name for name in categories if name in classes]
+    if not names:
+        raise ConfigError(
+            f'{where} has the categories {listed(categories)}, none of them in metainfo.classes '
+            f'({listed(classes)}): set metainfo=dict(classes=...) to the names of the file, and '
+            'num_classes of the heads to their number'
+        )
+    for name in set(classes) - set(names):
+        meant = _misspelling(str(name), [str(c) for c in categories if c not in names])
+        if meant is not None:
+            raise ConfigError(
+                f'{where} has no category {name!r} of metainfo.classes, but {meant!r}, whose '
+                'objects would be left out: write both alike, or set check_annotations=False if '
+                'they are two things'
+            )
+    if names != classes and not dataset.test_mode:
+        warn(
+            f'{where} has of metainfo.classes ({listed(classes)}) the categories {listed(names)}: '
+            'what it lacks is not learnt, and in another order predictions get wrong names'
+        )
+    return names
+
+
+def _misspelling(name: str, others: Sequence[str]) -> str | None:
+    """Return the name of which another is probably a misspelling.
+
+    Not one that differs in numbers, single letters (``grade_1``, ``grade_2``), or a letter of a
+    short name (``house``, ``horse``).
+    """
+    own, *plain = (re.sub(r'[\W_]', '', text.casefold()) or text for text in (name, *others))
+    near = difflib.get_close_matches(own, plain, n=1, cutoff=0.82)
+    found = others[plain.index(near[0])] if near else name
+    words = [re.findall('[a-z]{2,}', text.casefold()) for text in (name, found)]
+    return found if near and (near[0] == own or words[0] != words[1]) else None
+
+
+def _check_labels(labels: Mapping[str, Sequence[str]]) -> None:
+    first = next(iter(labels), '')
+    for where, names in labels.items():
+        if any(one != other for one, other in zip(names, labels[first], strict=False)):
+            raise ConfigError(
+                f'{where} has the categories {listed(names)}, {first} has {listed(labels[first])}: '
+                "mmdet numbers classes in the order of a file's categories; give all files the "
+                'same categories in the same order'
+            )
+
+
+def _check_objects(datasets: Mapping[str, Any], read: Any, others: bool) -> None:
+    """Raise if no training image has an object left, warn of annotations that are dropped.
+
+    Other data sets than these may have objects; ``filter_empty_gt=False`` asks for images without.
+    """
+    told = []
+    for where, dataset in datasets.items():
+        coco = read(dataset.ann_file)
+        reasons = Counter(_reason(a, coco, dataset.cat2label) for a in coco.anns.values())
+        dropped = ', '.join(f'{n} {reason}' for reason, n in reasons.items() if reason)
+        told.append(f'{where}: {dropped or 0} of {len(coco.anns)} annotations are not learnt')
+        if dropped:
+            warn(told[-1])
+        others |= (dataset.filter_cfg or {}).get('filter_empty_gt') is False
+        others |= any(not instance['ignore_flag'] for instance in _instances(dataset))
+    if datasets and not others:
+        raise ConfigError(
+            f'no training image has an object left ({"; ".join(told)}): label the objects, or set '
+            'filter_cfg=dict(filter_empty_gt=False) if images without any are meant'
+        )
+
+
+def _reason(annotation: Mapping[str, Any], coco: COCO, known: Mapping[Any, int]) -> str:
+    """Return why mmdet does not train on an annotation; empty if it does."""
+    image = coco.imgs.get(annotation['image_id'])
+    if image is None:
+        return 'of unknown images'
+    if annotation.get('ignore'):
+        return "marked 'ignore'"
+    if annotation['category_id'] not in known:
+        return 'of other categories than metainfo.classes'
+    x, y, width, height = annotation['bbox']
+    beside = x >= image['width'] or y >= image['height'] or x + width <= 0 or y + height <= 0
+    if beside or annotation['area'] <= 0 or width < 1 or height < 1:
+        return 'with a box beside the image or without area'
+    return 'of crowds' if annotation.get('iscrowd') else ''
+
+
+def _check_evaluator(
+    where: str, entry: Mapping[str, Any], datasets: Mapping[str, Any], read: Any
+) -> None:
+    """Raise if an evaluator's file lacks keys, or is of other images than are predicted on.
+
+    Ids alone do not tell: those of every split may begin at 1.
+    """
+    coco = read(entry['ann_file'])
+    keys = ['bbox', 'area', 'iscrowd'] + ['segmentation'] * ('segm' in entry.get('metric', ''))
+    lacking = [key for key in keys if any(key not in a for a in coco.anns.values())]
+    if lacking or 'annotations' not in coco.dataset:
+        raise ConfigError(f'{where} has annotations without {listed(lacking)}: {_FORMAT}')
+    theirs = {key: _identity(image) for key, image in coco.imgs.items()}
+    more = set(theirs) if datasets else set()
+    for other, dataset in datasets.items():
+        own = read(dataset.ann_file).imgs
+        ids = [info['img_id'] for info in dataset.data_list]
+        wrong = [i for i in ids if i not in theirs or theirs[i] != _identity(own[i])]
+        more.difference_update(ids)
+        if wrong:
+            raise ConfigError(
+                f'{where} is of other images than {other}: it lacks {len(wrong)} of {len(ids)} or '
+                f'has others under their ids, the first is {own[wrong[0]]["file_name"]} (id '
+                f'{wrong[0]!r}): set ann_file to the file of that data set'
+            )
+    if more:
+        warn(
+            f'{where} has {len(more)} images that are not predicted on, whose objects count as '
+            'missed: give the evaluator a file without them'
+        )
+
+
+def _identity(image: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return what tells an image from others in a file of other folders and file types."""
+    name = PureWindowsPath(str(image['file_name'])).stem  # takes / and \\
+    return name, image['height'], image['width']
+
+
+def listed(names: Iterable[Any], most: int = 8) -> str:
+    """Return names on a line, the first few of many."""
+    found = [str(name) for name in names]
+    rest = f', ... ({len(found)} in all)' if len(found) > most else ''
+    return (', '.join(found[:most]) or 'none') + rest
