@@ -1,9 +1,8 @@
 """What GradAug costs: plain and GradAug training steps in turn, on the same images.
 
 `tools/benchmark.py CONFIG` prints FLOPs, time and peak memory of a training step of the stock
-detector or classifier, of the same with the slimmable backbone, of GradAug, and of torchvision's
-ResNet where a classifier has one, with their ratios; the time of every pass; and how many
-different convolutions a run asks for. Images and labels are random; nothing is read but the config.
+detector or classifier, of the same with the slimmable backbone, and of GradAug, with their ratios,
+and the time of every pass. Images and labels are random; nothing is read but the config.
 """
 
 from __future__ import annotations
@@ -15,22 +14,28 @@ import os
 os.environ.setdefault('KINETO_LOG_LEVEL', '5')
 
 import argparse
+import logging
+import platform
+import statistics
 import sys
+from collections.abc import Sequence
 
+import numpy as np
 import torch
+from mmengine.logging import MMLogger
+from rich.console import Console
+from rich.table import Table
 
-from mmgradaug.backbones.image_channels import image_channels
+from mmgradaug.checkpoints.safe_loading import safe_loading
 from mmgradaug.engine.arguments import add_number, at_least, config_parser
 from mmgradaug.engine.errors import one_line_errors
 from mmgradaug.engine.loading import load_config
 from mmgradaug.engine.preflight import check_model
-from mmgradaug.evaluation.conv_shapes import ConvShapes
-from mmgradaug.evaluation.cost import StepCost, measure_costs
-from mmgradaug.evaluation.cost_kinds import is_classifier
-from mmgradaug.evaluation.cost_tables import print_costs, print_shapes
+from mmgradaug.evaluation.cost import StepCost, build_models, measure_costs
+from mmgradaug.evaluation.random_batch import random_batch
 
 
-def parse_args(argv: list[str] | None) -> argparse.Namespace:
+def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = config_parser(__doc__)
     parser.add_argument(
@@ -57,13 +62,9 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         '--memory-rounds',
         type=at_least(1),
         metavar='N',
-        help='of how many rounds to measure the memory, a step more of each (default: all)',
+        help='rounds to measure the memory of, a step more of each (default: all)',
     )
-    add_number(
-        parser, '--shapes', default=1000, least=0, text='iterations to count convolutions of'
-    )
-    default = 'cuda' if torch.cuda.is_available() else 'cpu'
-    parser.add_argument('--device', type=usable_device, default=default)
+    parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
     parser.add_argument(
         '--variants',
         nargs='+',
@@ -74,41 +75,60 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def usable_device(name: str) -> str:
-    """An argparse type: a device on which a tensor can be made."""
-    try:
-        torch.zeros(1, device=name)
-    except (RuntimeError, AssertionError) as error:  # torch asserts that it was built for CUDA
-        reason = str(error).splitlines()[0]
-        raise argparse.ArgumentTypeError(f'{name!r} cannot be used: {reason}') from error
-    return name
-
-
 @one_line_errors()
-def main(argv: list[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Measure and print; returns the exit status."""
     args = parse_args(argv)
     cfg = load_config(args.config, args.cfg_options, gradaug=True, classifiers=True)
-    model = check_model(cfg)
-    classifier = is_classifier(cfg)
-    args.size = tuple(args.size or ((224, 224) if classifier else (320, 512)))
-    args.batch = args.batch or (16 if classifier else 2)
-    costs: list[StepCost] = measure_costs(
-        cfg,
-        args.size,
-        args.batch,
-        args.rounds,
-        args.warmup,
-        args.device,
-        args.variants,
-        args.memory_rounds,
-        args.same_draws,
+    MMLogger.get_current_instance().setLevel(logging.WARNING)  # not how each weight is initialised
+    check_model(cfg)
+    is_classifier = 'detector' not in cfg.model
+    height, width = args.size or ((224, 224) if is_classifier else (320, 512))
+    images = args.batch or (16 if is_classifier else 2)
+    with safe_loading():  # of a teacher
+        models = build_models(cfg, args.variants)
+    channels = cfg.model.backbone.get('in_channels', 3)
+    data = random_batch(models['plain'], (height, width), images, channels, objects=8)
+    costs = measure_costs(
+        models, data, args.device, args.rounds, args.warmup, args.memory_rounds, args.same_draws
     )
-    print_costs(costs, args)
-    if args.shapes:
-        channels = image_channels(cfg.model.backbone)
-        print_shapes(ConvShapes(model, args.size, channels).after(args.shapes))
+    print(
+        f'{args.config}: {images} images of {height} x {width} pixels, {args.rounds} rounds, '
+        f'{args.device}, {os.cpu_count()} cores ({platform.machine()}), '
+        f'{torch.get_num_threads()} threads, torch {torch.__version__}'
+    )
+    Console(width=110).print(table_of_steps(costs))
+    for cost in costs:
+        for name, seconds in cost.passes.items():
+            print(
+                f'{cost.name}, {name}: {statistics.median(seconds):.2f} s '
+                f'({min(seconds):.2f} to {max(seconds):.2f})'
+            )
     return 0
+
+
+def table_of_steps(costs: Sequence[StepCost]) -> Table:
+    """Return one row a step, each with its ratios to the first."""
+    table = Table(title='training step (median, quartiles; ratio to plain)')
+    for column in ('step', 'GFLOPs', 'x', 'seconds', 'x', 'x time / x FLOPs', 'peak MB', 'x'):
+        table.add_column(column, justify='left' if column == 'step' else 'right', overflow='fold')
+    table.add_column('GFLOPs at inference', justify='right')
+    plain = costs[0]
+    for cost in costs:
+        flops, seconds = cost.train_flops / plain.train_flops, cost.time_ratio(plain)
+        low, median, high = np.percentile(cost.seconds, (25, 50, 75))
+        table.add_row(
+            cost.name,
+            f'{cost.train_flops / 1e9:.1f}',
+            f'{flops:.3f}',
+            f'{median:.2f} ({low:.2f} to {high:.2f})',
+            f'{seconds:.3f}',
+            f'{seconds / flops:.3f}',
+            f'{cost.peak_bytes / 1e6:.0f}',
+            f'{cost.peak_bytes / plain.peak_bytes:.3f}',
+            f'{cost.predict_flops / 1e9:.1f}',
+        )
+    return table
 
 
 if __name__ == '__main__':

@@ -8,211 +8,374 @@ steps and predicts on generated images. Prints the counts and writes docs/COVERA
 from __future__ import annotations
 
 import argparse
+import copy
 import logging
 import multiprocessing
+import re
 import resource
 import sys
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from fnmatch import fnmatch
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import mmdet
 import torch
+from mmdet.registry import MODELS as MMDET_MODELS
+from mmengine.config import Config
+from mmengine.logging import MessageHub
+from mmengine.model import revert_sync_batchnorm
+from mmengine.optim import OptimWrapper
+from mmengine.registry import MODELS, init_default_scope
 from rich.progress import track
+from torch import Tensor, nn
 
-import mmgradaug
-from mmgradaug.engine.arguments import add_number
-from mmgradaug.engine.errors import InputError, one_line_errors
-from mmgradaug.engine.out_dir import make_out_file
-from mmgradaug.evaluation.coverage import (
-    SLIMMABLE,
-    ShippedConfig,
-    Swap,
-    one_line,
-    plainest_first,
-    resnet_keys,
-    shipped_configs,
-    try_swap,
-)
-from mmgradaug.evaluation.family import CANVAS, LIMITS, SIZES, Trial, try_family
+from mmgradaug import __version__
+from mmgradaug.detection.distillation import is_query_based
+from mmgradaug.evaluation.random_batch import random_batch
 from mmgradaug.type_names import type_name
 
 PAGE = Path('docs/COVERAGE.md')
+MMDET = Path(mmdet.__file__).parent
+SLIMMABLE = {name: f'Slimmable{name}' for name in ('ResNet', 'ResNetV1d', 'ResNeXt')}
+GRADAUG = {
+    'num_subnets': 2,
+    'min_width': 0.8,
+    'transform': {'type': 'RandomScale', 'scales': [0.75, 0.5]},
+}
+MEMORY = 6  # GiB that a process may take; a config that wants more fails
+SIZE = (160, 192)  # height and width of the images in pixels
+LARGER = {'ddod': (544, 576)}  # it convolves 3 x 3 cells at stride 128, also at scale 0.5
+# Most RoIs an image that are sampled and proposed, queries, points of a mask and doublings of
+# PointRend's masks, by config key; mmdet has 512, 1000, up to 900, 12544 and 5.
+LIMITS = {
+    'num': 64,
+    'max_per_img': 100,
+    'num_queries': 100,
+    'num_points': 1024,
+    'subdivision_steps': 2,
+}
+# Size to which a batch is padded or resized where a config asks for it; mmdet has (1024, 1024) and
+# more, whatever the images' size.
+CANVAS = dict.fromkeys(('size', 'scale', 'random_size_range'), (192, 224))
+# Detectors that GradAug is not made for, by the name of their class or of one that it extends.
+OUTSIDE = {
+    'BaseMOTModel': 'it tracks objects through videos; GradAug trains detectors of single images',
+    'SemiBaseDetector': 'it wraps a detector to train it on images without labels too; GradAug '
+    'trains the detector inside, on labels',
+    'GroundingDINO': 'it reads text with a language model, which has to be downloaded',
+    'CLRNet': 'it finds lanes, whose labels mmgradaug cannot move with the image',
+}
+STOCK_FAILS = 'mmdet without mmgradaug fails here too: '
+
+Row = tuple[str, str, str, str, str]
+"""Family, config, detector, what sub-networks learn from or ``'fails'``, remark."""
 
 
-def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or '').split('\n')[0])
-    parser.add_argument(
-        '--only', nargs='+', metavar='FAMILY', help="families, also patterns such as 'dino*'"
-    )
-    add_number(parser, '--workers', default=1, least=1, text='processes')
-    add_number(
-        parser,
-        '--memory',
-        default=6,
-        least=1,
-        text='GiB that each process may take; a config that wants more fails',
-    )
-    parser.add_argument(
-        '--out', type=Path, help=f'the page (default: {PAGE}; with --only it is not written)'
-    )
-    return parser.parse_args(argv)
-
-
-@one_line_errors()
 def main(argv: Sequence[str] | None = None) -> int:
     """Try all configs, print the counts and write the page; returns the exit status."""
-    args = parse_args(argv)
-    out = args.out or (None if args.only else PAGE)
-    if out is not None:
-        make_out_file('--out', out, 'the page')
-    read = track(shipped_configs(args.only or ['*']), 'reading configs', transient=True)
-    configs = list(read)
-    resnets = [c for c in configs if c.model is not None and resnet_keys(c.model)]
-    if not resnets:
-        raise InputError(f'no ResNet config in the families {", ".join(args.only or ["of mmdet"])}')
-    set_up = partial(_set_up_worker, args.memory)
-    with _processes(args.workers, set_up) as pool:
-        results = pool.map(try_swap, resnets)
-        swaps = list(track(results, 'swapping', total=len(resnets), transient=True))
-    families = _families(resnets, swaps)
-    trials = []
+    parser = argparse.ArgumentParser(description=(__doc__ or '').split('\n')[0])
+    text = "families, also patterns such as 'dino*'; the page is not written"
+    parser.add_argument('--only', nargs='+', metavar='FAMILY', help=text)
+    parser.add_argument('--workers', type=int, default=1, help='families at a time')
+    args = parser.parse_args(argv)
+    logging.disable(logging.WARNING)  # how each weight is initialised
+    init_default_scope('mmdet')
+    models, unread = shipped_configs(args.only or ['*'])
+    failures = {n: swap_failure(m) for n, m in track(models.items(), 'swapping', transient=True)}
+    families = defaultdict(dict)
+    for name in sorted(models, key=lambda n: (failures[n] != '', plainness(n, models[n]))):
+        families[family_of(name)][name] = models[name]
+    rows = []
     with ThreadPoolExecutor(args.workers) as threads:
-        rows = threads.map(partial(_try_apart, set_up), families)
-        for trial in track(rows, 'training', total=len(families)):
-            trials.append(trial)
-            print(_trial_row(trial), flush=True)
-    text = report(swaps, trials, [c for c in configs if c.model is None], args.memory)
-    print('\n'.join(line for line in text.splitlines() if line.startswith('- ')))
-    if out is not None:
-        out.write_text(text)
-        print(f'written to {out}')
+        trials = threads.map(try_family, [families[family] for family in sorted(families)])
+        for row in track(trials, 'training', total=len(families)):
+            rows.append(row)
+            print(as_row(row), flush=True)
+    page = report(models, failures, rows, unread)
+    print('\n'.join(line for line in page.splitlines() if line.startswith('- ')))
+    if not args.only:
+        PAGE.write_text(page)
     return 0
 
 
-def _processes(workers: int, set_up: Callable[[], None]) -> ProcessPoolExecutor:
-    """Processes that start with everything imported."""
-    context = multiprocessing.get_context('forkserver')
-    context.set_forkserver_preload(['mmdet.models', 'mmgradaug.evaluation.family'])
-    return ProcessPoolExecutor(workers, context, initializer=set_up)
+def shipped_configs(families: Sequence[str]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Read mmdet's configs.
 
+    Args:
+        families: Patterns, as of file names, of which a config's family has to match one.
 
-def _try_apart(set_up: Callable[[], None], configs: Sequence[ShippedConfig]) -> Trial:
-    """Try a family in a process of its own, whose memory and whose end concern no other."""
-    try:
-        with _processes(1, set_up) as pool:
-            return pool.submit(try_family, configs).result()
-    except BrokenProcessPool as error:
-        first = configs[0]
-        detector = type_name(first.model.get('type'))
-        return Trial(first.family, first.name, detector, '', one_line(error))
-
-
-def _set_up_worker(memory: int) -> None:
-    """No log of every weight's initialisation; an error instead of more memory than ``memory`` GiB.
-
-    Other people's configs may ask for any amount, and the system would end the whole run.
+    Returns:
+        The model configs with a ResNet, and why others do not load, by their files' names.
     """
-    logging.disable(logging.WARNING)
+    models, unread = {}, {}
+    for path in track(sorted(config_folder().rglob('*.py')), 'reading', transient=True):
+        name = str(path.relative_to(config_folder()))
+        wanted = any(fnmatch(family_of(name), pattern) for pattern in families)
+        if not wanted or '_base_' in path.parts:
+            continue
+        try:
+            model = Config.fromfile(path).get('model')
+        except Exception as error:  # other people's files may fail in any way
+            unread[name] = one_line(error)
+            continue
+        if any(resnets(model)):
+            models[name] = model
+    return models, unread
+
+
+def config_folder() -> Path:
+    """Return the folder in which the installed mmdet keeps its configs."""
+    return next(f for f in (MMDET / '.mim/configs', MMDET.parent / 'configs') if f.is_dir())
+
+
+def family_of(name: str) -> str:
+    """Return the folder of a config, which mmdet names after a method."""
+    return name.split('/')[0]
+
+
+def resnets(config: Any) -> Iterator[Any]:
+    """Yield the configs of mmdet's ResNets in a config, at any depth."""
+    if isinstance(config, dict) and type_name(config.get('type')) in SLIMMABLE:
+        if not str(config['type']).startswith('mmpretrain.'):
+            yield config
+    elif isinstance(config, (dict, list, tuple)):
+        for value in config.values() if isinstance(config, dict) else config:
+            yield from resnets(value)
+
+
+def slimmable(resnet: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the config of a ResNet's slimmable counterpart, with random weights."""
+    options = {key: value for key, value in resnet.items() if key != 'pretrained'}
+    return {**options, 'type': SLIMMABLE[type_name(resnet['type'])], 'init_cfg': None}
+
+
+def swap_failure(model: Any) -> str:
+    """Return why a slimmable backbone does not take the stock state dict; empty if all do."""
+    try:
+        with torch.device('meta'):  # keys and shapes alone
+            for stock in resnets(model):
+                weights = MODELS.build({**stock, 'init_cfg': None}).state_dict()
+                MODELS.build(slimmable(stock)).load_state_dict(weights)
+    except Exception as error:  # other people's configs may fail in any way
+        return one_line(error)
+    return ''
+
+
+def plainness(name: str, model: Any) -> tuple[bool, int, str]:
+    """Return a key that sorts configs of up to 50 layers and short names first."""
+    return any(r.get('depth', 50) > 50 for r in resnets(model)), len(name), name
+
+
+def try_family(models: Mapping[str, Any]) -> Row:
+    """Try the first config that mmdet itself can train, each in a process of its own.
+
+    Neither its memory nor its end then concerns another. Returns the first config's row if mmdet
+    can train none.
+    """
+    context = multiprocessing.get_context('forkserver')
+    context.set_forkserver_preload(['mmdet.models', 'mmgradaug'])
+    rows = []
+    for name, model in models.items():
+        try:
+            with ProcessPoolExecutor(1, context, limit) as process:
+                targets, remark = process.submit(try_config, name, model).result()
+        except BrokenProcessPool as error:
+            targets, remark = 'fails', one_line(error)
+        rows.append((family_of(name), f'`{name}`', type_name(model.get('type')), targets, remark))
+        if not remark.startswith(STOCK_FAILS):
+            return rows[-1]
+    return rows[0]
+
+
+def limit() -> None:
+    """Limit the memory and the log of this process."""
     hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
-    resource.setrlimit(resource.RLIMIT_DATA, (memory << 30, hard))
+    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY << 30, hard))
+    logging.disable(logging.WARNING)
 
 
-def _families(configs: Sequence[ShippedConfig], swaps: Sequence[Swap]) -> list[list[ShippedConfig]]:
-    """The configs of each family that swapped, or all if none did."""
-    families: dict[str, list[tuple[bool, ShippedConfig]]] = defaultdict(list)
-    for config, swap in zip(configs, swaps, strict=True):
-        families[config.family].append((swap.swapped, config))
-    chosen = []
-    for members in families.values():
-        good = [config for swapped, config in members if swapped]
-        chosen.append(plainest_first(good or [config for _, config in members]))
-    return chosen
+def try_config(name: str, model: Any) -> tuple[str, str]:
+    """Take GradAug steps and predict, with random weights on generated images.
+
+    Returns:
+        What sub-networks learned from: ``'distilled'``, ``'labels'`` or ``'fails'``; and why.
+    """
+    init_default_scope('mmdet')
+    for base in getattr(MMDET_MODELS.get(type_name(model.type)), '__mro__', ()):
+        if base.__name__ in OUTSIDE:
+            return 'fails', OUTSIDE[base.__name__]
+    size = LARGER.get(family_of(name), SIZE)
+    stock, gradaug = reduced(copy.deepcopy(model)), reduced(copy.deepcopy(model))
+    for resnet in list(resnets(gradaug)):
+        options = slimmable(resnet)
+        resnet.clear()
+        resnet.update(options)
+    gradaug.update(type='GradAugDetector', detector=str(model.type), gradaug=GRADAUG)
+    try:
+        detector = train_and_predict(gradaug, size)
+    except Exception as error:  # other people's models may fail in any way
+        reason = one_line(error)
+        try:
+            train_and_predict(stock, size)
+        except Exception as stock_error:
+            reason = STOCK_FAILS + one_line(stock_error)
+        return 'fails', reason
+    if detector._distillers:
+        return 'distilled', ''
+    return 'labels', 'queries, by choice' if is_query_based(detector) else detector._undistilled
+
+
+def reduced(model: Any) -> Any:
+    """Change a config for small images, one process and no download; return it."""
+    for value in model if isinstance(model, (list, tuple)) else ():
+        reduced(value)
+    if isinstance(model, dict):
+        for key in LIMITS.keys() & model.keys():
+            model[key] = min(model[key], LIMITS[key])
+        for augment in model.get('batch_augments') or ():
+            augment.update({key: size for key, size in CANVAS.items() if key in augment})
+        if model.get('type') == 'MMSyncBN':
+            model['type'] = 'SyncBN'  # what mmgradaug asks for instead
+        if 'teacher_config' in model:  # relative to mmdet's repository
+            name = str(model['teacher_config']).removeprefix('configs/')
+            model.update(teacher_config=str(config_folder() / name), teacher_ckpt=None)
+        if 'Pretrained' in str(model.get('init_cfg')):
+            model['init_cfg'] = None
+        for value in model.values():
+            reduced(value)
+    return model
+
+
+def train_and_predict(model: Any, size: tuple[int, int], steps: int = 2) -> Any:
+    """Build a detector, take steps, predict; return the detector.
+
+    Raises:
+        AssertionError: If a step changes nothing, if a sub-network gives no gradient to a parameter
+            that the full network gives one to, or if there is no prediction.
+    """
+    detector = MODELS.build(model)
+    detector.init_weights()
+    detector = revert_sync_batchnorm(detector).train()  # as mmengine's runner in one process
+    data = random_batch(detector, size)
+    before = copy.deepcopy(detector.state_dict())
+    wrapper = WatchedOptimWrapper(detector)
+    hub = MessageHub.get_instance('coverage')
+    for step in range(steps):
+        hub.update_info('iter', step)  # which some losses read
+        hub.update_info('epoch', step)
+        wrapper.passes.clear()
+        detector.train_step(copy.deepcopy(data), wrapper)
+        full, *subnets = wrapper.passes
+        for index, reached in enumerate(subnets, start=1):
+            missed = sorted(full - reached)
+            assert not missed, (
+                f'sub-network {index} gives no gradient to {len(missed)} parameters, such as '
+                f'{missed[0]}'
+            )
+    changed = any(not torch.equal(before[name], p) for name, p in detector.named_parameters())
+    assert changed, 'the weights did not change'
+    detector.eval()
+    for image, sample in zip(data['inputs'], data['data_samples'], strict=True):
+        with torch.no_grad():
+            (result,) = detector.test_step({'inputs': [image], 'data_samples': [sample]})
+        found = {'pred_instances', 'pred_panoptic_seg'} & set(result.keys())
+        assert found, f'no predictions, only {", ".join(result.keys())}'
+    return detector
+
+
+class WatchedOptimWrapper(OptimWrapper):
+    """Notes the names of the parameters that each pass gives a gradient, in ``passes``."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__(torch.optim.SGD(model.parameters(), lr=1e-4), clip_grad={'max_norm': 1.0})
+        self.passes: list[set[str]] = []
+        for name, parameter in model.named_parameters():
+            if parameter.requires_grad:
+                parameter.register_hook(partial(self._note, name))
+
+    def _note(self, name: str, gradient: Tensor) -> None:
+        self.passes[-1].add(name)
+
+    def backward(self, loss: Tensor, **kwargs: Any) -> None:
+        """Begin a pass."""
+        self.passes.append(set())
+        super().backward(loss, **kwargs)
 
 
 def report(
-    swaps: Sequence[Swap],
-    trials: Sequence[Trial],
-    unread: Sequence[ShippedConfig],
-    memory: int,
+    models: Mapping[str, Any],
+    failures: Mapping[str, str],
+    rows: Sequence[Row],
+    unread: Mapping[str, str],
 ) -> str:
-    """The page as Markdown; each family was allowed ``memory`` GiB."""
-    trained = [t for t in trials if t.targets]
-    distilled = [t for t in trained if t.targets == 'distilled']
-    return '\n'.join(
-        [
-            '# What works with the configs that mmdet ships',
-            '',
-            'Written by `python tools/coverage.py`; do not edit.',
-            '',
-            f'mmgradaug {mmgradaug.__version__}, mmdet {mmdet.__version__}, torch '
-            f'{torch.__version__}, {_scikit_learn()}.',
-            '',
-            f'- Backbone swap: {_swap_counts(swaps)}.',
-            f'- GradAug training, one config a family: {len(trained)} of {len(trials)} families; '
-            f'{len(distilled)} of them distil, the others train sub-networks on labels.',
-            f'- Configs that mmdet itself cannot read here: {len(unread)}.',
-            '',
-            '## Training',
-            '',
-            'Two GradAug steps (n=2, widths from 0.8, scales 0.75 and 0.5) and a prediction on '
-            f'generated images of {SIZES[0][0]} x {SIZES[0][1]} pixels, with the random weights '
-            'of the stock backbone. Every loss is finite, and each sub-network gives a gradient to '
-            'every parameter that the full network gives one to. RoI heads see '
-            f'{LIMITS["num"]} RoIs an image, other detectors have up to {LIMITS["num_queries"]} '
-            'queries, batches that a config pads or resizes to a size of its own get one of '
-            f"{CANVAS[0]} x {CANVAS[1]} pixels, and of a family's configs the plainest is taken "
-            'that mmdet itself trains here. Each is tried in a process of its own, with '
-            f'{memory} GiB of memory.',
-            '',
-            '| family | config | detector | sub-networks learn from | remark |',
-            '|---|---|---|---|---|',
-            *map(_trial_row, trials),
-            '',
-            '## Configs that do not swap',
-            '',
-            *_reasons((s.config, s.reason) for s in swaps if not s.swapped),
-            '## Configs that mmdet cannot read here',
-            '',
-            *_reasons((c.name, c.reason) for c in unread),
-        ]
-    )
+    """Return the page as Markdown.
+
+    Args:
+        models: Models with a ResNet by their configs' names.
+        failures: Why the backbone does not swap, by name; empty where it does.
+        rows: One a family.
+        unread: Why mmdet cannot read a config, by name.
+    """
+    kinds = {name: type_name(next(resnets(model))['type']) for name, model in models.items()}
+    good = Counter(kinds[name] for name, reason in failures.items() if not reason)
+    counts = [f'{good[k]} of {n} with a {k}' for k, n in Counter(kinds.values()).items()]
+    targets = Counter(row[3] for row in rows)
+    return f"""# What works with the configs that mmdet ships
+
+Written by `python tools/coverage.py`; do not edit.
+
+mmgradaug {__version__}, mmdet {mmdet.__version__}, torch {torch.__version__}.
+
+- Backbone swap: {good.total()} of {len(models)} configs ({', '.join(counts)}).
+- GradAug training, one config a family: {len(rows) - targets['fails']} of {len(rows)} families; \
+{targets['distilled']} of them distil, the others train sub-networks on labels.
+- Configs that mmdet itself cannot read here: {len(unread)}.
+
+## Training
+
+Two GradAug steps (n=2, widths from 0.8, scales 0.75 and 0.5) and a prediction on generated \
+images of {SIZE[0]} x {SIZE[1]} pixels, with random weights. Every loss is finite, and each \
+sub-network gives a gradient to every parameter that the full network gives one to. For the \
+memory's sake, RoIs, queries and padding are fewer than in mmdet's configs (`LIMITS` and `CANVAS` \
+in the tool). Of a family's configs the plainest is taken that mmdet itself trains here, in a \
+process of its own with {MEMORY} GiB of memory.
+
+| family | config | detector | sub-networks learn from | remark |
+|---|---|---|---|---|
+{chr(10).join(map(as_row, rows))}
+
+## Configs that do not swap
+
+{table_of({name: reason for name, reason in failures.items() if reason})}
+
+## Configs that mmdet cannot read here
+
+{table_of(unread)}
+"""
 
 
-def _reasons(rows: Iterable[tuple[str, str]]) -> list[str]:
-    """A table of configs and reasons, or a word where there are none."""
-    lines = [f'| `{name}` | {reason} |' for name, reason in rows]
-    return [*(['| config | reason |', '|---|---|', *lines] if lines else ['None.']), '']
+def as_row(cells: Sequence[str]) -> str:
+    """Return a row of a Markdown table."""
+    return f'| {" | ".join(cells)} |'
 
 
-def _swap_counts(swaps: Sequence[Swap]) -> str:
-    """How many configs swap, of all and of each kind of backbone."""
-
-    def count(those: Sequence[Swap]) -> str:
-        return f'{sum(s.swapped for s in those)} of {len(those)}'
-
-    kinds = [[s for s in swaps if s.backbone == kind] for kind in SLIMMABLE]
-    parts = [f'{count(those)} with a {those[0].backbone}' for those in kinds if those]
-    return f'{count(swaps)} configs ({", ".join(parts)})'
+def table_of(reasons: Mapping[str, str]) -> str:
+    """Return a table of configs and reasons, or a word where there are none."""
+    rows = [('config', 'reason'), ('---', '---'), *((f'`{n}`', r) for n, r in reasons.items())]
+    return '\n'.join(map(as_row, rows)) if reasons else 'None.'
 
 
-def _scikit_learn() -> str:
-    """Whether PAA and LAD find what they need, which mmdet does not install."""
-    try:
-        return f'scikit-learn {version("scikit-learn")}'
-    except PackageNotFoundError:
-        return 'without scikit-learn'
-
-
-def _trial_row(trial: Trial) -> str:
-    """A family's row."""
-    targets = trial.targets or 'fails'
-    return f'| {trial.family} | `{trial.config}` | {trial.detector} | {targets} | {trial.reason} |'
+def one_line(error: BaseException, limit: int = 160) -> str:
+    """Return an error as a cell of a table, without folders of this machine."""
+    text = str(error).partition(', the current sys.path is')[0]  # mmengine's, on failed imports
+    text = re.sub(r'(^|[\s"\'(])/(?:[^\s"\'/]+/)+', r'\1', text.replace(str(MMDET), 'mmdet'))
+    text = ' '.join(f'{type(error).__name__}: {text}'.split()).replace('|', '/')
+    return text if len(text) <= limit else f'{text[: limit - 3]}...'
 
 
 if __name__ == '__main__':

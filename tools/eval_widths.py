@@ -12,12 +12,13 @@ import argparse
 import json
 import math
 import platform
+import statistics
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import torch
 from mmengine.config import Config
 from rich.console import Console
@@ -26,14 +27,8 @@ from rich.table import Table
 from mmgradaug.engine.arguments import add_number, at_least, config_parser
 from mmgradaug.engine.errors import one_line_errors
 from mmgradaug.engine.loading import load_config
-from mmgradaug.engine.out_dir import make_out_dir
 from mmgradaug.engine.preflight import check_data
-from mmgradaug.evaluation.widths import (
-    Validation,
-    WidthResult,
-    measure_cost,
-    shown_metrics,
-)
+from mmgradaug.evaluation.widths import Validation, WidthResult, measure_cost, shown_metrics
 from mmgradaug.publishing import (
     Cut,
     Source,
@@ -73,7 +68,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     cfg = load_config(args.config, args.cfg_options)
     check_data(cfg, ('train', args.split) if args.recalibrate else (args.split,))
     source = open_source(args.checkpoint, cfg)
-    out = make_out_dir('--out', args.out or Path('work_dirs', Path(args.config).stem, 'widths'))
+    out = args.out or Path('work_dirs', Path(args.config).stem, 'widths')
+    out.mkdir(parents=True, exist_ok=True)
     untrained = warn_untrained(source, widths)
     results = measure(cfg, source, widths, args)
     for result in results:
@@ -91,26 +87,23 @@ def measure(
     networks, results = [], []
     for width in widths:
         images = args.recalibrate if width < 1 else 0
-        networks.append(cut_network(source, Cut(width, images, args.seed, args.device)))
-        metrics = validation.evaluate(networks[-1])
-        results.append(WidthResult(width, metrics, recalibration_images=images))
-        print(f'width {width:g}: {_metrics(results[-1])}', flush=True)
+        cut = Cut(width, images, args.seed, args.device)
+        if source.is_classifier:
+            network = dense_classifier(source, cut).to(cut.device)
+        else:
+            network = narrow_detector(*build_parent(source, cut), width)[1]
+        result = WidthResult(width, validation.evaluate(network), recalibration_images=images)
+        shown = [f'{name} {value:.3f}' for name, value in result.shown().items()]
+        print(f'width {width:g}: {", ".join(shown) or "nothing found"}', flush=True)
+        networks.append(network)
+        results.append(result)
     measure_cost(networks, results, validation.one_image(networks[0]), args.rounds)
     return results
 
 
-def cut_network(source: Source, cut: Cut) -> Any:
-    """The network of a width, with ordinary layers, in evaluation mode."""
-    if source.is_classifier:
-        return dense_classifier(source, cut).to(cut.device)
-    parent, cfg = build_parent(source, cut)
-    assert cut.width is not None
-    return narrow_detector(parent, cfg, cut.width)[1]
-
-
 def write(results: Sequence[WidthResult], out: Path, args: argparse.Namespace) -> None:
     """Write ``widths.json`` and ``widths.png``."""
-    record: dict[str, Any] = {
+    record = {
         'config': args.config,
         'checkpoint': str(args.checkpoint),
         'split': args.split,
@@ -119,7 +112,10 @@ def write(results: Sequence[WidthResult], out: Path, args: argparse.Namespace) -
         'machine': platform.machine(),
         'torch_threads': torch.get_num_threads(),
         'torch': torch.__version__,
-        'widths': [{**asdict(result), 'median_seconds': result.median} for result in results],
+        'widths': [
+            {**asdict(result), 'median_seconds': statistics.median(result.seconds)}
+            for result in results
+        ],
     }
     (out / 'widths.json').write_text(json.dumps(record, indent=2) + '\n')
     title = f'{Path(args.config).stem}, {args.checkpoint.name}'
@@ -127,28 +123,22 @@ def write(results: Sequence[WidthResult], out: Path, args: argparse.Namespace) -
 
 
 def table_of(results: Sequence[WidthResult]) -> Table:
-    """One row a width."""
+    """Return one row a width."""
     table = Table(title='widths (time: median of one image, quartiles)')
     names = shown_metrics(results)
     for column in ('width', *names, 'GFLOPs', 'of the backbone', 'M parameters', 'ms'):
         table.add_column(column, justify='right')
     for result in results:
-        low, high = result.spread
+        low, median, high = 1e3 * np.percentile(result.seconds, (25, 50, 75))
         table.add_row(
             f'{result.width:g}' + ('' if result.trained else ' (not trained)'),
             *(f'{result.shown().get(name, math.nan):.3f}' for name in names),
             f'{result.flops / 1e9:.2f}',
             f'{result.backbone_flops / 1e9:.2f}',
             f'{result.parameters / 1e6:.2f}',
-            f'{1e3 * result.median:.1f} ({1e3 * low:.1f} to {1e3 * high:.1f})',
+            f'{median:.1f} ({low:.1f} to {high:.1f})',
         )
     return table
-
-
-def _metrics(result: WidthResult) -> str:
-    """AP or other metrics in words."""
-    found = result.shown()
-    return ', '.join(f'{name} {value:.3f}' for name, value in found.items()) or 'nothing found'
 
 
 if __name__ == '__main__':

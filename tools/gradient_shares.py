@@ -7,13 +7,16 @@ term, the norm of its gradient relative to the full network's, and the cosine be
 from __future__ import annotations
 
 import argparse
+import logging
 import statistics
 import sys
 from collections.abc import Sequence
+from itertools import chain, islice, repeat
 from typing import Any
 
 import torch
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 from mmengine.registry import MODELS
 from mmengine.runner import Runner
 from rich.console import Console
@@ -22,12 +25,10 @@ from rich.table import Table
 
 from mmgradaug.checkpoints.safe_loading import safe_loading
 from mmgradaug.engine.arguments import add_number, config_parser
-from mmgradaug.engine.console import no_init_log
 from mmgradaug.engine.errors import one_line_errors
-from mmgradaug.engine.loading import endless, load_config
+from mmgradaug.engine.loading import load_config
 from mmgradaug.engine.preflight import check_data, check_model, check_weights
 from mmgradaug.engine.preflight.checkpoints import load_weights
-from mmgradaug.engine.samples import name_samples
 from mmgradaug.evaluation.gradients import TermGradient, measure_gradients
 
 
@@ -45,61 +46,49 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Measure and print; returns the exit status."""
     args = parse_args(argv)
     cfg = load_config(args.config, args.cfg_options, gradaug=True)
+    MMLogger.get_current_instance().setLevel(logging.WARNING)  # not how each weight is initialised
     check_data(cfg, ('train',))
-    model = prepared_model(cfg, args)
-    Console(width=100).print(table_of(measure(cfg, model, args)))
+    Console(width=100).print(table_of(measure(cfg, args)))
     return 0
 
 
-def prepared_model(cfg: Config, args: argparse.Namespace) -> Any:
-    """The detector with the weights of the checkpoint, or initial ones, in training mode."""
+def measure(cfg: Config, args: argparse.Namespace) -> list[list[TermGradient]]:
+    """Return the gradients of each batch, of a checkpoint's weights or of initial ones."""
     check_model(cfg, ('train',))
     torch.manual_seed(args.seed)
-    with safe_loading(), no_init_log():  # of a teacher, and of pretrained weights
+    with safe_loading():  # of a teacher, and of pretrained weights
         model: Any = MODELS.build(cfg.model)
         if args.checkpoint:
             load_weights(model, args.checkpoint)
         else:
             check_weights(cfg)
             model.init_weights()
-    return model.train()
-
-
-def measure(cfg: Config, model: Any, args: argparse.Namespace) -> list[list[TermGradient]]:
-    """Gradients of each batch."""
+    model.train()
     loader = Runner.build_dataloader(cfg.train_dataloader, seed=args.seed)
-    name_samples(loader.dataset, 'train_dataloader')
-    batches = endless(loader)
+    # Small data sets have fewer batches in an epoch.
+    batches = islice(chain.from_iterable(repeat(loader, args.batches)), args.batches)
     seed = args.seed if model.gradaug.seed is None else model.gradaug.seed
     results = []
-    for index in track(range(args.batches), description='batches', transient=True):
-        batch = model.data_preprocessor(next(batches), True)
-        subnets = model.sampler.sample(seed, index)
-        results.append(measure_gradients(model, batch, subnets))
+    for index, data in enumerate(track(batches, 'batches', args.batches, transient=True)):
+        batch = model.data_preprocessor(data, True)
+        results.append(measure_gradients(model, batch, model.sampler.sample(seed, index)))
     return results
 
 
 def table_of(results: list[list[TermGradient]]) -> Table:
-    """Means over batches, one row a term."""
+    """Return means over batches, one row a term."""
     table = Table(title=f'gradients, mean over {len(results)} batches')
     for column in ('pass', 'term', 'loss', 'norm / full', 'cosine with full'):
         table.add_column(column, justify='left' if column in ('pass', 'term') else 'right')
-    totals = [next(r.norm for r in rows if r.term == 'total') for rows in results]
-    keys = dict.fromkeys((row.pass_name, row.term) for rows in results for row in rows)
-    for name, term in keys:
-        found = [
-            (row, total)
-            for rows, total in zip(results, totals, strict=True)
-            for row in rows
-            if (row.pass_name, row.term) == (name, term)
-        ]
-        table.add_row(
-            name,
-            term,
-            f'{statistics.mean(row.loss for row, _ in found):.4f}',
-            f'{statistics.mean(row.norm / total for row, total in found):.3f}',
-            f'{statistics.mean(row.cosine for row, _ in found):+.3f}',
-        )
+    found: dict[tuple[str, str], list[tuple[float, float, float]]] = {}
+    for rows in results:
+        full = next(row.norm for row in rows if row.term == 'total')
+        for row in rows:
+            values = (row.loss, row.norm / full, row.cosine)
+            found.setdefault((row.pass_name, row.term), []).append(values)
+    for key, values in found.items():
+        loss, norm, cosine = map(statistics.mean, zip(*values, strict=True))
+        table.add_row(*key, f'{loss:.4f}', f'{norm:.3f}', f'{cosine:+.3f}')
     return table
 
 

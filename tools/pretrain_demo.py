@@ -32,7 +32,7 @@ from mmgradaug.engine.seed_plan import Plan, planned_runs, train_planned
 from mmgradaug.engine.seed_runs import RunFailed
 from mmgradaug.engine.versions import versions
 from mmgradaug.errors import ConfigError
-from mmgradaug.evaluation.spread import Comparison
+from mmgradaug.evaluation.spread import Spread
 from mmgradaug.publishing import Cut, build_parent, open_source, publish_backbone
 from mmgradaug.publishing.starting import first_losses, start_detector
 from mmgradaug.reporting.log_folders import find_log_folders, merge
@@ -72,8 +72,9 @@ def main(argv: list[str] | None = None) -> int:
     except RunFailed as error:
         print(f'pretrain_demo: {error}', file=sys.stderr)
         return 1
-    found = {name: [run.final[METRIC] for run in runs] for name, runs in plan.items()}
-    comparison = Comparison(METRIC, found, 'GradAug', 'baseline')
+    spreads = {name: Spread(tuple(r.final[METRIC] for r in runs)) for name, runs in plan.items()}
+    gap = spreads['GradAug'] - spreads['baseline']
+    wins = sum(value > 0 for value in gap.values)
     say('drawing')
     pictures = draw(work_dir, plan)
     backbone = publish_backbone(
@@ -81,7 +82,10 @@ def main(argv: list[str] | None = None) -> int:
     )
     say(f'loading the backbone into {DETECTOR}')
     summary = {
-        **comparison.to_dict(),
+        METRIC: {name: spread.to_dict() for name, spread in spreads.items()},
+        'difference': gap.to_dict(),
+        'verdict': f'GradAug is better with {wins} of {args.seeds} seeds',
+        'seeds': args.seeds,
         **trained(plan),
         'backbone': str(backbone),
         'detector': into_detector(backbone),
@@ -90,7 +94,7 @@ def main(argv: list[str] | None = None) -> int:
         'versions': versions(),
     }
     write_atomically(f'{json.dumps(summary, indent=2)}\n'.encode(), work_dir / 'summary.json')
-    conclude(comparison, summary, [*pictures, work_dir / 'summary.json'])
+    conclude(spreads, gap, summary, [*pictures, work_dir / 'summary.json'])
     return 0
 
 
@@ -176,9 +180,11 @@ def trained(plan: Plan) -> dict[str, Any]:
     }
 
 
-def conclude(comparison: Comparison, summary: dict[str, Any], files: list[Path]) -> None:
+def conclude(
+    spreads: dict[str, Spread], gap: Spread, summary: dict[str, Any], files: list[Path]
+) -> None:
     """Print the comparison, where everything is, and what comes next."""
-    gap, detector = comparison.gap, summary['detector']
+    detector = summary['detector']
     losses = ', '.join(f'{loss:.2f}' for loss in detector['first_losses'])
     *pictures, numbers = map(str, files)
     say('done\n')
@@ -186,9 +192,9 @@ def conclude(comparison: Comparison, summary: dict[str, Any], files: list[Path])
         ('trained', f'ResNet-18 (half as wide) on {summary["labels_per_class"]} labelled digits '
                     'of each class,'),
         ('', f'{summary["seeds"]} seeds, baseline and GradAug; {summary["epoch"]} epochs each'),
-        *((('top-1 / %' if not i else ''), f'{name:12} {spread}   ({spread.listed})')
-          for i, (name, spread) in enumerate(comparison.spreads.items())),
-        ('', f'GradAug - baseline, by seed: {gap}   ({gap.listed})'),
+        *((('top-1 / %' if not i else ''), f'{name:12} {spread}   ({listed(spread)})')
+          for i, (name, spread) in enumerate(spreads.items())),
+        ('', f'GradAug - baseline, by seed: {gap}   ({listed(gap)})'),
         ('', f'{summary["verdict"]}; the final epoch, mean ± standard deviation'),
         ('backbone', summary['backbone']),
         ('', f'all {detector["matched_entries"]} of its entries are in {detector["config"]}'),
@@ -202,6 +208,11 @@ def conclude(comparison: Comparison, summary: dict[str, Any], files: list[Path])
         'here, not\nwhat GradAug gives elsewhere. The paper fine-tunes ImageNet backbones on COCO.'
     )
     print(f'Next, on ImageNet:\n  {PRETRAIN}', flush=True)
+
+
+def listed(spread: Spread) -> str:
+    """Return the values of all seeds."""
+    return ', '.join(f'{value:.2f}' for value in spread.values)
 
 
 if __name__ == '__main__':

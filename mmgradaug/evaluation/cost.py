@@ -2,44 +2,44 @@
 
 from __future__ import annotations
 
+import ast
 import copy
 import statistics
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import torch
 from mmengine.config import Config
 from mmengine.optim import OptimWrapper
-from mmengine.registry import init_default_scope
+from mmengine.registry import MODELS, init_default_scope
 from rich.progress import track
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
-from ..backbones.image_channels import image_channels
-from ..training.step import run_pass, running_as
-from .cost_kinds import PLAIN, build_kinds, is_classifier, random_batch
-from .timed import Timed
+from ..type_names import type_name
 
+PLAIN = 'plain'
 LEARNING_RATE = 1e-6  # the weights hardly move, so every round computes alike
+
+Result = TypeVar('Result')
 
 
 @dataclass
-class StepCost(Timed):
+class StepCost:
     """Cost of one kind of training step.
 
     Attributes:
-        name: Which step.
-        train_flops: Of a step, forward and backward, averaged over the measured rounds.
-        predict_flops: Of the batch in inference: of a detector's backbone and neck, or of a
-            classifier.
-        peak_bytes: Largest memory that tensors held at a time during any of the measured
-            rounds, weights and optimizer state included.
-        seconds: Of each measured step.
-        passes: Seconds of each pass by name, for each measured step.
+        name: Name of the step.
+        train_flops: FLOPs of a step, forward and backward, averaged over the measured rounds.
+        predict_flops: FLOPs of the batch's features in inference.
+        peak_bytes: Largest memory that tensors hold at a time in any of the measured rounds,
+            weights and optimizer state included.
+        seconds: Time of each measured step.
+        passes: Time of each pass by name, in seconds, for each measured step.
     """
 
     name: str
@@ -49,69 +49,104 @@ class StepCost(Timed):
     seconds: list[float] = field(default_factory=list)
     passes: dict[str, list[float]] = field(default_factory=dict)
 
+    def time_ratio(self, other: StepCost) -> float:
+        """Return the ratio of this step's time to another's.
+
+        Steps of one round run side by side, so the median of their ratios is less noisy than the
+        ratio of the medians.
+        """
+        return statistics.median(a / b for a, b in zip(self.seconds, other.seconds, strict=True))
+
+
+def build_models(cfg: Config, variants: Sequence[str] = ()) -> dict[str, nn.Module]:
+    """Build the stock model, the same on the slimmable backbone, GradAug, and its variants.
+
+    Args:
+        cfg: Config of a ``GradAugDetector`` or a ``GradAugClassifier``.
+        variants: Further GradAug models, each as options of the model such as
+            ``'gradaug.width_step=0.025 backbone.width_divisor=8'``.
+
+    Returns:
+        Models in training mode by name, which start from the same random weights.
+    """
+    init_default_scope('mmdet')
+    gradaug = copy.deepcopy(cfg.model)
+    gradaug.backbone.init_cfg = None
+    plain = copy.deepcopy(gradaug)
+    plain.type = plain.pop('detector', 'Classifier')
+    plain.pop('gradaug', None)
+    stock = copy.deepcopy(plain)
+    stock.backbone.type = type_name(stock.backbone.type).removeprefix('Slimmable')
+    stock.backbone.pop('width_divisor', None)
+    if stock.backbone.type.startswith(('ResNet', 'ResNeXt')):  # mmdet's
+        stock.backbone.pop('regulariser', None)
+    models = {PLAIN: stock, f'{PLAIN}, slimmable backbone': plain, 'GradAug': gradaug}
+    for options in variants:
+        pairs = (option.partition('=') for option in options.split())
+        varied = Config({'model': copy.deepcopy(gradaug)})
+        varied.merge_from_dict({f'model.{key}': ast.literal_eval(v) for key, _, v in pairs})
+        models[f'GradAug, {options}'] = varied.model
+    return {name: _build(model) for name, model in models.items()}
+
+
+def _build(model: Any) -> nn.Module:
+    torch.manual_seed(0)
+    built = MODELS.build(model)
+    built.init_weights()
+    return built.train()
+
 
 def measure_costs(
-    cfg: Config,
-    size: tuple[int, int],
-    images: int,
-    rounds: int,
-    warmup: int,
-    device: str,
-    variants: Sequence[str] = (),
+    models: Mapping[str, nn.Module],
+    data: Mapping[str, Any],
+    device: str = 'cpu',
+    rounds: int = 7,
+    warmup: int = 1,
     memory_rounds: int | None = None,
     same_draws: bool = False,
 ) -> list[StepCost]:
-    """Measure the steps of a GradAug config and of its plain counterparts.
+    """Measure the training steps of models.
 
-    Each round runs every kind of step once, so that a noisy machine disturbs all alike; FLOPs
-    are averaged over the same draws of widths and scales that are timed.
+    Each round runs every step once, so that a noisy machine disturbs all alike. FLOPs are
+    averaged over the same draws of widths and scales that are timed.
 
     Args:
-        cfg: Config with a ``GradAugDetector`` or a ``GradAugClassifier``.
-        size: Height and width of the images in pixels.
-        images: Images a batch.
+        models: Models by name, those of :func:`build_models`.
+        data: A batch as a data loader gives it.
+        device: ``'cpu'`` or ``'cuda'``.
         rounds: Rounds that are measured.
         warmup: Rounds before them that are not.
-        device: ``'cpu'`` or ``'cuda'``.
-        variants: Further GradAug steps, each as options of the model such as
-            ``'gradaug.width_step=0.025 backbone.width_divisor=8'``.
-        memory_rounds: Of how many rounds to measure the memory, which takes a step more of each;
-            None is all.
-        same_draws: Whether warm-up draws the widths and scales that are measured afterwards, in
-            as many rounds as there are: what a long run pays whose shapes have all been seen,
-            where other draws show what new shapes cost.
-
-    Returns:
-        Costs of the stock model's step, of the stock step with the slimmable backbone, of the
-        GradAug step, of its variants, and of torchvision's ResNet where a classifier has one.
+        memory_rounds: Rounds of which the memory is measured, one more step each; None is all.
+        same_draws: Whether warm-up draws the widths and scales that are measured afterwards:
+            what a long run pays whose shapes have all been seen, where other draws show what new
+            shapes cost.
     """
-    init_default_scope('mmdet')
-    models = build_kinds(cfg, variants)
-    channels = image_channels(cfg.model.backbone)
-    data = random_batch(next(iter(models.values())), size, images, channels)
-    # A teacher is shared by all copies of its model, so none of them can be without values.
-    counted_dry = is_classifier(cfg) and not cfg.model.get('teacher')
-    runner_of = _ClassifierRunner if counted_dry else _Runner
-    kinds = {name: runner_of(model, data, device) for name, model in models.items()}
-    costs = {name: StepCost(name) for name in kinds}
+    steps = {name: _Steps(model, data, device) for name, model in models.items()}
+    costs = {name: StepCost(name) for name in steps}
     for number in track(range(-warmup, rounds), description='timing', transient=True):
         index = number % rounds if same_draws else number
-        for name, runner in kinds.items():
-            runner.timed_step(index, costs[name] if number >= 0 else None)
-    for name, runner in track(kinds.items(), description='counting', transient=True):
-        costs[name].predict_flops = runner.predict_flops()
+        for name, cost in costs.items():
+            log, seconds = timed(partial(steps[name].take, index), device)
+            if number < 0:
+                continue
+            cost.seconds.append(seconds)
+            for key, value in log.items():
+                if key.endswith('/seconds'):
+                    cost.passes.setdefault(key.removesuffix('/seconds'), []).append(float(value))
+    for name, cost in track(costs.items(), description='counting', transient=True):
+        step = steps[name]
+        cost.predict_flops = step.predict_flops()
         # A plain step computes the same every time; GradAug's depends on the draw.
         draws = 1 if name.startswith(PLAIN) else rounds
-        costs[name].train_flops = statistics.mean(runner.train_flops(i) for i in range(draws))
-        some = draws if memory_rounds is None else min(draws, memory_rounds)
-        costs[name].peak_bytes = max(runner.peak_bytes(i) for i in range(some))
+        cost.train_flops = statistics.mean(count_flops(partial(step.take, i)) for i in range(draws))
+        cost.peak_bytes = max(map(step.peak_bytes, range(min(draws, memory_rounds or draws))))
     return list(costs.values())
 
 
-class _Runner:
-    """Takes steps of one model on one batch."""
+class _Steps:
+    """Training steps of one model on one batch."""
 
-    def __init__(self, model: nn.Module, data: dict[str, Any], device: str) -> None:
+    def __init__(self, model: nn.Module, data: Mapping[str, Any], device: str) -> None:
         self.model: Any = model.to(device)
         self.data = data
         self.device = torch.device(device)
@@ -119,97 +154,53 @@ class _Runner:
         optimizer = torch.optim.SGD(parameters, lr=LEARNING_RATE, momentum=0.9)
         self.optim_wrapper = OptimWrapper(optimizer)
 
-    def step(self, index: int) -> dict[str, Any]:
+    def take(self, index: int) -> dict[str, Any]:
         """Take step number ``index``: the same proposals, widths and scales each time."""
         torch.manual_seed(index)
         self.model.gradaug_iteration = index - 1  # the draw of widths depends on the iteration
         return self.model.train_step(copy.deepcopy(self.data), self.optim_wrapper)
 
-    def timed_step(self, index: int, cost: StepCost | None) -> None:
-        """Take a step and note its time, unless it only warms up."""
-        self._synchronise()
-        start = time.perf_counter()
-        log = self.step(index)
-        self._synchronise()
-        if cost is None:
-            return
-        cost.seconds.append(time.perf_counter() - start)
-        for key, value in log.items():
-            if key.endswith('/seconds'):
-                cost.passes.setdefault(key.removesuffix('/seconds'), []).append(float(value))
-
-    def _synchronise(self) -> None:
-        """Wait for a GPU to finish."""
-        if self.device.type == 'cuda':
-            torch.cuda.synchronize(self.device)
-
     def predict_flops(self) -> float:
-        """FLOPs of features in evaluation mode."""
-        with _evaluating(self.model), torch.no_grad():
+        """Return the FLOPs of the features in evaluation mode."""
+        self.model.eval()
+        with torch.no_grad():
             batch = self.model.data_preprocessor(copy.deepcopy(self.data), False)
-            return count_flops(lambda: self.model.extract_feat(batch['inputs']))
-
-    def train_flops(self, index: int) -> float:
-        """FLOPs of step number ``index``."""
-        return count_flops(lambda: self.step(index))
+            flops = count_flops(lambda: self.model.extract_feat(batch['inputs']))
+        self.model.train()
+        return flops
 
     def peak_bytes(self, index: int) -> int:
-        """Most memory that tensors held during step number ``index``, in bytes.
+        """Return the most memory that tensors hold during step number ``index``, in bytes.
 
         Not measured while FLOPs are counted: torch's counter holds tensors of its own.
         """
-        standing = sum(_bytes(t) for t in self.model.state_dict().values())
-        standing += sum(_bytes(t) for s in self.optim_wrapper.optimizer.state.values()
-                        for t in s.values() if isinstance(t, torch.Tensor))  # fmt: skip
+        optimizer = self.optim_wrapper.optimizer
+        states = [t for state in optimizer.state.values() for t in state.values()]
+        tensors = [t for t in states if isinstance(t, torch.Tensor)]
+        tensors += self.model.state_dict().values()
+        standing = sum(t.numel() * t.element_size() for t in tensors)
         if self.device.type != 'cuda':
-            return standing + peak_allocation(lambda: self.step(index))
-        # The other steps' models are on the GPU, too.
+            return standing + peak_allocation(lambda: self.take(index))
         torch.cuda.reset_peak_memory_stats(self.device)
-        before = torch.cuda.memory_allocated(self.device)
-        self.step(index)
+        before = torch.cuda.memory_allocated(self.device)  # the other models are there, too
+        self.take(index)
         return standing + torch.cuda.max_memory_allocated(self.device) - before
 
 
-class _ClassifierRunner(_Runner):
-    """Counts FLOPs without computing: nothing in a classifier's step depends on values."""
-
-    def __init__(self, model: nn.Module, data: dict[str, Any], device: str) -> None:
-        super().__init__(model, data, device)
-        self.ghost: Any = copy.deepcopy(model).to('meta')
-        self.ghost_data = {name: value.to('meta') for name, value in data.items()}
-
-    def predict_flops(self) -> float:
-        """FLOPs of the logits in evaluation mode."""
-        with _evaluating(self.ghost), torch.no_grad():
-            inputs = self.ghost.data_preprocessor(self.ghost_data, False)['inputs']
-            return count_flops(lambda: self.ghost(inputs))
-
-    def train_flops(self, index: int) -> float:
-        """FLOPs of step number ``index``."""
-        return count_flops(lambda: self._all_passes(index))
-
-    def _all_passes(self, index: int) -> None:
-        """Forward and backward of every pass of a step, with the draws of the timed one."""
-        torch.manual_seed(index)
-        ghost = self.ghost
-        batch = ghost.data_preprocessor(self.ghost_data, True)
-        if not hasattr(ghost, 'sampler'):
-            sum(ghost(**batch, mode='loss').values()).backward()
-            return
-        with ghost.teaching():
-            for subnet in (None, *ghost.sampler.sample(ghost._draw_seed(), index)):
-                with running_as(ghost, subnet):
-                    losses, _ = run_pass(ghost, batch, subnet)
-                    sum(v for k, v in losses.items() if 'loss' in k).backward()
-
-
-def _bytes(tensor: torch.Tensor) -> int:
-    """Memory of a tensor's entries."""
-    return tensor.numel() * tensor.element_size()
+def timed(function: Callable[[], Result], device: torch.device | str) -> tuple[Result, float]:
+    """Call a function; return what it returns and the seconds it took, on a GPU too."""
+    is_cuda = torch.device(device).type == 'cuda'
+    if is_cuda:
+        torch.cuda.synchronize(device)
+    start = time.perf_counter()
+    result = function()
+    if is_cuda:
+        torch.cuda.synchronize(device)
+    return result, time.perf_counter() - start
 
 
 def count_flops(function: Callable[[], Any]) -> float:
-    """FLOPs of a call: convolutions and matrix products, two for each multiply-add."""
+    """Return the FLOPs of a call: convolutions and matrix products, two for each multiply-add."""
     formulas = {torch.ops.aten.convolution_backward: _convolution_backward}
     with FlopCounterMode(display=False, custom_mapping=formulas) as counter:
         function()
@@ -217,7 +208,10 @@ def count_flops(function: Callable[[], Any]) -> float:
 
 
 def _convolution_backward(*args: Any, out_shape: Any) -> int:
-    """FLOPs of a convolution's gradients; torch counts its weights' as if of one group."""
+    """Return the FLOPs of a convolution's gradients.
+
+    torch counts those of the weights as if there was one group.
+    """
     formula = flop_registry[torch.ops.aten.convolution_backward]
     *rest, groups, (of_input, of_weight, of_bias) = args
     inputs = formula(*rest, groups, (of_input, False, of_bias), out_val=out_shape)
@@ -226,7 +220,7 @@ def _convolution_backward(*args: Any, out_shape: Any) -> int:
 
 
 def peak_allocation(function: Callable[[], Any]) -> int:
-    """Largest sum of live CPU allocations that a call makes, in bytes."""
+    """Return the largest sum of live CPU allocations that a call makes, in bytes."""
     activities = [torch.profiler.ProfilerActivity.CPU]
     with warnings.catch_warnings():
         warnings.filterwarnings('ignore', 'Warning: Profiler clears events')  # there is one cycle
@@ -239,13 +233,3 @@ def peak_allocation(function: Callable[[], Any]) -> int:
         live += event.nbytes()
         peak = max(peak, live)
     return peak
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode, then training mode again."""
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train()

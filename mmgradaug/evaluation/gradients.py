@@ -39,10 +39,10 @@ class TermGradient:
 def measure_gradients(
     model: Any, batch: dict[str, Any], subnets: Iterable[Subnet]
 ) -> list[TermGradient]:
-    """Gradient of every loss term of a training step, one at a time.
+    """Return the gradient of every loss term of a training step, one at a time.
 
     Args:
-        model: A detector with GradAug's training step, in training mode.
+        model: A detector or classifier with GradAug's training step, in training mode.
         batch: A preprocessed batch.
         subnets: The sub-networks of the step.
 
@@ -55,41 +55,26 @@ def measure_gradients(
     with model.teaching():
         for number, subnet in enumerate([None, *subnets]):
             with running_as(model, subnet):
-                losses = _terms(model, run_pass(model, batch, subnet)[0])
+                losses = model.parse_losses(run_pass(model, batch, subnet)[0])[1]
+                losses['total'] = losses.pop('loss')
                 if full is None:
-                    full = _gradient(sum(losses.values()), parameters)
-                rows += _rows(f'subnet{number}' if subnet else 'full', losses, parameters, full)
+                    full = _gradient(losses['total'], parameters)
+                for term, loss in losses.items():
+                    if term != 'total' and ('loss' not in term or term.endswith('_untrained')):
+                        continue
+                    gradient = _gradient(loss, parameters)
+                    norms = gradient.norm() * full.norm()
+                    cosine = float(gradient @ full / norms) if norms > 0 else 0.0
+                    name = f'subnet{number}' if subnet else 'full'
+                    norm = float(gradient.norm())
+                    rows.append(TermGradient(name, term, float(loss.detach()), norm, cosine))
     return rows
 
 
-def _terms(model: Any, raw: dict[str, Any]) -> dict[str, Tensor]:
-    """The loss terms of a pass that can have a gradient."""
-    values = model.parse_losses(raw)[1]
-    return {
-        name: value
-        for name, value in values.items()
-        if 'loss' in name and name != 'loss' and not name.endswith('_untrained')
-    }
-
-
-def _gradient(loss: Any, parameters: list[Tensor]) -> Tensor:
-    """Gradient of a loss as one vector; zero where a parameter has no part in it."""
-    if not isinstance(loss, Tensor) or not loss.requires_grad:
-        return torch.zeros(sum(p.numel() for p in parameters), device=parameters[0].device)
+def _gradient(loss: Tensor, parameters: list[Tensor]) -> Tensor:
+    """Return the gradient of a loss as one vector; zero where a parameter has no part in it."""
+    if not loss.requires_grad:
+        return torch.zeros(sum(p.numel() for p in parameters), device=loss.device)
     grads = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
     pairs = zip(grads, parameters, strict=True)
     return torch.cat([(torch.zeros_like(p) if g is None else g).flatten() for g, p in pairs])
-
-
-def _rows(
-    name: str, losses: dict[str, Tensor], parameters: list[Tensor], full: Tensor
-) -> list[TermGradient]:
-    """An entry a term and one for their sum."""
-    rows = []
-    for term, loss in {**losses, 'total': sum(losses.values())}.items():
-        gradient = _gradient(loss, parameters)
-        norms = gradient.norm() * full.norm()
-        cosine = float(gradient @ full / norms) if norms > 0 else 0.0
-        value = float(torch.as_tensor(loss).detach())
-        rows.append(TermGradient(name, term, value, float(gradient.norm()), cosine))
-    return rows

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import io
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,28 +18,26 @@ from mmengine.runner import Runner
 from rich.progress import track
 from torch.utils.data import DataLoader, Subset
 
-from ..engine.samples import name_samples
-from .cost import count_flops
-from .timed import Timed
+from .cost import count_flops, timed
 
 AP_NAMES = {'bbox_mAP': 'box AP', 'segm_mAP': 'mask AP'}
 MOST_METRICS = 3  # shown of an evaluator that gives others
 
 
 @dataclass
-class WidthResult(Timed):
+class WidthResult:
     """What one width gives and costs.
 
     Attributes:
         width: Share of the backbone's channels.
-        metrics: The evaluator's, by name.
-        flops: Of one image through the whole network, two for each multiply-add; a detector's
-            depend on how many objects it finds.
-        backbone_flops: Of one image through the backbone.
-        parameters: Of the whole network.
-        seconds: Of each measured prediction of that image.
-        recalibration_images: That BatchNorm statistics were averaged over; 0 if they are those
-            of training.
+        metrics: The evaluator's metrics by name.
+        flops: FLOPs of one image through the whole network, two for each multiply-add; a
+            detector's depend on how many objects it finds.
+        backbone_flops: FLOPs of one image through the backbone.
+        parameters: Number of parameters of the whole network.
+        seconds: Time of each measured prediction of that image.
+        recalibration_images: Images that BatchNorm statistics were averaged over; 0 if they are
+            those of training.
         trained: Whether the run trained this width.
     """
 
@@ -54,9 +51,9 @@ class WidthResult(Timed):
     trained: bool = True
 
     def shown(self) -> dict[str, float]:
-        """Box and mask AP, or the first metrics of an evaluator that gives neither.
+        """Return box and mask AP, or the first metrics of an evaluator that gives neither.
 
-        None where COCO's evaluator gives nothing, since nothing was found.
+        COCO's evaluator gives no metric where nothing was found.
         """
         by_name = {key.split('/')[-1]: value for key, value in self.metrics.items()}
         precision = {label: by_name[name] for name, label in AP_NAMES.items() if name in by_name}
@@ -64,7 +61,7 @@ class WidthResult(Timed):
 
 
 def shown_metrics(results: Sequence[WidthResult]) -> list[str]:
-    """The metrics to show that any of the results has, in their order."""
+    """Return the names of the metrics to show that any of the results has, in their order."""
     return list(dict.fromkeys(name for result in results for name in result.shown()))
 
 
@@ -74,33 +71,34 @@ class Validation:
     Args:
         cfg: The config.
         split: ``'val'`` or ``'test'``.
-        images: Evaluate that many, evenly spread; all by default.
-
-    Raises:
-        ValueError: If ``images`` is below 1.
+        images: Number of images to evaluate, evenly spread; all by default.
     """
 
     def __init__(self, cfg: Config, split: str = 'val', images: int | None = None) -> None:
-        if images is not None and images < 1:
-            raise ValueError(f'images to evaluate must be at least 1, got {images}')
         init_default_scope(cfg.get('default_scope', 'mmdet'))
         loader = copy.deepcopy(cfg[f'{split}_dataloader'])
         dataset: Any = DATASETS.build(loader.pop('dataset'))
         dataset.full_init()
-        name_samples(dataset, f'{split}_dataloader')
         total = len(dataset)
-        count = total if images is None else min(images, total)
+        count = min(images or total, total)
         self.indices = [i * total // count for i in range(count)]
-        self.metainfo = dataset.metainfo
-        self._ids = [dataset.get_data_info(i).get('img_id') for i in self.indices]
-        self._metrics = cfg[f'{split}_evaluator']
         self.loader: DataLoader = Runner.build_dataloader(
             {**loader, 'dataset': Subset(dataset, self.indices)}
         )
+        self._metainfo = dataset.metainfo
+        self._image_ids = [dataset.get_data_info(i).get('img_id') for i in self.indices]
+        self._metrics = cfg[f'{split}_evaluator']
 
     def evaluate(self, network: Any) -> dict[str, float]:
-        """Metrics of a network, by the config's own evaluator."""
-        evaluator = self._evaluator()
+        """Return the metrics of a network, by the config's own evaluator."""
+        config = copy.deepcopy(self._metrics)
+        is_evaluator = isinstance(config, Mapping) and 'metrics' in config
+        evaluator = EVALUATOR.build(config) if is_evaluator else Evaluator(config)
+        evaluator.dataset_meta = self._metainfo
+        for metric in evaluator.metrics:
+            # mmdet's COCO metric would count the objects of all other images as missed.
+            if hasattr(metric, 'img_ids'):
+                metric.img_ids = self._image_ids
         for batch in track(self.loader, description='evaluating', transient=True):
             with torch.no_grad():
                 samples = network.test_step(batch)
@@ -110,21 +108,9 @@ class Validation:
         return {name: float(value) for name, value in metrics.items()}
 
     def one_image(self, network: Any) -> dict[str, Any]:
-        """The first image, preprocessed as for inference."""
+        """Return the first image, preprocessed as for inference."""
         batch = next(iter(self.loader))
         return network.data_preprocessor({k: v[:1] for k, v in batch.items()}, False)
-
-    def _evaluator(self) -> Evaluator:
-        """A new evaluator that knows which images it is going to see."""
-        config = copy.deepcopy(self._metrics)
-        composed = isinstance(config, Mapping) and 'metrics' in config
-        evaluator = EVALUATOR.build(config) if composed else Evaluator(config)
-        evaluator.dataset_meta = self.metainfo
-        for metric in evaluator.metrics:
-            # mmdet's COCO metric would count the objects of all other images as missed.
-            if hasattr(metric, 'img_ids'):
-                metric.img_ids = self._ids
-        return evaluator
 
 
 def measure_cost(
@@ -140,30 +126,20 @@ def measure_cost(
         data: A preprocessed image.
         rounds: Rounds that are measured, after one that is not.
     """
-    for network, result in zip(networks, results, strict=True):
+    inputs = data['inputs']
+
+    def predict(network: Any) -> float:
+        samples = copy.deepcopy(data['data_samples'])
         with torch.no_grad():
-            result.flops = count_flops(partial(_predict, network, data))
-            result.backbone_flops = count_flops(partial(network.backbone, data['inputs']))
+            return timed(lambda: network(inputs, samples, mode='predict'), inputs.device)[1]
+
+    for network, result in zip(networks, results, strict=True):
+        result.flops = count_flops(partial(predict, network))
+        with torch.no_grad():
+            result.backbone_flops = count_flops(partial(network.backbone, inputs))
         result.parameters = sum(p.numel() for p in network.parameters())
     for index in track(range(-1, rounds), description='timing', transient=True):
         for network, result in zip(networks, results, strict=True):
-            seconds = _predict(network, data)
+            seconds = predict(network)
             if index >= 0:
                 result.seconds.append(seconds)
-
-
-def _predict(network: Any, data: Mapping[str, Any]) -> float:
-    """Predict of a preprocessed image; returns the seconds it took."""
-    inputs, samples = data['inputs'], copy.deepcopy(data['data_samples'])
-    with torch.no_grad():
-        _wait_for(inputs.device)
-        start = time.perf_counter()
-        network(inputs, samples, mode='predict')
-        _wait_for(inputs.device)
-    return time.perf_counter() - start
-
-
-def _wait_for(device: torch.device) -> None:
-    """Wait for a GPU to finish."""
-    if device.type == 'cuda':
-        torch.cuda.synchronize(device)

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..evaluation.timed import quartiles_of
+import numpy as np
+
 from ..evaluation.widths import AP_NAMES, MOST_METRICS
 from ..publishing.trained_widths import is_gradaug
 from .differences import config_differences, shown
@@ -89,8 +90,7 @@ def seconds_table(run: Run) -> Table:
         for owner, key in names[name].items():
             title = _TIMES[name] or pass_title(owner)
             values = run.scalars.series('train', key)[1]
-            low, high = quartiles_of(values)
-            median = statistics.median(values)
+            low, median, high = np.percentile(values, (25, 50, 75))
             rows.append([title, f'{median:.3g}', f'{low:.3g} to {high:.3g}'])
     return Table(['seconds', 'median', 'quartiles'], rows)
 

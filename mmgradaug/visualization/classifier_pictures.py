@@ -11,9 +11,9 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS, init_default_scope
 from torch import Tensor
 
-from ..evaluation.activation_maps import smooth_activation_maps
 from ..slimmable import at_width
 from .activation_maps import NetworkMaps, save_activation_maps
+from .class_activation import smooth_activation_maps
 
 
 def picture_activation_maps(

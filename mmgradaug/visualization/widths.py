@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from matplotlib.axes import Axes
 
 from ..evaluation.widths import AP_NAMES, WidthResult, shown_metrics
@@ -78,10 +79,9 @@ def _draw_seconds(axes: Axes, results: Sequence[WidthResult]) -> None:
     axes.set_title('time, one image', fontsize=10)
     axes.set_ylabel('ms')
     widths = [r.width for r in results]
-    low, high = zip(*(r.spread for r in results), strict=True)
-    lower, upper = [1e3 * value for value in low], [1e3 * value for value in high]
-    axes.fill_between(widths, lower, upper, color=COLOURS[4], alpha=0.25, label='quartiles')
-    points = [(r.width, 1e3 * r.median) for r in results]
+    low, median, high = 1e3 * np.percentile([r.seconds for r in results], (25, 50, 75), axis=1)
+    axes.fill_between(widths, low, high, color=COLOURS[4], alpha=0.25, label='quartiles')
+    points = list(zip(widths, median, strict=True))
     _draw_line(axes, points, COLOURS[4], 'median', '{:.3g}')
     axes.legend(fontsize=8, loc='lower right')
 

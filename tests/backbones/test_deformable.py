@@ -1,7 +1,5 @@
 """Deformable convolutions in the slimmable backbone."""
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -11,7 +9,6 @@ from torchvision.ops import deform_conv2d
 from mmgradaug import SlimmableResNet
 from mmgradaug.backbones import deformable
 from mmgradaug.backbones.deformable import SlimDeformConv2dPack, SlimModulatedDeformConv2dPack
-from mmgradaug.evaluation.conv_shapes import ConvShapes
 from mmgradaug.publishing.narrow import narrow_backbone
 from tests.networks import random_images, randomised, small_resnet
 from tests.oracles import (
@@ -123,12 +120,6 @@ def test_the_narrow_stock_network_is_the_sub_network():
     stock = dict(type='ResNet', depth=50, base_channels=8, **options('DCNv2'))
     x = random_images(1, 3, 96, 128, dtype=torch.float64)
     assert_narrow_stock_network_is_the_slice(network, stock, 0.7, x)
-
-
-def test_shapes_are_not_counted_without_values():
-    model = SimpleNamespace(backbone=small_resnet(50, **options('DCN')))
-    with pytest.raises(ValueError, match=r'layer3\.0\.conv2 is a SlimDeform.* without dcn'):
-        ConvShapes(model, (96, 96))
 
 
 def test_deformable_convolutions_in_no_stage_are_told_of(monkeypatch):

@@ -1,20 +1,47 @@
+"""Training steps of detectors and classifiers, and the tool that compares their cost."""
+
 import pytest
 import torch
 from mmdet.models.backbones import ResNeXt
 from mmengine.config import Config
+from mmengine.registry import init_default_scope
 from torch import nn
 
 from mmgradaug.evaluation import cost
-from mmgradaug.evaluation.cost import StepCost, measure_costs
-from mmgradaug.evaluation.cost_kinds import build_kinds, random_batch
+from mmgradaug.evaluation.cost import StepCost, build_models, measure_costs
+from mmgradaug.evaluation.random_batch import random_batch
+from tests.classification import tiny
 from tests.detection.test_semantic import panoptic_model
 from tests.networks import ROOT, build, detector_config, mmdet_config
+from tools import benchmark
+
+NAMES = ['plain', 'plain, slimmable backbone', 'GradAug']
+CLASSIFIER = dict(backbone=dict(type='SlimmableResNet', depth=18, out_indices=(3,)))
 
 
-def test_costs_of_a_small_detector():
-    model = detector_config(mask=False, num_subnets=2, transform=None, min_width=0.5)
-    cfg = Config(dict(model=model))
-    plain, slim, gradaug = measure_costs(cfg, (64, 64), 1, 2, 0, 'cpu', memory_rounds=1)
+@pytest.fixture(autouse=True)
+def scope():
+    init_default_scope('mmdet')
+
+
+def models_of(model, variants=()):
+    return build_models(Config(dict(model=model)), variants)
+
+
+def small_detector():
+    return detector_config(mask=False, num_subnets=2, transform=None, min_width=0.5)
+
+
+def small_classifier():
+    return tiny.config(gradaug=dict(transform=None), **CLASSIFIER)
+
+
+@pytest.mark.parametrize(('config', 'size'), [(small_detector, 64), (small_classifier, 128)])
+def test_costs_of_small_models(config, size):
+    models = models_of(config())
+    data = random_batch(models['plain'], (size, size), 1)
+    plain, slim, gradaug = measure_costs(models, data, rounds=2, warmup=0, memory_rounds=1)
+    assert [plain.name, slim.name, gradaug.name] == NAMES
     assert plain.train_flops == slim.train_flops > 0
     assert plain.predict_flops == slim.predict_flops == gradaug.predict_flops > 0
     # Two sub-networks of half to full width on images of the same size.
@@ -27,7 +54,7 @@ def test_costs_of_a_small_detector():
 
 
 def one_class():
-    """A detector of one class on images of one channel."""
+    """Build a detector of one class on images of one channel."""
     cfg = detector_config()
     for head in (cfg.roi_head.bbox_head, cfg.roi_head.mask_head):
         head.num_classes = 1
@@ -37,11 +64,11 @@ def one_class():
 
 
 def rpn():
-    """A detector without a box head."""
+    """Build a detector without a box head."""
     cfg = mmdet_config('rpn/rpn_r50_fpn_1x_coco').model
-    tiny = detector_config()
-    cfg.update(backbone=tiny.backbone, neck=tiny.neck, rpn_head=tiny.rpn_head)
-    cfg.update(type='GradAugDetector', detector='RPN', gradaug=tiny.gradaug)
+    small = detector_config()
+    cfg.update(backbone=small.backbone, neck=small.neck, rpn_head=small.rpn_head)
+    cfg.update(type='GradAugDetector', detector='RPN', gradaug=small.gradaug)
     return build(cfg)
 
 
@@ -50,22 +77,51 @@ def rpn():
 ])  # fmt: skip
 def test_batches_have_the_labels_that_a_detector_reads(built, channels, labels):
     model = built()
-    data = random_batch(model, (64, 96), 2, channels)
+    data = random_batch(model, (64, 96), 2, channels, objects=8)
     assert [tuple(image.shape) for image in data['inputs']] == [(channels, 64, 96)] * 2
     sample = data['data_samples'][0]
     assert len(sample.gt_instances) == 8
     assert ('masks' in sample.gt_instances) == ('masks' in labels)
     assert ('gt_sem_seg' in sample) == ('sem_seg' in labels)
-    log = cost._Runner(model, data, 'cpu').step(0)
-    assert log['loss'].isfinite()
+    assert cost._Steps(model, data, 'cpu').take(0)['loss'].isfinite()
 
 
-def test_kinds_start_from_the_same_weights():
-    models = list(build_kinds(Config(dict(model=detector_config()))).values())
-    names = [type(m).__name__ for m in models]
-    assert names == ['MaskRCNN', 'MaskRCNN', 'GradAugMaskRCNN']
-    states = [m.state_dict() for m in models]
+def test_labels_are_of_all_the_detectors_classes():
+    model = build(detector_config())
+    for head in (model.roi_head.bbox_head, model.roi_head.mask_head):
+        head.num_classes = 1203
+    samples = random_batch(model, (64, 96))['data_samples']
+    assert [s.gt_instances.labels.tolist() for s in samples] == [[0, 601, 1202], [601, 1202, 0]]
+    sample = random_batch(panoptic_model(), (64, 96))['data_samples'][0]
+    assert sample.gt_sem_seg.sem_seg.unique().tolist() == [0, 1, 2, 3, 4]  # 3 things, 2 stuff
+
+
+@pytest.mark.parametrize(('config', 'classes'), [
+    (detector_config, ['MaskRCNN', 'MaskRCNN', 'GradAugMaskRCNN']),
+    (tiny.config, ['Classifier', 'Classifier', 'GradAugClassifier']),
+])  # fmt: skip
+def test_models_start_from_the_same_weights(config, classes):
+    options = 'gradaug.width_step=0.25 backbone.width_divisor=4'
+    models = models_of(config(), [options])
+    assert list(models) == [*NAMES, f'GradAug, {options}']
+    *kinds, varied = models.values()
+    assert [type(m).__name__ for m in kinds] == classes
+    assert (varied.sampler.width_step, varied.backbone.width_divisor) == (0.25, 4)
+    gradaug = kinds[-1]
+    assert (gradaug.sampler.width_step, gradaug.backbone.width_divisor) == (None, 1)
+    states = [m.state_dict() for m in (*kinds, varied)]
     assert all(torch.equal(states[0][k], s[k]) for s in states[1:] for k in states[0])
+
+
+def test_the_plain_model_of_a_resnext_is_mmdets():
+    model = detector_config(mask=False)
+    options = dict(groups=4, base_width=2, regulariser=dict(type='StochasticDepth'))
+    model.backbone = dict(type='SlimmableResNeXt', depth=50, base_channels=8, **options)
+    model.neck.in_channels = [32, 64, 128, 256]
+    models = models_of(model)
+    assert type(models['plain'].backbone) is ResNeXt
+    states = [m.state_dict().keys() for m in models.values()]
+    assert all(keys == states[0] for keys in states)
 
 
 @pytest.mark.slow
@@ -73,23 +129,13 @@ def test_kinds_start_from_the_same_weights():
 def test_peak_memory_of_the_main_config_is_a_plain_steps(scale):
     cfg = Config.fromfile(f'{ROOT}/configs/mask_rcnn_r50_gradaug_1x.py')
     cfg.model.gradaug.transform.scales = [scale]
-    kinds = build_kinds(cfg)
-    data = random_batch(kinds['plain'], (320, 512), 2)
-    runners = [cost._Runner(kinds[name], data, 'cpu') for name in ('plain', 'GradAug')]
-    for runner in runners:
-        runner.step(0)  # the optimizer's state stands from here on
-    peaks = [runner.peak_bytes(0) for runner in runners]
+    models = build_models(cfg)
+    data = random_batch(models['plain'], (320, 512), objects=8)
+    steps = [cost._Steps(models[name], data, 'cpu') for name in ('plain', 'GradAug')]
+    for step in steps:
+        step.take(0)  # the optimizer's state stands from here on
+    peaks = [step.peak_bytes(0) for step in steps]
     assert peaks[1] <= 1.03 * peaks[0]
-
-
-def test_variants_are_further_kinds_from_the_same_weights():
-    cfg = Config(dict(model=detector_config(num_subnets=1)))
-    options = 'gradaug.width_step=0.25 backbone.width_divisor=4'
-    kinds = build_kinds(cfg, [options])
-    varied, gradaug = kinds[f'GradAug, {options}'], kinds['GradAug']
-    assert (varied.sampler.width_step, varied.backbone.width_divisor) == (0.25, 4)
-    assert (gradaug.sampler.width_step, gradaug.backbone.width_divisor) == (None, 1)
-    assert torch.equal(varied.backbone.conv1.weight, gradaug.backbone.conv1.weight)
 
 
 def test_peak_is_the_most_alive_at_a_time():
@@ -116,18 +162,31 @@ def test_flops_of_a_convolutions_gradients_are_twice_its_own(groups):
     assert cost.count_flops(lambda: conv(x).sum().backward()) == 3 * forward
 
 
-def test_the_plain_model_of_a_resnext_is_mmdets():
-    model = detector_config(mask=False)
-    options = dict(groups=4, base_width=2, regulariser=dict(type='StochasticDepth'))
-    model.backbone = dict(type='SlimmableResNeXt', depth=50, base_channels=8, **options)
-    model.neck.in_channels = [32, 64, 128, 256]
-    kinds = build_kinds(Config(dict(model=model)))
-    assert type(kinds['plain'].backbone) is ResNeXt
-    states = [kinds[name].state_dict().keys() for name in kinds]
-    assert all(keys == states[0] for keys in states)
+def test_ratios_are_of_steps_of_the_same_round():
+    slow, fast = StepCost('a', seconds=[2.0, 40.0, 6.0]), StepCost('b', seconds=[1.0, 10.0, 3.0])
+    assert slow.time_ratio(fast) == 2.0
 
 
-def test_median_and_quartiles():
-    step = StepCost('plain', seconds=[1.0, 2.0, 3.0, 4.0, 5.0])
-    assert step.median == 3.0
-    assert step.spread == (2.0, 4.0)
+@pytest.mark.parametrize(('same', 'expected'), [
+    (False, [-3, -2, -1, 0, 1]), (True, [1, 0, 1, 0, 1]),
+])  # fmt: skip
+def test_warm_up_draws_what_is_measured_if_asked(monkeypatch, same, expected):
+    seen = []
+    monkeypatch.setattr(cost._Steps, 'take', lambda self, index: seen.append(index) or {})
+    model = tiny.build()
+    data = random_batch(model, (32, 32), 1)
+    (found,) = measure_costs({'GradAug': model}, data, rounds=2, warmup=3, same_draws=same)
+    assert seen[:5] == expected
+    assert len(found.seconds) == 2
+
+
+def test_the_tool_prints_ratios_and_passes(tmp_path, capsys):
+    path = tmp_path / 'tiny.py'
+    path.write_text(f"default_scope = 'mmdet'\nmodel = {tiny.config(**CLASSIFIER)!r}\n")
+    words = '--size 32 32 --batch 2 --rounds 1 --warmup 0 --device cpu'
+    assert benchmark.main([str(path), *words.split()]) == 0
+    out = capsys.readouterr().out
+    assert '2 images of 32 x 32 pixels, 1 rounds, cpu' in out
+    assert 'slimmable' in out and '1.000' in out
+    assert 'GradAug, subnet2: ' in out
+    assert 'KaimingInit' not in out  # mmengine's list of every weight

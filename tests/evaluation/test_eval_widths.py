@@ -64,11 +64,6 @@ def test_a_part_of_the_images_counts_those_only(demo):
     assert Validation(demo).evaluate(Oracle(known))['coco/bbox_mAP'] < 0.7
 
 
-def test_no_image_is_an_error(demo):
-    with pytest.raises(ValueError, match='at least 1, got 0'):
-        Validation(demo, images=0)
-
-
 def test_costs_are_of_every_detector_in_turn():
     model = build(detector_config(mask=False)).eval()
     cfg = Config(dict(model=detector_config(mask=False)))
@@ -78,7 +73,7 @@ def test_costs_are_of_every_detector_in_turn():
     measure_cost(detectors, results, data, rounds=3)
     full, half = results
     assert [len(r.seconds) for r in results] == [3, 3]
-    assert full.spread[0] <= full.median <= full.spread[1]
+    assert min(full.seconds + half.seconds) > 0
     assert 0.2 < half.backbone_flops / full.backbone_flops < 0.35
     assert full.backbone_flops < full.flops
     assert full.parameters == sum(p.numel() for p in model.parameters())
@@ -108,15 +103,8 @@ def test_table_json_and_picture(demo, tmp_path, capsys):
     said = capsys.readouterr()
     assert 'mask AP' in said.out and '0.5 (not trained)' in said.out
     assert 'width 0.5 is below gradaug.min_width=0.6 of' in said.err
-    for options, message in (
-        (['--out', str(config)], r'--out \S+c\.py: it is no folder, expected a folder'),
-        (
-            ['--cfg-options', 'model.backbone.base_channels=4'],
-            r'does not fit .*CONFIG of tools/eval_',
-        ),
-    ):
-        with pytest.raises(SystemExit, match=f'^error: .*{message}'):
-            main([*command, *options])
+    with pytest.raises(SystemExit, match=r'^error: .*does not fit .*CONFIG of tools/eval_'):
+        main([*command, '--cfg-options', 'model.backbone.base_channels=4'])
 
 
 def test_accuracy_of_a_classifier(tmp_path, capsys):

@@ -1,4 +1,4 @@
-"""Random images with labels that fit a detector, whatever its heads are."""
+"""Random images with labels that fit a classifier or a detector, whatever its heads are."""
 
 from __future__ import annotations
 
@@ -9,53 +9,63 @@ from mmdet.testing import demo_mm_inputs
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
+from ..classification import Classifier
 
-def generated_batch(
-    model: nn.Module,
-    size: tuple[int, int],
-    images: int = 2,
-    objects: int = 3,
-    channels: int = 3,
+
+def random_batch(
+    model: nn.Module, size: tuple[int, int], images: int = 2, channels: int = 3, objects: int = 3
 ) -> dict[str, Any]:
-    """Random images with boxes, masks, semantic maps and proposals, as a data loader gives them.
+    """Return random images and labels as a data loader gives them.
 
     Args:
-        model: The detector, whose heads know how many classes there are.
+        model: A classifier, or a detector. A detector gets boxes of all its classes, and masks, a
+            semantic map and proposals where it reads them.
         size: Height and width of the images in pixels.
         images: Images in the batch.
-        objects: Objects in each, at least two.
-        channels: Of the images.
+        channels: Channels of the images.
+        objects: Objects in each image of a detector, at least two.
     """
-    classes = _num_classes(model)
+    if isinstance(model, Classifier):
+        generator = torch.Generator().manual_seed(0)
+        shape = (images, channels, *size)
+        return {
+            'inputs': torch.randint(256, shape, generator=generator, dtype=torch.uint8),
+            'data_samples': torch.randint(model.num_classes, (images,), generator=generator),
+        }
     data = demo_mm_inputs(
         images,
         [(channels, *size)] * images,
         num_items=[objects] * images,
-        num_classes=2,  # labels follow
+        num_classes=2,  # overwritten below
         with_mask=True,
         with_semantic=True,
     )
+    names = ' '.join(name for name, _ in model.named_modules())
+    classes = _num_classes(model)
     for index, sample in enumerate(data['data_samples']):
-        # Evenly from the first class to the last.
-        count = len(sample.gt_instances)
-        sample.gt_instances.labels = (
-            (torch.arange(count) + index) % count * (classes - 1) // (count - 1)
-        )
-        sample.gt_sem_seg.sem_seg = _stripes(size, _num_semantic_classes(model, classes))
+        labels = sample.gt_instances
+        shuffled = (torch.arange(objects) + index) % objects
+        labels.labels = shuffled * (classes - 1) // (objects - 1)
+        if 'mask' not in names:
+            del labels.masks
+        if 'semantic' in names or 'panoptic' in names:
+            sample.gt_sem_seg.sem_seg = _stripes(size, _num_semantic_classes(model, classes))
+        else:
+            del sample.gt_sem_seg
         if not getattr(model, 'with_rpn', True):
-            sample.proposals = _proposals(sample.gt_instances.bboxes, size)
+            sample.proposals = _proposals(labels.bboxes, size)
     return data
 
 
 def _num_classes(model: nn.Module) -> int:
-    """The fewest classes that any head knows."""
+    """Return the fewest classes that any head knows."""
     heads = [m for name, m in model.named_modules() if not name.endswith('rpn_head')]
     counts = [getattr(head, 'num_classes', None) for head in heads]
     return min((c for c in counts if isinstance(c, int) and c > 0), default=2)
 
 
 def _num_semantic_classes(model: nn.Module, default: int) -> int:
-    """The classes of a semantic or panoptic map."""
+    """Return the number of classes of a semantic or panoptic map."""
     for name, head in model.named_modules():
         if hasattr(head, 'num_stuff_classes'):  # a map of things and stuff
             return int(head.num_things_classes + head.num_stuff_classes)
@@ -65,13 +75,13 @@ def _num_semantic_classes(model: nn.Module, default: int) -> int:
 
 
 def _stripes(size: tuple[int, int], classes: int, stripes: int = 6) -> Tensor:
-    """A label map (1, H, W) of vertical stripes, evenly from the first class to the last."""
+    """Return a label map (1, H, W) of vertical stripes, from the first class to the last."""
     columns = torch.arange(size[1]) * stripes // size[1]
     return (columns * (classes - 1) // (stripes - 1)).expand(1, *size).contiguous()
 
 
 def _proposals(boxes: Tensor, size: tuple[int, int]) -> InstanceData:
-    """Boxes around the objects, for detectors that get proposals with the data."""
+    """Return boxes around the objects, for detectors that read proposals with the data."""
     height, width = size
     shifts = torch.tensor([[0.0, 0, 0, 0], [-8, -8, 8, 8], [4, 4, 12, 12], [30, 10, 50, 40]])
     moved = (boxes[:, None] + shifts).reshape(-1, 4)

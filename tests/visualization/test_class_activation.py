@@ -2,7 +2,7 @@ import torch
 import torch.nn.functional as F
 
 from mmgradaug import at_width, extract_subnet
-from mmgradaug.evaluation.activation_maps import class_activation_maps, smooth_activation_maps
+from mmgradaug.visualization.class_activation import class_activation_maps, smooth_activation_maps
 from tests.classification.tiny import build
 
 CLASSES = torch.tensor([2, 0])
