@@ -26,11 +26,10 @@ from mmengine.logging import MMLogger
 from rich.console import Console
 from rich.table import Table
 
-from mmgradaug.checkpoints.safe_loading import safe_loading
-from mmgradaug.engine.arguments import add_number, at_least, config_parser
-from mmgradaug.engine.errors import one_line_errors
-from mmgradaug.engine.loading import load_config
-from mmgradaug.engine.preflight import check_model
+from mmgradaug.classification import GradAugClassifier
+from mmgradaug.detection import GradAugDetector
+from mmgradaug.engine.checkpoint_loading import register_safe_loading
+from mmgradaug.engine.cli import at_least, config_parser, load_config, one_line_errors
 from mmgradaug.evaluation.cost import StepCost, build_models, measure_costs
 from mmgradaug.evaluation.random_batch import random_batch
 
@@ -38,40 +37,21 @@ from mmgradaug.evaluation.random_batch import random_batch
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = config_parser(__doc__)
-    parser.add_argument(
-        '--size',
-        type=at_least(32),
-        nargs=2,
-        metavar=('H', 'W'),
-        help='default: 320 512 for detectors, 224 224 for classifiers',
-    )
-    parser.add_argument(
-        '--batch',
-        type=at_least(1),
-        metavar='N',
-        help='images (default: 2 for detectors, 16 for classifiers)',
-    )
-    add_number(parser, '--rounds', default=7, least=1, text='of all steps')
-    add_number(parser, '--warmup', default=1, least=0, text='rounds not counted')
-    parser.add_argument(
-        '--same-draws',
-        action='store_true',
-        help='warm up with the widths and scales that are measured: the cost of shapes seen before',
-    )
-    parser.add_argument(
-        '--memory-rounds',
-        type=at_least(1),
-        metavar='N',
-        help='rounds to measure the memory of, a step more of each (default: all)',
-    )
+    text = 'height and width (default: 320 512 for detectors, 224 224 for classifiers)'
+    parser.add_argument('--size', type=at_least(32), nargs=2, metavar=('H', 'W'), help=text)
+    text = 'images (default: 2 for detectors, 16 for classifiers)'
+    parser.add_argument('--batch', type=at_least(1), metavar='N', help=text)
+    text = 'rounds of all steps (default: %(default)s)'
+    parser.add_argument('--rounds', type=at_least(1), default=7, metavar='N', help=text)
+    text = 'rounds before them that do not count (default: %(default)s)'
+    parser.add_argument('--warmup', type=at_least(0), default=1, metavar='N', help=text)
+    text = 'warm up with the widths and scales that are measured: the cost of shapes seen before'
+    parser.add_argument('--same-draws', action='store_true', help=text)
+    text = 'rounds to measure the memory of, a step more of each (default: all)'
+    parser.add_argument('--memory-rounds', type=at_least(1), metavar='N', help=text)
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
-    parser.add_argument(
-        '--variants',
-        nargs='+',
-        default=(),
-        metavar='OPTIONS',
-        help="more GradAug steps to compare, such as 'gradaug.width_step=0.025'",
-    )
+    text = "further GradAug steps, such as 'gradaug.width_step=0.025 backbone.width_divisor=8'"
+    parser.add_argument('--variants', nargs='+', default=(), metavar='OPTIONS', help=text)
     return parser.parse_args(argv)
 
 
@@ -79,14 +59,13 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure and print; returns the exit status."""
     args = parse_args(argv)
-    cfg = load_config(args.config, args.cfg_options, gradaug=True, classifiers=True)
+    cfg = load_config(args.config, args.cfg_options, (GradAugDetector, GradAugClassifier))
     MMLogger.get_current_instance().setLevel(logging.WARNING)  # not how each weight is initialised
-    check_model(cfg)
+    register_safe_loading()
     is_classifier = 'detector' not in cfg.model
     height, width = args.size or ((224, 224) if is_classifier else (320, 512))
     images = args.batch or (16 if is_classifier else 2)
-    with safe_loading():  # of a teacher
-        models = build_models(cfg, args.variants)
+    models = build_models(cfg, args.variants)
     channels = cfg.model.backbone.get('in_channels', 3)
     data = random_batch(models['plain'], (height, width), images, channels, objects=8)
     costs = measure_costs(

@@ -24,9 +24,13 @@ from mmengine.config import Config
 from rich.console import Console
 from rich.table import Table
 
-from mmgradaug.engine.arguments import add_number, at_least, config_parser
-from mmgradaug.engine.errors import one_line_errors
-from mmgradaug.engine.loading import load_config
+from mmgradaug.engine.cli import (
+    at_least,
+    config_parser,
+    load_config,
+    make_output_dir,
+    one_line_errors,
+)
 from mmgradaug.engine.preflight import check_data
 from mmgradaug.evaluation.widths import Validation, WidthResult, measure_cost, shown_metrics
 from mmgradaug.publishing import (
@@ -47,14 +51,15 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = config_parser(__doc__)
     parser.add_argument('checkpoint', type=Path)
     parser.add_argument('--widths', type=float, nargs='+', default=[1.0, 0.9, 0.8])
-    average = "training images to average BatchNorm statistics over; 0 keeps the full network's"
-    add_number(parser, '--recalibrate', default=200, least=0, text=average)
-    parser.add_argument(
-        '--images', type=at_least(1), metavar='M', help='evaluate M images (default: all)'
-    )
+    text = "training images to average BatchNorm statistics over; 0 keeps the full network's"
+    parser.add_argument('--recalibrate', type=at_least(0), default=200, metavar='N', help=text)
+    text = 'images to evaluate (default: all)'
+    parser.add_argument('--images', type=at_least(1), metavar='N', help=text)
     parser.add_argument('--split', choices=('val', 'test'), default='val')
-    add_number(parser, '--rounds', default=15, least=1, text='to time')
-    add_number(parser, '--seed', default=0, least=0, text='of the training images')
+    text = 'rounds to time (default: %(default)s)'
+    parser.add_argument('--rounds', type=at_least(1), default=15, metavar='N', help=text)
+    text = 'seed of the choice of training images'
+    parser.add_argument('--seed', type=at_least(0), default=0, help=text)
     parser.add_argument('--out', type=Path, help='folder (default: work_dirs/CONFIG/widths)')
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
     return parser.parse_args(argv)
@@ -68,8 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     cfg = load_config(args.config, args.cfg_options)
     check_data(cfg, ('train', args.split) if args.recalibrate else (args.split,))
     source = open_source(args.checkpoint, cfg)
-    out = args.out or Path('work_dirs', Path(args.config).stem, 'widths')
-    out.mkdir(parents=True, exist_ok=True)
+    out = make_output_dir(args.out or Path('work_dirs', Path(args.config).stem, 'widths'))
     untrained = warn_untrained(source, widths)
     results = measure(cfg, source, widths, args)
     for result in results:

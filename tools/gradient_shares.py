@@ -23,10 +23,10 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from mmgradaug.checkpoints.safe_loading import safe_loading
-from mmgradaug.engine.arguments import add_number, config_parser
-from mmgradaug.engine.errors import one_line_errors
-from mmgradaug.engine.loading import load_config
+from mmgradaug.classification import GradAugClassifier
+from mmgradaug.detection import GradAugDetector
+from mmgradaug.engine.checkpoint_loading import register_safe_loading
+from mmgradaug.engine.cli import at_least, config_parser, load_config, one_line_errors
 from mmgradaug.engine.preflight import check_data, check_model, check_weights
 from mmgradaug.engine.preflight.checkpoints import load_weights
 from mmgradaug.evaluation.gradients import TermGradient, measure_gradients
@@ -36,8 +36,8 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = config_parser(__doc__)
     parser.add_argument('checkpoint', nargs='?', help='weights; by default initial ones')
-    add_number(parser, '--batches', default=4, least=1)
-    add_number(parser, '--seed', default=0, least=0)
+    parser.add_argument('--batches', type=at_least(1), default=4)
+    parser.add_argument('--seed', type=at_least(0), default=0)
     return parser.parse_args(argv)
 
 
@@ -45,7 +45,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure and print; returns the exit status."""
     args = parse_args(argv)
-    cfg = load_config(args.config, args.cfg_options, gradaug=True)
+    cfg = load_config(args.config, args.cfg_options, (GradAugDetector, GradAugClassifier))
     MMLogger.get_current_instance().setLevel(logging.WARNING)  # not how each weight is initialised
     check_data(cfg, ('train',))
     Console(width=100).print(table_of(measure(cfg, args)))
@@ -56,13 +56,13 @@ def measure(cfg: Config, args: argparse.Namespace) -> list[list[TermGradient]]:
     """Return the gradients of each batch, of a checkpoint's weights or of initial ones."""
     check_model(cfg, ('train',))
     torch.manual_seed(args.seed)
-    with safe_loading():  # of a teacher, and of pretrained weights
-        model: Any = MODELS.build(cfg.model)
-        if args.checkpoint:
-            load_weights(model, args.checkpoint)
-        else:
-            check_weights(cfg)
-            model.init_weights()
+    register_safe_loading()
+    model: Any = MODELS.build(cfg.model)
+    if args.checkpoint:
+        load_weights(model, args.checkpoint)
+    else:
+        check_weights(cfg)
+        model.init_weights()
     model.train()
     loader = Runner.build_dataloader(cfg.train_dataloader, seed=args.seed)
     # Small data sets have fewer batches in an epoch.
