@@ -159,8 +159,8 @@ def swap_failure(model: Any) -> str:
     try:
         with torch.device('meta'):  # keys and shapes alone
             for stock in resnets(model):
-                weights = MODELS.build({**stock, 'init_cfg': None}).state_dict()
-                MODELS.build(slimmable(stock)).load_state_dict(weights)
+                slim = MODELS.build(slimmable(stock))
+                slim.load_state_dict(MODELS.build({**stock, 'init_cfg': None}).state_dict())
     except Exception as error:  # other people's configs may fail in any way
         return one_line(error)
     return ''

@@ -24,7 +24,6 @@ def test_numbers_have_a_least_value(capsys):
         (benchmark, '--warmup -1'),
         (benchmark, '--size 16 320'),
         (benchmark, '--size 320 big'),
-        (benchmark, '--device abacus'),
         (browse_subnets, '--iterations 0'),
         (browse_subnets, '--image -1'),
         (browse_subnets, '--seed -1'),

@@ -7,7 +7,7 @@ from mmengine.config import Config
 from mmgradaug.engine.errors import taken_warnings
 from mmgradaug.engine.loading import load_config
 from mmgradaug.engine.option_keys import warn_of_file_keys
-from mmgradaug.evaluation.coverage import config_folder
+from tools.coverage import config_folder
 
 CONFIG = 'configs/mask_rcnn_r18_gradaug_shapes.py'
 
