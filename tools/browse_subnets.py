@@ -25,8 +25,8 @@ from torch import Tensor
 from mmgradaug.classification import GradAugClassifier
 from mmgradaug.detection.labels import move_samples
 from mmgradaug.engine.arguments import add_number, config_parser
-from mmgradaug.engine.bad_images import watch_samples
 from mmgradaug.engine.errors import InputError, one_line_errors
+from mmgradaug.engine.hooks.bad_images import check_images
 from mmgradaug.engine.loading import endless, load_config
 from mmgradaug.engine.out_dir import make_out_dir
 from mmgradaug.engine.preflight import check_data, check_model
@@ -106,7 +106,7 @@ def training_loader(cfg: Config, seed: int) -> Any:
     options = {k: v for k, v in cfg.train_dataloader.items() if k != 'prefetch_factor'}
     options |= {'num_workers': 0, 'persistent_workers': False}
     loader = Runner.build_dataloader(options, seed=seed)
-    watch_samples(loader.dataset, 'train_dataloader')
+    check_images(loader.dataset, 0, 'fix or remove the file')
     return loader
 
 

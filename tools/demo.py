@@ -26,9 +26,9 @@ from mmengine.config import Config, DictAction
 from mmgradaug.datasets import make_nuclei
 from mmgradaug.engine.console import print_rows, say
 from mmgradaug.engine.errors import one_line_errors
+from mmgradaug.engine.hooks.versions import versions
 from mmgradaug.engine.mmdet_tools import run_tool
 from mmgradaug.engine.run_log import Scalars, read_scalars
-from mmgradaug.engine.versions import versions
 from mmgradaug.visualization.curves import save_curves
 from mmgradaug.visualization.run_pictures import load_run, picture_predictions, picture_subnets
 

@@ -27,10 +27,10 @@ from mmgradaug.engine.arguments import add_number
 from mmgradaug.engine.atomic import write_atomically
 from mmgradaug.engine.console import print_rows, say
 from mmgradaug.engine.errors import one_line_errors
+from mmgradaug.engine.hooks.versions import versions
 from mmgradaug.engine.out_dir import make_out_dir
 from mmgradaug.engine.seed_plan import Plan, planned_runs, train_planned
 from mmgradaug.engine.seed_runs import RunFailed
-from mmgradaug.engine.versions import versions
 from mmgradaug.errors import ConfigError
 from mmgradaug.evaluation.spread import Spread
 from mmgradaug.publishing import Cut, build_parent, open_source, publish_backbone

@@ -18,7 +18,7 @@ from mmengine.config import Config
 
 from ..version import __version__
 from .atomic import write_atomically
-from .final_and_best import FILE
+from .hooks.final_and_best import FILE
 
 DONE = 'done.json'  # in the folder of a run that is complete: what it was
 OUTPUT = 'output.txt'

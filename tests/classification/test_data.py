@@ -20,7 +20,8 @@ from mmgradaug.classification import (
     TorchvisionImages,
 )
 from mmgradaug.classification.transforms import COLOUR_AXES, COLOUR_SPREAD
-from mmgradaug.engine.bad_images import BadImageError, check_images
+from mmgradaug.engine.hooks.bad_images import check_images
+from mmgradaug.errors import ConfigError
 from tests.classification.tiny import make_folders
 
 LOAD = [dict(type='LoadImageFromFile'), dict(type='ToImageTensor'), dict(type='PackImage')]
@@ -88,7 +89,7 @@ def test_unreadable_images_are_named_or_replaced(tmp_path):
     dataset = folders(tmp_path)
     check_images(dataset, max_bad_images=0)
     index = [dataset.get_data_info(i)['img_path'] for i in range(12)].index(str(bad))
-    with pytest.raises(BadImageError, match=r'cannot read the image .*train/b/1\.jpg'):
+    with pytest.raises(ConfigError, match=r'cannot read the image .*train/b/1\.jpg'):
         dataset[index]
     dataset = folders(tmp_path)
     check_images(dataset, max_bad_images=1)

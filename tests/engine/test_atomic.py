@@ -6,9 +6,9 @@ import os
 import pytest
 import torch
 
-from mmgradaug.checkpoints.damage import is_damaged
 from mmgradaug.engine import atomic
 from mmgradaug.engine.atomic import remove_incomplete, write_atomically
+from mmgradaug.engine.checkpoint_loading import is_damaged
 
 
 def test_writes_and_replaces(tmp_path):

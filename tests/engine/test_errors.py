@@ -13,12 +13,13 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from mmgradaug.checkpoints.safe_loading import load_file
-from mmgradaug.engine.bad_images import BadImageError, BadImagesHook
 from mmgradaug.engine.building import one_line_run
 from mmgradaug.engine.error_origin import is_ours, is_users
 from mmgradaug.engine.error_text import message_of
 from mmgradaug.engine.errors import InputError, naming, one_line_errors
+from mmgradaug.engine.hooks import BadImagesHook
 from mmgradaug.engine.samples import SampleError, load_sample
+from mmgradaug.errors import ConfigError
 from mmgradaug.transforms import build_transform
 from tests.networks import build, detector_config
 
@@ -206,11 +207,11 @@ class Images(Dataset):
         return 1
 
     def __getitem__(self, index):
-        raise BadImageError('cannot read a.png')
+        raise ConfigError('cannot read a.png')
 
 
 def test_an_error_of_ours_in_a_worker_is_one_line():
-    with pytest.raises(BadImageError) as raised:
+    with pytest.raises(ConfigError) as raised:
         list(DataLoader(Images(), num_workers=1))
     assert 'Traceback' in str(raised.value)
     assert message_of(raised.value) == 'cannot read a.png'

@@ -18,8 +18,8 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import Dataset
 
-import mmgradaug.engine  # noqa: F401  registers the hooks
-from mmgradaug.checkpoints.safe_loading import safe_loading
+import mmgradaug.engine.hooks  # noqa: F401  registers them
+from mmgradaug.engine.checkpoint_loading import register_safe_loading
 from tests.engine.killing import differences
 
 
@@ -88,14 +88,6 @@ def validation(stop: int | None = None) -> dict[str, Any]:
     )
 
 
-class SafeRunner(Runner):
-    """Loads checkpoints as tools/train.py does, with any mmengine."""
-
-    def train(self) -> nn.Module:
-        with safe_loading():
-            return super().train()
-
-
 class StopHook(Hook):
     """Ends the run before an iteration."""
 
@@ -124,7 +116,8 @@ def runner(
 ) -> Runner:
     """Build a run of three epochs of four batches (the last has one sample less)."""
     torch.manual_seed(0)
-    return SafeRunner(
+    register_safe_loading()
+    return Runner(
         ToyModel(),
         str(work_dir),
         train_dataloader=dict(

@@ -21,6 +21,6 @@ class VersionsHook(Hook):
 
 
 def versions() -> dict[str, str]:
-    """Versions of the imported packages, as they say themselves; distributions differ in name."""
+    """Return the versions of the imported packages, as they tell them themselves."""
     found = {name: getattr(sys.modules.get(name), '__version__', None) for name in PACKAGES}
     return {name: str(version) for name, version in found.items() if version}

@@ -15,7 +15,8 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import EpochBasedTrainLoop
 
-from .atomic import write_atomically
+from ...errors import ConfigError
+from ..atomic import write_atomically
 
 HISTORY = 'metrics_by_step'  # in the message hub, which checkpoints hold
 FILE = 'final_and_best.json'
@@ -42,20 +43,20 @@ class FinalAndBestHook(Hook):
         """Keep the metrics of a validation.
 
         Raises:
-            ValueError: If the metric is not among them.
+            ConfigError: If the metric is not among them.
         """
-        metrics = metrics or {}
+        metrics = dict(metrics or {})
         if self.metric not in metrics:
-            raise ValueError(
+            raise ConfigError(
                 f'FinalAndBestHook.metric={self.metric!r} is not among what the validation '
                 f'measures ({", ".join(metrics) or "nothing"}): set metric to one of them'
             )
         epochs = isinstance(runner.train_loop, EpochBasedTrainLoop)
         step = runner.epoch if epochs else runner.iter
-        history = {**runner.message_hub.runtime_info.get(HISTORY, {}), step: dict(metrics)}
+        history = {**runner.message_hub.runtime_info.get(HISTORY, {}), step: metrics}
         runner.message_hub.update_info(HISTORY, history)
         if is_main_process():
-            found = {'unit': 'epoch' if epochs else 'iteration', **summary(history, self.metric)}
+            found = {'unit': 'epoch' if epochs else 'iteration', **self._summary(history)}
             text = json.dumps(found, indent=2) + '\n'
             write_atomically(text.encode(), Path(runner.work_dir, FILE))
 
@@ -64,15 +65,12 @@ class FinalAndBestHook(Hook):
         history = runner.message_hub.runtime_info.get(HISTORY)
         if history:
             unit = 'epoch' if isinstance(runner.train_loop, EpochBasedTrainLoop) else 'iteration'
-            for name, entry in summary(history, self.metric).items():
+            for name, entry in self._summary(history).items():
                 values = ', '.join(f'{k} {v:.4g}' for k, v in entry.items() if k != 'step')
                 runner.logger.info(f'{name} {unit} {entry["step"]}: {values}')
 
-
-def summary(history: dict[int, dict[str, float]], metric: str) -> dict[str, dict[str, Any]]:
-    """The final and the best entry of a history of metrics by step; of equals the first."""
-    final = max(history)
-    best = max(sorted(history), key=lambda step: history[step][metric])
-    return {
-        name: {'step': step, **history[step]} for name, step in (('final', final), ('best', best))
-    }
+    def _summary(self, history: dict[int, dict[str, float]]) -> dict[str, dict[str, Any]]:
+        """Return the final and the best entry; of equal ones the first."""
+        best = max(sorted(history), key=lambda step: history[step][self.metric])
+        steps = {'final': max(history), 'best': best}
+        return {name: {'step': step, **history[step]} for name, step in steps.items()}

@@ -1,0 +1,177 @@
+"""Images that cannot be read: one clear error, or a counted warning and another sample."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from mmcv.transforms import LoadImageFromFile
+from mmengine.hooks import Hook
+from mmengine.logging import print_log
+from mmengine.registry import HOOKS
+from PIL import Image
+
+from ...errors import ConfigError
+
+HOW_TO_GO_ON = (
+    'fix or remove the file, or let other samples take the place of up to N such images: '
+    '--cfg-options default_hooks.bad_images.max_bad_images=N'
+)
+WHY_NOT = (
+    'fix the file, or take it out of the annotation file or class folder: a metric is over all '
+    'images'
+)
+JPEG_START, JPEG_END = b'\xff\xd8', b'\xff\xd9'
+
+
+@HOOKS.register_module()
+class BadImagesHook(Hook):
+    """Names the file where an image cannot be read, and replaces a few such samples if asked to.
+
+    Missing files count, and JPEG files without their last pixels, which OpenCV fills with grey.
+    In validation and testing every bad image is an error: a metric over other images is another
+    metric. Images of another size than their annotations say are warned of.
+
+    Args:
+        max_bad_images: Different image files of each training data set that each process may
+            replace by a random other sample, with a warning that counts them; one more is an
+            error.
+
+    Raises:
+        ConfigError: If ``max_bad_images`` is no whole number >= 0.
+    """
+
+    priority = 'LOWEST'  # after hooks that switch pipelines
+
+    def __init__(self, max_bad_images: int = 0) -> None:
+        if not isinstance(max_bad_images, int) or max_bad_images < 0:
+            raise ConfigError(
+                f'max_bad_images must be a whole number >= 0, got {max_bad_images!r}: how many '
+                'different unreadable images training may replace'
+            )
+        self.max_bad_images = max_bad_images
+
+    def before_train_epoch(self, runner: Any) -> None:
+        """Check images from now on; pipelines may have been switched since the last epoch."""
+        check_images(runner.train_dataloader.dataset, self.max_bad_images, HOW_TO_GO_ON)
+
+    def before_val_epoch(self, runner: Any) -> None:
+        """Check validation images."""
+        check_images(runner.val_dataloader.dataset)
+
+    def before_test_epoch(self, runner: Any) -> None:
+        """Check test images."""
+        check_images(runner.test_dataloader.dataset)
+
+
+class CheckedLoading:
+    """A pipeline's image loading that names the file where it fails.
+
+    Args:
+        load: The transform that reads the image at ``img_path`` of a sample.
+        num_samples: Size of the data set.
+        max_bad_images: Samples that may be replaced.
+        fix: What to do about one more.
+    """
+
+    def __init__(
+        self, load: LoadImageFromFile, num_samples: int, max_bad_images: int, fix: str
+    ) -> None:
+        self.load, self.max_bad_images, self.fix = load, max_bad_images, fix
+        # Marks of samples, in memory that worker processes share.
+        self.bad = torch.zeros(num_samples, dtype=torch.bool).share_memory_()
+        self.told_of_size = False
+
+    def __call__(self, results: dict) -> dict | None:
+        """Load the image; None asks the data set for another sample.
+
+        Raises:
+            ConfigError: If the image cannot be read and may not be replaced.
+        """
+        try:
+            refuse_cut_off(results['img_path'])
+            loaded = self.load(results)
+        except Exception as error:  # decoders raise what they like
+            self._count(results, error)
+            return None
+        if loaded is not None and not self.told_of_size:
+            self._compare_size(loaded)
+        return loaded
+
+    def _count(self, results: dict, error: Exception) -> None:
+        """Count a bad image; raise if there are too many."""
+        sample = results['sample_idx']
+        new, self.bad[sample] = not self.bad[sample], True
+        count, most = int(self.bad.sum()), self.max_bad_images
+        reason = ' '.join(f'{type(error).__name__}: {error}'.split())
+        text = f'cannot read the image {results["img_path"]} ({reason})'
+        if count > most:
+            more = f', {count} images after {most} allowed' if most else ''
+            raise ConfigError(f'{text}{more}: {self.fix}') from error
+        if new:
+            text += f': another sample takes its place (bad image {count} of at most {most})'
+            print_log(text, logger='current', level=logging.WARNING)
+
+    def _compare_size(self, results: dict) -> None:
+        """Warn once of an image of another size than its annotations were written for."""
+        read, told = results['img_shape'][:2], (results.get('height'), results.get('width'))
+        if None in told or tuple(read) == told:
+            return
+        self.told_of_size = True
+        print_log(
+            f'the image {results["img_path"]} has {read[0]} x {read[1]} pixels (height x width, '
+            f'turned as its EXIF orientation says), its annotations say {told[0]} x {told[1]}: '
+            'boxes and masks will not fit; write the size as read to the annotations, and boxes '
+            'in its pixels. Further ones are not named',
+            logger='current',
+            level=logging.WARNING,
+        )
+
+
+def check_images(dataset: Any, max_bad_images: int = 0, fix: str = WHY_NOT) -> None:
+    """Make every image that a data set loads from a file a checked one, in place.
+
+    Args:
+        dataset: Any data set of mmdet; wrappers such as ``RepeatDataset`` are looked into.
+        max_bad_images: See :class:`BadImagesHook`.
+        fix: What to do about one more.
+    """
+    for leaf in _leaves(dataset):
+        transforms = leaf.pipeline.transforms
+        for place, transform in enumerate(transforms):
+            if isinstance(transform, LoadImageFromFile):
+                transforms[place] = CheckedLoading(transform, len(leaf), max_bad_images, fix)
+
+
+def _leaves(dataset: Any) -> Iterator[Any]:
+    """Yield the data sets with a pipeline behind wrappers."""
+    inner = [getattr(dataset, name, None) for name in ('dataset', '_dataset')]
+    inner += list(getattr(dataset, 'datasets', None) or [])
+    for wrapped in inner:
+        if wrapped is not None:
+            yield from _leaves(wrapped)
+    if hasattr(getattr(dataset, 'pipeline', None), 'transforms'):
+        yield dataset
+
+
+def refuse_cut_off(path: str) -> None:
+    """Let Pillow, which refuses truncated files, decode a local JPEG that lacks its end marker.
+
+    Other decoders may fill what is missing with grey. Whole files cost two bytes at either end.
+
+    Raises:
+        OSError: If pixels are missing.
+    """
+    if not os.path.isfile(path):  # remote, or missing: that is told when it is loaded
+        return
+    with open(path, 'rb') as file:
+        if file.read(2) != JPEG_START:
+            return
+        file.seek(-2, os.SEEK_END)
+        if file.read(2) == JPEG_END:
+            return
+    with Image.open(path) as image:
+        image.load()

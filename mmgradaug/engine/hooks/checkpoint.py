@@ -1,0 +1,134 @@
+"""Checkpoints that no crash and no full disk can take away."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mmengine.dist import barrier, is_main_process
+from mmengine.fileio import LocalBackend
+from mmengine.hooks import CheckpointHook
+from mmengine.registry import HOOKS
+
+from ...errors import ConfigError
+from ..atomic import ATOMIC_BACKEND, remove_incomplete, write_atomically
+from ..checkpoint_loading import is_damaged
+
+POINTER = 'last_checkpoint'  # mmengine's name of the file that names the newest one
+
+
+@HOOKS.register_module()
+class SafeCheckpointHook(CheckpointHook):
+    """``CheckpointHook``, with its options, that always leaves a complete checkpoint.
+
+    A checkpoint gets its name once all of it is on the disk; then those that ``max_keep_ckpts``
+    or a better one make superfluous go. So the disk has to hold one more than is kept. A resume
+    without a name takes the newest one that is whole.
+
+    Checkpoints on remote storage are written as mmengine does, since its backends replace
+    objects as a whole.
+    """
+
+    file_backend: Any
+
+    def before_run(self, runner: Any) -> None:
+        """Make ``last_checkpoint``, which mmengine reads next, name a complete checkpoint.
+
+        Raises:
+            ConfigError: If a run is to be resumed and none of its checkpoints is complete.
+        """
+        pointer = Path(runner.work_dir, POINTER)
+        named = pointer.read_text().strip() if pointer.is_file() else ''
+        remote = '://' in f'{named}{self.out_dir}'
+        if not runner._resume or runner._load_from is not None or remote:
+            return
+        found: list[Any] = [*([named] if named else []), *self._newest_first(runner)]
+        complete = next((str(path) for path in found if not is_damaged(path)), None)
+        if found and complete is None:
+            raise ConfigError(
+                f'no complete checkpoint to resume from, {", ".join(map(str, found[:3]))} missing '
+                f'or damaged: copy a whole one there, or remove them and {pointer} to start anew'
+            )
+        if complete != named and complete is not None and is_main_process():
+            runner.logger.warning(
+                f'{pointer} names {named or "nothing"!r}, which is not a complete checkpoint: '
+                f'resuming from the newest that is, {complete}'
+            )
+            write_atomically(complete.encode(), pointer)
+        barrier()
+
+    def before_train(self, runner: Any) -> None:
+        """Prepare the folder; leftovers of killed writes go.
+
+        Raises:
+            ConfigError: If ``out_dir`` is a local folder that cannot be made.
+        """
+        super().before_train(runner)
+        if self.file_client_args is None and type(self.file_backend) is LocalBackend:
+            self.backend_args = {'backend': ATOMIC_BACKEND}
+            if is_main_process():
+                with self._superseding(runner):
+                    Path(self.out_dir).mkdir(parents=True, exist_ok=True)
+                    remove_incomplete(self.out_dir)
+                    remove_incomplete(runner.work_dir)
+
+    def _save_checkpoint_with_step(self, runner: Any, step: int, meta: dict) -> None:
+        with self._superseding(runner):
+            super()._save_checkpoint_with_step(runner, step, meta)
+
+    def _save_best_checkpoint(self, runner: Any, metrics: dict) -> None:
+        with self._superseding(runner):
+            super()._save_best_checkpoint(runner, metrics)
+
+    @contextmanager
+    def _superseding(self, runner: Any) -> Iterator[None]:
+        """Remove superseded checkpoints at the end; mmengine does before the new one is written.
+
+        Raises:
+            ConfigError: If one cannot be written; those before stay.
+        """
+        backend, self.file_backend = self.file_backend, _LateRemovals(self.file_backend)
+        late = self.file_backend
+        try:
+            yield
+        except OSError as error:
+            raise ConfigError(
+                f'cannot write a checkpoint to {self.out_dir}: {error}. Those before are as they '
+                'were: make space (one more than max_keep_ckpts has to fit), then --resume'
+            ) from error
+        finally:
+            self.file_backend = backend
+        best = getattr(self, 'best_ckpt_path_dict', {None: getattr(self, 'best_ckpt_path', None)})
+        for path in late.paths:
+            if path not in best.values():  # validated again
+                (backend.rmtree if backend.isdir(path) else backend.remove)(path)
+
+    def _newest_first(self, runner: Any) -> list[Path]:
+        """Return the checkpoints of a run, those of higher epochs or iterations before others."""
+        folder = Path(runner.work_dir)
+        if self.out_dir is not None and str(self.out_dir) != str(runner.work_dir):
+            folder = Path(self.out_dir, folder.name)  # mmengine's rule
+        name = re.compile(re.escape(self.filename_tmpl).replace(r'\{\}', r'(\d+)'))
+        names = [(name.fullmatch(path.name), path) for path in folder.glob('*')]
+        by_step = {int(match[1]): path for match, path in names if match}
+        return [by_step[step] for step in sorted(by_step, reverse=True)]
+
+
+class _LateRemovals:
+    """A file backend that only notes what it was asked to remove."""
+
+    def __init__(self, backend: Any) -> None:
+        self.backend = backend
+        self.paths: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.backend, name)
+
+    def remove(self, path: str) -> None:
+        """Note it."""
+        self.paths.append(path)
+
+    rmtree = remove

@@ -1,0 +1,241 @@
+"""A run that was killed and resumed is, bit by bit, the run that was never killed."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.dataset import InfiniteSampler
+from mmengine.dist import get_rank
+from mmengine.hooks import DistSamplerSeedHook
+from mmengine.registry import HOOKS
+from mmengine.runner import EpochBasedTrainLoop
+from torch.utils.data import DataLoader, IterableDataset
+
+from ...errors import ConfigError
+
+META_KEY = 'data_order'  # of a checkpoint's `meta`
+STEP, SAMPLE = 0, 1  # first numbers of the keys: what the draws are for
+# What a data loader of other batches takes over.
+LOADER_OPTIONS = (
+    'num_workers',
+    'collate_fn',
+    'pin_memory',
+    'timeout',
+    'worker_init_fn',
+    'multiprocessing_context',
+    'generator',
+    'prefetch_factor',
+    'persistent_workers',
+    'pin_memory_device',
+)
+
+
+def seed_generators(*key: int) -> None:
+    """Seed the global generators of Python, NumPy and torch (all devices) from whole numbers.
+
+    Args:
+        key: Numbers >= 0. Keys that differ in one number give unrelated streams.
+    """
+    words = np.random.SeedSequence(key).generate_state(6)
+    random.seed(int(words[0]) << 32 | int(words[1]))
+    np.random.seed(words[2:4])
+    torch.manual_seed(int(words[4]) << 32 | int(words[5]))
+
+
+class SeededBatch(list):
+    """Indices of a batch's samples; iterating over them seeds the generators before each.
+
+    torch loads the samples in a loop over this list, in a worker process or in this one. So what
+    a sample draws depends on its place in the run alone.
+
+    Args:
+        indices: The indices.
+        key: Numbers of the run, the process and the batch.
+    """
+
+    def __init__(self, indices: Iterable[Any], key: tuple[int, ...]) -> None:
+        super().__init__(indices)
+        self.key = key
+
+    def __iter__(self) -> Iterator[Any]:
+        for place, index in enumerate(super().__iter__()):
+            seed_generators(SAMPLE, *self.key, place)
+            yield index
+
+    def __reduce__(self) -> tuple:
+        return SeededBatch, (self[:], self.key)
+
+
+class SeededBatchSampler:
+    """Numbers the batches of another batch sampler through the whole run.
+
+    Worker processes draw ahead of the training loop, each its share of the batches, so neither
+    the loop's iteration nor a worker's own count tells which batch it is.
+
+    Args:
+        batches: The other batch sampler.
+        key: Numbers that set this run and process apart from others.
+        endless: Whether to start again at the end, for loops without epochs.
+
+    Attributes:
+        number: Number of the next batch.
+        skip: Batches to leave out, once, when it is iterated next; they are not counted.
+    """
+
+    def __init__(self, batches: Any, key: tuple[int, ...], endless: bool) -> None:
+        self.batches, self.key, self.endless = batches, key, endless
+        self.sampler = batches.sampler  # where hooks look for it
+        self.number = 0
+        self.skip = 0
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[SeededBatch]:
+        skip, self.skip = self.skip, 0
+        for indices in islice(self._drawn(), skip, None):
+            self.number += 1
+            yield SeededBatch(indices, (*self.key, self.number - 1))
+
+    def _drawn(self) -> Iterator[list]:
+        yield from self.batches
+        passes = 0
+        while self.endless:
+            passes += 1
+            if hasattr(self.sampler, 'set_epoch'):
+                self.sampler.set_epoch(passes)
+            yield from self.batches
+
+
+class LateIterator:
+    """Iterates a loader in place of mmengine's loop by iterations, from the first batch it needs.
+
+    Until then hooks can change the data set, and a resumed run skips batches unloaded.
+    """
+
+    def __init__(self, loader: DataLoader) -> None:
+        self.loader = loader
+        self.iterator: Any = None
+
+    def __next__(self) -> Any:
+        if self.iterator is None:
+            self.iterator = iter(self.loader)
+        return next(self.iterator)
+
+    def skip_iter(self, number: int) -> None:
+        """Start with a later batch, in mmengine's later versions (others load and skip)."""
+        batches: Any = self.loader.batch_sampler
+        batches.skip = batches.number = number
+
+
+@HOOKS.register_module()
+class ReproducibleHook(DistSamplerSeedHook):
+    """Seeds every iteration and every sample by its place in the run, and resumes between epochs.
+
+    mmengine's checkpoints hold no state of random generators, nor could they: worker processes
+    have their own, ahead of the training loop. So nothing is saved. Iteration ``i`` of process
+    ``r`` starts from generators seeded by (seed, r, i), sample ``j`` of its batch is loaded by
+    generators seeded by (seed, r, i, j). It takes the place of ``DistSamplerSeedHook``, whose
+    work it does too.
+
+    What mmengine forgets besides is kept: the seed of the data order where the config names
+    none, and how far into an epoch a checkpoint by iterations was written. Gradients that wait
+    for more batches are not: save at multiples of ``accumulative_counts``; mmengine warns.
+    """
+
+    # First in line: the draws of other hooks belong to the iteration too, and checkpoints are
+    # written after it has counted.
+    priority = 'VERY_HIGH'
+
+    def __init__(self) -> None:
+        self._done = 0  # batches of this epoch
+        self._resumed: dict[str, Any] = {}
+
+    def after_load_checkpoint(self, runner: Any, checkpoint: dict) -> None:
+        """Keep what a checkpoint says for when the run starts, if it is resumed."""
+        if runner._resume:
+            self._resumed = dict(checkpoint.get('meta', {}).get(META_KEY) or {})
+
+    def before_train(self, runner: Any) -> None:
+        """Make the loop's data loader number its batches.
+
+        Raises:
+            ConfigError: If there is nothing to train on.
+        """
+        loop, loader = runner.train_loop, runner.train_dataloader
+        if loader.batch_sampler is None or isinstance(loader.dataset, IterableDataset):
+            runner.logger.warning(
+                f'{type(loader.dataset).__name__} is not loaded by batches of indices: random '
+                'draws of its samples will differ after a resume'
+            )
+            return
+        if not len(loader):
+            raise ConfigError(
+                'train_dataloader gives no batch, expected at least one: check the annotation '
+                'file, filter_cfg, and batch_size if drop_last=True'
+            )
+        sampler = loader.batch_sampler.sampler
+        # Built before the checkpoint was read, with another seed where the config names none.
+        if self._resumed.get('sampler_seed') is not None and hasattr(sampler, 'seed'):
+            sampler.seed = self._resumed['sampler_seed']
+        if isinstance(sampler, InfiniteSampler):
+            # mmengine 0.10.7 has drawn from it for the data workers, which go with their loader.
+            sampler.indices = sampler._indices_of_rank()
+        by_epoch = isinstance(loop, EpochBasedTrainLoop)
+        key = (runner.seed, get_rank())
+        batches = SeededBatchSampler(loader.batch_sampler, key, endless=not by_epoch)
+        options = {name: getattr(loader, name) for name in LOADER_OPTIONS}
+        loop.dataloader = DataLoader(loader.dataset, batch_sampler=batches, **options)
+        if not by_epoch:
+            loop.dataloader_iterator = LateIterator(loop.dataloader)
+
+    def before_train_epoch(self, runner: Any) -> None:
+        """Start an epoch's numbers where the run stands."""
+        super().before_train_epoch(runner)
+        loop, batches = runner.train_loop, runner.train_dataloader.batch_sampler
+        if not isinstance(batches, SeededBatchSampler):
+            return
+        if isinstance(loop, EpochBasedTrainLoop):
+            batches.number = runner.iter
+            batches.skip = self._done = self._batches_to_skip(runner)
+        elif getattr(loop, 'fast_forward_on_resume', False):
+            batches.number = runner.iter
+
+    def before_train_iter(self, runner: Any, *args: Any, **kwargs: Any) -> None:
+        """Seed what the model draws, such as the RoIs it samples."""
+        seed_generators(STEP, runner.seed, get_rank(), runner.iter)
+
+    def after_train_iter(self, runner: Any, *args: Any, **kwargs: Any) -> None:
+        """Count a batch of the epoch."""
+        self._done += 1
+
+    def after_train_epoch(self, runner: Any) -> None:
+        """Count from nothing again."""
+        self._done = 0
+
+    def before_save_checkpoint(self, runner: Any, checkpoint: dict) -> None:
+        """Add what a resume needs and mmengine forgets."""
+        batches = runner.train_dataloader.batch_sampler
+        if isinstance(batches, SeededBatchSampler):
+            checkpoint['meta'][META_KEY] = {
+                'sampler_seed': getattr(batches.sampler, 'seed', None),
+                'batches_done': self._done,
+                'batches_an_epoch': len(batches),
+            }
+
+    def _batches_to_skip(self, runner: Any) -> int:
+        """Return how many batches of a resumed epoch the checkpoint has seen; once."""
+        done, before = self._resumed.pop('batches_done', 0), self._resumed.get('batches_an_epoch')
+        length = len(runner.train_dataloader)
+        if done and length != before:
+            runner.logger.warning(
+                f'the checkpoint was written {done} batches into an epoch of {before}, and an '
+                f'epoch has {length} now: the epoch starts again'
+            )
+            return 0
+        return done
