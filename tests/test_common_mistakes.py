@@ -4,7 +4,6 @@ Nothing is written or trained then; of those that only show during a run, the we
 checkpoint stay. One row a mistake, in the order of docs/RELIABILITY.md.
 """
 
-import copy
 import errno
 import json
 import os
@@ -14,18 +13,12 @@ import shutil
 import pytest
 import torch
 
-from mmgradaug.datasets.shapes import CLASSES, ShapesSpec, make_shapes
+from mmgradaug.datasets.shapes import ShapesSpec, make_shapes
 from mmgradaug.engine.train import test_main as main_of_test
 from mmgradaug.engine.train import train_main
+from tests.coco_runs import coco_config
 from tests.harmful import Command
 from tests.networks import build, detector_config
-
-PIPELINE = [
-    dict(type='LoadImageFromFile'),
-    dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
-    dict(type='Resize', scale_factor=1.0, keep_ratio=True),
-    dict(type='PackDetInputs'),
-]
 
 
 class Run:
@@ -86,49 +79,14 @@ def model():
     return detector_config(num_subnets=1, transform=None).to_dict()
 
 
-@pytest.fixture(scope='module')
-def state(model):
-    return build(detector_config()).state_dict()
-
-
 @pytest.fixture
 def run(shapes, model, tmp_path):
     root = shutil.copytree(shapes, tmp_path / 'shapes')
-
-    def loader(split):
-        dataset = dict(
-            type='CocoDataset',
-            data_root=f'{root}/',
-            ann_file=f'annotations/{split}.json',
-            data_prefix=dict(img=f'{split}/'),
-            metainfo=dict(classes=CLASSES),
-            pipeline=PIPELINE,
-            test_mode=split == 'val',
-        )
-        sampler = dict(type='DefaultSampler', shuffle=False)
-        return dict(batch_size=1, num_workers=0, sampler=sampler, dataset=dataset)
-
-    cfg = dict(
-        default_scope='mmdet',
-        model=model,
-        train_dataloader=loader('train'),
-        test_dataloader=loader('val'),
-        test_evaluator=dict(type='CocoMetric', ann_file=f'{root}/annotations/val.json'),
-        train_cfg=dict(type='IterBasedTrainLoop', max_iters=3),
-        test_cfg=dict(type='TestLoop'),
-        optim_wrapper=dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.001)),
-        default_hooks=dict(checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=1)),
-        visualizer=dict(type='DetLocalVisualizer'),
-        randomness=dict(seed=0),
-        experiment_name=tmp_path.name,
-        data_help='run tools/make_it.py',
-    )
-    return Run(root, copy.deepcopy(cfg))
-
-
-@pytest.fixture
-def dataset(run):
-    return run.cfg['train_dataloader']['dataset']
+    cfg = coco_config(root, model)
+    for key in ('val_cfg', 'val_dataloader', 'val_evaluator'):
+        del cfg[key]
+    cfg |= dict(experiment_name=tmp_path.name, data_help='run tools/make_it.py')
+    return Run(root, cfg)
 
 
 def test_without_mistakes_it_trains(run, capfd):

@@ -1,0 +1,58 @@
+"""A config that trains a tiny Mask R-CNN with GradAug on a few generated images."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+from mmgradaug.datasets.shapes import CLASSES
+
+PIPELINE = [
+    dict(type='LoadImageFromFile'),
+    dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
+    dict(type='Resize', scale_factor=1.0, keep_ratio=True),
+    dict(type='PackDetInputs'),
+]
+
+
+def coco_config(root: Path, model: Any) -> dict[str, Any]:
+    """Return a config of three iterations, as plain dictionaries.
+
+    Args:
+        root: Images and annotations of ``make_shapes``.
+        model: Config of a detector of its classes.
+    """
+
+    def loader(split: str) -> dict[str, Any]:
+        dataset = dict(
+            type='CocoDataset',
+            data_root=f'{root}/',
+            ann_file=f'annotations/{split}.json',
+            data_prefix=dict(img=f'{split}/'),
+            metainfo=dict(classes=CLASSES),
+            pipeline=copy.deepcopy(PIPELINE),
+            test_mode=split == 'val',
+        )
+        sampler = dict(type='DefaultSampler', shuffle=False)
+        return dict(batch_size=1, num_workers=0, sampler=sampler, dataset=dataset)
+
+    evaluator = dict(
+        type='CocoMetric', ann_file=f'{root}/annotations/val.json', metric=['bbox', 'segm']
+    )
+    return dict(
+        default_scope='mmdet',
+        model=copy.deepcopy(model),
+        train_dataloader=loader('train'),
+        val_dataloader=loader('val'),
+        test_dataloader=loader('val'),
+        val_evaluator=evaluator,
+        test_evaluator=dict(evaluator),
+        train_cfg=dict(type='IterBasedTrainLoop', max_iters=3, val_interval=9),
+        val_cfg=dict(type='ValLoop'),
+        test_cfg=dict(type='TestLoop'),
+        optim_wrapper=dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.001)),
+        default_hooks=dict(checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=1)),
+        visualizer=dict(type='DetLocalVisualizer'),
+        randomness=dict(seed=0),
+    )

@@ -1,0 +1,256 @@
+"""Models, weights and schedules of configs, checked before a run."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.hub import get_config
+
+from mmgradaug import SlimmableResNet, SlimmableResNeXt
+from mmgradaug.engine.checks import (
+    check_model,
+    check_pretrained,
+    check_run,
+    check_weights,
+    warn_of_schedule,
+)
+from mmgradaug.errors import ConfigError
+from tests.networks import build, stock_config
+
+LOOPS = ('train', 'val')
+
+
+@pytest.fixture(scope='module')
+def state(detector):
+    return build(detector).state_dict()
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """Write a checkpoint: ``saved(weights)``."""
+
+    def save(weights, **extra):
+        torch.save({'state_dict': weights, **extra}, tmp_path / 'weights.pth')
+        return str(tmp_path / 'weights.pth')
+
+    return save
+
+
+def fails(cfg, words, loops=('train',), **kwargs):
+    with pytest.raises(ConfigError, match=words):
+        check_run(cfg, loops, **kwargs)
+
+
+def test_a_complete_run_passes(cfg, saved, state, capsys):
+    check_run(cfg, LOOPS)
+    check_run(cfg, ('test',), saved(state))
+    assert capsys.readouterr().err == ''
+
+
+@pytest.mark.parametrize('channels', [1, 4])
+def test_images_need_not_have_three_channels(cfg, channels):
+    cfg.model.backbone.in_channels = channels
+    cfg.model.data_preprocessor.update(mean=None, std=None, bgr_to_rgb=False)
+    check_run(cfg, LOOPS)
+
+
+def test_the_first_process_checks(cfg, monkeypatch):
+    cfg.train_dataloader.dataset.ann_file = 'none.json'
+    cfg.launcher = 'pytorch'
+    monkeypatch.setenv('RANK', '1')
+    check_run(cfg, LOOPS)
+    monkeypatch.setenv('RANK', '0')
+    fails(cfg, r'none\.json')
+
+
+# ---------------------------------------------------------------- classes
+
+
+def test_numbers_of_classes(cfg):
+    cfg.val_dataloader.dataset.metainfo.classes = ('circle', 'square')
+    check_model(cfg, ('train',))
+    words = r'bbox_head\.num_classes=3, .*but val_dataloader\.dataset has 2 classes \(circle, squ'
+    with pytest.raises(ConfigError, match=words):
+        check_model(cfg, LOOPS)
+    del cfg.val_dataloader.dataset['metainfo']
+    with pytest.raises(ConfigError, match='has 80 classes'):
+        check_model(cfg, LOOPS)
+    for head in ('bbox_head', 'mask_head'):
+        del cfg.model.roi_head[head]['num_classes']
+    check_model(cfg, ('val',))  # 80 by default, too
+    cfg.train_dataloader.dataset.return_classes = True  # texts, of any number
+    check_model(cfg, ('train',))
+
+
+def test_an_rpn_alone_knows_objects(cfg):
+    cfg.model = get_config('mmdet::rpn/rpn_r50_fpn_1x_coco.py').model
+    cfg.model.backbone.init_cfg = None
+    check_run(cfg, ('train',))
+
+
+def test_folders_and_the_classifier(tmp_path):
+    for name in ('cat', 'dog'):
+        (tmp_path / 'train' / name).mkdir(parents=True)
+        (tmp_path / 'train' / name / 'a.png').touch()
+    backbone = dict(type='SlimmableResNet', depth=18, base_channels=8, out_indices=(3,))
+    dataset = dict(type='ClassFolders', data_root=str(tmp_path))
+    model = dict(type='Classifier', backbone=backbone, num_classes=2)
+    cfg = Config(dict(model=model, train_dataloader=dict(dataset=dataset)))
+    check_run(cfg, ('train',))
+    cfg.model.num_classes = 3
+    fails(cfg, r'model\.num_classes=3, but train_dataloader\.dataset has 2 classes \(cat, dog\)')
+
+
+# ---------------------------------------------------------------- pretrained weights
+
+
+def backbone(path, change=None, kind=SlimmableResNet, prefix=None, **options):
+    """Write a backbone's weights, changed, and name them in one of other options."""
+    options = dict(depth=18, base_channels=8) | options
+    weights = kind(**options).state_dict()
+    if change is not None:
+        change(weights)
+    torch.save(weights, path / 'w.pth')
+    return options | dict(init_cfg=dict(type='Pretrained', checkpoint=str(path / 'w.pth')))
+
+
+def check_backbone(options, kind=SlimmableResNet):
+    model = torch.nn.Module()
+    model.backbone = kind(**options)
+    check_pretrained(model)
+
+
+def test_pretrained_weights_that_fit(tmp_path, capsys):
+    options = backbone(tmp_path, lambda w: w.update({'fc.weight': torch.zeros(9)}))
+    check_backbone(options)
+    check_backbone(options | dict(num_stages=2, strides=(1, 2), dilations=(1, 1), out_indices=(1,)))
+    check_backbone(options | dict(init_cfg=[dict(type='Kaiming'), options['init_cfg']]))
+    dcn = dict(dcn=dict(type='DCNv2'), stage_with_dcn=(False, True, True, True))
+    check_backbone(backbone(tmp_path, depth=50) | dcn)  # its offsets start from zero
+    old = backbone(tmp_path, lambda w: [w.pop(k) for k in list(w) if 'num_batches' in k])
+    check_backbone(old)
+    assert capsys.readouterr().err == ''
+
+
+@pytest.mark.parametrize('channels', [1, 4])
+def test_weights_for_images_of_other_channels_are_loaded_but_for_the_first(
+    tmp_path, capsys, channels
+):
+    options = backbone(tmp_path)
+    check_backbone(options | dict(in_channels=channels))
+    told = f'conv1.weight takes 3 channels, that of the network {channels}: it starts from random'
+    assert told in capsys.readouterr().err
+    wider = backbone(tmp_path, base_channels=16) | dict(base_channels=8, in_channels=channels)
+    with pytest.raises(ConfigError, match=r'of another shape \(conv1\.weight, '):
+        check_backbone(wider)
+
+
+def test_pretrained_weights_of_another_network(tmp_path):
+    for other in (dict(depth=34), dict(depth=50), dict(base_channels=16)):
+        with pytest.raises(
+            ConfigError, match=r'w\.pth \(model\.backbone\.init_cfg\) is of another'
+        ):
+            check_backbone(backbone(tmp_path) | other)
+    options = dict(depth=50, groups=8, base_width=1)
+    options = backbone(tmp_path, kind=SlimmableResNeXt, **options)
+    check_backbone(options, SlimmableResNeXt)
+    with pytest.raises(ConfigError, match='of another shape'):
+        check_backbone(options | dict(groups=4), SlimmableResNeXt)
+
+
+def test_the_backbone_of_a_whole_model_needs_a_prefix(cfg, saved, state):
+    init_cfg = dict(type='Pretrained', checkpoint=saved(state))
+    cfg.model.backbone.init_cfg = init_cfg
+    fails(cfg, r"is of another network .* for the backbone of a whole model, prefix='backbone'")
+    for prefix in ('backbone', 'backbone.'):
+        cfg.model.backbone.init_cfg = init_cfg | dict(prefix=prefix)
+        check_run(cfg, ('train',))
+    cfg.model = stock_config(cfg.model)
+    check_run(cfg, ('train',))
+
+
+def test_missing_files_of_any_part_are_named(cfg, tmp_path):
+    missing = dict(type='Pretrained', checkpoint=str(tmp_path / 'none.pth'))
+    cfg.model.rpn_head.init_cfg = missing
+    fails(cfg, r'none\.pth \(model\.rpn_head\.init_cfg\.checkpoint\)')
+
+
+# ---------------------------------------------------------------- checkpoints
+
+
+def test_check_weights_loads_them(saved, state, detector):
+    model = build(detector, seed=5)
+    check_weights(model, saved({f'module.{k}': v for k, v in state.items()}))
+    assert all(torch.equal(v, state[k]) for k, v in model.state_dict().items())
+    check_weights(model, saved(build(stock_config(detector)).state_dict()))
+    check_weights(model, saved({**state, 'more.weight': torch.zeros(1)}))
+    with pytest.raises(ConfigError, match=r'1 missing \(neck\.lateral_convs\.0\.conv\.bias\)'):
+        check_weights(
+            model,
+            saved({k: v for k, v in state.items() if k != 'neck.lateral_convs.0.conv.bias'}),
+        )
+
+
+def test_fine_tuning_may_change_the_heads(cfg, saved, state):
+    heads = {k: torch.zeros(7) for k in state if k.startswith('roi_head.bbox_head.fc_')}
+    cfg.load_from = saved(state | heads)
+    check_run(cfg, ('train',))
+    cfg.resume = True
+    fails(cfg, rf'{cfg.load_from} is of another network .* 4 of another shape')
+    cfg.resume = False
+    for other in ({'backbone.layer4.7.conv1.weight': torch.zeros(1)}, {'neck.a': torch.zeros(1)}):
+        kept = {} if 'neck.a' in other else state
+        cfg.load_from = saved(kept | other)
+        fails(cfg, rf'{cfg.load_from} \(load_from\) is of another network than SlimmableResNet')
+
+
+def test_resuming_takes_what_there_is(cfg, saved, state, tmp_path):
+    cfg.update(resume=True, work_dir=str(tmp_path))
+    check_run(cfg, ('train',))  # nothing yet
+    other = saved({k: v for k, v in state.items() if 'fpn' not in k})
+    (tmp_path / 'last_checkpoint').write_text(other)
+    fails(cfg, 'is of another network')
+    Path(other).write_bytes(b'PK')
+    check_run(cfg, ('train',))  # the run finds an earlier one
+    cfg.load_from = other
+    fails(cfg, 'is damaged')
+
+
+# ---------------------------------------------------------------- schedules
+
+
+WARM_UP = dict(type='LinearLR', by_epoch=False, begin=0, end=500)
+COSINE = dict(type='CosineAnnealingLR', T_max=115, begin=5, by_epoch=True)
+STEPS = dict(type='MultiStepLR', milestones=[8, 11], by_epoch=True, end=12)
+STEPS_ALONE = dict(type='MultiStepLR', milestones=[8, 11])
+
+
+@pytest.mark.parametrize(
+    ('schedules', 'loop', 'words'),
+    [
+        ([WARM_UP, COSINE], dict(max_epochs=2), 'er.1 (CosineAnnealingLR) ends at epoch 120, but '
+         'training at 2 (train_cfg.max_epochs)'),
+        (STEPS, dict(max_epochs=6), 'param_scheduler.0 (MultiStepLR) ends at epoch 12'),
+        (STEPS, dict(max_epochs=36), 'ends at epoch 12, but training at 36'),
+        ([WARM_UP], dict(max_iters=100), 'ends at iter 500, but training at 100'),
+        ([WARM_UP, COSINE], dict(max_epochs=120), None),
+        ([WARM_UP, STEPS_ALONE], dict(max_epochs=36), None),
+        ([WARM_UP], dict(max_iters=900), None),
+        ([WARM_UP], dict(max_epochs=1), None),
+        (None, dict(max_iters=10), None),
+        ([WARM_UP, STEPS], dict(), None),
+    ],
+)  # fmt: skip
+def test_schedules_of_another_length_are_warned_of(capsys, schedules, loop, words):
+    warn_of_schedule(Config(dict(param_scheduler=copy.deepcopy(schedules), train_cfg=loop)))
+    told = capsys.readouterr().err
+    assert words in told if words else not told
+
+
+def test_no_recipe_is_warned_of(capsys):
+    for path in Path(__file__).parents[2].glob('configs/**/*.py'):
+        if '_base_' not in path.parts:
+            warn_of_schedule(Config.fromfile(path))
+            assert capsys.readouterr().err == '', path

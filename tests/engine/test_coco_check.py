@@ -1,0 +1,300 @@
+"""Annotation files against configs: what is found, and what mmdet trains on is never refused."""
+
+import copy
+import json
+import shutil
+
+import pytest
+from mmcv.transforms import LoadImageFromFile
+from mmdet.datasets import CocoDataset
+from mmengine.config import Config, ConfigDict
+from mmengine.registry import DATASETS, TRANSFORMS
+
+from mmgradaug.engine.checks import check_data
+from mmgradaug.engine.coco_check import _misspelling
+from mmgradaug.errors import ConfigError
+
+LOOPS = ('train', 'val')
+
+
+@DATASETS.register_module(force=True)
+class OtherFormat(CocoDataset):
+    """A user's data set with a reader of its own."""
+
+    def load_data_list(self):
+        return []
+
+
+@DATASETS.register_module(force=True)
+class TakesNoOptions(CocoDataset):
+    """One that is built in another way."""
+
+    def __init__(self):
+        super().__init__(ann_file='none.json')
+
+
+@TRANSFORMS.register_module(force=True)
+class OtherLoader(LoadImageFromFile):
+    """A user's loader, which may find images elsewhere."""
+
+
+def fails(cfg, words, loops=LOOPS):
+    with pytest.raises(ConfigError, match=words):
+        check_data(cfg, loops)
+
+
+def warning(cfg, capsys, loops=LOOPS):
+    check_data(cfg, loops)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith('warning: ')
+    return line
+
+
+def each(**fields):
+    """Set fields of all annotations."""
+    return lambda content: [a.update(fields) for a in content['annotations']]
+
+
+# ---------------------------------------------------------------- nothing is refused
+
+
+WRAPPERS = [
+    lambda d: dict(type='RepeatDataset', times=2, dataset=d),
+    lambda d: dict(type='ConcatDataset', datasets=[d, d]),
+    lambda d: dict(type='MultiImageMixDataset', dataset=dict(type='RepeatDataset', dataset=d)),
+]
+
+
+@pytest.mark.parametrize('wrap', WRAPPERS)
+def test_wrapped_data_sets_are_looked_into(cfg, root, wrap, capsys):
+    cfg.train_dataloader.dataset = wrap(cfg.train_dataloader.dataset)
+    check_data(cfg, LOOPS)
+    assert capsys.readouterr().err == ''
+    (root / 'annotations/train.json').unlink()
+    fails(cfg, r'train\.json \(train_dataloader\.dataset\.dataset\S*\.ann_file\)')
+
+
+def option(**options):
+    return lambda cfg, root: cfg.train_dataloader.dataset.update(options)
+
+
+def elsewhere(cfg, root):
+    """Absolute file names, so that the folder of the config plays no part."""
+    path = root / 'annotations/train.json'
+    content = json.loads(path.read_text())
+    for image in content['images']:
+        image['file_name'] = f'{root}/train/{image["file_name"]}'
+    path.write_text(json.dumps(content))
+    cfg.train_dataloader.dataset.data_prefix.img = 'none/'
+
+
+def built(cfg, root):
+    cfg.train_dataloader.dataset = DATASETS.build(cfg.train_dataloader.dataset)
+
+
+def classes_as_types(cfg, root):
+    """As of a config that imports its base."""
+    cfg.train_dataloader.dataset.type = CocoDataset
+    cfg.train_dataloader.dataset.pipeline[0].type = LoadImageFromFile
+
+
+def of_other_data(cfg, root):
+    shutil.rmtree(root / 'train')
+    cfg.train_dataloader.dataset.pipeline[0].type = 'OtherLoader'
+
+
+def ignored_images(cfg, root):
+    shutil.rmtree(root / 'train')
+    cfg.train_dataloader.dataset.pipeline[0].ignore_empty = True
+
+
+UNUSUAL = {
+    'remote folder': option(data_root='s3://bucket/coco/'),
+    'remote backend': option(backend_args=dict(backend='petrel')),
+    'another format': option(type='OtherFormat'),
+    'other options': option(type='TakesNoOptions', pipeline=[]),
+    'VOC': option(type='VOCDataset', ann_file='', data_prefix=dict(sub_data_root='train/')),
+    'a folder that nothing loads': option(data_prefix=dict(img='train/', seg='none/')),
+    'absolute names': elsewhere,
+    'a built data set': built,
+    'types that are classes': classes_as_types,
+    'a loader of their own': of_other_data,
+    'images that may be missing': ignored_images,
+    'no validation': lambda cfg, root: cfg.update(val_dataloader=None, val_evaluator=None),
+    'unread annotations': lambda cfg, root: (
+        cfg.update(check_annotations=False)
+        or (root / 'annotations/train.json').write_text('nothing')
+    ),
+}
+
+
+@pytest.mark.parametrize('unusual', UNUSUAL)
+def test_what_mmdet_trains_is_not_refused(cfg, root, unusual, capsys):
+    UNUSUAL[unusual](cfg, root)
+    check_data(cfg, LOOPS)
+    assert capsys.readouterr().err == ''
+
+
+def test_ids_may_be_floats_or_text(cfg, spoil, capsys):
+    def as_floats(content):
+        for annotation in content['annotations']:
+            annotation.update({k: float(annotation[k]) for k in ('image_id', 'category_id')})
+
+    spoil(as_floats)
+    spoil(lambda c: [image.update(id=str(image['id'])) for image in c['images']], 'val')
+    spoil(lambda c: [a.update(image_id=str(a['image_id'])) for a in c['annotations']], 'val')
+    check_data(cfg, LOOPS)
+    assert capsys.readouterr().err == ''
+
+
+# ---------------------------------------------------------------- classes
+
+
+def test_default_classes_are_the_data_sets(cfg):
+    del cfg.train_dataloader.dataset['metainfo']
+    fails(cfg, r'circle, square, triangle, none .* \(person, bicycle, .* \(80 in all\)\)')
+
+
+@pytest.mark.parametrize(
+    ('name', 'other', 'alike'),
+    [
+        ('Traffic Light', 'traffic_light', True),
+        ('traffic light', 'trafic light', True),
+        ('circle', 'cirlce', True),
+        ('truck', 'trucks', True),
+        ('grade_1', 'grade_2', False),
+        ('class a', 'class b', False),
+        ('house', 'horse', False),
+        ('male', 'female', False),
+        ('+', '-', False),
+        ('小汽车一', '小汽车二', False),
+    ],
+)
+def test_misspellings(name, other, alike):
+    assert _misspelling(name, ['something', other]) == (other if alike else None)
+
+
+def test_a_class_without_a_category_is_warned_of(cfg, spoil, capsys):
+    spoil(lambda c: c['categories'].pop())
+    spoil(each(category_id=1))
+    line = warning(cfg, capsys, ('train',))
+    assert 'of metainfo.classes (circle, square, triangle) the categories circle, square:' in line
+
+
+def test_files_that_number_classes_differently_are_an_error(cfg, root, spoil, capsys):
+    for split in ('train', 'val'):
+        spoil(lambda c: c['categories'].reverse(), split)
+    assert 'in another order predictions get wrong names' in warning(cfg, capsys)
+    spoil(lambda c: c['categories'].reverse())
+    fails(cfg, r'val\.json .* triangle, square, circle, .*train\.json .* has circle, square, tri')
+    dataset = cfg.train_dataloader.dataset
+    other = dict(dataset, ann_file='annotations/val.json', data_prefix=dict(img='val/'))
+    cfg.train_dataloader.dataset = dict(type='ConcatDataset', datasets=[dataset, other])
+    fails(cfg, 'give all files the same categories', ('train',))
+
+
+# ---------------------------------------------------------------- objects and images
+
+
+@pytest.mark.parametrize(
+    ('fields', 'words'),
+    [
+        (dict(image_id=99), 'of unknown images'),
+        (dict(ignore=1), "marked 'ignore'"),
+        (dict(category_id=99), 'of other categories'),
+        (dict(bbox=[200, 2, 9, 9]), 'with a box beside the image'),
+        (dict(bbox=[-9, 2, 9, 9]), 'with a box beside the image'),
+        (dict(area=0), 'or without area'),
+        (dict(bbox=[2, 2, 0.5, 9]), 'or without area'),
+        (dict(iscrowd=1), 'of crowds'),
+    ],
+)
+def test_objects_that_mmdet_drops_are_counted(cfg, spoil, capsys, fields, words):
+    """The rules are those of the data set itself."""
+    spoil(lambda c: [a.update(fields) for a in c['annotations'][:2]])
+    line = warning(cfg, capsys)
+    assert 'train.json (train_dataloader.dataset): 2 ' in line and words in line
+    dataset = DATASETS.build(copy.deepcopy(cfg.train_dataloader.dataset))
+    infos = [dataset.get_data_info(index) for index in range(len(dataset))]
+    kept = sum(not i['ignore_flag'] for info in infos for i in info['instances'])
+    assert f'of {kept + 2} annotations' in line
+    spoil(each(**fields))
+    fails(cfg, rf'no training image has an object left .*{words}')
+    cfg.train_dataloader.dataset.filter_cfg = dict(filter_empty_gt=False)
+    check_data(cfg, LOOPS)  # images of nothing are meant
+
+
+def test_one_training_data_set_may_be_without_objects(cfg, spoil):
+    spoil(lambda c: c['annotations'].clear())
+    dataset = cfg.train_dataloader.dataset
+    fails(cfg, 'no training image has an object left')
+    other = dict(dataset, ann_file='annotations/val.json', data_prefix=dict(img='val/'))
+    cfg.train_dataloader.dataset = dict(type='ConcatDataset', datasets=[dataset, other])
+    check_data(cfg, LOOPS)
+    other['type'] = 'OtherFormat'  # which may have some
+    cfg.train_dataloader.dataset = dict(type='ConcatDataset', datasets=[dataset, other])
+    check_data(cfg, LOOPS)
+
+
+@pytest.mark.parametrize(
+    ('change', 'words'),
+    [
+        (lambda c: c['images'][0].pop('file_name'), "without 'file_name'"),
+        (lambda c: c['annotations'][0].pop('area'), "without 'area'"),
+        (lambda c: c['annotations'][0].pop('segmentation'), "'segmentation', which masks need"),
+        (lambda c: c['annotations'][0].pop('category_id'), "it has no 'category_id'"),
+        (lambda c: c.update(annotations=None), 'is no annotation file'),
+    ],
+)
+def test_entries_without_a_key(cfg, spoil, change, words):
+    path = spoil(change)
+    fails(cfg, f'{path} .*{words}')
+
+
+def test_images_that_are_left_out_may_be_missing(cfg, root, spoil):
+    path = spoil(lambda c: [a.update(image_id=c['images'][0]['id']) for a in c['annotations']])
+    other = json.loads(path.read_text())['images'][1]['file_name']
+    (root / 'train' / other).unlink()
+    fails(cfg, f'1 of 3 images .*{other}')
+    cfg.train_dataloader.dataset.indices = [0, 2]
+    check_data(cfg, LOOPS)
+    cfg.train_dataloader.dataset.update(indices=None, filter_cfg=dict(filter_empty_gt=True))
+    check_data(cfg, LOOPS)
+
+
+# ---------------------------------------------------------------- evaluators, other data
+
+
+def test_evaluators_need_their_keys_and_no_annotations_to_write_results(cfg, spoil):
+    spoil(lambda c: c['annotations'][0].pop('iscrowd'), 'val')
+    fails(cfg, r'val\.json \(val_evaluator\) has annotations without iscrowd')
+    spoil(lambda c: c.pop('annotations'), 'val')
+    fails(cfg, r'val\.json \(val_evaluator\) has annotations without')
+    cfg.val_evaluator.update(format_only=True, outfile_prefix='results')
+    check_data(cfg, LOOPS)
+    cfg.val_evaluator = [dict(type='VOCMetric'), dict(type='CocoMetric', ann_file='none.json')]
+    fails(cfg, r'none\.json \(val_evaluator\.1\.ann_file\)')
+
+
+def test_evaluators_may_name_images_otherwise(cfg, root, capsys):
+    content = json.loads((root / 'annotations/val.json').read_text())
+    for image in content['images']:
+        image['file_name'] = f'all\\{image["file_name"]}'.replace('.png', '.jpg')
+    cfg.val_evaluator.ann_file = f'{root}/other.json'
+    (root / 'other.json').write_text(json.dumps(content))
+    check_data(cfg, LOOPS)
+    assert capsys.readouterr().err == ''
+    cfg.val_dataloader.dataset.indices = 1
+    assert 'has 1 images that are not predicted on' in warning(cfg, capsys)
+    content['images'][0]['height'] += 1
+    (root / 'other.json').write_text(json.dumps(content))
+    fails(cfg, r'other\.json \(val_evaluator\) is of other images .* it lacks 1 of 1')
+
+
+def test_folders_of_classes_have_to_be_there(tmp_path):
+    dataset = ConfigDict(type='ClassFolders', data_root=f'{tmp_path}/digit', split='train')
+    cfg = Config(dict(train_dataloader=dict(dataset=dataset), data_help='run make_digits'))
+    (tmp_path / 'digits').mkdir()
+    fails(cfg, r'digit \(train.*img_path\) \(did you mean .*digits\?\).* run make_digits')
+    dataset.update(type='TorchvisionImages', name='CIFAR10', download=True)
+    check_data(cfg, ('train',))
