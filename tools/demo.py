@@ -27,8 +27,8 @@ from mmgradaug.datasets import make_nuclei
 from mmgradaug.engine.console import print_rows, say
 from mmgradaug.engine.errors import one_line_errors
 from mmgradaug.engine.hooks.versions import versions
-from mmgradaug.engine.mmdet_tools import run_tool
 from mmgradaug.engine.run_log import Scalars, read_scalars
+from mmgradaug.engine.train import train_main
 from mmgradaug.visualization.curves import save_curves
 from mmgradaug.visualization.run_pictures import load_run, picture_predictions, picture_subnets
 
@@ -112,7 +112,7 @@ def train(work_dir: Path, cfg_options: list[str]) -> tuple[Scalars, Outcome]:
     if cfg_options:
         command += ['--cfg-options', *cfg_options]
     start = time.time()
-    run_tool('train', command, loops=('train', 'val'))
+    train_main(command)
     seconds = time.time() - start
     scalars = read_scalars(newest_log(work_dir, start))
     checkpoint = Path((work_dir / 'last_checkpoint').read_text().strip())

@@ -32,8 +32,8 @@ from ..errors import ConfigError
 from ..training import GradAugDistributedDataParallel, GradAugMixin
 from ..type_names import builds, class_of
 from .checkpoint_loading import register_safe_loading
-from .checks import check_run
 from .cli import config_parser, load_config, make_output_dir, one_line_errors
+from .checks import check_run
 
 # Where each launcher says which process this is, of all and of those on this machine.
 _RANKS = {
@@ -68,11 +68,12 @@ def test_main(argv: Sequence[str] | None = None) -> None:  # noqa: PT028
             raise ConfigError(f'--out {args.out}: expected the name of a .pkl file')
         if args.out:
             make_output_dir(Path(args.out).parent)
+        _check_test(cfg, args.checkpoint)
         if args.show or args.show_dir:
             cfg = trigger_visualization_hook(cfg, args)
         if args.tta:
             _augment_test(cfg)
-        runner = _checked_runner(cfg, ('test',), args.checkpoint)
+        runner = build_runner(cfg, ('test',))
         if args.out:
             runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=args.out))
         runner.test()
@@ -93,7 +94,8 @@ def pretrain_main(argv: Sequence[str] | None = None) -> None:
     with one_line_errors():
         cfg = _config_of(args)
         if args.eval:
-            _checked_runner(cfg, ('test',), args.eval).test()
+            _check_test(cfg, args.eval)
+            build_runner(cfg, ('test',)).test()
         else:
             _train(cfg, args)
     _leave_processes()
@@ -179,7 +181,7 @@ def _train(cfg: Config, args: argparse.Namespace) -> None:
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
         cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
     if args.auto_scale_lr:
-        if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
+        if 'base_batch_size' not in (cfg.get('auto_scale_lr') or {}):
             raise ConfigError(
                 '--auto-scale-lr needs auto_scale_lr=dict(base_batch_size=N) in the config: the '
                 'batch size that its learning rate is for'
@@ -188,21 +190,14 @@ def _train(cfg: Config, args: argparse.Namespace) -> None:
     if args.resume:
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume
-    _checked_runner(cfg, ('train', 'val')).train()
+    check_run(cfg, ('train', 'val'))
+    build_runner(cfg).train()
 
 
-def _checked_runner(cfg: Config, loops: tuple[str, ...], checkpoint: str | None = None) -> Runner:
-    """Return the runner of a config after all checks.
-
-    Args:
-        cfg: The config.
-        loops: Those that will run.
-        checkpoint: What to test.
-    """
-    if checkpoint:
-        cfg.load_from, cfg.resume = checkpoint, False
-    check_run(cfg, loops, checkpoint)
-    return build_runner(cfg, loops)
+def _check_test(cfg: Config, checkpoint: str) -> None:
+    """Check a run that tests a checkpoint, and put that into the config."""
+    check_run(cfg, ('test',), checkpoint)
+    cfg.load_from, cfg.resume = checkpoint, False
 
 
 def _add_hooks(cfg: Config, loops: tuple[str, ...]) -> None:

@@ -2,15 +2,13 @@
 
 import json
 from pathlib import Path
-from unittest import mock
 
 import pytest
 import torch
-from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
-from mmgradaug.engine.pretraining import _warn_of_batch_size, run_pretraining
+from mmgradaug.engine.train import pretrain_main
 from tests.classification.tiny import make_folders
 from tests.engine.killing import differences
 from tests.messages import one_line
@@ -65,7 +63,7 @@ def options(tmp_path_factory):
 
 
 def pretrain(work_dir, options, *args, config=CONFIG):
-    run_pretraining([config, '--work-dir', str(work_dir), *args, '--cfg-options', *options])
+    pretrain_main([config, '--work-dir', str(work_dir), *args, '--cfg-options', *options])
 
 
 @pytest.fixture(scope='module')
@@ -125,13 +123,10 @@ def test_evaluation_gives_the_accuracy_of_training(trained, options, tmp_path):
     (['model.num_classes=4'], [], 'num_classes=4, but train_dataloader.dataset has 3 classes'),
     (['train_dataloader.dataset.metainfo.classes=b,a,c'], [], r'differ first at label 0'),
     (['model.gradaug.min_width=0'], [], 'min_width'),
-    ([], ['--amp'], '--amp needs a GPU'),
     ([], ['--eval', '/no/epoch.pth'], r'--eval: no checkpoint at /no/epoch\.pth'),
     (['model_wrapper_cfg.type=MMDistributedDataParallel'], [], 'would train without sub-networks'),
 ])  # fmt: skip
 def test_what_is_wrong_is_one_line(options, tmp_path, change, args, words):
-    if '--amp' in args and torch.cuda.is_available():
-        pytest.skip('there is a GPU')
     with pytest.raises(SystemExit, match=words) as stopped:
         pretrain(tmp_path, [*options, *change], *args)
     one_line(stopped.value)
@@ -150,16 +145,3 @@ def test_the_learning_rate_follows_the_batch_if_asked(options, tmp_path):
     scaling = ['auto_scale_lr.base_batch_size=8', 'train_cfg.max_epochs=1', *no_validation]
     pretrain(tmp_path, [*options, *scaling], '--auto-scale-lr')
     assert logged(tmp_path)[0]['lr'] == pytest.approx(0.05 * 4 / 8)
-
-
-@pytest.mark.parametrize(('counts', 'warned'), [(1, True), (4, False)])
-def test_a_batch_of_another_size_is_warned_of(capsys, counts, warned):
-    cfg = Config(dict(optim_wrapper=dict(accumulative_counts=counts), launcher='none'))
-    loader = mock.Mock(batch_sampler=mock.Mock(batch_size=64))
-    scaling = dict(enable=False, base_batch_size=256)
-    runner = mock.Mock(cfg=cfg, auto_scale_lr=scaling, train_dataloader=loader)
-    _warn_of_batch_size(runner, ('train', 'val'))
-    text = 'for batches of 256 images, this run has 64 (on 1 processes)'
-    err = capsys.readouterr().err
-    assert (text in err and 'optim_wrapper.accumulative_counts=4' in err) == warned
-    assert bool(err) == warned

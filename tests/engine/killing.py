@@ -20,7 +20,7 @@ from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 
 from mmgradaug.datasets.shapes import ShapesSpec, make_shapes
 from mmgradaug.engine import atomic
-from mmgradaug.engine.mmdet_tools import run_tool
+from mmgradaug.engine.train import train_main
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / 'configs/mask_rcnn_r18_gradaug_shapes.py'
@@ -160,7 +160,7 @@ def _train(argv: list[str], kill: Kill | None, log: str) -> None:
             _die_in_iteration(loop, kill.iteration, kill.after)
     if kill is not None and kill.write is not None:
         _die_in_write(kill.write)
-    run_tool('train', argv, ('train',))
+    train_main(argv)
 
 
 def _die() -> None:

@@ -1,4 +1,4 @@
-"""tools/coverage.py: the swap and the trial of other people's configs."""
+"""tools/coverage_table.py: the swap and the trial of other people's configs."""
 
 import os
 import re
@@ -12,7 +12,7 @@ from mmengine.registry import init_default_scope
 
 from mmgradaug.detection.distillation import roi_stage
 from tests.networks import detector_config, stock_config
-from tools import coverage
+from tools import coverage_table as coverage
 from tools.coverage import resnets, swap_failure, try_config, try_family
 
 

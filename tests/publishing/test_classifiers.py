@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS
 
 from mmgradaug import at_width
-from mmgradaug.engine.pretraining import run_pretraining
+from mmgradaug.engine.train import pretrain_main
 from mmgradaug.publishing import Cut, build_parent, open_source
 from mmgradaug.publishing.classifiers import dense_classifier
 from tests.classification.test_pretrain import SMALL
@@ -206,7 +206,7 @@ def test_the_three_commands_make_what_the_configs_expect(tmp_path, monkeypatch, 
         make_folders(Path('data/imagenet'))
         last = f'default_hooks.checkpoint.filename_tmpl={checkpoint.name}'
         options = [*TINY_IMAGENET, last]
-        run_pretraining([recipe, *pretrain[3:], '--cfg-options', *options])
+        pretrain_main([recipe, *pretrain[3:], '--cfg-options', *options])
     else:
         checkpoint.parent.mkdir(parents=True)
         small = {'model.backbone.base_channels': 4}

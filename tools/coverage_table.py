@@ -1,4 +1,4 @@
-"""Go through every config that the installed mmdet ships: `tools/coverage.py`.
+"""Go through every config that the installed mmdet ships: `tools/coverage_table.py`.
 
 Puts the slimmable backbone into each config whose backbone is a ResNet, ResNetV1d or ResNeXt and
 loads the stock backbone's state dict strictly; then, for one config of each family, takes GradAug
@@ -327,7 +327,7 @@ def report(
     targets = Counter(row[3] for row in rows)
     return f"""# What works with the configs that mmdet ships
 
-Written by `python tools/coverage.py`; do not edit.
+Written by `python tools/coverage_table.py`; do not edit.
 
 mmgradaug {__version__}, mmdet {mmdet.__version__}, torch {torch.__version__}.
 

@@ -1,0 +1,293 @@
+"""tools/train.py and tools/test.py on a few generated images, and what they put into a config."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from unittest import mock
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.hooks import CheckpointHook
+from mmengine.model import MMDistributedDataParallel
+from mmengine.optim import AmpOptimWrapper, build_optim_wrapper
+from mmengine.runner import Runner
+from torch import nn
+
+from mmgradaug import GradAugDistributedDataParallel
+from mmgradaug.engine import train
+from mmgradaug.errors import ConfigError
+from tests.harmful import Command
+from tests.messages import one_line
+from tests.shapes_run import shapes_options
+from tests.training.steps import amp_on_cpu
+
+ROOT = Path(__file__).parents[2]
+CONFIG = ROOT / 'configs/mask_rcnn_r18_gradaug_shapes.py'
+SMALL = [
+    'model.backbone.base_channels=8',
+    'model.neck.in_channels=8,16,32,64',
+    'train_dataloader.dataset.times=1',
+    'train_cfg.max_epochs=2',
+    'train_cfg.val_interval=2',
+    'default_hooks.checkpoint.interval=1',
+    'default_hooks.checkpoint.max_keep_ckpts=-1',
+    'default_hooks.logger.interval=1',
+]
+MODEL = dict(type='GradAugDetector', gradaug=dict(num_subnets=2))
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory):
+    return [*SMALL, *shapes_options(tmp_path_factory.mktemp('shapes'))]
+
+
+@pytest.fixture(scope='module')
+def trained(data, tmp_path_factory):
+    """A run of two epochs, started as a user does."""
+    work_dir = tmp_path_factory.mktemp('run')
+    command = [sys.executable, 'tools/train.py', CONFIG, '--work-dir', work_dir]
+    subprocess.run([*command, '--cfg-options', *data], check=True, cwd=ROOT)
+    return work_dir
+
+
+def start(main, *args, options=()):
+    """Run a tool in this process."""
+    main([str(arg) for arg in (*args, *(['--cfg-options', *options] if options else []))])
+
+
+def logged(work_dir, key):
+    """Values of a key by iteration."""
+    (path,) = work_dir.glob('*/vis_data/scalars.json')
+    lines = map(json.loads, path.read_text().splitlines())
+    return {line['iter']: line[key] for line in lines if key in line}
+
+
+# ------------------------------------------------------------------ whole runs
+
+
+def test_a_resumed_run_draws_the_same_sub_networks(trained, data, tmp_path):
+    checkpoint = trained / 'epoch_1.pth'
+    work_dir = ['--work-dir', tmp_path]
+    start(train.train_main, CONFIG, *work_dir, '--resume', checkpoint, options=data)
+    for key in ('subnet2/width', 'subnet1/scale', 'subnet2/scale'):
+        uninterrupted = logged(trained, key)
+        assert sorted(uninterrupted) == [1, 2, 3, 4]
+        assert logged(tmp_path, key) == {i: uninterrupted[i] for i in (3, 4)}
+    assert (tmp_path / 'epoch_2.pth').exists()
+
+
+def test_the_config_that_a_run_writes_down_builds_it_again(trained):
+    """Also in mmdet's own tools, which do not import this package."""
+    cfg = Config.fromfile(trained / CONFIG.name)
+    assert 'mmgradaug' in cfg.custom_imports.imports
+    assert cfg.default_hooks.checkpoint.type == 'SafeCheckpointHook'
+    assert cfg.model_wrapper_cfg.type == 'GradAugDistributedDataParallel'
+
+
+def test_testing_writes_results_and_pictures(trained, data, tmp_path):
+    out = tmp_path / 'new/results.pkl'
+    where = ['--work-dir', tmp_path, '--show-dir', 'shown', '--out', out]
+    options = [*data, 'model.test_cfg.rcnn.score_thr=0.0']
+    start(train.test_main, CONFIG, trained / 'epoch_2.pth', *where, options=options)
+    assert out.stat().st_size > 0
+    assert len(list(tmp_path.glob('*/shown/*.png'))) == 2
+
+
+def test_testing_with_flips(trained, data, tmp_path, capfd):
+    """mmdet averages flipped predictions of boxes, not of masks."""
+    boxes = ['model.detector=FasterRCNN', 'model.roi_head.mask_head=None']
+    options = [*data, *boxes, 'test_evaluator.metric=bbox']
+    where = ['--work-dir', tmp_path, '--tta']
+    start(train.test_main, CONFIG, trained / 'epoch_2.pth', *where, options=options)
+    assert 'Evaluate annotation type *bbox*' in capfd.readouterr().out
+    cfg = Config.fromfile(tmp_path / CONFIG.name)
+    flip, no_flip = cfg.test_dataloader.dataset.pipeline[-1].transforms[0]
+    assert (flip.prob, no_flip.prob) == (1, 0)
+
+
+def test_a_checkpoint_that_would_execute_a_command_stops_the_run(trained, data, tmp_path):
+    made, harmful = tmp_path / 'made', tmp_path / 'harmful.pth'
+    checkpoint = torch.load(trained / 'epoch_2.pth', weights_only=False)
+    torch.save({**checkpoint, 'extra': Command(made)}, harmful)
+    where = ['--work-dir', tmp_path / 'run']
+    for main, args in ((train.test_main, [harmful]), (train.train_main, ['--resume', harmful])):
+        with pytest.raises(SystemExit, match=r'harmful\.pth holds posix\.system') as stopped:
+            start(main, CONFIG, *args, *where, options=data)
+        one_line(stopped.value)
+    assert not made.exists()
+    assert not (tmp_path / 'run').exists()
+
+
+@pytest.mark.parametrize('main', [train.train_main, train.test_main])
+def test_both_tools_load_as_data_only(data, tmp_path, main, monkeypatch):
+    """Also what no check has seen."""
+    made, harmful = tmp_path / 'made', tmp_path / 'harmful.pth'
+    torch.save(dict(state_dict={}, extra=Command(made)), harmful)
+    monkeypatch.setattr(train, 'check_run', lambda *_: None)
+    args = [harmful] if main is train.test_main else ['--resume', harmful]
+    with pytest.raises(SystemExit, match=r'error: .*harmful\.pth holds posix\.system'):
+        start(main, CONFIG, *args, '--work-dir', tmp_path / 'run', options=data)
+    assert not made.exists()
+
+
+def test_help_and_wrong_options(tmp_path, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        start(train.train_main, '--help')
+    assert stopped.value.code == 0
+    assert '--auto-scale-lr' in capsys.readouterr().out
+    with pytest.raises(SystemExit, match=r'--out a\.json: expected the name of a \.pkl file'):
+        start(train.test_main, CONFIG, 'none.pth', '--out', 'a.json')
+    with pytest.raises(SystemExit, match='needs auto_scale_lr=dict'):
+        start(train.train_main, CONFIG, '--auto-scale-lr', options=['auto_scale_lr=None'])
+
+
+# ------------------------------------------------------------------ what is put into a config
+
+
+@pytest.fixture
+def configured(monkeypatch, tmp_path):
+    """Returns the config from which a command line builds a run."""
+    monkeypatch.setattr(train, 'check_run', lambda *_: None)
+    configs = []
+    stand_in = classmethod(lambda cls, cfg: configs.append(cfg) or mock.Mock())
+    monkeypatch.setattr(Runner, 'from_cfg', stand_in)
+
+    def config(*args, options=()):
+        start(train.train_main, CONFIG, *args, options=options)
+        return configs[-1]
+
+    return config
+
+
+def test_mixed_precision_scales_losses_dynamically(configured):
+    plain, amp = (configured(*args).optim_wrapper for args in ([], ['--amp']))
+    assert plain.type == 'OptimWrapper'
+    assert amp == {**plain, 'type': 'AmpOptimWrapper', 'loss_scale': 'dynamic'}
+    with amp_on_cpu():
+        wrapper = build_optim_wrapper(nn.Linear(2, 2), amp)
+    assert isinstance(wrapper, AmpOptimWrapper)
+    assert wrapper.loss_scaler.get_scale() == 2.0**16
+    assert wrapper.clip_grad_kwargs['max_norm'] == plain.clip_grad.max_norm == 10
+
+
+def test_the_work_dir_is_named_by_option_config_or_file(configured):
+    assert configured().work_dir == f'work_dirs/{CONFIG.stem}'
+    assert configured(options=['work_dir=mine']).work_dir == 'mine'
+    assert configured('--work-dir', 'other', options=['work_dir=mine']).work_dir == 'other'
+
+
+def test_resuming_and_scaling(configured):
+    cfg = configured('--resume', '--auto-scale-lr', options=['auto_scale_lr.base_batch_size=8'])
+    assert (cfg.resume, cfg.load_from, cfg.auto_scale_lr.enable) == (True, None, True)
+    cfg = configured('--resume', 'epoch_1.pth')
+    assert (cfg.resume, cfg.load_from) == (True, 'epoch_1.pth')
+
+
+def hooks_of(loops=('train', 'val'), **cfg):
+    """Hooks and imports of a config after ours are added."""
+    cfg = Config(cfg)
+    train._add_hooks(cfg, loops)
+    return cfg.default_hooks, cfg.custom_imports
+
+
+def test_hooks_take_the_place_of_those_they_extend():
+    hooks, imports = hooks_of(default_hooks=None, custom_imports=None)
+    assert hooks == dict(
+        sampler_seed=dict(type='ReproducibleHook'),
+        checkpoint=dict(type='SafeCheckpointHook', interval=1),
+        bad_images=dict(type='BadImagesHook'),
+        pending_validation=dict(type='PendingValidationHook'),
+        versions=dict(type='VersionsHook'),
+    )
+    assert imports == dict(imports=['mmgradaug'], allow_failed_imports=False)
+    assert hooks_of(('test',))[0] == dict(bad_images=dict(type='BadImagesHook'))
+
+
+@pytest.mark.parametrize('kind', ['CheckpointHook', 'mmengine.CheckpointHook', CheckpointHook])
+def test_options_of_the_user_stay(kind):
+    configured = dict(checkpoint=dict(type=kind, interval=7), bad_images=dict(max_bad_images=5))
+    imported = dict(imports='mine', allow_failed_imports=True)
+    hooks, imports = hooks_of(default_hooks=configured, custom_imports=imported)
+    assert hooks.checkpoint == dict(type='SafeCheckpointHook', interval=7)
+    assert hooks.bad_images == dict(type='BadImagesHook', max_bad_images=5)
+    assert imports == dict(imports=['mine', 'mmgradaug'], allow_failed_imports=True)
+
+
+def test_hooks_that_the_user_took_out_or_replaced_stay_so():
+    own = dict(
+        checkpoint=dict(type='MyCheckpointHook'),
+        sampler_seed=None,
+        bad_images=None,
+        versions=dict(type='MyHook'),
+    )
+    hooks = hooks_of(default_hooks=own)[0]
+    assert {place: hooks[place] for place in own} == own
+
+
+def wrapper_of(model=MODEL, launcher='pytorch', **cfg):
+    """The wrapper's config after ours is added."""
+    cfg = Config(dict(model=model, launcher=launcher, **cfg))
+    train._set_wrapper(cfg)
+    return cfg.get('model_wrapper_cfg')
+
+
+class Mine(GradAugDistributedDataParallel):
+    """A user's own."""
+
+
+def test_a_gradaug_config_gets_its_wrapper():
+    name = 'GradAugDistributedDataParallel'
+    for kind in ('GradAugDetector', 'mmgradaug.GradAugDetector'):
+        found = wrapper_of(dict(MODEL, type=kind))
+        assert found == dict(type=name, find_unused_parameters=False)
+    assert wrapper_of(find_unused_parameters=True)['find_unused_parameters']
+    own = dict(find_unused_parameters=True, broadcast_buffers=True)
+    assert wrapper_of(model_wrapper_cfg=own) == dict(type=name, **own)
+    for kind in (name, f'mmgradaug.{name}', Mine):
+        assert wrapper_of(model_wrapper_cfg=dict(type=kind)) == dict(type=kind)
+
+
+@pytest.mark.parametrize('kind', [
+    'MMDistributedDataParallel', 'MMSeparateDistributedDataParallel', 'MMFullyShardedDataParallel',
+    'DistributedDataParallel', 'DataParallel', MMDistributedDataParallel,
+])  # fmt: skip
+def test_wrappers_that_would_drop_sub_networks_are_refused(kind):
+    with pytest.raises(ConfigError, match=r'DataParallel.* would train without sub-networks'):
+        wrapper_of(model_wrapper_cfg=dict(type=kind))
+    plain = dict(MODEL, gradaug=dict(num_subnets=0))
+    assert wrapper_of(plain, model_wrapper_cfg=dict(type=kind)) == dict(type=kind)
+
+
+def test_plain_training_on_the_cpu_names_no_gpu(monkeypatch):
+    stock = dict(type='MaskRCNN')
+    assert wrapper_of(stock) == dict(
+        type='MMDistributedDataParallel',
+        device_ids=None,
+        broadcast_buffers=False,
+        find_unused_parameters=False,
+    )
+    assert wrapper_of(stock, launcher='none') is None
+    monkeypatch.setattr(train, 'get_device', lambda: 'cuda')
+    assert wrapper_of(stock) is None
+
+
+LEAVING = """
+import atexit, sys
+import torch.distributed as distributed
+from mmgradaug.engine.train import _leave_processes
+_leave_processes()
+print('alone it goes on')
+atexit.register(print, 'what is registered runs')
+distributed.init_process_group('gloo', init_method=f'file://{sys.argv[1]}', rank=0, world_size=1)
+_leave_processes()
+print('too far')
+"""
+
+
+def test_a_process_of_several_ends_with_what_is_registered_for_the_end(tmp_path):
+    command = [sys.executable, '-c', LEAVING, str(tmp_path / 'store')]
+    result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
+    said = [line for line in result.stdout.splitlines() if not line.startswith('[Gloo]')]
+    assert said[-2:] == ['alone it goes on', 'what is registered runs']
