@@ -32,8 +32,8 @@ from ..errors import ConfigError
 from ..training import GradAugDistributedDataParallel, GradAugMixin
 from ..type_names import builds, class_of
 from .checkpoint_loading import register_safe_loading
-from .cli import config_parser, load_config, make_output_dir, one_line_errors
 from .checks import check_run
+from .cli import config_parser, load_config, make_output_dir, one_line_errors
 
 # Where each launcher says which process this is, of all and of those on this machine.
 _RANKS = {

@@ -13,7 +13,7 @@ from mmengine.registry import init_default_scope
 from mmgradaug.detection.distillation import roi_stage
 from tests.networks import detector_config, stock_config
 from tools import coverage_table as coverage
-from tools.coverage import resnets, swap_failure, try_config, try_family
+from tools.coverage_table import resnets, swap_failure, try_config, try_family
 
 
 @pytest.fixture(autouse=True)
