@@ -27,10 +27,9 @@ from mmgradaug.engine.arguments import add_number
 from mmgradaug.engine.atomic import write_atomically
 from mmgradaug.engine.console import print_rows, say
 from mmgradaug.engine.errors import one_line_errors
+from mmgradaug.engine.experiment import Experiment, Run
 from mmgradaug.engine.hooks.versions import versions
 from mmgradaug.engine.out_dir import make_out_dir
-from mmgradaug.engine.seed_plan import Plan, planned_runs, train_planned
-from mmgradaug.engine.seed_runs import RunFailed
 from mmgradaug.errors import ConfigError
 from mmgradaug.evaluation.spread import Spread
 from mmgradaug.publishing import Cut, build_parent, open_source, publish_backbone
@@ -62,23 +61,20 @@ def main(argv: list[str] | None = None) -> int:
     os.chdir(ROOT)  # The configs name data and work folders relative to the repository.
     work_dir = Path(args.work_dir)
     start = time.time()
-    try:
-        say('data: handwritten digits of MNIST in data/digits/')
-        make_digits()
-        make_out_dir('--work-dir', work_dir, 'runs and pictures')
-        ways = CONFIGS | (FAST if args.fast else {})
-        plan = planned_runs(work_dir, ways, args.seeds, args.cfg_options, WORK)
-        train_planned(plan, ROOT / 'tools/pretrain.py', args.jobs, say)
-    except RunFailed as error:
-        print(f'pretrain_demo: {error}', file=sys.stderr)
-        return 1
-    spreads = {name: Spread(tuple(r.final[METRIC] for r in runs)) for name, runs in plan.items()}
+    say('data: handwritten digits of MNIST in data/digits/')
+    make_digits()
+    make_out_dir('--work-dir', work_dir, 'runs and pictures')
+    methods = CONFIGS | (FAST if args.fast else {})
+    experiment = Experiment(work_dir, methods, args.seeds, args.cfg_options, WORK)
+    experiment.train(ROOT / 'tools/pretrain.py', args.jobs, say)
+    runs = experiment.runs
+    spreads = {name: Spread(tuple(r.final[METRIC] for r in rs)) for name, rs in runs.items()}
     gap = spreads['GradAug'] - spreads['baseline']
     wins = sum(value > 0 for value in gap.values)
     say('drawing')
-    pictures = draw(work_dir, plan)
+    pictures = draw(work_dir, runs)
     backbone = publish_backbone(
-        open_source(plan['GradAug'][0].checkpoint), Cut(), work_dir / 'published', overwrite=True
+        open_source(runs['GradAug'][0].checkpoint), Cut(), work_dir / 'published', overwrite=True
     )
     say(f'loading the backbone into {DETECTOR}')
     summary = {
@@ -86,7 +82,7 @@ def main(argv: list[str] | None = None) -> int:
         'difference': gap.to_dict(),
         'verdict': f'GradAug is better with {wins} of {args.seeds} seeds',
         'seeds': args.seeds,
-        **trained(plan),
+        **trained(runs),
         'backbone': str(backbone),
         'detector': into_detector(backbone),
         'seconds_of_this_call': round(time.time() - start, 1),
@@ -121,13 +117,13 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def draw(work_dir: Path, plan: Plan) -> list[Path]:
+def draw(work_dir: Path, runs: dict[str, list[Run]]) -> list[Path]:
     """Draw curves, and what the first seed's networks see in each digit; returns the paths."""
-    logs = {name: [merge(find_log_folders(r.work_dir)) for r in rs] for name, rs in plan.items()}
+    logs = {name: [merge(find_log_folders(r.work_dir)) for r in rs] for name, rs in runs.items()}
     title = 'ResNet-18, half as wide, on few labelled digits (thin: one seed, thick: the mean)'
     curves = save_seed_curves(logs, work_dir / 'curves.png', title=title)
-    plain, _ = build_parent(open_source(plan['baseline'][0].checkpoint), Cut())
-    source = open_source(plan['GradAug'][0].checkpoint)
+    plain, _ = build_parent(open_source(runs['baseline'][0].checkpoint), Cut())
+    source = open_source(runs['GradAug'][0].checkpoint)
     full, cfg = build_parent(source, Cut())
     # Training keeps no statistics of sub-networks: they are averaged over training images.
     narrow, _ = build_parent(source, Cut(NARROW, images=100))
@@ -167,15 +163,15 @@ def losses_with_data(cfg: Config, detector: Any) -> list[float]:
     return first_losses(cfg, detector, DETECTOR_STEPS)
 
 
-def trained(plan: Plan) -> dict[str, Any]:
+def trained(runs: dict[str, list[Run]]) -> dict[str, Any]:
     """What ``summary.json`` says of the trainings."""
-    run = plan['GradAug'][0]
+    run = runs['GradAug'][0]
     cfg = Config.fromfile(run.config)
     return {
         'epoch': run.final['step'],
         'labels_per_class': cfg.train_dataloader.dataset.labels_per_class,
         'num_subnets': cfg.model.gradaug.num_subnets,
-        'configs': {name: runs[0].config for name, runs in plan.items()},
+        'configs': {name: rs[0].config for name, rs in runs.items()},
         'options': list(run.options[2:]),
     }
 

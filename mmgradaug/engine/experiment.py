@@ -1,0 +1,202 @@
+"""An experiment: several methods, each trained with several seeds, in processes side by side."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from mmengine.config import Config
+
+from ..errors import ConfigError
+from ..version import __version__
+from .atomic import write_atomically
+from .hooks.final_and_best import FILE
+from .run_log import read_entries
+
+STARTED, DONE = 'recipe.txt', 'done.txt'  # hold the recipe that a folder is of
+OUTPUT = 'output.txt'
+PAUSE = 0.5  # seconds between looks at the runs
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training of an experiment.
+
+    Attributes:
+        name: What it is, for people.
+        config: Path of its config.
+        options: Its ``--cfg-options``.
+        work_dir: Its folder.
+        work: How much work it is, in units that the runs share.
+    """
+
+    name: str
+    config: str
+    options: tuple[str, ...]
+    work_dir: Path
+    work: float = 1.0
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it is complete, with today's config, options and version of this package."""
+        return self._is_of_recipe(DONE)
+
+    @property
+    def final(self) -> dict[str, float]:
+        """Metrics of the final epoch."""
+        return json.loads((self.work_dir / FILE).read_text())['final']
+
+    @property
+    def checkpoint(self) -> Path:
+        """Its last checkpoint."""
+        return Path((self.work_dir / 'last_checkpoint').read_text().strip())
+
+    def progress(self) -> float:
+        """Return the share of its epochs that are done, by the newest log."""
+        logs = sorted(self.work_dir.glob('*/vis_data/scalars.json'))
+        if self.is_done or not logs:
+            return float(self.is_done)
+        entries, _ = read_entries(logs[-1])  # the last line may be half written
+        return max((e.get('epoch', 0) for e in entries), default=0) / self._cfg.train_cfg.max_epochs
+
+    def start(self, tool: Path, threads: int) -> subprocess.Popen[bytes]:
+        """Start it, or resume it; what another recipe left in its folder goes."""
+        if self.work_dir.is_dir() and not self._is_of_recipe(STARTED):
+            shutil.rmtree(self.work_dir)
+        write_atomically(self._recipe.encode(), self.work_dir / STARTED)
+        command = [sys.executable, str(tool), self.config, '--work-dir', str(self.work_dir)]
+        command += ['--resume', '--cfg-options', *self.options]
+        env = os.environ | {'OMP_NUM_THREADS': str(threads)}
+        with open(self.work_dir / OUTPUT, 'ab') as output:
+            return subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=env)
+
+    def finish(self, status: int) -> None:
+        """Note that it is complete.
+
+        Raises:
+            ConfigError: If it ended with an error, which is told.
+        """
+        if status:
+            output = self.work_dir / OUTPUT
+            lines = output.read_text(errors='replace').strip().splitlines()
+            told = [line for line in lines if line.startswith('error: ')] or lines or ['']
+            raise ConfigError(f'{self.name} ended with status {status}, see {output}: {told[-1]}')
+        write_atomically(self._recipe.encode(), self.work_dir / DONE)
+
+    @cached_property
+    def _cfg(self) -> Config:
+        return Config.fromfile(self.config)
+
+    @cached_property
+    def _recipe(self) -> str:
+        text = f'{self._cfg.pretty_text}{self.options}{__version__}'
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def _is_of_recipe(self, name: str) -> bool:
+        mark = self.work_dir / name
+        return mark.is_file() and mark.read_text() == self._recipe
+
+
+class Experiment:
+    """Trains each method with each seed 0, 1, ...; runs of one seed see the same labels.
+
+    Args:
+        work_dir: Folder of the runs' folders.
+        methods: Path of each method's config, by its name.
+        seeds: How many.
+        options: ``--cfg-options`` of all runs.
+        work: How much work a run of each method is, in units that they share; 1 by default.
+
+    Attributes:
+        runs: The runs of each method, one a seed.
+    """
+
+    def __init__(
+        self,
+        work_dir: Path,
+        methods: Mapping[str, str],
+        seeds: int,
+        options: Sequence[str] = (),
+        work: Mapping[str, float] | None = None,
+    ) -> None:
+        self.runs = {
+            name: [
+                Run(
+                    name=f'{name} seed {seed}',
+                    config=config,
+                    options=(*seed_options(seed), *options),
+                    work_dir=work_dir / f'{name.lower().replace(" ", "_")}_seed{seed}',
+                    work=(work or {}).get(name, 1.0),
+                )
+                for seed in range(seeds)
+            ]
+            for name, config in methods.items()
+        }
+
+    def train(self, tool: Path, jobs: int, say: Callable[[str], None], every: float = 15.0) -> None:
+        """Train what is not complete, the long runs first.
+
+        Args:
+            tool: Path of tools/pretrain.py.
+            jobs: How many runs at a time; they share the processor's cores.
+            say: Takes lines of progress.
+            every: Seconds between such lines.
+
+        Raises:
+            ConfigError: If a run fails. The others are stopped, and resumed when this is called
+                again.
+        """
+        runs = sorted((r for runs in self.runs.values() for r in runs), key=lambda r: -r.work)
+        waiting = [run for run in runs if not run.is_done]
+        threads = max(1, (os.cpu_count() or 1) // jobs)
+        say(
+            f'{len(runs)} trainings, {len(waiting)} of them to do, {jobs} at a time with {threads} '
+            'threads'
+        )
+        running: dict[Run, subprocess.Popen[bytes]] = {}
+        start = told = time.monotonic()
+        before = sum(run.work * run.progress() for run in runs)
+        try:
+            while waiting or running:
+                while waiting and len(running) < jobs:
+                    run = waiting.pop(0)
+                    running[run] = run.start(tool, threads)
+                time.sleep(PAUSE)
+                for run, process in list(running.items()):
+                    if process.poll() is not None:
+                        del running[run]
+                        run.finish(process.returncode)
+                if running and time.monotonic() - told >= every:
+                    told = time.monotonic()
+                    say(_progress(runs, list(running), told - start, before))
+        finally:
+            for process in running.values():
+                process.terminate()
+            for process in running.values():
+                process.wait()
+
+
+def seed_options(seed: int) -> tuple[str, str]:
+    """Return options of what a seed draws: weights, batches, sub-networks; and labelled images."""
+    return f'randomness.seed={seed}', f'train_dataloader.dataset.subset_seed={seed}'
+
+
+def _progress(runs: list[Run], running: list[Run], seconds: float, before: float) -> str:
+    """Return how far the runs are, and how long they will take at the pace so far."""
+    done = sum(run.work * run.progress() for run in runs)
+    active = ', '.join(f'{run.name} {run.progress():.0%}' for run in running)
+    left = 'time left not known yet'
+    if done > before:
+        todo = sum(run.work for run in runs) - done
+        minutes, rest = divmod(round(seconds * todo / (done - before)), 60)
+        left = f'about {minutes}:{rest:02d} min left'
+    return f'{sum(run.is_done for run in runs)} of {len(runs)} runs done; {active}; {left}'

@@ -1,0 +1,102 @@
+"""Trainings side by side, with a stand-in for tools/pretrain.py that takes no time."""
+
+import json
+
+import pytest
+
+from mmgradaug.engine import experiment
+from mmgradaug.engine.experiment import Experiment
+from mmgradaug.errors import ConfigError
+
+CONFIG = "train_cfg = dict(max_epochs=4)\nmodel = dict(type='Classifier')\n"
+TOOL = """\
+import json, os, sys
+from pathlib import Path
+work_dir = Path(sys.argv[3])
+calls = work_dir.parent / 'calls.txt'
+with open(calls, 'a') as file:
+    print(json.dumps([sys.argv[1:], os.environ['OMP_NUM_THREADS']]), file=file)
+if 'fail=1' in sys.argv:
+    print('error: the disk is full')
+    print('a last line')
+    sys.exit(3)
+(work_dir / 'final_and_best.json').write_text('{"final": {"step": 4, "accuracy/top1": 61.5}}')
+(work_dir / 'last_checkpoint').write_text(str(work_dir / 'epoch_4.pth'))
+"""
+
+
+@pytest.fixture
+def tool(tmp_path):
+    for name in ('plain', 'long'):
+        (tmp_path / f'{name}.py').write_text(f'{CONFIG}name = {name!r}\n')
+    path = tmp_path / 'tools/pretrain.py'
+    path.parent.mkdir()
+    path.write_text(TOOL)
+    return path
+
+
+def planned(tmp_path, *options):
+    methods = {name: str(tmp_path / f'{name}.py') for name in ('plain', 'long')}
+    return Experiment(tmp_path, methods, 2, options, {'long': 3.3})
+
+
+def calls(tmp_path):
+    path = tmp_path / 'calls.txt'
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def train(tmp_path, tool, *options, said=None):
+    plan = planned(tmp_path, *options)
+    plan.train(tool, 1, [].append if said is None else said.append)
+    return plan
+
+
+def test_each_run_is_done_once_unless_its_recipe_changes(tmp_path, tool, monkeypatch):
+    monkeypatch.setattr(experiment.os, 'cpu_count', lambda: 3)
+    said = []
+    plan = train(tmp_path, tool, said=said)
+    assert said == ['4 trainings, 4 of them to do, 1 at a time with 3 threads']
+    expected = []
+    for name in ('long', 'plain'):
+        for seed, run in enumerate(plan.runs[name]):
+            assert run.work_dir == tmp_path / f'{name}_seed{seed}'
+            options = [f'randomness.seed={seed}', f'train_dataloader.dataset.subset_seed={seed}']
+            words = [run.config, '--work-dir', str(run.work_dir), '--resume', '--cfg-options']
+            expected.append([[*words, *options], '3'])
+    assert calls(tmp_path) == expected
+    assert plan.runs['plain'][1].final == {'step': 4, 'accuracy/top1': 61.5}
+    assert plan.runs['plain'][0].checkpoint == tmp_path / 'plain_seed0/epoch_4.pth'
+    assert {run.progress() for runs in planned(tmp_path).runs.values() for run in runs} == {1.0}
+    train(tmp_path, tool)
+    assert len(calls(tmp_path)) == 4
+    kept = tmp_path / 'long_seed0/kept'
+    kept.touch()
+    train(tmp_path, tool, 'lr=1')
+    assert len(calls(tmp_path)) == 8
+    assert not kept.exists()  # of the other recipe
+
+
+def test_a_run_that_fails_is_named_and_resumed(tmp_path, tool):
+    with pytest.raises(
+        ConfigError, match=r'long seed 0 ended with status 3, see .*: error: the disk is full$'
+    ):
+        train(tmp_path, tool, 'fail=1')
+    assert len(calls(tmp_path)) == 1
+    kept = tmp_path / 'long_seed0/kept'
+    kept.touch()
+    with pytest.raises(ConfigError):
+        train(tmp_path, tool, 'fail=1')
+    assert kept.exists()
+
+
+def test_progress_is_read_from_a_log_that_is_being_written(tmp_path, tool):
+    runs = planned(tmp_path).runs['plain']
+    assert runs[0].progress() == 0
+    for run, log in ((runs[0], 'a/vis_data'), (runs[0], 'b/vis_data'), (runs[1], 'a/vis_data')):
+        (run.work_dir / log).mkdir(parents=True)
+        lines = ['{"loss": 1.0, "epoch": 3}', '{"accuracy/top1": 9.0, "step": 3}', '{"loss": 1']
+        (run.work_dir / log / 'scalars.json').write_text('\n'.join(lines[log[0] == 'b' :]))
+    assert [run.progress() for run in runs] == [0.0, 0.75]
+    left = [experiment._progress(runs, runs[:1], 100.0, before) for before in (0.75, 0.25)]
+    assert left[0] == '0 of 2 runs done; plain seed 0 0%; time left not known yet'
+    assert left[1].endswith('about 4:10 min left')
