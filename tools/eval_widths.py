@@ -24,23 +24,24 @@ from mmengine.config import Config
 from rich.console import Console
 from rich.table import Table
 
+from mmgradaug.engine.checks import check_data
 from mmgradaug.engine.cli import (
     at_least,
     config_parser,
     load_config,
     make_output_dir,
     one_line_errors,
+    warn,
 )
-from mmgradaug.engine.preflight import check_data
 from mmgradaug.evaluation.widths import Validation, WidthResult, measure_cost, shown_metrics
 from mmgradaug.publishing import (
     Cut,
     Source,
-    build_parent,
     dense_classifier,
+    load_trained_model,
     narrow_detector,
     open_source,
-    warn_untrained,
+    untrained_widths,
 )
 from mmgradaug.slimmable import check_width
 from mmgradaug.visualization.widths import save_widths
@@ -74,7 +75,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     check_data(cfg, ('train', args.split) if args.recalibrate else (args.split,))
     source = open_source(args.checkpoint, cfg)
     out = make_output_dir(args.out or Path('work_dirs', Path(args.config).stem, 'widths'))
-    untrained = warn_untrained(source, widths)
+    untrained = untrained_widths(source, widths)
+    for reason in untrained.values():
+        warn(reason)
     results = measure(cfg, source, widths, args)
     for result in results:
         result.trained = result.width not in untrained
@@ -95,7 +98,7 @@ def measure(
         if source.is_classifier:
             network = dense_classifier(source, cut).to(cut.device)
         else:
-            network = narrow_detector(*build_parent(source, cut), width)[1]
+            network = narrow_detector(*load_trained_model(source, cut), width)[1]
         result = WidthResult(width, validation.evaluate(network), recalibration_images=images)
         shown = [f'{name} {value:.3f}' for name, value in result.shown().items()]
         print(f'width {width:g}: {", ".join(shown) or "nothing found"}', flush=True)

@@ -32,7 +32,7 @@ from mmgradaug.engine.hooks.versions import versions
 from mmgradaug.engine.out_dir import make_out_dir
 from mmgradaug.errors import ConfigError
 from mmgradaug.evaluation.spread import Spread
-from mmgradaug.publishing import Cut, build_parent, open_source, publish_backbone
+from mmgradaug.publishing import Cut, load_trained_model, open_source, publish_backbone
 from mmgradaug.publishing.starting import first_losses, start_detector
 from mmgradaug.reporting.log_folders import find_log_folders, merge
 from mmgradaug.visualization.classifier_pictures import picture_activation_maps
@@ -122,11 +122,11 @@ def draw(work_dir: Path, runs: dict[str, list[Run]]) -> list[Path]:
     logs = {name: [merge(find_log_folders(r.work_dir)) for r in rs] for name, rs in runs.items()}
     title = 'ResNet-18, half as wide, on few labelled digits (thin: one seed, thick: the mean)'
     curves = save_seed_curves(logs, work_dir / 'curves.png', title=title)
-    plain, _ = build_parent(open_source(runs['baseline'][0].checkpoint), Cut())
+    plain, _ = load_trained_model(open_source(runs['baseline'][0].checkpoint), Cut())
     source = open_source(runs['GradAug'][0].checkpoint)
-    full, cfg = build_parent(source, Cut())
+    full, cfg = load_trained_model(source, Cut())
     # Training keeps no statistics of sub-networks: they are averaged over training images.
-    narrow, _ = build_parent(source, Cut(NARROW, images=100))
+    narrow, _ = load_trained_model(source, Cut(NARROW, images=100))
     networks = {
         'baseline': (plain, 1.0),
         'GradAug': (full, 1.0),

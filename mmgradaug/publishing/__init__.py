@@ -1,21 +1,34 @@
 """Take a result away: networks and sub-networks for use without this package, and back again."""
 
-from .classifiers import dense_classifier, publish_classifier, publish_weights
-from .layouts import LAYOUTS
+from .key_maps import LIBRARIES
 from .narrow import narrow_detector
-from .parent import build_parent
-from .publish import publish_backbone, publish_detector, publish_onnx, require_mmdets_backbone
-from .source import Cut, Source, open_foreign, open_source
-from .trained_widths import warn_untrained
+from .onnx import publish_onnx
+from .publish import (
+    dense_classifier,
+    publish_backbone,
+    publish_classifier,
+    publish_detector,
+    publish_weights,
+    require_mmdets_backbone,
+)
+from .source import (
+    Cut,
+    Source,
+    load_trained_model,
+    open_external,
+    open_source,
+    trains_subnets,
+    untrained_widths,
+)
 
 __all__ = [
-    'LAYOUTS',
+    'LIBRARIES',
     'Cut',
     'Source',
-    'build_parent',
     'dense_classifier',
+    'load_trained_model',
     'narrow_detector',
-    'open_foreign',
+    'open_external',
     'open_source',
     'publish_backbone',
     'publish_classifier',
@@ -23,5 +36,6 @@ __all__ = [
     'publish_onnx',
     'publish_weights',
     'require_mmdets_backbone',
-    'warn_untrained',
+    'trains_subnets',
+    'untrained_widths',
 ]

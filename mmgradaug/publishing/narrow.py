@@ -1,34 +1,32 @@
 """A detector's sub-network as a stock mmdet detector of its own.
 
-The smallest mmdet ResNet that every layer fits into computes the same function, with its few
-additional channels silent: their weights, scales and shifts are zero. They stay silent in further
-training too, since their gradients are zero.
+mmdet's ResNet has ``base_channels * 2**i`` channels in stage i, while a sub-network rounds every
+layer by itself: ResNet-50 at 0.9 keeps 57, 115, 230 and 461 of 64, 128, 256 and 512, so it takes
+``base_channels=58``. The smallest ResNet that every layer fits into computes the same function,
+with its few additional channels silent: their weights, scales and shifts are zero. They stay
+silent in further training too, since their gradients are zero.
 """
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil, floor
 from typing import Any
 
 import torch
-from mmcv.cnn.bricks.conv_ws import ConvWS2d
-from mmdet.models.backbones.resnet import ResNet
 from mmengine.config import Config
-from mmengine.registry import MODELS, init_default_scope
 from torch import Tensor, nn
 
 from ..backbones.deformable import deformable_layers
-from ..backbones.image_channels import image_channels
 from ..backbones.resnet import without_regularisers
-from ..checkpoints.safe_loading import safe_loading
+from ..errors import ConfigError
 from ..slimmable import at_width, extract_subnet, has_slimmable_layers
-from .smallest_stock import out_channels, smallest_options
+from .key_maps import load_strictly
+from .source import build_model
 from .stock_config import PACKAGE, stock_config
 
 BACKBONE_ONLY = 'publish the backbone alone (--to backbone --width W)'
-TOLERANCE = 1e-4  # of the largest feature; convolutions of other shapes add in another order
 
 
 @dataclass(frozen=True)
@@ -47,11 +45,11 @@ class Channels:
 
 
 def narrow_detector(model: Any, cfg: Config, width: float) -> tuple[Config, Any]:
-    """The sub-network of a detector as a stock detector.
+    """Return the sub-network of a detector as a stock detector.
 
     Args:
         model: A detector with a slimmable backbone; its BatchNorm statistics should have been
-            recalibrated at the width. It is not changed.
+            recalibrated at the width. It is not changed, and in evaluation mode.
         cfg: Its config.
         width: Share of the backbone's channels, in (0, 1].
 
@@ -60,11 +58,11 @@ def narrow_detector(model: Any, cfg: Config, width: float) -> tuple[Config, Any]
         ``model`` inside ``at_width(model, width)``, on its device.
 
     Raises:
-        ValueError: If the backbone is not slimmable, or what reads its outputs does not say so
+        ConfigError: If the backbone is not slimmable, or what reads its outputs does not say so
             by ``neck.in_channels``.
     """
     if not has_slimmable_layers(model):
-        raise ValueError(
+        raise ConfigError(
             f'{type(model).__name__} has no slimmable backbone, expected SlimmableResNet: a narrow '
             'detector can be cut out of a GradAug run only; leave out --width'
         )
@@ -73,15 +71,28 @@ def narrow_detector(model: Any, cfg: Config, width: float) -> tuple[Config, Any]
     stock.model.backbone = options
     _narrow_neck(stock.model, channels)
     narrow = build_stock(stock)
-    narrow.load_state_dict(_narrow_state(model, backbone, narrow, channels))
-    check_features(model, width, narrow, image_channels(options))
+    source = model.state_dict() | {f'backbone.{k}': v for k, v in backbone.state_dict().items()}
+    target = narrow.state_dict()
+    state = {
+        key: _fitted(key, tensor, target[key].shape, channels) if key in target else tensor
+        for key, tensor in source.items()
+    }
+    load_strictly(narrow, state, 'the trained detector')
+    image = _random_image(options).to(next(model.parameters()))
+    narrow.to(image.device)
+    # TensorFloat-32, cuDNN's default, keeps ten bits of each factor: errors of 1e-3.
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False), torch.no_grad():
+        with at_width(model, width):
+            expected = model.extract_feat(image)
+        found = narrow.extract_feat(image)
+    require_equal(found, expected, f'its detector cannot be narrowed: {BACKBONE_ONLY}')
     return stock, narrow
 
 
 def narrow_backbone(
     backbone: Any, options: Mapping[str, Any], width: float
-) -> tuple[dict[str, Any], ResNet, list[Channels]]:
-    """The sub-network of a slimmable backbone as a stock mmdet ResNet, in evaluation mode.
+) -> tuple[dict[str, Any], Any, list[Channels]]:
+    """Return the sub-network of a slimmable backbone as a stock mmdet ResNet.
 
     Args:
         backbone: A slimmable backbone; it is not changed.
@@ -89,73 +100,109 @@ def narrow_backbone(
         width: Share of the channels, in (0, 1].
 
     Returns:
-        The narrow backbone's config, the backbone, and the channels of its outputs.
+        The narrow backbone's config, the backbone in evaluation mode on the CPU, and the channels
+        of its outputs.
 
     Raises:
-        ValueError: If it has plugins, deformable convolutions in groups, or statistics over
-            several channels that silent ones would change.
+        ConfigError: If it has plugins or deformable convolutions in groups, or statistics over
+            several channels that silent ones change.
     """
-    if options.get('plugins'):
-        raise ValueError(
-            f'model.backbone.plugins={options["plugins"]!r} have channels of their own, which in a '
-            'narrow stock network would be fewer: leave out --width'
+    dense: Any = without_regularisers(extract_subnet(backbone, width)).cpu()
+    grouped = any(layer.deform_groups > 1 for _, layer in deformable_layers(dense))
+    if options.get('plugins') or (grouped and width < 1):
+        key = 'dcn' if grouped else 'plugins'
+        raise ConfigError(
+            f'model.backbone.{key}={options[key]!r} works on groups of channels, which in a narrow '
+            'stock network would be other ones: leave out --width'
         )
-    dense: Any = without_regularisers(extract_subnet(backbone, width))
-    if width < 1 and any(layer.deform_groups > 1 for _, layer in deformable_layers(dense)):
-        raise ValueError(
-            f'model.backbone.dcn={options["dcn"]!r} shares offsets among groups of the full '
-            "network's channels, which in a narrow stock network would be other channels: publish "
-            'it without --width, or evaluate it with --widths 1.0'
-        )
-    options = {**options, **smallest_options(dense), **_group_options(dense, options)}
-    narrow = MODELS.build(copy.deepcopy(options))  # mmdet changes its dcn
-    narrow.eval()  # returns nothing, in mmdet's ResNet
-    _check_statistics(dense, narrow, width)
+    options = {**options, **smallest_options(dense)}
+    groups = [m.num_groups for m in dense.modules() if isinstance(m, nn.GroupNorm)]
+    if groups:
+        options['norm_cfg'] = {**options['norm_cfg'], 'num_groups': groups[0]}
+    narrow = build_model(options).to(next(dense.parameters()))
     state = dense.state_dict()
     narrow.load_state_dict(
         {key: _silenced(key, state[key], t.shape) for key, t in narrow.state_dict().items()}
     )
-    sizes = zip(backbone.feature_channels, out_channels(dense), out_channels(narrow), strict=True)
-    return options, narrow, [Channels(*size) for size in sizes]
+    dense.eval()
+    image = _random_image(options).to(next(dense.parameters()))
+    with torch.no_grad():
+        expected, found = dense(image), narrow(image)
+    channels = [
+        Channels(full, active.size(1), out.size(1))
+        for full, active, out in zip(backbone.feature_channels, expected, found, strict=True)
+    ]
+    found = [out[:, : c.active] for out, c in zip(found, channels, strict=True)]
+    fix = (
+        f'at width {width:g} silent channels change a statistic of GroupNorm or ConvWS: publish '
+        'a width at which every layer keeps the same share of its channels'
+    )
+    require_equal(found, expected, fix)
+    return options, narrow, channels
 
 
-def _group_options(dense: nn.Module, options: Mapping[str, Any]) -> dict[str, Any]:
-    """How many groups are left to GroupNorm, whose groups keep their size."""
-    groups = [m.num_groups for m in dense.modules() if isinstance(m, nn.GroupNorm)]
-    return {'norm_cfg': {**options['norm_cfg'], 'num_groups': groups[0]}} if groups else {}
+def smallest_options(dense: Any) -> dict[str, int]:
+    """Return options of the smallest mmdet ResNet or ResNeXt that a dense sub-network fits into.
+
+    Args:
+        dense: What ``extract_subnet`` gave; its own options are still the full network's.
+    """
+    blocks = [
+        (stage, block)
+        for stage, layer in enumerate(dense.res_layers)
+        for block in dense.get_submodule(layer)
+    ]
+    groups = max(block.conv2.groups for _, block in blocks)
+    expansion, base = dense.block.expansion, 1
+    for stage, block in blocks:
+        convs = [getattr(block, f'conv{n}', None) for n in (1, 2, 3)]
+        *middle, last = (conv.out_channels for conv in convs if conv is not None)
+        # In groups, the middle follows from their number and size.
+        planes = max([ceil(last / expansion), *(middle if groups == 1 else [])])
+        base = max(base, ceil(planes / 2**stage))
+    if dense.deep_stem:
+        *halves, stem = (m.out_channels for m in dense.stem.modules() if isinstance(m, nn.Conv2d))
+        stem = max(stem, *(2 * half for half in halves))
+    else:
+        stem = dense.conv1.out_channels
+    projects = dense.layer1[0].downsample is not None
+    if not projects:  # the stem enters the first sum as it is
+        base = max(base, ceil(stem / expansion))
+    while groups > 1 and not _has_groups_of(base, dense, blocks):
+        base += 1  # ends at the full network's, which has them
+    if not projects:
+        stem = base * expansion
+    elif stem == base * expansion and dense.strides[0] == 1:
+        stem += 2  # mmdet would leave out the projection that the sub-network has
+    options = {'base_channels': base, 'stem_channels': stem}
+    return options | ({'groups': groups} if hasattr(dense, 'groups') else {})
 
 
-def _check_statistics(dense: nn.Module, narrow: nn.Module, width: float) -> None:
-    """Raise if silent channels would enter a statistic."""
-    layers = dict(narrow.named_modules())
-    for name, layer in dense.named_modules():
-        found: Any = layers[name]
-        if isinstance(layer, nn.GroupNorm):
-            same = (layer.num_groups, layer.num_channels) == (found.num_groups, found.num_channels)
-        else:
-            same = not isinstance(layer, ConvWS2d) or layer.weight.shape == found.weight.shape
-        if not same:
-            raise ValueError(
-                f'width {width} gives {layer} as {name} and the closest stock ResNet {found}, '
-                'whose silent channels would change its statistics: publish a width at which '
-                'every layer keeps the same share of its channels (with GroupNorm of G groups a '
-                'multiple of 1 / G, and width_divisor=1)'
-            )
+def _has_groups_of(base: int, dense: Any, blocks: Sequence[tuple[int, Any]]) -> bool:
+    """Return whether mmdet's ResNeXt has groups of the same sizes at these ``base_channels``.
+
+    It computes them in floating point and rounds down, so that 4 channels may become 3.
+    """
+    return all(
+        floor(base * 2**stage * (dense.base_width / base)) == block.conv2.weight.size(1)
+        for stage, block in blocks
+    )
 
 
 def build_stock(cfg: Config) -> Any:
-    """The detector of a stock config, in evaluation mode on the CPU.
+    """Build the detector of a stock config, in evaluation mode on the CPU.
 
     Raises:
-        ValueError: If any of its modules is of this package after all.
+        ConfigError: If any of its modules is of this package after all.
     """
-    init_default_scope(cfg.get('default_scope', 'mmdet'))
-    with safe_loading():  # of a teacher
-        detector = MODELS.build(copy.deepcopy(cfg.model))
-    own = [n for n, m in detector.named_modules() if type(m).__module__.split('.')[0] == PACKAGE]
-    if own:
-        raise ValueError(f'{own[0]} of the stock config is still a module of {PACKAGE}')
-    return detector.eval()
+    detector = build_model(cfg.model, cfg.get('default_scope', 'mmdet'))
+    for name, module in detector.named_modules():
+        if any(kind.__module__.split('.')[0] == PACKAGE for kind in type(module).__mro__):
+            raise ConfigError(
+                f'{name or "the detector"} of the stock config is a {type(module).__name__}, which '
+                f'needs {PACKAGE}: give the config of the stock detector by --config'
+            )
+    return detector
 
 
 def _narrow_neck(model: Any, channels: Sequence[Channels]) -> None:
@@ -163,99 +210,64 @@ def _narrow_neck(model: Any, channels: Sequence[Channels]) -> None:
     neck = model.get('neck')
     first = neck[0] if isinstance(neck, (list, tuple)) and neck else neck
     declared = (first or {}).get('in_channels')
-    listed = list(declared) if isinstance(declared, (list, tuple)) else [declared]
-    if listed != [c.full for c in channels]:
-        raise ValueError(
+    is_list = isinstance(declared, (list, tuple))
+    full, narrow = [c.full for c in channels], [c.narrow for c in channels]
+    if (list(declared) if is_list else [declared]) != full:
+        raise ConfigError(
             f'model.neck.in_channels={declared!r} are not the outputs of the backbone, expected '
-            f'{[c.full for c in channels]}: {BACKBONE_ONLY}'
+            f'{full}: {BACKBONE_ONLY}'
         )
-    narrow = [c.narrow for c in channels]
-    first['in_channels'] = narrow if isinstance(declared, (list, tuple)) else narrow[0]
+    first['in_channels'] = narrow if is_list else narrow[0]
 
 
-def _narrow_state(
-    model: nn.Module, backbone: nn.Module, narrow: nn.Module, channels: Sequence[Channels]
-) -> dict[str, Tensor]:
-    """The narrow detector's state dict.
+def _fitted(key: str, weight: Tensor, shape: torch.Size, channels: Sequence[Channels]) -> Tensor:
+    """Return a weight (C_out, C_in, ...) of the parent as the narrow detector has it.
 
-    Args:
-        model: The parent detector.
-        backbone: The narrow backbone.
-        narrow: The narrow detector, whose shapes are taken.
-        channels: Of each output of the backbone.
+    Layers that read the backbone's outputs keep their weights of active inputs; those of silent
+    ones are zero.
     """
-    source = model.state_dict() | {f'backbone.{k}': v for k, v in backbone.state_dict().items()}
-    target = narrow.state_dict()
-    if source.keys() != target.keys():
-        raise ValueError(
-            f'the stock detector has other weights: {sorted(source.keys() ^ target.keys())[:3]}'
+    if weight.shape == shape:
+        return weight
+    by_size = {(c.full, c.narrow): c.active for c in channels}
+    active = by_size.get((weight.size(1), shape[1])) if weight.dim() > 1 else None
+    if active is None or (weight.shape[0], *weight.shape[2:]) != (shape[0], *shape[2:]):
+        raise ConfigError(
+            f'{key} changes from {tuple(weight.shape)} to {tuple(shape)} with the width of the '
+            f'backbone, expected a layer that reads its outputs: {BACKBONE_ONLY}'
         )
-    return {
-        key: source[key]
-        if source[key].shape == t.shape
-        else _silenced(key, _active_inputs(key, source[key], t.shape, channels), t.shape)
-        for key, t in target.items()
-    }
+    return _silenced(key, weight[:, :active], shape)
 
 
 def _silenced(key: str, tensor: Tensor, shape: torch.Size) -> Tensor:
-    """A tensor with silent channels up to another shape."""
+    """Return a tensor with silent channels up to another shape."""
     # They are zero whatever their variance; one is what mmdet starts from.
     silenced = tensor.new_full(shape, 1.0 if key.endswith('running_var') else 0.0)
     silenced[tuple(slice(size) for size in tensor.shape)] = tensor
     return silenced
 
 
-def _active_inputs(
-    key: str, weight: Tensor, shape: torch.Size, channels: Sequence[Channels]
-) -> Tensor:
-    """The weights (C_out, C_active, ...) that a layer after the backbone gives to active inputs."""
-    by_size = {(c.full, c.narrow): c.active for c in channels}
-    active = by_size.get((weight.size(1), shape[1])) if weight.dim() > 1 else None
-    if active is None or (weight.shape[0], *weight.shape[2:]) != (shape[0], *shape[2:]):
-        raise ValueError(
-            f'{key} changes from {tuple(weight.shape)} to {tuple(shape)} with the width of the '
-            f'backbone, expected a layer that reads its outputs: {BACKBONE_ONLY}'
-        )
-    return weight[:, :active]
+def _random_image(options: Mapping[str, Any]) -> Tensor:
+    """Return an image (1, C, 128, 160) that the network of a backbone's config takes."""
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(1, options.get('in_channels', 3), 128, 160, generator=generator)
 
 
-def check_features(model: Any, width: float, narrow: Any, channels: int = 3) -> float:
-    """Compare the features of both detectors on a random image.
+def require_equal(
+    found: Sequence[Tensor], expected: Sequence[Tensor], fix: str, tolerance: float = 1e-4
+) -> None:
+    """Raise unless each map differs by at most a share of its largest entry.
 
-    Args:
-        model: The parent detector.
-        width: Share of its backbone's channels.
-        narrow: The narrow detector, which moves to the parent's device.
-        channels: Of the image.
-
-    Returns:
-        The largest difference, relative to the largest feature.
+    Convolutions of other shapes add in another order, so equal networks differ a little.
 
     Raises:
-        ValueError: If it is above 1e-4.
+        ConfigError: With the largest difference and the fix.
     """
-    image = torch.randn(1, channels, 128, 160, generator=torch.Generator().manual_seed(0))
-    image = image.to(next(model.parameters()))
-    training = model.training
-    model.eval()
-    narrow.to(image.device)
-    # TensorFloat-32, cuDNN's default, keeps ten bits of each factor: errors of 1e-3.
-    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False), torch.no_grad():
-        with at_width(model, width):
-            expected = model.extract_feat(image)
-        found = narrow.extract_feat(image)
-    model.train(training)
-    error = max(relative_difference(a, b) for a, b in zip(found, expected, strict=True))
-    if not error <= TOLERANCE:
-        raise ValueError(
-            f'the narrow detector differs from its parent at width {width} by {error:.1e}, '
-            f'expected at most {TOLERANCE}: its detector has a layer that this cannot narrow'
+    error = float('inf')
+    if [out.shape for out in found] == [out.shape for out in expected]:
+        errors = [(a - b).abs().max() / b.abs().max() for a, b in zip(found, expected, strict=True)]
+        error = float(torch.stack(errors).max())
+    if not error <= tolerance:
+        raise ConfigError(
+            f'features of the published network differ by {error:.1e} from those of the trained '
+            f'one, expected at most {tolerance}: {fix}'
         )
-    return error
-
-
-def relative_difference(found: Tensor, expected: Tensor) -> float:
-    """Largest difference of two tensors as a share of the largest entry."""
-    scale = max(float(expected.abs().max()), 1e-12)
-    return float((found - expected).abs().max()) / scale

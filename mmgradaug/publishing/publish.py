@@ -1,25 +1,36 @@
-"""From a checkpoint of a run to files that need no mmgradaug."""
+"""From a checkpoint to files that need no mmgradaug: detectors, backbones and classifiers."""
 
 from __future__ import annotations
 
+import copy
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS
+from torch import nn
 
-from ..backbones.image_channels import image_channels
+from ..errors import ConfigError
+from ..slimmable import extract_subnet
 from ..type_names import class_of, type_name
-from .classifiers import dense_classifier, kept_classifier
-from .conversion import from_layout
-from .narrow import build_stock, narrow_backbone, narrow_detector
-from .onnx_export import check_onnx_packages, to_onnx
-from .parent import build_backbone, build_parent, load_exactly
-from .record import backbone_name, network_name
-from .source import Cut, Source
+from .key_maps import key_map, load_external, load_strictly
+from .narrow import build_stock, narrow_backbone, narrow_detector, require_equal
+from .record import backbone_name
+from .source import (
+    BACKBONE,
+    SAFETENSORS,
+    Cut,
+    Source,
+    State,
+    build_model,
+    load_backbone,
+    load_trained_model,
+)
 from .stock_config import PACKAGE, stock_backbone, stock_config
-from .writing import serialised, write, write_named
+from .writing import checkpoint_bytes, own_tensors, write, write_named
 
 HEADER = '''"""{network}: the config of {weights}.
 
@@ -32,26 +43,33 @@ Needs MMDetection 3.x alone. Written by mmgradaug {mmgradaug_version} from {sour
 def publish_detector(source: Source, cut: Cut, out: Path, overwrite: bool) -> tuple[Path, Path]:
     """Write a config and a checkpoint for an mmdet without mmgradaug.
 
+    Args:
+        source: A detector.
+        cut: The sub-network.
+        out: The folder.
+        overwrite: Whether to replace files.
+
     Returns:
         Paths of the config and of the checkpoint.
 
     Raises:
-        FileExistsError: If they are there already.
-        ValueError: If the weights do not fit, or the detector cannot be cut.
+        ConfigError: If the weights do not fit, the detector cannot be cut, or other files are
+            there already.
     """
     if cut.width is None:
         stock = stock_config(source.config())
         detector = build_stock(stock)
-        load_exactly(detector, source.weights, source.path)
+        load_strictly(detector, source.weights, source.path)
     else:
-        stock, detector = narrow_detector(*build_parent(source, cut), cut.width)
-    record = {**source.record(cut), 'network': network_name(stock.model)}
-    dataset_meta = (source.checkpoint.get('meta') or {}).get('dataset_meta')
+        stock, detector = narrow_detector(*load_trained_model(source, cut), cut.width)
+    record = source.record(cut)
+    record['network'] = f'{stock.model.type}, {backbone_name(stock.model.backbone)}'
     text = stock.pretty_text
     meta = {'cfg': text, 'mmgradaug': record}
-    meta |= {'dataset_meta': dict(dataset_meta)} if dataset_meta else {}
-    data = serialised(detector.state_dict(), meta)
-    checkpoint = write_named(data, out, _stem(record, cut), '.pth', overwrite)
+    if source.meta.get('dataset_meta'):
+        meta['dataset_meta'] = dict(source.meta['dataset_meta'])
+    data = checkpoint_bytes(detector.state_dict(), meta)
+    checkpoint = write_named(data, out, file_stem(record, cut), '.pth', overwrite)
     header = HEADER.format(**record, weights=checkpoint.name)
     load_from = f"load_from = '{{{{ fileDirname }}}}/{checkpoint.name}'\n"
     config = f'{header}\n{text}{load_from}'.encode()
@@ -75,101 +93,165 @@ def publish_backbone(
         The path.
 
     Raises:
-        FileExistsError: If it is there already.
-        ValueError: If the checkpoint has no backbone, or it cannot be cut.
+        ConfigError: If the checkpoint has no backbone, it cannot be cut, or another file is
+            there already.
     """
     record = source.record(cut)
-    state, head = source.parts()
+    state, _ = source.parts()
     if cut.width is not None:
-        options, backbone = _cut_backbone(source, cut, cut.width)
+        options, backbone = cut_backbone(source, cut)
         record |= {'network': backbone_name(options), 'backbone': options}
         state = backbone.state_dict()
-    elif source.has_config and source.layout is None:
-        build_backbone(source)  # whether everything is there
-    state = {**state, **kept_classifier(head, source, classifier)}
-    data = serialised(state, {'mmgradaug': record})
-    return write_named(data, out, f'{_stem(record, cut)}_backbone', '.pth', overwrite)
+    elif source.cfg is not None:
+        load_backbone(source)  # whether everything is there
+    state = {**state, **kept_classifier(source, classifier)}
+    data = checkpoint_bytes(state, {'mmgradaug': record})
+    return write_named(data, out, f'{file_stem(record, cut)}_backbone', '.pth', overwrite)
 
 
 def require_mmdets_backbone(source: Source) -> None:
     """Raise if a classifier's backbone is of a kind that mmdet lacks.
 
     Raises:
-        ValueError: With its name.
+        ConfigError: With its name.
     """
-    if not source.has_config:
-        from_layout(source.parts()[0], 'mmdet', source.path)
+    if source.cfg is None:
+        load_external(source.parts()[0], 'mmdet', source.path)
         return
-    kind = stock_backbone(source.config().model.backbone)['type']
+    kind = stock_backbone(source.cfg.model.backbone)['type']
     name = type_name(kind)
     if getattr(class_of(kind, MODELS), '__module__', '').split('.')[0] == PACKAGE:
-        raise ValueError(
+        raise ConfigError(
             f'the backbone of {source.path} is {name}, which mmdet has not, expected a ResNet: '
             f'--to backbone writes its weights for {name} of {PACKAGE}, --to onnx the network'
         )
 
 
-def publish_onnx(
-    source: Source, cut: Cut, out: Path, overwrite: bool, classifier: bool | None = None
+def publish_weights(
+    source: Source,
+    library: str,
+    out: Path,
+    overwrite: bool,
+    classifier: bool | None = None,
+    safetensors: bool = False,
 ) -> Path:
-    """Write a backbone or a classifier as ONNX.
+    """Write a ResNet under the names of another library, as its own files have them.
+
+    The weights are the whole file, so what they are is told by a JSON file beside it.
 
     Args:
-        source: A detector or a classifier.
-        cut: The sub-network.
+        source: A classifier, a detector or a backbone.
+        library: One of :data:`~mmgradaug.publishing.key_maps.LIBRARIES`.
         out: The folder.
         overwrite: Whether to replace files.
-        classifier: Whether to write the logits (N, classes) of normalised images (N, C, H, W),
-            or the backbone's features, one output a stage; None is logits of classifiers.
+        classifier: Whether to keep the linear layer; None keeps it if there is one.
+        safetensors: Whether to write that format instead of torch's.
 
     Returns:
-        The path.
+        The path of the weights.
 
     Raises:
-        FileExistsError: If it is there already.
-        ValueError: If a package is missing, the backbone cannot be cut, or onnxruntime's
-            outputs differ.
+        ConfigError: If the library has no such network, or one that computes something else, or
+            another file is there already.
     """
-    check_onnx_packages()
-    model: Any = source.config().model
-    preprocessor = model.get('data_preprocessor') or {}
-    channels = image_channels(model.backbone)
-    record = source.record(cut)
-    record |= {key: preprocessor.get(key) for key in ('mean', 'std', 'bgr_to_rgb')}
-    if classifier or (classifier is None and source.is_classifier):
-        kept_classifier(source.parts()[1], source, True)
-        network = dense_classifier(source, cut)
-        if source.layout is None:
-            record |= _normalisation(network.data_preprocessor)
-        data = to_onnx(network, ['logits'], record, channels)
-        return write_named(data, out, _stem(record, cut), '.onnx', overwrite)
-    if cut.width is None:
-        backbone = build_backbone(source)
+    state = {**source.parts()[0], **kept_classifier(source, classifier)}
+    options, network = load_external(state, 'mmdet', source.path)
+    if source.cfg is not None:
+        image = torch.randn(1, 3, 96, 64, generator=torch.Generator().manual_seed(0))
+        with torch.no_grad():
+            found, expected = network(image)[-1:], load_backbone(source)(image)[-1:]
+        fix = (
+            f'{source.path} has weights of {backbone_name(options)} and a config with strides, '
+            f"dilations, style='caffe' or an activation that the network of {library} lacks"
+        )
+        require_equal(found, expected, fix, tolerance=1e-5)
+    names = key_map(network, library)
+    theirs = {names[key]: tensor for key, tensor in network.state_dict().items()}
+    record = {**source.record(Cut()), 'network': backbone_name(options), 'library': library}
+    stem = f'{record["config"]}_{library}'
+    if safetensors:
+        from safetensors.torch import save  # optional
+
+        data = save(own_tensors(theirs), {'mmgradaug': json.dumps(record)})
+        path = write_named(data, out, stem, SAFETENSORS, overwrite)
     else:
-        _, backbone = _cut_backbone(source, cut, cut.width)
-    # As mmdet and the papers count: C2 has a stride of 4. Networks for small images have one map.
-    stages = getattr(backbone, 'out_indices', None)
-    names = ['features'] if stages is None else [f'c{stage + 2}' for stage in stages]
-    data = to_onnx(backbone, names, record, channels)
-    return write_named(data, out, f'{_stem(record, cut)}_backbone', '.onnx', overwrite)
+        path = write_named(checkpoint_bytes(theirs), out, stem, '.pth', overwrite)
+    write(f'{json.dumps(record, indent=2)}\n'.encode(), path.with_suffix('.json'), overwrite)
+    return path
 
 
-def _normalisation(preprocessor: Any) -> dict[str, Any]:
-    """What a classifier's images are normalised by, RGB from 0 to 255."""
-    numbers = {key: getattr(preprocessor, key).flatten().tolist() for key in ('mean', 'std')}
-    return {**numbers, 'bgr_to_rgb': True}
+def publish_classifier(source: Source, out: Path, overwrite: bool) -> Path:
+    """Write a checkpoint that ``tools/pretrain.py --eval`` takes.
+
+    Raises:
+        ConfigError: If the checkpoint is no classifier's, or another file is there already.
+    """
+    head = kept_classifier(source, True)
+    state = {**{f'{BACKBONE}{key}': value for key, value in source.parts()[0].items()}, **head}
+    if source.cfg is not None:
+        load_strictly(_plain_classifier(source), state, source.path)
+    record = source.record(Cut())
+    data = checkpoint_bytes(state, {'mmgradaug': record})
+    return write_named(data, out, f'{record["config"]}_classifier', '.pth', overwrite)
 
 
-def _cut_backbone(source: Source, cut: Cut, width: float) -> tuple[dict[str, Any], Any]:
-    """Config and network of a narrow backbone."""
+def dense_classifier(source: Source, cut: Cut) -> Any:
+    """Return a classifier or its sub-network of a width, with ordinary layers.
+
+    Returns:
+        In evaluation mode, from normalised images (N, C, H, W) to logits (N, classes).
+
+    Raises:
+        ConfigError: If the weights do not fit, or the backbone cannot be cut.
+    """
+    plain = _plain_classifier(source)
+    load_strictly(plain, source.weights, source.path)
+    if cut.width is not None:
+        parent, cfg = load_trained_model(source, cut)
+        plain.backbone = extract_subnet(parent.backbone, cut.width).cpu()
+        with torch.no_grad():
+            image = torch.zeros(1, cfg.model.backbone.get('in_channels', 3), 64, 64)
+            active = plain.eval().backbone(image)[-1].size(1)
+            # The other inputs are silent, so their weights do nothing.
+            plain.fc.weight = nn.Parameter(plain.fc.weight[:, :active].clone())
+            plain.fc.in_features = active
+    return plain.eval()
+
+
+def _plain_classifier(source: Source) -> Any:
+    """Return a classifier of stock layers with untrained weights, of the network in the config."""
+    model = source.config().model
+    known = ('num_classes', 'in_channels', 'data_preprocessor')
+    options = {key: copy.deepcopy(model[key]) for key in known if key in model}
+    backbone = stock_backbone(model.backbone)
+    return build_model({'type': 'Classifier', 'backbone': backbone, **options})
+
+
+def kept_classifier(source: Source, keep: bool | None) -> State:
+    """Return a classifier's linear layer if it is to be kept; None is if there is one.
+
+    Raises:
+        ConfigError: If there is none, and one is asked for.
+    """
+    _, head = source.parts()
+    if keep and not head:
+        raise ConfigError(
+            f'{source.path} has no classifier (fc.weight and fc.bias), expected a checkpoint of '
+            'tools/pretrain.py, or weights with a classifier: leave out --classifier'
+        )
+    return {} if keep is False else head
+
+
+def cut_backbone(source: Source, cut: Cut) -> tuple[dict[str, Any], Any]:
+    """Return config and network of a narrow backbone, in mmdet's layers."""
+    assert cut.width is not None
     require_mmdets_backbone(source)
-    model, cfg = build_parent(source, cut)
-    options, backbone, _ = narrow_backbone(
-        model.backbone, stock_backbone(cfg.model.backbone), width
-    )
+    model, cfg = load_trained_model(source, cut)
+    stock = stock_backbone(cfg.model.backbone)
+    options, backbone, _ = narrow_backbone(model.backbone, stock, cut.width)
     return Config(options).to_dict(), backbone
 
 
-def _stem(record: Mapping[str, Any], cut: Cut) -> str:
-    """Start of a file's name."""
+def file_stem(record: Mapping[str, Any], cut: Cut) -> str:
+    """Return the start of a file's name."""
     return record['config'] if cut.width is None else f'{record["config"]}_w{cut.width:g}'

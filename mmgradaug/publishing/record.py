@@ -17,18 +17,18 @@ EXPERIMENT = re.compile(r'(?P<config>.+)_(?P<started>\d{8}_\d{6})')
 
 
 def record_of(
-    checkpoint: Mapping[str, Any],
-    source: Path,
+    meta: Mapping[str, Any],
+    path: Path,
     cfg: Config | None,
     width: float = 1.0,
     recalibration_images: int = 0,
     validated: bool = True,
 ) -> dict[str, Any]:
-    """Recipe, training state, precision and origin of what is published, as plain data.
+    """Return recipe, training state, precision and origin of what is published, as plain data.
 
     Args:
-        checkpoint: Contents of the checkpoint.
-        source: The checkpoint's file.
+        meta: What the run stored beside the weights.
+        path: The checkpoint's file.
         cfg: Config of the run, if known.
         width: Width of the network that is published.
         recalibration_images: Images that its BatchNorm statistics were averaged over; 0 if they
@@ -39,50 +39,35 @@ def record_of(
         The record. ``metrics`` are those of exactly this network, empty where they are unknown.
     """
     validated = validated and width == 1 and not recalibration_images
-    meta = checkpoint.get('meta') or {}
+    match = EXPERIMENT.fullmatch(str(meta.get('experiment_name')))
     return {
-        'config': recipe_name(meta, source),
+        'config': match['config'] if match else f'{path.absolute().parent.name}_{path.stem}',
         'width': width,
         'recalibration_images': recalibration_images,
         'epoch': meta.get('epoch'),
         'iter': meta.get('iter'),
-        'metrics': validated_metrics(meta, source, cfg) if validated else {},
+        'metrics': validated_metrics(meta, path, cfg) if validated else {},
         'mmgradaug_version': __version__,
-        'source': source.name,
+        'source': path.name,
         'run': meta.get('experiment_name'),
     }
 
 
-def network_name(model: Mapping[str, Any]) -> str:
-    """Detector and backbone of a model config, such as ``MaskRCNN, ResNet-18``."""
-    return f'{model.get("type")}, {backbone_name(model["backbone"])}'
-
-
 def backbone_name(backbone: Mapping[str, Any]) -> str:
-    """Type and depth of a backbone config, such as ``ResNet-18``."""
-    depth = backbone.get('depth')
-    return f'{backbone.get("type")}-{depth}' if depth else str(backbone.get('type'))
+    """Return type and depth of a backbone config, such as ``ResNet-18``."""
+    return '-'.join(str(backbone[key]) for key in ('type', 'depth') if key in backbone)
 
 
-def recipe_name(meta: Mapping[str, Any], source: Path) -> str:
-    """Name of the config that a run was started with."""
-    match = EXPERIMENT.fullmatch(str(meta.get('experiment_name')))
-    return match['config'] if match else f'{source.absolute().parent.name}_{source.stem}'
+def validated_metrics(meta: Mapping[str, Any], path: Path, cfg: Config | None) -> dict[str, float]:
+    """Return what the validation of exactly these weights gave, from the log beside the file.
 
-
-def validated_metrics(
-    meta: Mapping[str, Any], source: Path, cfg: Config | None
-) -> dict[str, float]:
-    """What the validation of exactly these weights gave, from the log beside the checkpoint.
-
-    The checkpoint itself does not tell: it is saved before its epoch's validation, with the
-    values of the one before.
+    The checkpoint itself does not tell: it is saved before its epoch's validation.
 
     Returns:
         Metrics by name; none where the log or its entry is missing.
     """
     match = EXPERIMENT.fullmatch(str(meta.get('experiment_name')))
-    log = source.absolute().parent / match['started'] / 'vis_data/scalars.json' if match else None
+    log = path.absolute().parent / match['started'] / 'vis_data/scalars.json' if match else None
     if log is None or not log.is_file():
         return {}
     by_epoch = cfg is None or 'IterBased' not in str((cfg.get('train_cfg') or {}).get('type'))
@@ -91,6 +76,8 @@ def validated_metrics(
     logged = [entry for entry in read_entries(log)[0] if 'step' in entry]
     scalars = Scalars.of(logged if by_epoch else placed(logged))
     entries = [entry for entry in scalars.val if entry['step'] == step]
-    numbers = entries[-1] if entries else {}
-    metrics = {k: v for k, v in numbers.items() if k not in NOT_METRICS}
-    return {k: v for k, v in metrics.items() if isinstance(v, (int, float))}
+    return {
+        key: value
+        for key, value in (entries[-1] if entries else {}).items()
+        if key not in NOT_METRICS and isinstance(value, (int, float))
+    }

@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
+import copy
+import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.registry import MODELS
-from torch import Tensor
+from mmengine.model.utils import revert_sync_batchnorm
+from mmengine.registry import MODELS, init_default_scope
+from rich.progress import track
+from torch import Tensor, nn
 
-from ..checkpoints.reading import read_checkpoint, weights_of
 from ..classification import Classifier
-from ..type_names import class_of
-from .averages import choose_weights
+from ..engine.checkpoint_loading import load_checkpoint, register_safe_loading, weights_of
+from ..engine.checks import check_data
+from ..errors import ConfigError
+from ..training import SubnetSampler
+from ..type_names import class_of, type_name
 from .config_text import config_from_text
-from .conversion import State, from_layout
-from .layouts import CLASSIFIER, Architecture
+from .key_maps import CLASSIFIER, load_external, load_strictly
+from .recalibration import recalibrate, training_batches
 from .record import backbone_name, record_of
-from .safetensors_files import SUFFIX, read_safetensors
 from .stock_config import stock_backbone
 
 BACKBONE = 'backbone.'
+SAFETENSORS = '.safetensors'
 HASH = re.compile(r'-[0-9a-f]{8}$')
-# Where weights are in the files of other trainers.
-NESTED = ('state_dict', 'model')
+
+State = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -53,134 +60,205 @@ class Source:
 
     Attributes:
         path: Its file.
-        checkpoint: Its contents.
-        weights: The weights to publish.
+        meta: What the run stored beside the weights.
+        weights: The weights to publish, under this package's names.
         cfg: Config of the run; None if it is not known.
         validated: Whether the run validated these weights.
-        layout: The library whose names the file has; None for a checkpoint of mmengine's.
+        library: Where the weights are from; None for a run of mmengine.
     """
 
     path: Path
-    checkpoint: Mapping[str, Any]
+    meta: Mapping[str, Any]
     weights: Mapping[str, Tensor]
     cfg: Config | None
     validated: bool = True
-    layout: str | None = None
+    library: str | None = None
 
     def config(self) -> Config:
-        """The config of the run.
+        """Return the config of the run.
 
         Raises:
-            ValueError: If it is not known.
+            ConfigError: If it is not known.
         """
-        if not self.has_config:
-            raise ValueError(
-                f'{self.path} carries no config of a model with a backbone, expected '
-                "meta['cfg'] as mmengine writes it: give the config with --config"
+        if self.cfg is None:
+            raise ConfigError(
+                f"{self.path} carries no config, expected meta['cfg'] as mmengine writes it: give "
+                'the config with --config'
             )
-        assert self.cfg is not None
         return self.cfg
-
-    @property
-    def has_config(self) -> bool:
-        """Whether the config of the run is known."""
-        return self.cfg is not None and bool((self.cfg.get('model') or {}).get('backbone'))
 
     @property
     def is_classifier(self) -> bool:
         """Whether it is of an image classifier of this package."""
-        if not self.has_config:
+        if self.cfg is None:
             return {key.split('.')[0] for key in self.weights} == {'backbone', CLASSIFIER}
-        found = class_of(self.config().model.get('type'), MODELS)
+        found = class_of(self.cfg.model.get('type'), MODELS)
         return found is not None and issubclass(found, Classifier)
 
     def parts(self) -> tuple[State, State]:
-        """Weights of the backbone and of a classifier's linear layer, by their own names.
+        """Return the weights of the backbone and of a classifier's linear layer.
 
         Returns:
-            The backbone's weights; ``fc.weight`` and ``fc.bias``, or nothing.
+            The backbone's weights by its own names; ``fc.weight`` and ``fc.bias``, or nothing.
 
         Raises:
-            ValueError: If there is no backbone.
+            ConfigError: If there is no backbone.
         """
-        head = {key: v for key, v in self.weights.items() if _in_head(key)}
-        if any(key.startswith(BACKBONE) for key in self.weights):
-            return weights_of(self.weights, self.path, BACKBONE), head
-        from_layout(self.weights, 'mmdet', self.path)
+        head = {k: v for k, v in self.weights.items() if k.startswith(f'{CLASSIFIER}.')}
+        inside = {k: v for k, v in self.weights.items() if k.startswith(BACKBONE)}
+        if inside:
+            return {k.removeprefix(BACKBONE): v for k, v in inside.items()}, head
+        load_external(self.weights, 'mmdet', self.path)
         return {k: v for k, v in self.weights.items() if k not in head}, head
 
     def record(self, cut: Cut) -> dict[str, Any]:
-        """What a published file says about itself."""
+        """Return what a published file says about itself."""
         width = 1.0 if cut.width is None else cut.width
-        record = record_of(self.checkpoint, self.path, self.cfg, width, cut.images, self.validated)
-        if self.has_config:
-            record['network'] = backbone_name(stock_backbone(self.config().model.backbone))
-        if self.layout is not None:
-            record |= {'config': HASH.sub('', self.path.stem), 'layout': self.layout}
+        record = record_of(self.meta, self.path, self.cfg, width, cut.images, self.validated)
+        if self.cfg is not None:
+            record['network'] = backbone_name(stock_backbone(self.cfg.model.backbone))
+        if self.library is not None:
+            record |= {'config': HASH.sub('', self.path.stem), 'library': self.library}
         return record
 
 
 def open_source(path: Path, config: Config | None = None, averaged: bool | None = None) -> Source:
-    """Read a checkpoint and, unless another one is given, the config that it carries.
+    """Read a checkpoint of a run and, unless another one is given, the config that it carries.
+
+    mmengine's ``EMAHook`` exchanges two sets of weights when it saves: ``state_dict`` then holds
+    the averaged weights, those that were validated, and ``ema_state_dict`` the trained ones.
 
     Args:
         path: The checkpoint.
         config: Config to use instead of the checkpoint's own.
-        averaged: See :func:`choose_weights`.
+        averaged: True for averaged weights, False for the trained ones; None for what the run
+            validated, which are the averaged ones if there are any.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If the file or its config would have to be executed to read it.
+        ConfigError: If the file is missing, damaged or would have to be executed to read it, or
+            averaged weights are asked for that it lacks.
     """
-    checkpoint = read_checkpoint(path)
-    text = (checkpoint.get('meta') or {}).get('cfg')
-    if config is None and isinstance(text, str):
-        config = config_from_text(text)
-    raw = averaged is False and 'ema_state_dict' in checkpoint
-    return Source(path, checkpoint, choose_weights(checkpoint, path, averaged), config, not raw)
+    checkpoint = load_checkpoint(path)
+    meta, trained = checkpoint.get('meta') or {}, checkpoint.get('ema_state_dict')
+    weights = weights_of(checkpoint)
+    if averaged and trained is None:
+        raise ConfigError(
+            f'{path} has no averaged weights (no ema_state_dict), expected a checkpoint of a run '
+            'with EMAHook: leave out --ema'
+        )
+    if averaged is False and trained is not None:
+        weights |= {k.removeprefix('module.'): v for k, v in trained.items() if k != 'steps'}
+    if config is None and isinstance(meta.get('cfg'), str):
+        config = config_from_text(meta['cfg'])
+    validated = averaged is not False or trained is None
+    return Source(path, meta, weights, config, validated)
 
 
-def open_foreign(path: Path, layout: str, config: Config | None = None) -> Source:
-    """Read the weights of another library's ResNet.
+def open_external(path: Path, library: str, config: Config | None = None) -> Source:
+    """Read the weights of another library's network.
 
     Args:
         path: A file that ``torch.save`` wrote, or one of safetensors.
-        layout: The library, one of :data:`~mmgradaug.publishing.layouts.LAYOUTS`.
+        library: One of :data:`~mmgradaug.publishing.key_maps.LIBRARIES`.
         config: Config of a classifier, with its data; by default only its network is known.
 
     Returns:
         The weights under the names of this package's classifiers.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it would have to be executed to read it, or anything of the ResNet is
-            missing or too much.
+        ConfigError: If the file is missing, damaged or would have to be executed to read it, or
+            anything of the network is missing or too much.
     """
-    state = _foreign_weights(path)
-    if layout == 'mmdet':  # whose detectors have other weights besides
-        inside = any(key.startswith(BACKBONE) for key in state)
-        state = weights_of(state, path, BACKBONE) if inside else state
-    architecture, ours = from_layout(state, layout, path)
-    weights = {key if _in_head(key) else f'{BACKBONE}{key}': v for key, v in ours.items()}
-    return Source(path, {}, weights, config or _config_of(architecture, ours), layout=layout)
+    state = _read_weights(path)
+    if library == 'mmdet' and any(key.startswith(BACKBONE) for key in state):  # a whole detector
+        state = {k.removeprefix(BACKBONE): v for k, v in state.items() if k.startswith(BACKBONE)}
+    backbone, network = load_external(state, library, path)
+    weights = {
+        key if key.startswith(f'{CLASSIFIER}.') else f'{BACKBONE}{key}': tensor
+        for key, tensor in network.state_dict().items()
+    }
+    model: dict[str, Any] = {'type': 'Classifier', 'backbone': backbone}
+    if 'fc.bias' in weights:
+        model['num_classes'] = len(weights['fc.bias'])
+    return Source(path, {}, weights, config or Config({'model': model}), library=library)
 
 
-def _foreign_weights(path: Path) -> Mapping[str, Tensor]:
-    """The tensors of a file, without what wrappers put before their names."""
-    if path.suffix == SUFFIX:
-        return weights_of(read_safetensors(path), path)
-    contents = read_checkpoint(path)
-    nested = [contents[key] for key in NESTED if isinstance(contents.get(key), Mapping)]
-    return weights_of(nested[0] if nested else contents, path)
+def _read_weights(path: Path) -> Mapping[str, Tensor]:
+    """Return the tensors of a file."""
+    if path.suffix != SAFETENSORS:
+        return weights_of(load_checkpoint(path))
+    from safetensors import SafetensorError, torch  # optional
+
+    try:
+        return torch.load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise ConfigError(f'{path} is missing or damaged ({error}), expected weights') from error
 
 
-def _config_of(architecture: Architecture, state: Mapping[str, Tensor]) -> Config:
-    """Config of a classifier of which only the weights are known."""
-    model = {'type': 'Classifier', 'backbone': {**architecture.options, 'out_indices': (3,)}}
-    head = state.get(f'{CLASSIFIER}.bias')
-    return Config({'model': model | ({} if head is None else {'num_classes': len(head)})})
+def load_trained_model(source: Source, cut: Cut) -> tuple[Any, Config]:
+    """Return the trained model, recalibrated at the width to be cut, and its config.
+
+    Raises:
+        ConfigError: If the training data to recalibrate on are not there, or the weights do not
+            fit.
+    """
+    cfg = source.config()
+    if cut.images:
+        check_data(cfg, ('train',))
+    model = build_model(cfg.model, cfg.get('default_scope', 'mmdet'))
+    load_strictly(model, source.weights, source.path)
+    model.to(cut.device)
+    if cut.width is not None and cut.images:
+        batches = training_batches(cfg, cut.images, cut.seed)
+        total = ceil(cut.images / (cfg.train_dataloader.get('batch_size') or 1))
+        shown = track(batches, f'recalibrating width {cut.width:g}', total, transient=True)
+        recalibrate(model, cut.width, shown)
+    return model, cfg
 
 
-def _in_head(key: str) -> bool:
-    """Whether a tensor is the classifier's linear layer's."""
-    return key.rpartition('.')[0] == CLASSIFIER
+def load_backbone(source: Source) -> Any:
+    """Return the backbone with stock layers and the trained weights.
+
+    Raises:
+        ConfigError: If the weights do not fit.
+    """
+    backbone = build_model(stock_backbone(source.config().model.backbone))
+    load_strictly(backbone, source.parts()[0], source.path)
+    return backbone
+
+
+def build_model(options: Mapping[str, Any], scope: str = 'mmdet') -> nn.Module:
+    """Build a network of a config for one process, in evaluation mode."""
+    init_default_scope(scope)
+    register_safe_loading()  # of a teacher
+    model = revert_sync_batchnorm(MODELS.build(copy.deepcopy(options)))
+    model.eval()  # returns nothing, in mmdet's ResNet
+    return model
+
+
+def untrained_widths(source: Source, widths: Sequence[float]) -> dict[float, str]:
+    """Return the widths that the run never trained, with the reason.
+
+    Without a config, or with another library's weights, nothing is known and nothing returned.
+    """
+    if source.cfg is None or source.library is not None:
+        return {}
+    options = source.cfg.model.get('gradaug') or {}
+    known = inspect.signature(SubnetSampler).parameters
+    sampler = SubnetSampler(**{k: v for k, v in options.items() if k in known})
+    if not trains_subnets(source.cfg.model) or not sampler.num_subnets:
+        least, reason = 1.0, 'the run trained the full network alone'
+    elif sampler.shrink == 'depth':
+        least, reason = 1.0, "gradaug.shrink='depth' of the run keeps all widths"
+    else:
+        least, reason = sampler.min_width, f'the run has gradaug.min_width={sampler.min_width:g}'
+    return {
+        width: f'width {width:g} was never trained: {reason}'
+        for width in widths
+        if width < least - 1e-9
+    }
+
+
+def trains_subnets(model: Mapping[str, Any]) -> bool:
+    """Return whether a model's config is a GradAug one; its options may be left out."""
+    return 'gradaug' in model or 'GradAug' in type_name(model.get('type'))

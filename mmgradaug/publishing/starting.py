@@ -14,8 +14,7 @@ from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import Runner
 from torch import Tensor
 
-from ..checkpoints.reading import read_checkpoint, weights_of
-from ..checkpoints.safe_loading import safe_loading
+from ..engine.checkpoint_loading import load_checkpoint, register_safe_loading, weights_of
 from ..engine.console import no_init_log
 from ..engine.preflight import check_weights
 
@@ -39,7 +38,8 @@ def start_detector(cfg: Config, backbone: Path, seed: int = 0) -> tuple[Any, int
     init_default_scope(cfg.get('default_scope', 'mmdet'))
     torch.manual_seed(seed)
     detector = MODELS.build(copy.deepcopy(cfg.model))
-    with safe_loading(), no_init_log():
+    register_safe_loading()
+    with no_init_log():
         detector.init_weights()
     return detector, matching_entries(detector.backbone.state_dict(), backbone)
 
@@ -66,7 +66,7 @@ def matching_entries(state: Mapping[str, Tensor], backbone: Path) -> int:
     Raises:
         RuntimeError: If not all do.
     """
-    published = weights_of(read_checkpoint(backbone), backbone)
+    published = weights_of(load_checkpoint(backbone))
     other = [k for k, v in state.items() if k not in published or not torch.equal(published[k], v)]
     if other:
         raise RuntimeError(

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..evaluation.widths import AP_NAMES, MOST_METRICS
-from ..publishing.trained_widths import is_gradaug
+from ..publishing import trains_subnets
 from .differences import config_differences, shown
 from .log_keys import names_of, pass_title
 from .run import Run, model_name
@@ -126,7 +126,7 @@ def _environment(run: Run) -> dict[str, str]:
 def _subnets(run: Run) -> str:
     """The options of sub-networks in words."""
     model = run.config.get('model') or {}
-    if not is_gradaug(model):
+    if not trains_subnets(model):
         return 'none' if run.config else _NO_VALUE
     options = model.get('gradaug') or {}
     named = ', '.join(f'{key} {_called(value)}' for key, value in options.items())

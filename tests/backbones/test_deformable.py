@@ -133,7 +133,7 @@ def test_deformable_convolutions_in_no_stage_are_told_of(monkeypatch):
 
 def test_groups_of_the_full_network_are_not_narrowed():
     stock = dict(type='ResNet', depth=50, base_channels=8, **options('DCNv2', 4))
-    with pytest.raises(ValueError, match=r"dcn=.*'deform_groups': 4.*without --width"):
+    with pytest.raises(ValueError, match=r"dcn=.*'deform_groups': 4.*leave out --width"):
         narrow_backbone(small_resnet(50, **options('DCNv2', 4)), stock, 0.7)
     network = small_resnet(50, **options('DCNv2', 4)).double().eval()
     x = random_images(1, 3, 96, 128, dtype=torch.float64)

@@ -4,8 +4,10 @@ import copy
 
 import pytest
 import torch
+from torch.optim.swa_utils import update_bn
 
 from mmgradaug import extract_subnet
+from mmgradaug.errors import ConfigError
 from mmgradaug.publishing.recalibration import recalibrate, training_batches
 from tests.networks import batch, build, detector_config, randomised
 from tests.shapes_run import shapes_config
@@ -19,17 +21,13 @@ def detector(**gradaug):
 
 @pytest.mark.parametrize('width', [0.5, 0.8, 1.0])
 def test_averages_are_torchs_own_on_the_dense_network(width):
+    """Batches are equally large here, and the backbone has no norm_eval and no dropout."""
     model = detector().eval()
     before = {k: v.clone() for k, v in model.state_dict().items()}
     batches = [batch((1, 1), size=96 + 32 * i, mask=False) for i in range(3)]
     dense = extract_subnet(model.backbone, width)
     assert recalibrate(model, width, copy.deepcopy(batches)) == 6
-    dense.train()
-    for norm in (m for m in dense.modules() if hasattr(m, 'running_mean')):
-        norm.reset_running_stats()
-        norm.momentum = None  # torch's cumulative average; batches are equally large here
-    for data in batches:
-        dense(model.data_preprocessor(data, False)['inputs'])
+    update_bn([model.data_preprocessor(data, False)['inputs'] for data in batches], dense)
     for name, expected in dense.state_dict().items():
         found = model.backbone.state_dict()[name]
         old = before[f'backbone.{name}']
@@ -55,14 +53,6 @@ def test_batches_weigh_by_their_images():
     torch.testing.assert_close(means[2], (means[0] + 3 * means[1]) / 4, rtol=1e-5, atol=1e-6)
 
 
-def test_modes_are_restored():
-    model = detector().train()
-    model.neck.eval()
-    modes = [m.training for m in model.modules()]
-    recalibrate(model, 0.5, [batch((1,), mask=False)])
-    assert [m.training for m in model.modules()] == modes
-
-
 def test_heads_are_recalibrated_too():
     cfg = detector_config(mask=False)
     cfg.roi_head.bbox_head.update(
@@ -83,10 +73,8 @@ def demo(tmp_path_factory):
 
 
 @pytest.mark.parametrize('images', [3, 4, 6, 10])
-def test_batches_hold_as_many_images_as_asked(demo, images, capsys):
+def test_batches_hold_as_many_images_as_asked(demo, images):
     batches = list(training_batches(demo, images))
-    told = '10 images to recalibrate on, and the training data have 8' in capsys.readouterr().err
-    assert told == (images > 8)
     assert sum(len(b['inputs']) for b in batches) == images
     assert all(len(b['inputs']) == len(b['data_samples']) for b in batches)
 
@@ -99,6 +87,6 @@ def test_the_seed_fixes_the_images(demo):
     assert not torch.equal(pixels(1), pixels(2))
 
 
-def test_no_image_is_an_error(demo):
-    with pytest.raises(ValueError, match='at least 1, got 0'):
-        next(training_batches(demo, 0))
+def test_no_batch_is_an_error():
+    with pytest.raises(ConfigError, match='gives no batch'):
+        recalibrate(detector().eval(), 0.5, [])

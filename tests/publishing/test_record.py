@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from mmgradaug.publishing.record import recipe_name, record_of, validated_metrics
+from mmgradaug.publishing.record import record_of, validated_metrics
 from mmgradaug.version import __version__
 
 META = dict(experiment_name='mask_rcnn_mine_20261122_031205', epoch=2, iter=20)
@@ -51,7 +51,7 @@ def test_metrics_of_a_run_by_iteration(tmp_path):
 
 def test_record(tmp_path):
     path = run_folder(tmp_path)
-    assert record_of({'meta': META}, path, None) == {
+    assert record_of(META, path, None) == {
         'config': 'mask_rcnn_mine',
         'width': 1.0,
         'recalibration_images': 0,
@@ -66,10 +66,10 @@ def test_record(tmp_path):
 
 def test_the_full_networks_metrics_are_not_a_narrow_ones(tmp_path):
     path = run_folder(tmp_path)
-    assert record_of({'meta': META}, path, None, 0.9, 8)['metrics'] == {}
-    assert record_of({'meta': META}, path, None, 1.0, 8)['metrics'] == {}
-    assert record_of({'meta': META}, path, None, validated=False)['metrics'] == {}
+    assert record_of(META, path, None, 0.9, 8)['metrics'] == {}
+    assert record_of(META, path, None, 1.0, 8)['metrics'] == {}
+    assert record_of(META, path, None, validated=False)['metrics'] == {}
 
 
 def test_a_file_without_a_run_is_named_by_its_place(tmp_path):
-    assert recipe_name({}, tmp_path / 'mine' / 'weights.pth') == 'mine_weights'
+    assert record_of({}, tmp_path / 'mine/weights.pth', None)['config'] == 'mine_weights'

@@ -7,7 +7,9 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS, MODELS
 
-from mmgradaug import GradAugDetector
+from mmgradaug.classification import Classifier
+from mmgradaug.errors import ConfigError
+from mmgradaug.publishing.narrow import build_stock
 from mmgradaug.publishing.stock_config import stock_backbone, stock_config
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
@@ -52,13 +54,13 @@ def test_model_and_recipe_are_those_of_the_stock_config(path):
 
 
 def test_a_users_own_extension_is_named(monkeypatch):
-    """It may do anything; before, its stock backbone was said to be too plain for it."""
-    own = type('Halved', (GradAugDetector,), {'__module__': 'mine'})
+    """It may do anything, and needs this package."""
+    own = type('Halved', (Classifier,), {'__module__': 'mine'})
     monkeypatch.setitem(MODELS._module_dict, 'Halved', own)
-    cfg = config()
-    cfg.model.type = 'Halved'
-    with pytest.raises(ValueError, match=r"model\.type='Halved' is a class of your own .*--config"):
-        stock_config(cfg)
+    backbone = dict(type='ResNet', depth=18)
+    cfg = Config(dict(model=dict(type='Halved', backbone=backbone, num_classes=2)))
+    with pytest.raises(ConfigError, match=r'the detector .* is a Halved, which needs mmgradaug'):
+        build_stock(stock_config(cfg))
 
 
 def test_the_config_given_is_not_changed():
@@ -141,9 +143,8 @@ def test_hooks_that_extend_mmengines_become_those_again():
     )
 
 
-def test_what_has_no_counterpart_is_named(own_hook):
-    cfg = config(train_dataloader=dict(dataset=dict(pipeline=[dict(type=own_hook)])))
-    with pytest.raises(
-        ValueError, match=r"train_dataloader\.dataset\.pipeline\.0\.type='OwnHook' is of mmgradaug"
-    ):
+def test_what_has_no_counterpart_is_named():
+    cfg = config(train_dataloader=dict(dataset=dict(type='TorchvisionImages', name='CIFAR10')))
+    told = r"train_dataloader\.dataset\.type='TorchvisionImages' is of mmgradaug"
+    with pytest.raises(ConfigError, match=told):
         stock_config(cfg)

@@ -1,0 +1,294 @@
+"""Networks of other libraries, there and back: their names, bitwise, computing the same."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+import torch
+import torchvision
+from mmdet.models.backbones import ResNet, ResNetV1d
+from mmengine.registry import MODELS, init_default_scope
+from torch import nn
+
+from mmgradaug.errors import ConfigError
+from mmgradaug.publishing import LIBRARIES
+from mmgradaug.publishing.key_maps import key_map, load_external
+from tests.messages import one_line
+from tests.networks import random_images, randomised
+from tools.publish import main
+
+HERE = Path(__file__).parent
+# Names and shapes as timm has them, without counters: `timm.create_model(NAME).state_dict()`.
+TIMM = json.loads((HERE / 'timm_keys.json').read_text())
+# And as mmpretrain has them, printed by mmpretrain_alone.py.
+MMPRETRAIN = json.loads((HERE / 'mmpretrain_keys.json').read_text())
+RESNETS = {
+    'ResNet-18': dict(type='ResNet', depth=18),
+    'ResNet-50': dict(type='ResNet', depth=50),
+    'ResNetV1c-50': dict(type='ResNet', depth=50, deep_stem=True),
+    'ResNetV1d-18': dict(type='ResNetV1d', depth=18),
+    'ResNetV1d-50': dict(type='ResNetV1d', depth=50),
+}
+PLAIN = ('torchvision', 'gradaug')  # which have no deep stem
+
+
+def network(name, classes=5):
+    """A ResNet with a classifier and random weights, in evaluation mode."""
+    init_default_scope('mmdet')
+    found = MODELS.build(RESNETS[name])
+    found.add_module('fc', nn.Linear(found.feat_dim, classes))
+    randomised(found).eval()
+    return found
+
+
+def renamed(found, library):
+    """Weights of a network under a library's names."""
+    names = key_map(found, library)
+    return {names[key]: tensor for key, tensor in found.state_dict().items()}
+
+
+def same(first, second):
+    """Whether two state dicts are equal bit by bit."""
+    return first.keys() == second.keys() and all(torch.equal(first[k], second[k]) for k in first)
+
+
+@pytest.mark.parametrize('name', ['ResNet-18', 'ResNetV1c-50', 'ResNetV1d-18'])
+def test_round_trips_are_bitwise(name):
+    ours = network(name)
+    for library in [x for x in LIBRARIES if name == 'ResNet-18' or x not in PLAIN]:
+        options, again = load_external(renamed(ours, library), library, Path('a.pth'))
+        assert options == RESNETS[name]
+        assert same(again.state_dict(), ours.state_dict())
+
+
+@pytest.mark.parametrize(
+    ('library', 'name', 'theirs'),
+    [
+        ('timm', 'ResNet-50', TIMM['resnet50']),
+        ('timm', 'ResNetV1c-50', TIMM['resnet50c']),
+        ('timm', 'ResNetV1d-18', TIMM['resnet18d']),
+        ('timm', 'ResNetV1d-50', TIMM['resnet50d']),
+        *(('mmpretrain', name, MMPRETRAIN[name]) for name in RESNETS if name in MMPRETRAIN),
+    ],
+)
+def test_names_and_shapes_are_theirs(library, name, theirs):
+    with torch.device('meta'):
+        state = renamed(network_on_meta(name), library)
+    shapes = {k: list(v.shape) for k, v in state.items() if 'num_batches' not in k}
+    assert shapes == theirs
+
+
+def network_on_meta(name):
+    """A ResNet for ImageNet without values."""
+    init_default_scope('mmdet')
+    found = MODELS.build(RESNETS[name])
+    found.add_module('fc', nn.Linear(found.feat_dim, 1000))
+    return found
+
+
+@pytest.mark.parametrize('depth', [18, 34, 50, 101, 152])
+def test_torchvisions_are_recognised(depth):
+    with torch.device('meta'):
+        theirs = getattr(torchvision.models, f'resnet{depth}')().state_dict()
+    old = {k: v for k, v in theirs.items() if 'num_batches' not in k and 'fc.' not in k}
+    options, found = load_external(old, 'torchvision', Path('a.pth'))
+    assert options == dict(type='ResNet', depth=depth)
+    assert found.state_dict().keys() == theirs.keys() - {'fc.weight', 'fc.bias'}
+
+
+def test_anything_else_is_named():
+    theirs = dict(network('ResNet-18').state_dict(), extra=torch.ones(1))
+    del theirs['layer3.0.bn2.running_var'], theirs['fc.bias']
+    theirs['layer1.0.conv1.weight'] = torch.ones(32, 64, 3, 3)
+    with pytest.raises(ConfigError, match=r'^their\.pth does not fit ResNet') as error:
+        load_external(theirs, 'timm', Path('their.pth'))
+    for told in ('"layer3.0.bn2.running_var", "fc.bias"', '"extra"', 'layer1.0.conv1.weight: copy'):
+        assert told in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ('library', 'told'),
+    [('timm', 'no network that is known from timm'), ('gradaug', 'a network of the released code')],
+)
+def test_other_networks_are_refused(library, told):
+    with pytest.raises(ConfigError, match=told):
+        load_external({'features.norm0.weight': torch.ones(64)}, library, Path('densenet.pth'))
+
+
+def test_a_library_without_the_network_is_named():
+    with pytest.raises(ConfigError, match='torchvision has no ResNet with a deep stem'):
+        key_map(network('ResNetV1d-18'), 'torchvision')
+
+
+# ------------------------------------------------------------------ files
+
+
+def classifier_of(name, classes=1000):
+    """A classifier with random weights, in evaluation mode."""
+    init_default_scope('mmdet')
+    model = MODELS.build(dict(type='Classifier', backbone=RESNETS[name], num_classes=classes))
+    return randomised(model).eval()
+
+
+def logits_agree(theirs, ours, size=64):
+    """Compare logits on random images."""
+    images = random_images(2, 3, size, size)
+    with torch.no_grad():
+        expected, found = ours(images), theirs(images)
+    assert expected.std() > 0.1
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5 * float(expected.abs().max()))
+
+
+def publish(tmp_path, model, *options):
+    """What tools/publish.py writes of a model's weights, and its record."""
+    torch.save({'state_dict': model.state_dict()}, tmp_path / 'mine.pth')
+    out = tmp_path / '_'.join(options).replace('-', '')
+    assert main([str(tmp_path / 'mine.pth'), '--out', str(out), *options]) == 0
+    weights, record = sorted(out.iterdir(), key=lambda path: path.suffix == '.json')
+    digest = sha256(weights.read_bytes()).hexdigest()[:8]
+    assert weights.stem.endswith(f'-{digest}')
+    assert record == weights.with_suffix('.json')
+    return weights, json.loads(record.read_text())
+
+
+@pytest.mark.parametrize('depth', [18, pytest.param(50, marks=pytest.mark.slow)])
+def test_torchvisions_resnet_gives_our_logits(tmp_path, depth):
+    ours = classifier_of(f'ResNet-{depth}')
+    weights, record = publish(tmp_path, ours, '--to', 'torchvision')
+    theirs = getattr(torchvision.models, f'resnet{depth}')()
+    theirs.load_state_dict(torch.load(weights, weights_only=True))
+    logits_agree(theirs.eval(), ours)
+    assert (record['network'], record['source']) == (f'ResNet-{depth}', 'mine.pth')
+    # And back, without a config: every tensor is the same.
+    out = str(tmp_path / 'back')
+    main([str(weights), '--from', 'torchvision', '--to', 'classifier', '--out', out])
+    (path,) = (tmp_path / 'back').iterdir()
+    assert same(torch.load(path, weights_only=True)['state_dict'], ours.state_dict())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ('name', 'network', 'options'),
+    [('resnet50', 'ResNet-50', []), ('resnet50d', 'ResNetV1d-50', ['--safetensors'])],
+)
+def test_timms_resnet_gives_our_logits(tmp_path, name, network, options):
+    timm = pytest.importorskip('timm')
+    ours = classifier_of(network)
+    weights, record = publish(tmp_path, ours, '--to', 'timm', *options)
+    assert (weights.suffix == '.safetensors') == bool(options)
+    theirs = timm.create_model(name, checkpoint_path=str(weights))  # strict, as it is timm's
+    logits_agree(theirs.eval(), ours)
+    assert record['library'] == 'timm'
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', ['ResNet-18', 'ResNet-50', 'ResNetV1c-50', 'ResNetV1d-50'])
+def test_mmpretrains_resnet_gives_our_logits(tmp_path, name):
+    if importlib.util.find_spec('mmpretrain') is None:
+        pytest.skip('needs the files of mmpretrain: pip install --no-deps mmpretrain')
+    ours = classifier_of(name)
+    weights, _ = publish(tmp_path, ours, '--to', 'mmpretrain')
+    torch.save(random_images(2, 3, 64, 64), tmp_path / 'images.pt')
+    type_, depth = name.split('-')
+    backbone = json.dumps(dict(type=type_, depth=int(depth)))
+    files = [weights, tmp_path / 'images.pt', tmp_path / 'logits.pt']
+    script = HERE / 'mmpretrain_alone.py'
+    subprocess.run([sys.executable, script, backbone, '1000', *files], check=True)
+    logits_agree(lambda images: torch.load(files[-1]), ours)
+
+
+def test_safetensors_there_and_back(tmp_path):
+    safetensors = pytest.importorskip('safetensors.torch')
+    theirs = renamed(network('ResNet-18'), 'timm')
+    safetensors.save_file(theirs, tmp_path / 'model.safetensors')
+    args = ['--from', 'timm', '--to', 'timm', '--safetensors', '--out', str(tmp_path / 'out')]
+    assert main([str(tmp_path / 'model.safetensors'), *args]) == 0
+    (path,) = (tmp_path / 'out').glob('model_timm-*.safetensors')
+    assert same(safetensors.load_file(path), theirs)
+    (tmp_path / 'cut.safetensors').write_bytes(path.read_bytes()[:1000])
+    for name in ('cut', 'none'):
+        with pytest.raises(SystemExit, match=rf'error: .*{name}\.safetensors is missing or damag'):
+            main([str(tmp_path / f'{name}.safetensors'), *args])
+
+
+def test_the_authors_resnet_starts_a_detector_and_can_be_evaluated(tmp_path):
+    ours = network('ResNet-18')
+    theirs = {f'module.{k}': v for k, v in renamed(ours, 'gradaug').items()}
+    torch.save({'model': theirs, 'last_epoch': 120}, tmp_path / 'released.pt')
+    name = tmp_path / 'pretrained/resnet18_gradaug.pth'
+    args = [str(tmp_path / 'released.pt'), '--from', 'gradaug', '--out', str(name.parent)]
+    assert main([*args, '--link', str(name)]) == 0
+    assert os.readlink(name) == next(name.parent.glob('released_backbone-*')).name
+    backbone = ResNet(18, init_cfg=dict(type='Pretrained', checkpoint=str(name)))
+    backbone.init_weights()
+    features = {k: v for k, v in ours.state_dict().items() if not k.startswith('fc.')}
+    assert same(backbone.state_dict(), features)
+    contents = torch.load(name, weights_only=True)
+    assert contents['state_dict'].keys() == features.keys()
+    record = contents['meta']['mmgradaug']
+    found = [record[key] for key in ('network', 'library', 'config', 'source', 'metrics')]
+    assert found == ['ResNet-18', 'gradaug', 'released', 'released.pt', {}]
+    assert main([*args, '--to', 'classifier']) == 0
+    (path,) = name.parent.glob('released_classifier-*.pth')
+    whole = torch.load(path, weights_only=True)['state_dict']
+    assert same({k.removeprefix('backbone.'): v for k, v in whole.items()}, ours.state_dict())
+    assert main([*args, '--classifier', '--overwrite']) == 0
+    paths = [torch.load(p, weights_only=True) for p in name.parent.glob('released_backbone-*')]
+    assert any(same(contents['state_dict'], ours.state_dict()) for contents in paths)
+
+
+def test_a_v1d_of_mmpretrain_starts_ours(tmp_path):
+    ours = network('ResNetV1d-18')
+    torch.save({'state_dict': renamed(ours, 'mmpretrain')}, tmp_path / 'v1d.pth')
+    assert main([str(tmp_path / 'v1d.pth'), '--from', 'mmpretrain', '--no-classifier']) == 0
+    (path,) = (tmp_path / 'published').iterdir()
+    init_cfg = dict(type='Pretrained', checkpoint=str(path))
+    backbone = ResNetV1d(depth=18, init_cfg=init_cfg)
+    backbone.init_weights()
+    found = backbone.state_dict()
+    assert same(found, {k: v for k, v in ours.state_dict().items() if 'fc.' not in k})
+
+
+class Touch:
+    """Leaves a folder behind where a pickle of it is executed."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+def test_a_file_that_would_be_executed_is_refused(tmp_path):
+    state = network('ResNet-18').state_dict()
+    torch.save({'model': state, 'more': Touch(tmp_path / 'done')}, tmp_path / 'theirs.pth')
+    with pytest.raises(SystemExit, match='Nothing of it was executed'):
+        main([str(tmp_path / 'theirs.pth'), '--from', 'torchvision'])
+    assert not (tmp_path / 'done').exists()
+    assert not (tmp_path / 'published').exists()
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        ('--from timm --to timm --width 0.9 --recalibrate 2', '--width 0.9 --to timm: no such'),
+        ('--from timm --width 0.9 --recalibrate 2 --classifier', '--to mmdet --classifier: no'),
+        ('--width 0.9', 'expected both --width W and --recalibrate N'),
+        ('--from timm --safetensors', '--safetensors --to mmdet, expected --to torchvision'),
+        ('--from timm --ema', '--ema with --from timm'),
+        ('--from timm --to classifier', 'has no classifier'),
+        ('--from gradaug', r'mine\.pth does not fit DepthResNet: '),
+        ('--to torchvision --link {0} --overwrite', r'--link \S+mine\.pth exists, expected nothin'),
+    ],
+)
+def test_mistakes_are_one_line(tmp_path, options, message):
+    path = tmp_path / 'mine.pth'
+    torch.save(MODELS.build(RESNETS['ResNet-18']).state_dict(), path)
+    with pytest.raises(SystemExit, match=message) as error:
+        main([str(path), '--out', str(tmp_path / 'out'), *options.format(path).split()])
+    assert one_line(error.value)

@@ -1,0 +1,162 @@
+"""The authors' released networks: their names and shapes, and what they compute.
+
+Their files are not here; ``released_keys.json`` has the names and shapes of what they hold. What a
+network computes is written below a second time, in terms of these names.
+"""
+
+import itertools
+import json
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from mmengine.registry import MODELS
+
+from mmgradaug.publishing.key_maps import load_external
+from tests.networks import random_images
+from tools.publish import main
+
+KEYS = json.loads((Path(__file__).parent / 'released_keys.json').read_text())
+
+
+def random_state(shapes):
+    """Random weights in double precision, with a scale that stays through 200 layers."""
+    generator = torch.Generator().manual_seed(0)
+    state = {}
+    for key, shape in shapes.items():
+        value = torch.randn(shape, generator=generator, dtype=torch.float64)
+        if len(shape) > 1:
+            value *= (2 / value[0].numel()) ** 0.5
+        elif 'running_var' in key:
+            value = value.abs() + 3
+        elif 'num_batches' in key:
+            value = torch.tensor(7)
+        else:
+            value = 0.2 * value + ('weight' in key)
+        state[key] = value
+    return state
+
+
+class Layers:
+    """Convolutions and BatchNorms of a state dict, by their names."""
+
+    def __init__(self, state):
+        self.state = state
+
+    def has(self, name):
+        return f'{name}.weight' in self.state
+
+    def count(self, name):
+        """How many of ``name.format(0)``, ``name.format(1)``, ... there are."""
+        return next(i for i in itertools.count() if not self.has(name.format(i)))
+
+    def conv(self, x, name, stride=1):
+        weight = self.state[f'{name}.weight']
+        return F.conv2d(x, weight, stride=stride, padding=weight.size(-1) // 2)
+
+    def bn(self, x, name):
+        names = ('running_mean', 'running_var', 'weight', 'bias')
+        return F.batch_norm(x, *(self.state[f'{name}.{part}'] for part in names))
+
+    def fc(self, x, name):
+        return F.linear(x.mean((2, 3)), self.state[f'{name}.weight'], self.state[f'{name}.bias'])
+
+
+def resnet(net, x):
+    """Bottlenecks, which are counted through stages of 3, 4, 6 and 3."""
+    x = F.relu(net.bn(net.conv(x, 'features.0.0', 2), 'features.0.1'))
+    x = F.max_pool2d(x, 3, 2, 1)
+    for i in range(1, 17):
+        stride = 2 if i in (4, 8, 14) else 1
+        block = f'features.{i}'
+        out = F.relu(net.bn(net.conv(x, f'{block}.body.0'), f'{block}.body.1'))
+        out = F.relu(net.bn(net.conv(out, f'{block}.body.3', stride), f'{block}.body.4'))
+        out = net.bn(net.conv(out, f'{block}.body.6'), f'{block}.body.7')
+        if net.has(f'{block}.shortcut.0'):
+            x = net.bn(net.conv(x, f'{block}.shortcut.0', stride), f'{block}.shortcut.1')
+        x = F.relu(out + x)
+    return net.fc(x, 'classifier.0')
+
+
+def wide_resnet(net, x):
+    x = net.conv(x, 'conv1')
+    for stage in (1, 2, 3):
+        for i in range(net.count(f'block{stage}.layer.{{}}.conv1')):
+            block, stride = f'block{stage}.layer.{i}', 2 if stage > 1 and i == 0 else 1
+            first = F.relu(net.bn(x, f'{block}.bn1'))
+            out = F.relu(net.bn(net.conv(first, f'{block}.conv1', stride), f'{block}.bn2'))
+            if net.has(f'{block}.convShortcut'):
+                x = net.conv(first, f'{block}.convShortcut', stride)
+            x = net.conv(out, f'{block}.conv2') + x
+    return net.fc(F.relu(net.bn(x, 'bn1')), 'fc')
+
+
+def pyramid_net(net, x):
+    x = net.bn(net.conv(x, 'conv1'), 'bn1')
+    for stage in (1, 2, 3):
+        for i in range(net.count(f'layer{stage}.{{}}.conv1')):
+            block, stride = f'layer{stage}.{i}', 2 if stage > 1 and i == 0 else 1
+            out = net.conv(net.bn(x, f'{block}.bn1'), f'{block}.conv1')
+            out = net.conv(F.relu(net.bn(out, f'{block}.bn2')), f'{block}.conv2', stride)
+            out = net.conv(F.relu(net.bn(out, f'{block}.bn3')), f'{block}.conv3')
+            out = net.bn(out, f'{block}.bn4')
+            x = F.avg_pool2d(x, 2) if stride == 2 else x
+            out[:, : x.size(1)] += x
+            x = out
+    return net.fc(F.relu(net.bn(x, 'bn_final')), 'fc')
+
+
+def depth_resnet(net, x):
+    """In evaluation, a residual branch weighs its survival probability, from 1 down to 0.8."""
+    x = F.relu(net.bn(net.conv(x, 'conv1'), 'bn1'))
+    each = net.count('layer1.{}.conv1')
+    for index in range(3 * each):
+        stage, i = 1 + index // each, index % each
+        block, stride = f'layer{stage}.{i}', 2 if stage > 1 and i == 0 else 1
+        out = F.relu(net.bn(net.conv(x, f'{block}.conv1', stride), f'{block}.bn1'))
+        out = net.bn(net.conv(out, f'{block}.conv2'), f'{block}.bn2')
+        if net.has(f'{block}.downsample.0'):
+            x = net.bn(net.conv(x, f'{block}.downsample.0', stride), f'{block}.downsample.1')
+        x = F.relu((1 - 0.2 * index / (3 * each - 1)) * out + x)
+    return net.fc(x, 'fc')
+
+
+@pytest.mark.parametrize(
+    ('name', 'forward', 'options'),
+    [
+        ('ResNet-50', resnet, dict(type='ResNet', depth=50)),
+        ('WRN-28-10', wide_resnet, dict(type='WideResNet', depth=28, widen_factor=10)),
+        ('PyramidNet-200', pyramid_net, dict(type='PyramidNet', depth=200, alpha=240)),
+        ('ResNet-110', depth_resnet, dict(type='DepthResNet', depth=110, shortcut='projection')),
+    ],
+)
+def test_released_networks(tmp_path, name, forward, options):
+    theirs = random_state(KEYS[name])
+    backbone, _ = load_external(theirs, 'gradaug', Path(f'{name}.pth'))
+    assert options.items() <= backbone.items()
+    # The file that `tools/pretrain.py --eval` takes, into plain and slimmable networks.
+    path = tmp_path / f'{name}.pth'
+    torch.save({'state_dict': {f'module.{key}': value for key, value in theirs.items()}}, path)
+    assert main([str(path), '--from', 'gradaug', '--to', 'classifier', '--out', str(tmp_path)]) == 0
+    (path,) = tmp_path.glob(f'{name}_classifier-*.pth')
+    state = torch.load(path, weights_only=True)['state_dict']
+    images = random_images(1, 3, 32, 32, dtype=torch.float64)
+    expected = forward(Layers(theirs), images)
+    assert expected.std() > 0.1
+    for kind in (backbone['type'], f'Slimmable{backbone["type"]}'):
+        network = dict(backbone, type=kind)
+        classes = len(theirs.get('fc.bias', theirs.get('classifier.0.bias')))
+        model = MODELS.build(dict(type='Classifier', backbone=network, num_classes=classes))
+        model.double().load_state_dict(state)
+        with torch.no_grad():
+            logits = model.eval()(images)
+        torch.testing.assert_close(logits, expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize('name', ['WRN-28-10', 'PyramidNet-200', 'ResNet-110'])
+def test_a_released_network_with_anything_missing_is_refused(name):
+    theirs = {key: torch.ones(shape, device='meta') for key, shape in KEYS[name].items()}
+    del theirs['bn1.running_var']
+    with pytest.raises(ValueError, match=r'does not fit .*Missing key.*bn1\.running_var'):
+        load_external(theirs, 'gradaug', Path('a.pth'))
