@@ -184,7 +184,7 @@ class GradAugClassifier(GradAugMixin, Classifier):
         finally:
             self._keeps = False
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """Drop the full pass's logits."""
         self._teacher = None
 

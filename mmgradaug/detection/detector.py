@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from mmdet.models.detectors import BaseDetector
+from mmdet.registry import MODELS as MMDET_MODELS
 from mmengine.logging import print_log
 from mmengine.registry import MODELS
 from torch import Tensor
 
+from ..errors import ConfigError, suggestion
 from ..training import GradAugMixin
 from ..transforms import GeometricMap
-from .distillation import (
-    DistillConfig,
-    HeadDistiller,
-    Target,
-    find_distillers,
-    ineffective,
-    is_query_based,
-)
+from .distillation import DistillConfig, HeadDistiller, find_distillers, is_query_based
 from .labels import move_samples
-from .wrapping import detector_class, reduced, require_options, wrapped_class
 
 if TYPE_CHECKING:
 
@@ -53,20 +49,15 @@ class GradAugDetector(_Detector):
         **kwargs: The detector's own.
 
     Raises:
-        ValueError: If an option is out of its range, unknown or of other heads, if the detector is
-            not registered or does not take these options, or if widths below 1 are asked of a
-            backbone without slimmable layers.
+        ConfigError: If an option is out of its range, unknown or of other heads, if the detector
+            is not registered, or if widths below 1 are asked of a backbone without slimmable
+            layers.
     """
 
     def __new__(cls, *args: Any, detector: str | type | None = None, **kwargs: Any) -> Any:
         """Make an instance of the detector's GradAug subclass."""
         if not issubclass(cls, BaseDetector):
-            cls = wrapped_class(cls, detector_class(detector))  # type: ignore[arg-type]
-        elif detector is not None and not issubclass(cls, detector_class(detector)):
-            raise ValueError(
-                f'detector={detector!r} is no {cls.__name__}, which is a detector of its own: '
-                'leave out model.detector'
-            )
+            cls = gradaug_class(cls, detector_class(detector))  # type: ignore[arg-type]
         return super().__new__(cls)
 
     def __init__(
@@ -76,93 +67,53 @@ class GradAugDetector(_Detector):
         gradaug: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        if not args:
-            require_options(type(self), kwargs)
         super().__init__(*args, **kwargs)
         self.set_options(gradaug)
-        _refuse_crops(self)
         distill = (gradaug or {}).get('distill')
         self._distillers: Sequence[HeadDistiller] = []
+        self._undistilled: str | None = None  # the head that has no distillation
         self._config = DistillConfig()
-        if distill != 'labels':
-            self._config = DistillConfig.parse(distill)
-            self._distillers, self._undistilled = find_distillers(
-                self, self._config, self.sampler.turns
+        if distill == 'labels':
+            return
+        self._config = DistillConfig.parse(distill)
+        self._distillers, self._undistilled = find_distillers(self, self._config)
+        if self._distillers:
+            outputs = [key for distiller in self._distillers for key in distiller.keys]
+            self._config.require_heads(distill or {}, outputs)
+        elif self.sampler.num_subnets:
+            reason = f'there is no distillation for its {self._undistilled}'
+            if is_query_based(self):
+                reason = 'its queries answer in no fixed order (docs/DISTILLATION.md)'
+            print_log(
+                f'{type(self).__name__}: {reason}, so sub-networks train on labels moved by the '
+                "transform; gradaug.distill='labels' silences this",
+                logger='current',
+                level=30,
             )
-            if self._undistilled and self.sampler.num_subnets:
-                self._warn_labels()
-            elif self.sampler.num_subnets:
-                self._check_targets(distill or {})
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        """Pickle and copy the instance, though no module holds its class."""
-        return reduced(self, super().__reduce_ex__(protocol))  # type: ignore[arg-type]
-
-    @property
-    def _outputs(self) -> list[str]:
-        """Config keys of the outputs that sub-networks may learn."""
-        keys = [key for distiller in self._distillers for key in distiller.keys]
-        return list(dict.fromkeys(keys))  # Panoptic FPN's `roi_mask` is of two heads
-
-    def idle_subnets(self) -> str | None:
-        """What makes sub-networks cost time and learn nothing; None if they learn something."""
-        outputs = self._outputs
-        learnt = [key for key in outputs if getattr(self._config, key) != Target()]
-        if learnt or not outputs or not self.sampler.num_subnets:
-            return None
-        return (
-            f"gradaug.distill has 'off' for every output of this detector ({', '.join(outputs)}), "
-            f'so its {self.sampler.num_subnets} sub-networks learn nothing: train some outputs, or '
-            'set gradaug.num_subnets=0 for plain training'
-        )
-
-    def _check_targets(self, distill: Mapping[str, Any]) -> None:
-        """Raise on targets of other heads, warn of those that have no effect."""
-        texts = [
-            f'gradaug.distill.{key} has no effect: expected some of {", ".join(self._outputs)}, '
-            'the outputs of this detector'
-            for key in ineffective(self._config, distill, self._outputs)
-        ]
-        for text in [*texts, self.idle_subnets()]:
-            if text is not None:
-                print_log(f'{type(self).__name__}: {text}', logger='current', level=30)
-
-    def _warn_labels(self) -> None:
-        """Say once that sub-networks train on labels, and whether by choice or for want."""
-        if is_query_based(self):
-            reason = (
-                'its queries answer in no fixed order, so sub-networks train on labels moved by '
-                'the transform, the choice for query-based heads (docs/DISTILLATION.md)'
-            )
-        else:
-            reason = (
-                f'there is no distillation for its {self._undistilled}, so sub-networks train on '
-                'labels moved by the transform'
-            )
-        print_log(
-            f'{type(self).__name__}: {reason}, whatever gradaug.distill asks; '
-            "gradaug.distill='labels' silences this",
-            logger='current',
-            level=30,
-        )
+        """Pickle an instance of a generated class by what the class is made of."""
+        reduced = super().__reduce_ex__(protocol)
+        made_of = vars(type(self)).get('_made_of')
+        return reduced if made_of is None else (_empty_instance, made_of, *reduced[2:])  # type: ignore
 
     @contextmanager
     def recording(self) -> Iterator[None]:
-        """Context of the full pass: every distilled head's outputs are kept."""
+        """Record every distilled head's outputs in the full pass, which runs in this context."""
         with ExitStack() as stack:
             for distiller in self._distillers:
                 stack.enter_context(distiller.recording())
             yield
 
-    def forget(self) -> None:
-        """Drop what the full pass kept."""
+    def clear(self) -> None:
+        """Drop what the full pass recorded."""
         for distiller in self._distillers:
-            distiller.forget()
+            distiller.clear()
 
     def subnet_loss(
         self, inputs: Tensor, data_samples: Any, mapping: GeometricMap | None
     ) -> dict[str, Tensor]:
-        """Losses of the active sub-network.
+        """Compute the losses of the active sub-network.
 
         Args:
             inputs: Transformed images (N, C, H, W).
@@ -181,10 +132,36 @@ class GradAugDetector(_Detector):
         return losses
 
 
-def _refuse_crops(detector: GradAugDetector) -> None:
-    """Raise if sub-networks would see images whose objects cannot be found again."""
-    if detector.sampler.crops:
-        raise ValueError(
-            'gradaug.transform crops images, each elsewhere, where boxes and masks cannot follow: '
-            'crops are for classifiers; use RandomScale, RandomRotate or a list of them'
-        )
+def detector_class(detector: str | type | None) -> type:
+    """Return the class of a detector's name.
+
+    Raises:
+        ConfigError: If there is no such detector.
+    """
+    found = MMDET_MODELS.get(detector) if isinstance(detector, str) else detector
+    if inspect.isclass(found) and issubclass(found, BaseDetector):
+        return found
+    raise ConfigError(
+        f'detector={detector!r} is not a detector registered in mmdet'
+        f'{suggestion(str(detector), MMDET_MODELS.module_dict)}, expected a name such as '
+        "'MaskRCNN': set model.detector to the `type` of the stock config"
+    )
+
+
+@functools.cache
+def gradaug_class(wrapper: type, stock: type) -> type:
+    """Return the class that trains as one class and is else another: always the same one.
+
+    Args:
+        wrapper: ``GradAugDetector``, or a subclass that changes some of it.
+        stock: The detector's class.
+    """
+    name = f'{wrapper.__name__.removesuffix("Detector")}{stock.__name__}'
+    body = dict(__module__=wrapper.__module__, __doc__=stock.__doc__, _made_of=(wrapper, stock))
+    return type(name, (wrapper, stock), body)
+
+
+def _empty_instance(wrapper: type, stock: type) -> Any:
+    """Return an instance of a generated class, whose state is about to follow."""
+    cls: Any = gradaug_class(wrapper, stock)
+    return cls.__new__(cls)

@@ -13,13 +13,16 @@ from mmdet.structures.mask import BitmapMasks, PolygonMasks
 from mmengine.structures import InstanceData, PixelData
 from torch import Tensor
 
+from ..errors import ConfigError
 from ..transforms import GeometricMap
+
+MASKS = (BitmapMasks, PolygonMasks)
 
 
 def move_samples(
     samples: SampleList, mapping: GeometricMap, padded_size: tuple[int, int] | None = None
 ) -> SampleList:
-    """Labels of transformed images, for heads that train on them as on any image's.
+    """Move labels to transformed images, for heads that train on them as on any image's.
 
     Args:
         samples: Labels of the original batch, boxes in pixels of the padded batch.
@@ -31,7 +34,7 @@ def move_samples(
         New data samples; the originals are not changed.
 
     Raises:
-        ValueError: If one holds labels of a kind that is not known to move.
+        ConfigError: If one holds labels of a kind that is not known to move.
     """
     return [_move_sample(sample, mapping, padded_size or mapping.out_size) for sample in samples]
 
@@ -40,17 +43,12 @@ def _move_sample(
     sample: DetDataSample, mapping: GeometricMap, size: tuple[int, int]
 ) -> DetDataSample:
     """Move all that a data sample holds, and pad it to a size."""
-    metainfo = move_metainfo(sample.metainfo, mapping)
-    # An image as large as the batch is padded with it; a smaller one has no valid anchors beyond
-    # its own padding.
-    pad_shape = tuple(
-        padded if own == whole else own
-        for own, whole, padded in zip(metainfo['pad_shape'], mapping.out_size, size, strict=True)
-    )
-    moved = DetDataSample(metainfo={**metainfo, 'pad_shape': pad_shape, 'batch_input_shape': size})
+    moved = DetDataSample(metainfo=move_metainfo(sample.metainfo, mapping, size))
     for name, value in sample.items():
         if isinstance(value, InstanceData):
-            value = _padded_masks(move_instances(value, mapping), size)
+            value = move_instances(value, mapping)
+            if isinstance(value.get('masks'), MASKS):
+                value.masks = value.masks.pad(size)
         elif isinstance(value, PixelData):
             value = move_pixels(value, mapping, size)
         else:
@@ -59,67 +57,48 @@ def _move_sample(
     return moved
 
 
-def _cannot_move(name: str, value: str) -> ValueError:
-    """The error for labels that would stay where they are while the image moves."""
-    return ValueError(
+def _cannot_move(name: str, value: str) -> ConfigError:
+    """Return the error for labels that would stay where they are while the image moves."""
+    return ConfigError(
         f'labels {name} ({value}) cannot be moved with the image, expected boxes, masks or maps of '
         "the images' size: train this detector without sub-networks (gradaug.num_subnets=0)"
     )
 
 
-def _padded_masks(instances: InstanceData, size: tuple[int, int]) -> InstanceData:
-    """Pad masks right and bottom."""
-    masks = instances.get('masks')
-    if isinstance(masks, (BitmapMasks, PolygonMasks)):
-        instances.masks = masks.pad(size)
-    return instances
+def move_metainfo(
+    metainfo: dict[str, Any], mapping: GeometricMap, padded_size: tuple[int, int]
+) -> dict[str, Any]:
+    """Return the meta information of the transformed image, padded to a size.
 
-
-def move_metainfo(metainfo: dict[str, Any], mapping: GeometricMap) -> dict[str, Any]:
-    """Meta information of the transformed image.
-
-    The content of a turned image starts anywhere in the padded batch, so all of it counts.
+    An image as large as the batch is padded with it; a smaller one has no valid anchors beyond
+    its own padding. The content of a turned image starts anywhere, so all of it counts.
     """
     scale_x, scale_y = mapping.scale
     height, width = metainfo['img_shape'][:2]
-    padded_height, padded_width = metainfo.get('pad_shape', mapping.in_size)[:2]
-    if mapping.turns:
-        shape = pad_shape = mapping.out_size
-    else:
+    own_height, own_width = metainfo.get('pad_shape', mapping.in_size)[:2]
+    shape = own = mapping.out_size
+    if not mapping.turns:
         shape = (round(height * scale_y), round(width * scale_x))
-        pad_shape = (round(padded_height * scale_y), round(padded_width * scale_x))
-    sizes = {'img_shape': shape, 'pad_shape': pad_shape}
-    return {**metainfo, **sizes, 'batch_input_shape': mapping.out_size}
-
-
-def without_masks(samples: SampleList) -> SampleList:
-    """Copies of data samples with boxes and labels only, where nothing else is needed."""
-    copies = []
-    for sample in samples:
-        copy = DetDataSample(metainfo=sample.metainfo)
-        for name in ('gt_instances', 'ignored_instances'):
-            if name in sample:
-                kept = {k: v for k, v in sample.get(name).items() if k in ('bboxes', 'labels')}
-                setattr(copy, name, InstanceData(**kept))
-        copies.append(copy)
-    return copies
+        own = (round(own_height * scale_y), round(own_width * scale_x))
+    pad_shape = tuple(
+        padded if length == whole else length
+        for length, whole, padded in zip(own, mapping.out_size, padded_size, strict=True)
+    )
+    sizes = {'img_shape': shape, 'pad_shape': pad_shape, 'batch_input_shape': padded_size}
+    return {**metainfo, **sizes}
 
 
 def move_instances(instances: InstanceData, mapping: GeometricMap) -> InstanceData:
-    """Move the boxes and masks of instances; other fields are taken over.
-
-    Args:
-        instances: Instances of one image.
-        mapping: Where the transform moved things.
+    """Move the boxes and masks of instances of one image; other fields are taken over.
 
     Raises:
-        ValueError: If a field is a map of another size than the images.
+        ConfigError: If a field is a map of another size than the images.
     """
     moved = InstanceData(metainfo=instances.metainfo)
     for name, value in instances.items():
         if name in ('bboxes', 'priors'):
             value = mapping.boxes(get_box_tensor(value))
-        elif isinstance(value, (BitmapMasks, PolygonMasks)):
+        elif isinstance(value, MASKS):
             value = move_masks(value, mapping)
         elif isinstance(value, Tensor) and value.shape[-2:] == mapping.in_size:
             value = _move_maps(value, mapping)  # masks as some heads want them
@@ -129,10 +108,8 @@ def move_instances(instances: InstanceData, mapping: GeometricMap) -> InstanceDa
     return moved
 
 
-def move_masks(
-    masks: BitmapMasks | PolygonMasks, mapping: GeometricMap
-) -> BitmapMasks | PolygonMasks:
-    """Turn and resize masks, padded to the batch first as the images are."""
+def move_masks(masks: Any, mapping: GeometricMap) -> Any:
+    """Turn and resize bitmap or polygon masks, padded to the batch first as the images are."""
     if isinstance(masks, PolygonMasks):
         polygons = [[_move_polygon(part, mapping) for part in parts] for parts in masks.masks]
         return PolygonMasks(polygons, *mapping.out_size)
@@ -163,13 +140,13 @@ def move_pixels(
     """
     moved = PixelData(metainfo=pixels.metainfo)
     for name, value in pixels.items():
-        whole = _padded(value, mapping.in_size, ignored)
-        setattr(moved, name, _padded(_move_maps(whole, mapping), padded_size, ignored))
+        whole = _pad_maps(value, mapping.in_size, ignored)
+        setattr(moved, name, _pad_maps(_move_maps(whole, mapping), padded_size, ignored))
     return moved
 
 
-def _padded(maps: Tensor, size: tuple[int, int], value: int) -> Tensor:
-    """Maps (..., H, W) padded right and bottom to a size."""
+def _pad_maps(maps: Tensor, size: tuple[int, int], value: int) -> Tensor:
+    """Pad maps (..., H, W) right and bottom to a size."""
     missing = (0, size[1] - maps.size(-1), 0, size[0] - maps.size(-2))
     return F.pad(maps, missing, value=value) if any(missing) else maps
 

@@ -52,7 +52,7 @@ def measure_gradients(
     parameters = [p for p in model.parameters() if p.requires_grad]
     rows: list[TermGradient] = []
     full = None
-    with model.teaching():
+    with model.teacher_outputs():
         for number, subnet in enumerate([None, *subnets]):
             with running_as(model, subnet):
                 losses = model.parse_losses(run_pass(model, batch, subnet)[0])[1]

@@ -33,7 +33,7 @@ class GradAugMixin:
     """The training step and forward modes of GradAug; put before an mmengine ``BaseModel``.
 
     A subclass calls :meth:`set_options` when its layers are there, and implements
-    :meth:`recording`, :meth:`forget` and :meth:`subnet_loss`.
+    :meth:`recording`, :meth:`clear` and :meth:`subnet_loss`.
 
     Attributes:
         gradaug: Options of the training step.
@@ -111,12 +111,12 @@ class GradAugMixin:
         return super().forward(inputs, data_samples, mode=mode)  # type: ignore[misc]
 
     @contextmanager
-    def teaching(self) -> Iterator[None]:
+    def teacher_outputs(self) -> Iterator[None]:
         """Around a whole training step: what the full pass recorded lives no longer."""
         try:
             yield
         finally:
-            self.forget()
+            self.clear()
 
     def sample_subnets(self) -> list[Subnet]:
         """Draw the sub-networks of the next step.
@@ -177,7 +177,7 @@ class GradAugMixin:
         """Context of the full pass that keeps what sub-networks learn from."""
         raise NotImplementedError
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """Drop what the full pass recorded."""
         raise NotImplementedError
 

@@ -53,7 +53,7 @@ def gradaug_step(model: Any, data: Any, optim_wrapper: OptimWrapper) -> dict[str
         batch = module.data_preprocessor(data, True)
     subnets = module.sample_subnets()
     timer = PassTimer(batch['inputs'].device)
-    with module.teaching():
+    with module.teacher_outputs():
         results = [_train_pass(model, batch, None, optim_wrapper, last=not subnets)]
         timer.mark()
         for subnet in subnets:

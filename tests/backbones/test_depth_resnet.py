@@ -124,7 +124,7 @@ class Classifier(GradAugMixin, Plain):
     def recording(self):
         return nullcontext()
 
-    def forget(self):
+    def clear(self):
         pass
 
     def subnet_loss(self, inputs, data_samples, mapping):

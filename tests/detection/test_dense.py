@@ -10,8 +10,7 @@ import torch
 from mmengine.logging import MessageHub
 from mmengine.optim import OptimWrapper
 
-from mmgradaug import at_width
-from mmgradaug.detection.distillation.dense_heads import describe
+from mmgradaug.detection.distillation.dense_heads import head_spec
 from mmgradaug.transforms import GeometricMap, Scale
 from tests.detection.dense import (
     FAMILIES,
@@ -23,6 +22,7 @@ from tests.detection.dense import (
     random_feats,
     teach,
 )
+from tests.detection.passes import full_losses, preprocessed, subnet_losses, taught
 from tests.networks import build, dense_config
 
 
@@ -52,24 +52,6 @@ def surroundings(monkeypatch, request):
     monkeypatch.setitem(MessageHub.get_current_instance().runtime_info, 'epoch', epoch)
 
 
-def taught(model, num_items=(3, 2), size=SIZE):
-    """Run and keep the full pass; returns the preprocessed batch and the losses."""
-    data = model.data_preprocessor(copy.deepcopy(data_of(num_items, size)), True)
-    torch.manual_seed(0)
-    return data, model(**copy.deepcopy(data), mode='full')
-
-
-def subnet_losses(model, data, transform, width=1.0):
-    images, mapping = transform(data['inputs'])
-    images = model.pad_images(images)
-    torch.manual_seed(0)
-    with at_width(model, width):
-        losses = model(images, copy.deepcopy(data['data_samples']), mode='subnet', mapping=mapping)
-        model.zero_grad()
-        model.parse_losses(losses)[0].backward()
-    return losses
-
-
 def without_gradient(model):
     return [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None]
 
@@ -78,8 +60,9 @@ def without_gradient(model):
 def repeated(name):
     """A sub-network that is the full network on the same images: its losses, and the stock ones."""
     model = detector(name, **all_keys('both'))
-    data, stock = taught(model)
-    for counts in model._distillers[0].form.counts:
+    data = preprocessed(model, data_of())
+    stock = full_losses(model, data)
+    for counts in model._distillers[0].spec.counts:
         setattr(model.bbox_head, counts, [0.0] * len(getattr(model.bbox_head, counts)))
     images, mapping = Scale(1.0)(data['inputs'])
     torch.manual_seed(0)
@@ -95,7 +78,7 @@ def repeated(name):
 @pytest.mark.parametrize('name', FAMILIES)
 def test_a_student_equal_to_its_teacher_has_nothing_to_learn(name):
     losses, _, steepest = repeated(name)
-    names = {f'loss_dense_{o.name}_soft' for o in describe(built(name).bbox_head).outputs}
+    names = {f'loss_dense_{o.name}_soft' for o in head_spec(built(name).bbox_head).outputs}
     soft = {key: value for key, value in losses.items() if key.endswith('_soft')}
     assert set(soft) == names
     assert max(value.abs() for value in soft.values()) < 1e-5
@@ -120,12 +103,12 @@ def test_every_pass_reaches_every_parameter(name):
     """Narrow, rescaled, with objects, without, and with no output trained at all."""
     for num_items in ((3, 2), (0, 0)):
         model = detector(name, **all_keys('both'))
-        data, _ = taught(model, num_items)
+        data = taught(model, data_of(num_items))
         losses = subnet_losses(model, data, Scale(0.75), 0.5)
         assert all(torch.isfinite(loss) for loss in losses.values())
         assert without_gradient(model) == []
         soft = [v for k, v in losses.items() if k.endswith('_soft')]
-        assert len(soft) == len(model._distillers[0].form.outputs)
+        assert len(soft) == len(model._distillers[0].spec.outputs)
         assert all(value > 0 for value in soft)
     model = detector(name, **all_keys('off'))
     losses = subnet_losses(model, data, Scale(0.75), 0.5)
@@ -144,12 +127,12 @@ def test_a_step_on_one_image(name):
     assert log['subnet1/width'] == 0.5
     assert log['subnet1/loss_dense_cls_soft'] > 0
     soft = [key for key in log if key.startswith('subnet2/') and key.endswith('_soft')]
-    assert len(soft) == len(model._distillers[0].form.outputs)
+    assert len(soft) == len(model._distillers[0].spec.outputs)
 
 
 def test_defaults_train_probabilities_on_both_and_boxes_on_labels():
     model = detector('GFL')
-    data, _ = taught(model)
+    data = taught(model, data_of())
     losses = subnet_losses(model, data, Scale(0.5), 0.5)
     assert {k for k in losses if k.endswith('_soft')} == {
         'loss_dense_cls_soft',
@@ -163,34 +146,6 @@ def test_defaults_train_probabilities_on_both_and_boxes_on_labels():
     targets = detector('FCOS')._distillers[0].targets
     assert (targets['quality'].soft, targets['quality'].hard) == (0.5, 1)
     assert (targets['bbox'].soft, targets['bbox'].hard) == (0, 1)
-
-
-@pytest.mark.parametrize(('key', 'name'), [('dense_cls', 'cls'), ('dense_bbox', 'bbox'),
-                                           ('dense_quality', 'centerness')])  # fmt: skip
-def test_every_axis_turns(key, name):
-    for mode, kinds in (('soft', 's'), ('hard', 'h'), ('both', 'sh')):
-        model = detector('FCOS', **(all_keys('off') | {key: mode}))
-        data, _ = taught(model)
-        losses = subnet_losses(model, data, Scale(0.5), 0.5)
-        found = {k for k, v in losses.items() if 'loss' in k and 'untrained' not in k and v != 0}
-        expected = {f'loss_dense_{name}_{k}' for k in ('soft', 'hard') if k[0] in kinds}
-        assert found == expected
-
-
-def test_weights_scale_losses_and_warm_up_scales_soft_ones():
-    model = detector('ATSS', **all_keys('both'))
-    data, _ = taught(model)
-    base = subnet_losses(model, data, Scale(0.5), 0.5)
-    weights = dict(dense_cls=dict(soft=3.0, hard=0.5), warmup_iters=10)
-    model = detector('ATSS', **(all_keys('both') | weights))
-    model.gradaug_iteration = 5
-    data, _ = taught(model)
-    scaled = subnet_losses(model, data, Scale(0.5), 0.5)
-    model.gradaug_iteration = 0
-    torch.testing.assert_close(scaled['loss_dense_cls_soft'], base['loss_dense_cls_soft'] * 1.5)
-    torch.testing.assert_close(scaled['loss_dense_cls_hard'], base['loss_dense_cls_hard'] * 0.5)
-    quality = 'loss_dense_centerness_soft'
-    torch.testing.assert_close(scaled[quality], base[quality] * 0.5)
 
 
 def bernoulli(student, teacher):
@@ -237,12 +192,12 @@ def test_soft_losses_do_not_grow_with_the_image():
     model = detector('RetinaNet', **all_keys('soft'))
     found = []
     for tiles in (1, 2, 4):
-        data = model.data_preprocessor(copy.deepcopy(data_of((2,), 128)), True)
+        data = preprocessed(model, data_of((2,), 128))
         data['inputs'] = data['inputs'].repeat(1, 1, tiles, tiles)
         for sample in data['data_samples']:
             size = (128 * tiles, 128 * tiles)
             sample.set_metainfo(dict(img_shape=size, pad_shape=size, batch_input_shape=size))
-        model(**data, mode='full')
+        full_losses(model, data)
         losses = subnet_losses(model, data, Scale(0.75), 0.5)
         found.append([losses['loss_dense_cls_soft'].item(), losses['loss_dense_bbox_soft'].item()])
     for values in zip(*found, strict=True):
@@ -253,7 +208,7 @@ def test_soft_losses_do_not_grow_with_the_image():
 def test_only_the_full_pass_counts_for_ddod():
     model = detector('DDOD')
     head = model.bbox_head
-    data, _ = taught(model)
+    data = taught(model, data_of())
     before = list(head.cls_num_pos_samples_per_level)
     assert sum(before) > 0
     subnet_losses(model, data, Scale(0.5), 0.5)
@@ -265,30 +220,17 @@ def test_copies_learn_from_their_own_head():
     twin = copy.deepcopy(model)
     distiller = twin._distillers[0]
     assert distiller.head is twin.bbox_head
-    assert distiller.form.outputs[1].kind.head is twin.bbox_head
+    assert distiller.spec.outputs[1].kind.read.keywords['head'] is twin.bbox_head
 
 
-class OwnForward:
-    def forward_single(self, *args):
-        return super().forward_single(*args)
-
-
-class OwnLoss:
-    def loss_by_feat(self, *args, **kwargs):
-        return super().loss_by_feat(*args, **kwargs)
-
-
-@pytest.mark.parametrize('change', [OwnForward, OwnLoss])
+@pytest.mark.parametrize('method', ['forward_single', 'loss_by_feat'])
 @pytest.mark.parametrize('name', ['RetinaNet', 'FCOS', 'GFL', 'VFNet'])
-def test_heads_with_methods_of_their_own_are_unknown(name, change):
+def test_heads_with_methods_of_their_own_are_unknown(name, method, monkeypatch):
     head = built(name).bbox_head
-    stock = type(head)
-    assert describe(head) is not None
-    try:
-        head.__class__ = type('OtherHead', (change, stock), {})
-        assert describe(head) is None
-    finally:
-        head.__class__ = stock
+    assert head_spec(head) is not None
+    own = type('OtherHead', (type(head),), {method: lambda self, *args, **kwargs: None})
+    monkeypatch.setattr(head, '__class__', own)
+    assert head_spec(head) is None
 
 
 def test_anchors_that_do_not_grow_with_the_levels_are_not_distilled():
@@ -302,4 +244,4 @@ def test_anchors_that_do_not_grow_with_the_levels_are_not_distilled():
 def test_coders_nobody_knows_are_not_distilled():
     head = copy.deepcopy(built('RetinaNet').bbox_head)
     head.bbox_coder = types.SimpleNamespace(encode_size=4)
-    assert describe(head) is None
+    assert head_spec(head) is None

@@ -4,20 +4,16 @@ import copy
 
 import pytest
 import torch
+from mmdet.models.dense_heads import FSAFHead
 from mmdet.models.task_modules.prior_generators import AnchorGenerator
 
-from mmgradaug.detection.distillation import DistillConfig, find_distillers
-from mmgradaug.detection.distillation.dense_boxes import (
-    Deltas,
-    Distances,
-    LogDistances,
-    SideDistributions,
-)
+from mmgradaug.detection.distillation.dense_outputs import Deltas, LogDistances, SideDistributions
 from mmgradaug.detection.distillation.priors import PriorPyramid
+from mmgradaug.errors import ConfigError
 from mmgradaug.transforms import GeometricMap, Rotate, Scale
 from mmgradaug.transforms.chain import DrawnChain
 from tests.detection.dense import FAMILIES, all_keys, detector, random_feats, teach
-from tests.networks import build, dense_config, random_images
+from tests.networks import random_images
 
 
 def cells(distiller, size):
@@ -33,7 +29,8 @@ def unit_of(distiller, output, step, anchor):
     size = torch.tensor(priors.sizes[step])
     if isinstance(output.kind, LogDistances):
         return size * 2  # FoveaBox: base edges 16, 32, ... for strides 8, 16, ...
-    if isinstance(output.kind, (Deltas, Distances)) and priors.anchors is not None:
+    in_anchors = isinstance(output.kind, Deltas) or isinstance(distiller.head, FSAFHead)
+    if in_anchors and priors.anchors is not None:
         return size * (priors.anchors[anchor, 2:] - priors.anchors[anchor, :2])
     return size
 
@@ -94,7 +91,7 @@ def test_at_half_scale_a_level_is_taught_by_the_next_exactly(name):
     teach(distiller, random_feats(model, (256, 384)))
     mapping = GeometricMap((256, 384), (128, 192))
     small = cells(distiller, (128, 192))
-    for output in distiller.form.outputs:
+    for output in distiller.spec.outputs:
         kept = distiller._teacher[output.name]
         targets = distiller._targets(output, mapping, small)
         assert targets[-1] is None
@@ -116,7 +113,7 @@ def test_boxes_are_read_as_the_stock_head_decodes_them(name, monkeypatch):
     size = (96, 160)
     feats = random_feats(model, size)
     teach(distiller, feats)
-    output = [o for o in distiller.form.outputs if o.key == 'bbox'][-1]
+    output = [o for o in distiller.spec.outputs if o.key == 'bbox'][-1]
     ours = boxes_of(distiller, output, distiller._teacher[output.name])
     monkeypatch.setattr(head, 'training', False)
     monkeypatch.setattr(getattr(head, 'bbox_coder', head), 'add_ctr_clamp', False, raising=False)
@@ -152,7 +149,7 @@ def test_a_box_is_the_moved_box_wherever_it_is_read(name):
     size, box = (288, 416), (90.0, 70.0, 230.0, 180.0)
     for transform in TRANSFORMS:
         _, mapping = transform(torch.zeros(1, 3, *size))
-        for output in distiller.form.outputs:
+        for output in distiller.spec.outputs:
             if output.key != 'bbox':
                 continue
             distiller._teacher = {output.name: values_of(distiller, output, box, size)}
@@ -167,7 +164,7 @@ def test_logarithms_of_distances_move_exactly_at_half_scale_and_under_turns():
     model = detector('FoveaBox', **all_keys('soft'))
     distiller = model._distillers[0]
     size, box = (256, 384), (0.0, 0.0, 380.0, 250.0)
-    output = distiller.form.outputs[1]
+    output = distiller.spec.outputs[1]
     values = [v.clamp(min=1e-3).log() for v in values_of(distiller, output, box, size)]
     distiller._teacher = {output.name: values}
     for transform in (Scale(0.5), Rotate(1), Rotate(2), DrawnChain((Rotate(3), Scale(0.5)))):
@@ -183,7 +180,7 @@ def test_distributions_over_distances_move_with_their_means(transform):
     """GFL's bins count cells; the same object is another number of cells one level up."""
     model = detector('GFL', **all_keys('soft'))
     distiller = model._distillers[0]
-    _, boxes, bins = distiller.form.outputs
+    _, boxes, bins = distiller.spec.outputs
     size, box = (288, 416), (40.0, 30.0, 250.0, 240.0)
     means = values_of(distiller, boxes, box, size)
     places = torch.arange(bins.kind.bins).view(-1, 1, 1)
@@ -228,7 +225,7 @@ def test_turned_students_learn_turned_scores(name, turns):
     size = (256, 256)
     teach(distiller, random_feats(model, size))
     mapping = GeometricMap(size, size, turns)
-    scores = distiller.form.outputs[0]
+    scores = distiller.spec.outputs[0]
     targets = distiller._targets(scores, mapping, cells(distiller, size))
     ratios = 3 if name == 'RetinaNet' else 1
     for kept, target in zip(distiller._teacher['cls'], targets, strict=True):
@@ -243,18 +240,12 @@ def test_turned_students_learn_turned_scores(name, turns):
         assert torch.equal(target, expected)
 
 
-def test_anchors_without_counterparts_are_refused_when_built():
-    generator = dict(type='AnchorGenerator', octave_base_scale=4, scales_per_octave=3,
-                     ratios=[0.5, 1.0], strides=[8, 16, 32, 64, 128])  # fmt: skip
-    changes = dict(anchor_generator=generator)
-    config = dense_config(FAMILIES['RetinaNet'][0], changes)
-    model = build(config)  # without turns there is nothing to refuse
-    quarters, halves = frozenset({0, 1}), frozenset({0, 2})
-    with pytest.raises(ValueError, match='have no counterparts under a quarter turn: use ratios'):
-        find_distillers(model, DistillConfig(), quarters)
-    for config, turns in ((all_keys('hard'), quarters), ({}, halves)):
-        distillers, _ = find_distillers(model, DistillConfig.parse(config), turns)
-        assert len(distillers) == 1
+def test_anchors_without_counterparts_are_refused_when_images_turn():
+    generator = AnchorGenerator(octave_base_scale=4, scales_per_octave=3, ratios=[0.5, 1.0],
+                                strides=[8, 16, 32, 64, 128])  # fmt: skip
+    priors = PriorPyramid.of(generator)
+    with pytest.raises(ConfigError, match='have no counterparts under a quarter turn: use ratios'):
+        assert priors.turned_anchors
 
 
 def test_anchors_of_a_single_level_are_steps_by_size():

@@ -59,27 +59,23 @@ def test_masks_stay_in_their_boxes(transform):
     assert not torch.equal(moved.gt_instances.bboxes, boxes)
 
 
-def test_metainfo_of_a_scaled_image_keeps_its_padding():
+@pytest.mark.parametrize(
+    ('shape', 'own', 'padded', 'moved_shape', 'moved_own'),
+    [
+        ((100, 150), (128, 160), (64, 80), (50, 75), (64, 80)),
+        ((100, 150), (128, 160), (64, 96), (50, 75), (64, 96)),  # padded with the batch
+        ((100, 90), (128, 96), (64, 96), (50, 45), (64, 48)),  # beyond: no valid anchors
+        ((60, 150), (64, 160), (96, 96), (30, 75), (32, 96)),
+    ],
+)
+def test_metainfo_of_a_scaled_image_keeps_its_own_padding(
+    shape, own, padded, moved_shape, moved_own
+):
     mapping = GeometricMap((128, 160), (64, 80))
-    moved = move_metainfo(dict(img_shape=(100, 150), pad_shape=(128, 160), flip=True), mapping)
-    assert moved['img_shape'] == (50, 75)
-    assert moved['pad_shape'] == moved['batch_input_shape'] == (64, 80)
-    # An image smaller than the batch: beyond its own padding there are no valid anchors.
-    small = dict(img_shape=(100, 90), pad_shape=(128, 96))
-    assert move_metainfo(small, mapping)['pad_shape'] == (64, 48)
-    same = GeometricMap((128, 160), (128, 160))
-    assert move_metainfo(small, same)['pad_shape'] == (128, 96)
-    assert moved['flip'] is True
-
-
-def test_small_images_of_a_batch_keep_their_own_padding():
-    mapping = GeometricMap((128, 128), (80, 80))
-    for own, expected in (((128, 128), (96, 96)), ((128, 64), (96, 40)), ((64, 128), (40, 96))):
-        sample = batch((1,))['data_samples'][0]
-        sample.set_metainfo({'pad_shape': own, 'img_shape': own})
-        (moved,) = move_samples([sample], mapping, (96, 96))
-        assert moved.pad_shape == expected
-        assert moved.batch_input_shape == (96, 96)
+    metainfo = dict(img_shape=shape, pad_shape=own, flip=True)
+    assert move_metainfo(metainfo, mapping, padded) == dict(
+        img_shape=moved_shape, pad_shape=moved_own, batch_input_shape=padded, flip=True
+    )
 
 
 def test_instances_are_not_changed_in_place():
@@ -127,13 +123,3 @@ def test_masks_and_maps_are_padded_as_the_images_are():
     assert (labels[:, :48, :48] == 0).all()
     assert (labels[:, 48:] == 255).all()
     assert (labels[:, :, 48:] == 255).all()
-
-
-def test_semantic_labels_are_padded_as_the_images_are():
-    sample = batch((1,))['data_samples'][0]
-    sample.gt_sem_seg = PixelData(sem_seg=torch.full((1, 128, 128), 3, dtype=torch.uint8))
-    (moved,) = move_samples([sample], GeometricMap((128, 128), (77, 77)), (96, 96))
-    labels = moved.gt_sem_seg.sem_seg
-    assert labels.shape == (1, 96, 96)
-    assert labels[:, :77, :77].unique().tolist() == [3]
-    assert (labels == 255).sum() == 96 * 96 - 77 * 77

@@ -8,6 +8,7 @@ from mmgradaug.transforms import Rotate, Scale
 from mmgradaug.transforms.chain import DrawnChain
 from tests.detection.passes import SOFT, subnet_losses, taught
 from tests.networks import batch, build, detector_config
+from tests.training.steps import sgd
 
 
 @pytest.mark.parametrize(
@@ -16,51 +17,32 @@ from tests.networks import batch, build, detector_config
 def test_mapped_rois_cover_the_same_objects(transform):
     model = build(detector_config())
     data = taught(model, batch((4, 3)))
-    lesson = model._distillers[1].stages[0].kept.box
+    teacher = model._distillers[1].stages[0].boxes
     _, mapping = transform(data['inputs'])
     boxes = [sample.gt_instances.bboxes for sample in data['data_samples']]
-    moved = mapping.rois(lesson.rois)
+    moved = mapping.rois(teacher.rois)
     for index, truth in enumerate(boxes):
-        rois, moved_rois = (r[r[:, 0] == index, 1:] for r in (lesson.rois, moved))
+        rois, moved_rois = (r[r[:, 0] == index, 1:] for r in (teacher.rois, moved))
         before = bbox_overlaps(rois, truth)
         after = bbox_overlaps(moved_rois, mapping.boxes(truth))
         torch.testing.assert_close(before, after, rtol=1e-3, atol=1e-4)
         assert before.max() > 0.9  # mmdet adds the objects themselves to the RoIs
 
 
-def test_hard_targets_of_mapped_rois_are_the_full_passes_own():
-    model = build(detector_config(distill=dict(roi_cls='hard', roi_bbox='hard', roi_mask='hard')))
-    data = taught(model, batch())
-    seen = {}
-    head, mask_head = model.roi_head.bbox_head, model.roi_head.mask_head
-    original, mask_loss = head.loss, mask_head.loss_mask
-
-    def box_loss(scores, deltas, rois, *targets):
-        seen['box'] = targets
-        return original(scores, deltas, rois, *targets)
-
-    mask_head.loss_mask.register_forward_pre_hook(lambda m, args: seen.update(mask=args[1:]))
-    head.loss = box_loss
-    kept = model._distillers[1].stages[0].kept
-    lesson, mask_lesson = kept.box, kept.mask
-    subnet_losses(model, data, Scale(0.6), width=0.5)
-    assert mask_loss is mask_head.loss_mask
-    assert all(torch.equal(a, b) for a, b in zip(seen['box'], lesson.targets, strict=True))
-    assert torch.equal(seen['mask'][0], mask_lesson.targets)
-    assert torch.equal(seen['mask'][1], mask_lesson.labels)
-
-
-def test_turned_hard_targets_describe_the_turned_objects():
+def test_turned_hard_targets_are_those_of_the_turned_objects(monkeypatch):
     model = build(detector_config())
     data = taught(model, batch())
-    stage = model._distillers[1].stages[0]
-    lesson = stage.kept.box
-    _, mapping = DrawnChain((Rotate(1), Scale(0.5)))(data['inputs'])
-    coder = model.roi_head.bbox_head.bbox_coder
-    positive = lesson.is_positive
-    objects = coder.decode(lesson.rois[positive, 1:], lesson.targets[2][positive])
-    targets = stage.moved_targets(lesson.targets[2], mapping)[positive]
-    moved = coder.decode(mapping.rois(lesson.rois)[positive, 1:], targets)
+    teacher, seen = model._distillers[1].stages[0].boxes, []
+    head = model.roi_head.bbox_head
+    original = head.loss
+    monkeypatch.setattr(head, 'loss', lambda *args: seen.append(args) or original(*args))
+    transform = DrawnChain((Rotate(1), Scale(0.5)))
+    _, mapping = transform(data['inputs'])
+    subnet_losses(model, data, transform)
+    positive, (_, _, rois, _, _, targets, _) = teacher.is_positive, seen[0]
+    decode = head.bbox_coder.decode
+    objects = decode(teacher.rois[positive, 1:], teacher.targets[2][positive])
+    moved = decode(rois[positive, 1:], targets[positive])
     torch.testing.assert_close(moved, mapping.boxes(objects), rtol=1e-3, atol=1e-2)
 
 
@@ -72,7 +54,7 @@ def test_soft_roi_losses_are_their_formulas():
     mask_head.loss_mask.loss_weight = 0.5
     data = taught(model, batch((4, 3)))
     stage = model._distillers[1].stages[0]
-    box, mask, seen = stage.kept.box, stage.kept.mask, {}
+    box, mask, seen = stage.boxes, stage.masks, {}
     head.fc_cls.register_forward_hook(lambda m, args, out: seen.update(scores=out))
     head.fc_reg.register_forward_hook(lambda m, args, out: seen.update(deltas=out))
     mask_head.conv_logits.register_forward_hook(lambda m, args, out: seen.update(grids=out))
@@ -133,3 +115,27 @@ def test_iou_losses_get_boxes_in_pixels():
     turned = subnet_losses(model, data, DrawnChain((Rotate(1), Scale(0.5))))['loss_roi_bbox_hard']
     # Deltas near zero: the RoIs themselves against their objects, which IoU keeps when both move.
     torch.testing.assert_close(turned, full, rtol=0.05, atol=0.01)
+
+
+def counted(owner, method, calls):
+    """Put a wrapper of a method on an object alone, as users and hooks do."""
+    original = getattr(owner, method)
+    setattr(owner, method, lambda *args, **kw: calls.append(method) or original(*args, **kw))
+
+
+def functions_on(model):
+    """What stands on modules themselves and can be called."""
+    named = model.named_modules()
+    return {name: {k: id(v) for k, v in vars(m).items() if callable(v)} for name, m in named}
+
+
+def test_recording_leaves_no_trace_and_keeps_methods_that_users_put_on_heads():
+    """The one that is recorded, and one that every pass runs: full network, two sub-networks."""
+    model, calls = build(detector_config()), []
+    counted(model.roi_head.bbox_head, 'loss_and_target', calls)
+    counted(model.roi_head.bbox_head, 'forward', calls)
+    before = functions_on(model)
+    log = model.train_step(batch(), sgd(model))
+    assert calls == ['forward', 'loss_and_target', 'forward', 'forward']
+    assert log['subnet1/loss_roi_cls_soft'] > 0
+    assert before == functions_on(model)

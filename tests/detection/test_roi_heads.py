@@ -5,18 +5,28 @@ import copy
 import pytest
 import torch
 from mmdet.models.detectors import TridentFasterRCNN
-from mmengine.optim import OptimWrapper
 from mmengine.registry import MODELS
 
-from mmgradaug.detection.distillation import ROI_HEADS, STOCK_LOSSES, find_distillers
+from mmgradaug.detection.distillation import HEADS, STOCK_LOSSES, find_distillers
 from mmgradaug.detection.distillation.mask_scoring import mask_ious, meaningful_iou
 from mmgradaug.transforms import GeometricMap, Rotate, Scale
 from mmgradaug.transforms.chain import DrawnChain
-from tests.detection.passes import SOFT, subnet_losses, taught
+from tests.detection.passes import (
+    BOTH,
+    HARD,
+    OFF,
+    SOFT,
+    full_losses,
+    preprocessed,
+    subnet_losses,
+    taught,
+)
 from tests.networks import batch, build, mmdet_config, two_stage_config
 from tests.training.steps import assert_close, gradients, sgd, summed_gradients
 
 FAMILIES = {
+    'faster': 'faster_rcnn/faster-rcnn_r50_fpn_1x_coco',
+    'mask': 'mask_rcnn/mask-rcnn_r50_fpn_1x_coco',
     'cascade': 'cascade_rcnn/cascade-rcnn_r50_fpn_1x_coco',
     'cascade_mask': 'cascade_rcnn/cascade-mask-rcnn_r50_fpn_1x_coco',
     'double': 'double_heads/dh-faster-rcnn_r50_fpn_1x_coco',
@@ -25,13 +35,13 @@ FAMILIES = {
     'htc': 'htc/htc-without-semantic_r50_fpn_1x_coco',
     'htc_semantic': 'htc/htc_r50_fpn_1x_coco',
 }
+SOFT_LOSSES = dict(faster=4, mask=5, cascade=8, cascade_mask=11, double=4, dynamic=4,
+                   mask_scoring=6, htc=11, htc_semantic=12)  # fmt: skip
 every_family = pytest.mark.parametrize('family', FAMILIES)
 # The others run the same code with fewer heads.
 main_families = pytest.mark.parametrize(
-    'family', [f for f in FAMILIES if f not in ('cascade', 'htc')]
+    'family', [f for f in FAMILIES if f not in ('faster', 'cascade', 'htc')]
 )
-HARD = dict.fromkeys(SOFT, 'hard')
-OFF = dict.fromkeys(SOFT, 'off')
 
 
 def family_config(family, **gradaug):
@@ -72,8 +82,7 @@ def test_a_student_equal_to_its_teacher_has_nothing_to_learn(family):
     data = taught(model, family_batch(family))
     losses = subnet_losses(model, data, Scale(1.0))
     soft = [name for name in losses if name.endswith('_soft')]
-    assert len(soft) == {'cascade': 8, 'cascade_mask': 11, 'double': 4, 'dynamic': 4,
-                         'mask_scoring': 6, 'htc': 11, 'htc_semantic': 12}[family]  # fmt: skip
+    assert len(soft) == SOFT_LOSSES[family]
     for name, loss in losses.items():
         assert loss.abs() < 1e-5 or 'loss' not in name, name
         assert loss == 1 or 'agree' not in name, name
@@ -84,8 +93,8 @@ def test_a_student_equal_to_its_teacher_has_nothing_to_learn(family):
 @every_family
 def test_hard_losses_on_the_same_images_are_the_full_passes(family):
     model = family_model(family, distill=HARD)
-    data = model.data_preprocessor(family_batch(family), True)
-    full = model(**copy.deepcopy(data), mode='full')
+    data = preprocessed(model, family_batch(family))
+    full = full_losses(model, data)
     subnet = subnet_losses(model, data, Scale(1.0))
     names = [name for name in full if 'loss' in name and 'rpn' not in name]
     for name in names:
@@ -103,12 +112,11 @@ def test_hard_losses_on_the_same_images_are_the_full_passes(family):
 def test_every_stage_runs_on_the_full_passes_rois_moved(family, transform, monkeypatch):
     """Nothing is proposed, assigned or sampled again; boxes turn into the same boxes, moved."""
     model = family_model(family, distill=SOFT)
-    data = model.data_preprocessor(family_batch(family), True)
-    seen = []
+    data, seen = preprocessed(model, family_batch(family)), []
     for name in ('_bbox_forward', '_mask_forward'):
         watched = rois_reported(getattr(model.roi_head, name), seen)
         monkeypatch.setattr(model.roi_head, name, watched)
-    model(**copy.deepcopy(data), mode='full')
+    full_losses(model, data)
     full, seen[:] = list(seen), []
 
     def refused(*args, **kwargs):
@@ -135,7 +143,7 @@ def test_a_student_that_turns_with_the_image_has_nothing_to_learn(family, turns)
     taught(model, family_batch(family))
     mapping = GeometricMap((128, 128), (64, 64), turns)
     stage = model._distillers[1].stages[-1]
-    box, mask = stage.kept.box, stage.kept.mask
+    box, mask = stage.boxes, stage.masks
     deltas = mapping.deltas(box.bbox_pred.unflatten(1, (-1, 4))).flatten(1)
     logits = torch.zeros(len(mask.labels), 3, *mask.targets.shape[1:])
     logits[range(len(logits)), mask.labels] = mask.probabilities.logit().rot90(turns, (1, 2))
@@ -153,8 +161,7 @@ def test_a_student_that_turns_with_the_image_has_nothing_to_learn(family, turns)
 @pytest.mark.parametrize('num_items', [(0, 0), (0, 3), (2,)])
 def test_a_step_trains(family, num_items):
     model = family_model(family, transform=dict(type='RandomScale', scales=[0.6]))
-    wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.001))
-    log = model.train_step(family_batch(family, num_items), wrapper)
+    log = model.train_step(family_batch(family, num_items), sgd(model))
     assert torch.isfinite(log['loss'])
     assert log['subnet1/width'] == 0.5
     assert log['subnet1/scale'] == pytest.approx(0.6, abs=0.01)
@@ -166,8 +173,8 @@ def test_a_step_trains(family, num_items):
 )
 def test_every_pass_gives_every_trained_parameter_a_gradient(family, num_items, distill):
     model = family_model(family, distill=distill)
-    data = model.data_preprocessor(family_batch(family, num_items), True)
-    model.parse_losses(model(**copy.deepcopy(data), mode='full'))[0].backward()
+    data = preprocessed(model, family_batch(family, num_items))
+    model.parse_losses(full_losses(model, data))[0].backward()
     trained = {name for name, p in model.named_parameters() if p.requires_grad}
     assert set(gradients(model)) == trained
     model.zero_grad()
@@ -177,8 +184,7 @@ def test_every_pass_gives_every_trained_parameter_a_gradient(family, num_items, 
 
 @main_families
 def test_gradients_are_the_sum_over_passes(family):
-    both = dict.fromkeys(SOFT, 'both')
-    model = family_model(family, distill=both)
+    model = family_model(family, distill=BOTH)
     data = family_batch(family)
     expected = summed_gradients(model, data)
     torch.manual_seed(3)
@@ -214,7 +220,7 @@ def test_max_rois_holds_for_every_sampling(family):
     model = family_model(family, distill=dict(max_rois=8))
     losses = subnet_losses(model, taught(model, family_batch(family)), Scale(0.6), width=0.5)
     for stage in model._distillers[1].stages:
-        boxes, masks = stage.kept.box.rois, stage.kept.mask.rois
+        boxes, masks = stage.boxes.rois, stage.masks.rois
         assert torch.bincount(boxes[:, 0].long()).tolist() == [8, 8]
         assert 0 < len(masks) < 16
     assert all(torch.isfinite(loss) for loss in losses.values())
@@ -228,11 +234,10 @@ def dynamic_histories(steps=3, **gradaug):
     config = family_config('dynamic', **gradaug)
     config.train_cfg.rcnn.dynamic_rcnn.update(update_iter_interval=2, **WIDE_BETA)
     model = build(config)
-    wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.0))
     head, seen = model.roi_head, []
     for index in range(steps):
         torch.manual_seed(index)
-        model.train_step(batch((3, 2 + index)), wrapper)
+        model.train_step(batch((3, 2 + index)), sgd(model))
         beta, threshold = head.bbox_head.loss_bbox.beta, head.bbox_assigner.pos_iou_thr
         seen.append((list(head.iou_history), list(head.beta_history), beta, threshold))
     return seen
@@ -254,9 +259,8 @@ def test_all_passes_of_an_iteration_have_one_beta(monkeypatch):
     betas = []
     loss_bbox = model.roi_head.bbox_head.loss_bbox
     loss_bbox.register_forward_pre_hook(lambda module, args: betas.append(module.beta))
-    wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.0))
     for _ in range(2):
-        model.train_step(batch(), wrapper)
+        model.train_step(batch(), sgd(model))
     assert betas[:3] == [1.0] * 3
     assert betas[3:] == [betas[3]] * 3
     assert betas[3] not in (0.0, 1.0)
@@ -282,8 +286,8 @@ def test_hard_mask_iou_is_that_of_the_students_own_mask():
     iou_head.register_forward_pre_hook(lambda m, args: seen.update(mask=args[1]))
     iou_head.loss_iou.register_forward_pre_hook(lambda m, args: seen.update(target=args[1]))
     subnet_losses(model, data, Scale(0.6), width=0.5)
-    visible = model._distillers[1]._kept_ious.visible
-    truth = mask_ious(seen['mask'] > 0.5, model._distillers[1].stages[0].kept.mask.targets, visible)
+    visible = model._distillers[1].ious.visible
+    truth = mask_ious(seen['mask'] > 0.5, model._distillers[1].stages[0].masks.targets, visible)
     torch.testing.assert_close(seen['target'], truth[truth > 0])
     assert visible.min() < 1
 
@@ -313,7 +317,7 @@ def test_a_head_has_one_distillation_or_none(name):
     cfg = dict(train_cfg=model.train_cfg.rcnn, test_cfg=model.test_cfg.rcnn)
     with torch.device('meta'):
         head = MODELS.build(model.roi_head | cfg)
-    found = [distiller for distiller in ROI_HEADS if distiller.supports(head)]
+    found = [distiller for distiller in HEADS['roi_head'] if distiller.supports(head)]
     assert len(found) == (name in SUPPORTED)
 
 
@@ -331,7 +335,7 @@ def test_subclasses_are_distilled_if_they_replay_alike(method):
     head = family_model('htc').roi_head
     own = {method: lambda self, *args, **kwargs: {}} if method else dict(predict=lambda self: [])
     head.__class__ = type('OwnHead', (type(head),), own)
-    assert any(distiller.supports(head) for distiller in ROI_HEADS) == (method is None)
+    assert any(distiller.supports(head) for distiller in HEADS['roi_head']) == (method is None)
 
 
 def test_semantic_labels_of_any_scale_train():

@@ -1,57 +1,22 @@
-"""Distillation of the region proposal network: targets of anchors, through scale and turns."""
+"""Distillation of the region proposal network: a dense head of one class."""
 
-import pytest
 import torch
 from mmdet.models.dense_heads import RPNHead
 
-from mmgradaug.detection.distillation.rpn import RPNDistiller
-from mmgradaug.transforms import GeometricMap, Scale
-from tests.detection.passes import SOFT, subnet_losses
+from mmgradaug.detection.distillation.dense import RPNDistiller
+from mmgradaug.transforms import Scale
+from tests.detection.passes import HARD, full_losses, preprocessed, subnet_losses
 from tests.networks import batch, build, detector_config
 
 
-@pytest.mark.parametrize('turns', [1, 2, 3])
-def test_turned_outputs_teach_turned_students(turns):
-    """With heads of 1 x 1 kernels on a turned pyramid, RPN targets are the student's outputs."""
-    model = build(detector_config(distill=SOFT))
-    distiller = model._distillers[0]
-    model.rpn_head.rpn_conv.weight.data[..., [0, 2, 0, 2], [0, 2, 2, 0]] = 0
-    model.rpn_head.rpn_conv.weight.data[..., [0, 1, 1, 2], [1, 0, 2, 1]] = 0
-    # Tall and wide anchors score alike where the weights say so: exchange them by hand.
-    feats = [torch.randn(1, 16, 8 * 2**i, 8 * 2**i) for i in range(4, -1, -1)]
-    with distiller.recording():
-        scores, _ = model.rpn_head(feats)
-    size = (8 * 16 * 4,) * 2
-    mapping = GeometricMap(size, size, turns)
-    sizes = [tuple(s.shape[-2:]) for s in scores]
-    turned = distiller._targets(distiller.form.outputs[0], mapping, sizes)
-    turned = [values.flatten(1, 2) for values in turned]
-    order = [2, 1, 0] if turns % 2 else [0, 1, 2]
-    for level, score in enumerate(scores):
-        expected = torch.rot90(score.sigmoid(), turns, (-2, -1))[:, order]
-        # Anchors sit on cell corners, so turning shifts the grid by one cell along turned axes.
-        shifts = {1: (1, 0), 2: (1, 1), 3: (0, 1)}[turns]
-        expected = expected.roll(shifts, (-2, -1))
-        inside = (slice(None), slice(None), slice(shifts[0], None), slice(shifts[1], None))
-        torch.testing.assert_close(turned[level][inside], expected[inside])
-
-
-def test_soft_objectness_does_not_grow_with_the_image():
-    """Four times the image, four times the anchors and objects: the same loss."""
-    model = build(detector_config(distill=dict(rpn_cls='soft')))
-    torch.nn.init.normal_(model.rpn_head.rpn_cls.weight, std=0.5)
-    losses = []
-    for tiles in (1, 2, 4):
-        data = model.data_preprocessor(batch((2,)), True)
-        data['inputs'] = data['inputs'].repeat(1, 1, tiles, tiles)
-        for sample in data['data_samples']:
-            size = (128 * tiles, 128 * tiles)
-            sample.set_metainfo(dict(img_shape=size, pad_shape=size, batch_input_shape=size))
-        torch.manual_seed(0)
-        model(**data, mode='full')
-        losses.append(subnet_losses(model, data, Scale(0.75), 0.5)['loss_rpn_cls_soft'].item())
-    assert max(losses) < 1.5 * min(losses)
-    assert losses[0] > 0
+def test_hard_losses_are_the_stock_ones_of_one_class():
+    model = build(detector_config(distill=HARD))
+    data = preprocessed(model, batch())
+    full = model.parse_losses(full_losses(model, data))[1]
+    subnet = subnet_losses(model, data, Scale(1.0))
+    for name in ('rpn_cls', 'rpn_bbox'):
+        assert full[f'loss_{name}'] > 0
+        assert torch.equal(subnet[f'loss_{name}_hard'], full[f'loss_{name}'])
 
 
 def test_anchors_off_the_image_teach_nothing():

@@ -1,6 +1,5 @@
 """Distillation of heads that segment the whole image."""
 
-import copy
 import math
 
 import pytest
@@ -11,7 +10,7 @@ from mmgradaug.detection.distillation import Target
 from mmgradaug.detection.distillation.semantic import soft_semantic
 from mmgradaug.transforms import GeometricMap, Rotate, Scale
 from mmgradaug.transforms.chain import DrawnChain
-from tests.detection.passes import SOFT, subnet_losses, taught
+from tests.detection.passes import OFF, SOFT, full_losses, preprocessed, subnet_losses, taught
 from tests.networks import batch, build, detector_config, mmdet_config
 from tests.training.steps import sgd
 
@@ -41,8 +40,8 @@ def panoptic_batch():
 
 def test_on_the_same_images_soft_losses_vanish_and_hard_ones_are_the_full_passes():
     model = panoptic_model(distill=SOFT | dict(roi_mask='both'))
-    data = model.data_preprocessor(panoptic_batch(), True)
-    full = model(**copy.deepcopy(data), mode='full')
+    data = preprocessed(model, panoptic_batch())
+    full = full_losses(model, data)
     losses = subnet_losses(model, data, Scale(1.0))
     assert full['loss_seg'] > 0.1
     torch.testing.assert_close(losses['loss_seg_hard'], full['loss_seg'])
@@ -53,7 +52,7 @@ def test_on_the_same_images_soft_losses_vanish_and_hard_ones_are_the_full_passes
 @pytest.mark.parametrize('mode', ['soft', 'hard', 'off'])
 def test_a_smaller_turned_copy_reaches_the_head_in_every_mode(mode):
     """Every parameter has a gradient, though only a target makes it more than zero."""
-    model = panoptic_model(distill=dict.fromkeys(SOFT, 'off') | dict(roi_mask=mode))
+    model = panoptic_model(distill=OFF | dict(roi_mask=mode))
     data = taught(model, panoptic_batch())
     seen = {}
     for name, parameter in model.semantic_head.named_parameters():

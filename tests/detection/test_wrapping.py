@@ -127,7 +127,3 @@ def test_a_subclass_may_be_a_detector_of_its_own():
     config.pop('detector')
     assert type(build(config)) is type(sent(build(config))) is Own
     assert type(build(changed(config, detector='FasterRCNN'))) is Own
-    with pytest.raises(ValueError, match=r"detector='RetinaNet' is no Own, .*leave out"):
-        build(changed(config, detector='RetinaNet'))
-    with pytest.raises(ValueError, match="detector='FasterRCNN' does not take mask_head"):
-        build(changed(config, mask_head={}))

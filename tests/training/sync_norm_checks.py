@@ -47,7 +47,7 @@ class Classifier(GradAugMixin, PlainClassifier):
     def recording(self):
         return nullcontext()
 
-    def forget(self):
+    def clear(self):
         pass
 
     def subnet_loss(self, inputs, data_samples, mapping):

@@ -1,61 +1,76 @@
-"""What the distillation of one head offers to the detector."""
+"""What the distillation of each head family offers, and what several of them need."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
-from typing import Protocol
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Protocol
 
 from mmdet.structures import SampleList
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...transforms import GeometricMap
 
 
 class HeadDistiller(Protocol):
-    """Teaches a head's sub-network passes with the head's full pass.
+    """Trains a head of sub-networks with what the head said in the full pass.
 
-    Its class has ``supports(head)`` and is called with the head, the targets
-    (:class:`DistillConfig`) and the quarter turns that sub-networks' images may make; it raises
-    there if its outputs cannot be turned, and not in the middle of training.
+    Its class is called with the head and the targets (:class:`DistillConfig`).
 
     Attributes:
-        keys: The config keys of the outputs that the head has.
+        keys: Config keys of the head's outputs.
     """
 
     keys: Sequence[str]
 
-    def recording(self) -> AbstractContextManager[None]:
-        """Context of the full pass; keeps what the head saw and said."""
+    @classmethod
+    def supports(cls, head: Any) -> bool:
+        """Return whether ``head`` computes its outputs and losses as expected here."""
 
-    def forget(self) -> None:
-        """Drop what was kept."""
+    def recording(self) -> AbstractContextManager[None]:
+        """Record what the head sees and says in the full pass, which runs in this context."""
+
+    def clear(self) -> None:
+        """Drop what was recorded."""
 
     def loss(
-        self,
-        feats: Sequence[Tensor],
-        data_samples: SampleList,
-        mapping: GeometricMap,
-        soft_ramp: float,
+        self, feats: Sequence[Tensor], samples: SampleList, mapping: GeometricMap, ramp: float
     ) -> dict[str, Tensor]:
-        """Losses and agreements of the active sub-network.
+        """Compute the losses of the active sub-network.
 
         Args:
             feats: Its feature maps, one (N, C, H, W) a level.
-            data_samples: Labels of the original images.
+            samples: Labels of the original images.
             mapping: Where the transform moved things.
-            soft_ramp: Factor of the soft losses, 0 to 1.
+            ramp: Factor of the soft losses, 0 to 1.
 
         Returns:
-            Losses, with ``loss`` in their names, and statistics, without. Every output of
-            the head is part of some loss, so that no parameter lacks a gradient.
+            Losses, with ``loss`` in their names, and agreements, without. Every output of the
+            head is part of some loss, so that no parameter lacks a gradient.
         """
 
 
-def untrained(*outputs: Tensor) -> Tensor:
-    """A loss of zero that keeps outputs nobody trains in the graph.
+@contextmanager
+def recording_forward(head: nn.Module, record: Callable[[Any], None]) -> Iterator[None]:
+    """Call ``record`` with what each forward of a head returns, while the context lasts."""
+    handle = head.register_forward_hook(lambda _, args, outputs: record(outputs))
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def zero_loss(*outputs: Tensor) -> Tensor:
+    """Return a loss of zero that depends on outputs nobody trains.
 
     Several processes reduce a gradient for every parameter, so each has to have one.
     """
     # The sum of no entries, since zero times an infinite one would not be zero.
     return sum(output.flatten()[:0].float().sum() for output in outputs)  # type: ignore[return-value]
+
+
+def has_stock_methods(obj: Any, classes: tuple[type, ...], methods: tuple[str, ...]) -> bool:
+    """Return whether an object is of one of the classes and has that class's own methods."""
+    return isinstance(obj, classes) and all(
+        any(getattr(type(obj), method) is getattr(c, method) for c in classes) for method in methods
+    )

@@ -1,4 +1,4 @@
-"""Distillation of a RoI head of several stages (Cascade R-CNN, Cascade Mask R-CNN).
+"""Distillation of RoI heads of several stages: Cascade (Mask) R-CNN and Hybrid Task Cascade.
 
 Stage k of a sub-network runs on the RoIs that stage k of the *full network* saw, moved by the
 transform, and not on what the sub-network's own stage k - 1 would refine them to:
@@ -9,21 +9,32 @@ transform, and not on what the sub-network's own stage k - 1 would refine them t
 - No gradient is lost: mmdet too passes refined boxes from stage to stage without one.
 - Each stage keeps learning from boxes of the quality that it is made for, also while the
   smallest sub-network refines badly.
+
+Hybrid Task Cascade adds three things. Its mask heads train on boxes that were just refined and
+sampled anew: their RoIs are recorded beside those of the box heads. Its mask information flow runs
+again on them. Its semantic branch, if any, feeds the other heads, and is trained by the target of
+``roi_mask`` as a mask is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from itertools import zip_longest
 from typing import Any
 
-from mmdet.models.roi_heads import CascadeRoIHead
+import torch
+from mmdet.models.roi_heads import CascadeRoIHead, HybridTaskCascadeRoIHead
+from mmdet.models.roi_heads.mask_heads import FusedSemanticHead
 from mmdet.structures import SampleList
+from mmengine.structures import PixelData
 from torch import Tensor, nn
 
 from ...transforms import GeometricMap
-from .base import untrained
+from ..labels import move_pixels
+from .base import has_stock_methods, recording_forward, zero_loss
 from .roi import RoIDistiller
+from .semantic import is_exclusive, soft_semantic
 
 
 class CascadeDistiller(RoIDistiller):
@@ -33,48 +44,97 @@ class CascadeDistiller(RoIDistiller):
 
     @staticmethod
     def stage_heads(head: CascadeRoIHead) -> list[tuple[nn.Module, nn.Module | None]]:
-        """Box heads and the mask heads beside them, in the order they run."""
+        """Return the box heads and the mask heads beside them, in the order they run."""
         return list(zip_longest(head.bbox_head, head.mask_head if head.with_mask else ()))
 
     def loss(
         self,
         feats: Sequence[Tensor],
-        data_samples: SampleList,
+        samples: SampleList,
         mapping: GeometricMap,
-        soft_ramp: float,
+        ramp: float,
+        **inputs: Tensor,
     ) -> dict[str, Tensor]:
-        """Losses of the active sub-network; see :class:`HeadDistiller`."""
-        return self._cascade_losses(feats, mapping, soft_ramp)
-
-    def _cascade_losses(
-        self, feats: Sequence[Tensor], mapping: GeometricMap, ramp: float, **inputs: Any
-    ) -> dict[str, Tensor]:
-        """Losses of all stages, prefixed as mmdet does; ``inputs`` go to the heads too."""
+        """Compute the losses of all stages, prefixed as mmdet does; ``inputs`` go to the heads."""
         losses = {}
-        for index in range(len(self.stages)):
+        for index, stage in enumerate(self.stages):
+            if stage.boxes is None:  # the full pass ran out of RoIs before this stage
+                heads = [head for head in (stage.bbox_head, stage.mask_head) if head is not None]
+                unused = [parameter for head in heads for parameter in head.parameters()]
+                own = {'loss_roi_untrained': zero_loss(*unused)}
+            else:
+                rois = mapping.rois(stage.boxes.rois)
+                outputs = self.head._bbox_forward(index, feats, rois, **inputs)
+                own = stage.box_losses(outputs, mapping, ramp)
+            if stage.masks is not None:
+                rois = mapping.rois(stage.masks.rois)
+                outputs = self.head._mask_forward(index, feats, rois, **inputs)
+                own |= stage.mask_losses(outputs['mask_preds'], mapping, ramp)
             weight = self.head.stage_loss_weights[index]
-            for name, value in self._stage_losses(index, feats, mapping, ramp, inputs).items():
+            for name, value in own.items():
                 losses[f's{index}.{name}'] = value * weight if 'loss' in name else value
         return losses
 
-    def _stage_losses(
+
+class HTCDistiller(CascadeDistiller):
+    """Trains every stage of a hybrid task cascade, and its semantic branch."""
+
+    head_classes = (HybridTaskCascadeRoIHead,)
+    _segmentation: Tensor | None = None  # of the full pass: class probabilities (N, C, H, W)
+
+    @classmethod
+    def supports(cls, head: Any) -> bool:
+        """Return whether ``head`` is mmdet's, its semantic branch over exclusive classes."""
+        return super().supports(head) and (
+            not head.with_semantic
+            or (
+                has_stock_methods(head.semantic_head, (FusedSemanticHead,), ('forward', 'loss'))
+                and is_exclusive(head.semantic_head.criterion)
+            )
+        )
+
+    @contextmanager
+    def recording(self) -> Iterator[None]:
+        """Record RoIs, outputs and targets of the full pass, and its segmentation."""
+
+        def record(outputs: tuple) -> None:
+            self._segmentation = outputs[0].detach().float().softmax(dim=1)
+
+        with ExitStack() as stack:
+            stack.enter_context(super().recording())
+            if self.head.with_semantic:
+                stack.enter_context(recording_forward(self.head.semantic_head, record))
+            yield
+
+    def clear(self) -> None:
+        """Drop what was recorded."""
+        super().clear()
+        self._segmentation = None
+
+    def loss(
         self,
-        index: int,
         feats: Sequence[Tensor],
+        samples: SampleList,
         mapping: GeometricMap,
         ramp: float,
-        inputs: dict[str, Any],
+        **inputs: Tensor,
     ) -> dict[str, Tensor]:
-        """Losses of a stage, before its weight."""
-        stage = self.stages[index]
-        if stage.kept.box is None:  # the full pass ran out of RoIs before this stage
-            heads = [stage.bbox_head, stage.mask_head]
-            unused = [p for head in heads if head is not None for p in head.parameters()]
-            return {'loss_roi_untrained': untrained(*unused)}
-        outputs = self.head._bbox_forward(index, feats, stage.rois(mapping), **inputs)
-        losses = stage.box_losses(outputs, mapping, ramp)
-        if stage.mask_head is not None:
-            rois = stage.mask_rois(mapping)
-            outputs = self.head._mask_forward(index, feats, rois, **inputs)
-            losses |= stage.mask_losses(outputs['mask_preds'], mapping, ramp)
-        return losses
+        """Compute the losses of the active sub-network; see :class:`HeadDistiller`."""
+        if not self.head.with_semantic:
+            return super().loss(feats, samples, mapping, ramp)
+        assert self._segmentation is not None, 'the full pass comes first'
+        head, target = self.head.semantic_head, self.config.roi_mask
+        logits, embedding = head(feats)
+        losses = {'loss_semantic_untrained': zero_loss(logits, embedding)}
+        factor = ramp * head.criterion.loss_weight
+        losses |= soft_semantic(logits, self._segmentation, mapping, target, factor)
+        if target.hard:
+            # Labels padded with ignored ones as the images are.
+            ignored = head.criterion.ignore_index
+            ignored = -100 if ignored is None else ignored
+            height, width = (round(length / head.seg_scale_factor) for length in logits.shape[-2:])
+            maps = [PixelData(sem_seg=sample.gt_sem_seg.sem_seg.long()) for sample in samples]
+            moved = [move_pixels(pixels, mapping, (height, width), ignored) for pixels in maps]
+            labels = torch.stack([pixels.sem_seg for pixels in moved])
+            losses['loss_semantic_seg_hard'] = head.loss(logits, labels) * target.hard
+        return losses | super().loss(feats, samples, mapping, ramp, semantic_feat=embedding)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 
 def categorical_kl(student: Tensor, teacher: Tensor) -> Tensor:
-    """KL divergence of softmax distributions, from the teacher's to the student's.
+    """Return the KL divergence of softmax distributions, from the teacher's to the student's.
 
     Args:
         student: Logits (N, C).
@@ -27,7 +27,7 @@ def categorical_kl(student: Tensor, teacher: Tensor) -> Tensor:
 
 
 def distribution_kl(student: Tensor, teacher: Tensor, dim: int = 1) -> Tensor:
-    """KL divergence of softmax distributions over a dimension.
+    """Return the KL divergence of softmax distributions over a dimension.
 
     Args:
         student: Logits (N, C, ...), or with C elsewhere.
@@ -43,26 +43,19 @@ def distribution_kl(student: Tensor, teacher: Tensor, dim: int = 1) -> Tensor:
 
 
 def bernoulli_kl(student: Tensor, teacher: Tensor) -> Tensor:
-    """KL divergence of independent yes/no distributions, element by element.
+    """Return the KL divergence of independent yes/no distributions, element by element.
 
     Args:
         student: Logits of any shape.
         teacher: Probabilities of the same shape, without gradient.
-
-    Returns:
-        One value an element.
     """
     teacher = teacher.float()
     cross = F.binary_cross_entropy_with_logits(student.float(), teacher, reduction='none')
-    return cross - _bernoulli_entropy(teacher)
-
-
-def _bernoulli_entropy(p: Tensor) -> Tensor:
-    """Entropy of yes/no distributions in nats; 0 at certainty."""
-    return -(torch.xlogy(p, p) + torch.xlogy(1 - p, 1 - p))
+    entropy = -(torch.xlogy(teacher, teacher) + torch.xlogy(1 - teacher, 1 - teacher))
+    return cross - entropy
 
 
 def set_agreement(student: Tensor, teacher: Tensor) -> Tensor:
-    """Intersection over union of two boolean tensors as sets; 1 if both are empty."""
+    """Return the intersection over union of two boolean tensors as sets; 1 if both are empty."""
     union = (student | teacher).sum()
     return ((student & teacher).sum() + (union == 0)) / union.clamp(min=1)

@@ -24,17 +24,14 @@ from mmdet.models.roi_heads.mask_heads import MaskIoUHead
 from torch import Tensor
 
 from ...transforms import GeometricMap
-from .base import untrained
-from .recording import recording_calls
-from .roi import RoIDistiller
-from .roi_recorder import chosen_positives, own_class
-from .roi_stage import keeps_methods
+from .base import has_stock_methods, zero_loss
+from .roi import RoIDistiller, recording_calls, select_class, subsample_rois
 
 METHODS = ('forward', 'loss_and_target', 'get_targets', '_get_area_ratio')
 
 
 @dataclass
-class IoULesson:
+class IoUTeacher:
     """What the full pass's mask IoU head said; P positive RoIs.
 
     Attributes:
@@ -50,58 +47,60 @@ class MaskScoringDistiller(RoIDistiller):
     """Trains a sub-network's predicted mask IoU beside its boxes and masks."""
 
     head_classes = (MaskScoringRoIHead,)
-    _kept_ious: IoULesson | None = None
+    ious: IoUTeacher | None = None
 
     @classmethod
     def supports(cls, head: Any) -> bool:
-        """Whether ``head`` is mmdet's Mask Scoring head, which needs a mask for each class."""
+        """Return whether ``head`` is mmdet's, with a mask for each class."""
         return (
             super().supports(head)
             and head.with_mask
             and not head.mask_head.class_agnostic
-            and keeps_methods(head.mask_iou_head, (MaskIoUHead,), METHODS)
+            and has_stock_methods(head.mask_iou_head, (MaskIoUHead,), METHODS)
         )
 
     @contextmanager
     def recording(self) -> Iterator[None]:
-        """Keep RoIs, outputs and targets of the full pass."""
-        shares: list[Tensor] = []  # of each image
+        """Record RoIs, outputs and targets of the full pass."""
+        shares: list[Tensor] = []  # one (P_i,) an image
 
-        def keep(call: dict[str, Any], result: dict[str, Tensor]) -> None:
-            chosen = chosen_positives(call['sampling_results'], self.config.max_rois)
-            predicted = call['mask_iou_pred'].detach()
-            self._kept_ious = IoULesson(predicted[chosen], torch.cat(shares)[chosen])
+        def record(
+            result: dict, predicted: Tensor, masks: Tensor, targets: Tensor, samples: list, *_: Any
+        ) -> None:
+            chosen = subsample_rois(samples, self.config.max_rois)[1]
+            self.ious = IoUTeacher(predicted.detach()[chosen], torch.cat(shares)[chosen])
 
         head = self.head.mask_iou_head
-        share = recording_calls(head, '_get_area_ratio', lambda call, ratio: shares.append(ratio))
-        with super().recording(), share, recording_calls(head, 'loss_and_target', keep):
+        with (
+            super().recording(),
+            recording_calls(head, '_get_area_ratio', lambda share, *_: shares.append(share)),
+            recording_calls(head, 'loss_and_target', record),
+        ):
             yield
 
-    def forget(self) -> None:
-        """Drop what was kept."""
-        super().forget()
-        self._kept_ious = None
+    def clear(self) -> None:
+        """Drop what was recorded."""
+        super().clear()
+        self.ious = None
 
     def _mask_losses(
         self, outputs: dict[str, Tensor], mapping: GeometricMap, ramp: float
     ) -> dict[str, Tensor]:
-        """Losses of the masks and of how well they are predicted to fit."""
-        logits, lesson, target = outputs['mask_preds'], self._kept_ious, self.config.roi_mask
-        masks = self.stages[0].kept.mask
-        assert masks is not None and lesson is not None
-        own = own_class(self.head.mask_head, logits, masks.labels)
+        """Compute losses of the masks and of how well they are predicted to fit."""
+        teacher, masks, target = self.ious, self.stages[0].masks, self.config.roi_mask
+        assert masks is not None and teacher is not None
+        own = select_class(self.head.mask_head, outputs['mask_preds'], masks.labels)
         scores = self.head.mask_iou_head(outputs['mask_feats'], own)
         losses = super()._mask_losses(outputs, mapping, ramp)
-        losses['loss_mask_iou_untrained'] = untrained(scores)
+        losses['loss_mask_iou_untrained'] = zero_loss(scores)
         predicted = scores[torch.arange(len(scores), device=scores.device), masks.labels]
         loss_iou = self.head.mask_iou_head.loss_iou
         if target.soft and len(predicted):
-            wanted = meaningful_iou(predicted.detach(), lesson.predicted)
+            wanted = meaningful_iou(predicted.detach(), teacher.predicted)
             losses['loss_mask_iou_soft'] = loss_iou(predicted, wanted) * target.soft * ramp
         if target.hard:
-            threshold = self.head.train_cfg.mask_thr_binary
-            grids = mapping.grids(masks.targets)
-            truth = mask_ious(own.detach() > threshold, grids, lesson.visible)
+            binary = own.detach() > self.head.train_cfg.mask_thr_binary
+            truth = mask_ious(binary, mapping.grids(masks.targets), teacher.visible)
             scored = truth > 0
             if scored.any():
                 hard = loss_iou(predicted[scored], truth[scored])
@@ -110,7 +109,7 @@ class MaskScoringDistiller(RoIDistiller):
 
 
 def mask_ious(masks: Tensor, targets: Tensor, visible: Tensor) -> Tensor:
-    """Intersection over union of masks inside RoIs with whole objects.
+    """Return the intersection over union of masks inside RoIs with whole objects.
 
     Args:
         masks: Predicted (P, h, w), booleans.
@@ -127,7 +126,7 @@ def mask_ious(masks: Tensor, targets: Tensor, visible: Tensor) -> Tensor:
 
 
 def meaningful_iou(student: Tensor, teacher: Tensor) -> Tensor:
-    """What the student should predict: the teacher's IoU, or anything that means the same.
+    """Return the IoU that the student should predict: the teacher's, or one that means the same.
 
     Args:
         student: Predictions of any shape.

@@ -12,8 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...errors import ConfigError
 from ...transforms import GeometricMap
-from .scale_space import Rescale, Stride, scale_space_target
+from .scale_space import Stride
 
 
 @dataclass(frozen=True)
@@ -39,42 +40,38 @@ class PriorPyramid:
 
     @classmethod
     def of(cls, generator: Any) -> PriorPyramid | None:
-        """The priors of mmdet's generator; None unless they are alike on two or more scales."""
-        strides = list(generator.strides)
-        base_anchors = getattr(generator, 'base_anchors', None)
-        if base_anchors is None:
-            pyramid = cls(strides, strides, getattr(generator, 'offset', 0.0))
-        elif getattr(generator, 'centers', None) is not None:
+        """Return the priors of mmdet's generator; None unless they are alike on several scales."""
+        strides = sizes = list(generator.strides)
+        steps, groups = getattr(generator, 'base_anchors', None), None
+        offset = getattr(generator, 'offset' if steps is None else 'center_offset', 0.0)
+        if getattr(generator, 'centers', None) is not None:
             return None
-        elif len(strides) == 1:
-            groups, sizes = _groups_by_size(base_anchors[0])
-            steps = [base_anchors[0][group] for group in groups]
-            pyramid = cls(strides * len(groups), sizes, generator.center_offset, groups=groups)
-        else:
-            steps, pyramid = base_anchors, cls(strides, strides, generator.center_offset)
-        if len(pyramid.sizes) < 2 or not _is_growing(pyramid.sizes):
+        if steps is not None and len(strides) == 1:
+            groups, sizes = _groups_by_size(steps[0])
+            steps = [steps[0][group] for group in groups]
+            strides = strides * len(groups)
+        areas = [x * y for x, y in sizes]
+        if len(areas) < 2 or any(small >= large for small, large in pairwise(areas)):
             return None
-        return pyramid if base_anchors is None else pyramid._with_anchors(steps)
-
-    def _with_anchors(self, steps: Sequence[Tensor]) -> PriorPyramid | None:
-        """Itself with its anchors, if they are the same on all steps in units of their sizes."""
+        if steps is None:
+            return cls(strides, sizes, offset)
         units = []
-        for anchors, size, stride in zip(steps, self.sizes, self.strides, strict=True):
-            centre = anchors.new_tensor([*stride, *stride]) * self.offset
+        for anchors, size, stride in zip(steps, sizes, strides, strict=True):
+            centre = anchors.new_tensor([*stride, *stride]) * offset
             units.append((anchors - centre) / anchors.new_tensor([*size, *size]))
         first = units[0]
-        if not all(u.shape == first.shape and torch.allclose(u, first, atol=1e-3) for u in units):
+        if any(u.shape != first.shape or not torch.allclose(u, first, atol=1e-3) for u in units):
             return None
-        return PriorPyramid(self.strides, self.sizes, self.offset, first, self.groups)
+        return cls(strides, sizes, offset, first, groups)
 
     def split(self, levels: Sequence[Tensor]) -> list[Tensor]:
-        """Values (N, A, V, H, W) of each level, as those of each step."""
+        """Return the values (N, A, V, H, W) of each step, given those of each level."""
         if self.groups is None:
             return list(levels)
         return [levels[0][:, list(group)] for group in self.groups]
 
     def without_padding(self, steps: Sequence[Tensor], image_size: tuple[int, int]) -> list[Tensor]:
-        """The cells (..., h, w) whose priors are centred on the image, not on its padding."""
+        """Return the cells (..., h, w) whose priors are centred on the image, not on padding."""
         height, width = image_size
         cropped = []
         for values, (stride_x, stride_y) in zip(steps, self.strides, strict=True):
@@ -83,30 +80,8 @@ class PriorPyramid:
             cropped.append(values[..., :rows, :columns])
         return cropped
 
-    def targets(
-        self,
-        teacher: Sequence[Tensor],
-        mapping: GeometricMap,
-        sizes: Sequence[tuple[int, int]],
-        rescale: Rescale | None = None,
-    ) -> list[Tensor | None]:
-        """What a teacher says of a student's priors; see :func:`scale_space_target`.
-
-        Args:
-            teacher: Values (N, A, V, H, W) of each step, turned for ``mapping``, while the
-                order of anchors is still the original one.
-            mapping: The transform of the student's images.
-            sizes: Height and width of the student's steps.
-            rescale: See :func:`scale_space_target`.
-        """
-        if mapping.turns % 2 and self.anchors is not None:
-            teacher = [values[:, self.turned_anchors] for values in teacher]
-        return scale_space_target(
-            teacher, self.strides, mapping, sizes, self.offset, self.sizes, rescale
-        )
-
     def factor(self, mapping: GeometricMap, source: int, target: int) -> Stride:
-        """How much longer (x, y) a length is in units of a student's step than of a teacher's.
+        """Return how much longer (x, y) a length is in units of a student's step than a teacher's.
 
         Args:
             mapping: The transform of the student's images.
@@ -122,34 +97,26 @@ class PriorPyramid:
 
     @cached_property
     def turned_anchors(self) -> list[int]:
-        """For each anchor the index of the one that a quarter turn makes of it.
+        """Return for each anchor the index of the one that a quarter turn makes of it.
 
         Raises:
-            ValueError: If one has no counterpart, such as a wide anchor without a tall one.
+            ConfigError: If one has no counterpart, such as a wide anchor without a tall one.
         """
-        return [0] if self.anchors is None else turned_anchors(self.anchors)
-
-
-def turned_anchors(anchors: Tensor) -> list[int]:
-    """For each anchor (A, 4) around the origin the index of its counterpart after a quarter turn.
-
-    Raises:
-        ValueError: If one has no counterpart, such as a wide anchor without a tall one.
-    """
-    sizes = torch.stack([anchors[:, 2] - anchors[:, 0], anchors[:, 3] - anchors[:, 1]], dim=1)
-    distance = torch.cdist(sizes.flip(1).float(), sizes.float())
-    nearest, index = distance.min(dim=1)
-    if (nearest > 0.02 * sizes.max()).any():
-        raise ValueError(
-            f'anchors of sizes {sizes.tolist()} (in strides) have no counterparts under a quarter '
-            'turn: use ratios in pairs such as [0.5, 1.0, 2.0], drop RandomRotate from '
-            "gradaug.transform, or set the outputs of this head in gradaug.distill to 'hard'"
-        )
-    return index.tolist()
+        if self.anchors is None:
+            return [0]
+        sizes = self.anchors[:, 2:] - self.anchors[:, :2]
+        nearest, index = torch.cdist(sizes.flip(1).float(), sizes.float()).min(dim=1)
+        if (nearest > 0.02 * sizes.max()).any():
+            raise ConfigError(
+                f'anchors of sizes {sizes.tolist()} (in strides) have no counterparts under a '
+                'quarter turn: use ratios in pairs such as [0.5, 1.0, 2.0], drop RandomRotate from '
+                "gradaug.transform, or set the outputs of this head in gradaug.distill to 'hard'"
+            )
+        return index.tolist()
 
 
 def _groups_by_size(anchors: Tensor) -> tuple[list[list[int]], list[Stride]]:
-    """Indices of anchors (A, 4) of one size, and that size, from small to large."""
+    """Return indices of anchors (A, 4) of one size, and that size, from small to large."""
     lengths = anchors[:, 2:] - anchors[:, :2]
     sizes = lengths.prod(dim=1).sqrt().tolist()
     groups: list[list[int]] = []
@@ -158,8 +125,3 @@ def _groups_by_size(anchors: Tensor) -> tuple[list[list[int]], list[Stride]]:
             groups.append([])
         groups[-1].append(index)
     return [sorted(group) for group in groups], [(sizes[g[0]], sizes[g[0]]) for g in groups]
-
-
-def _is_growing(sizes: Sequence[Stride]) -> bool:
-    """Whether each size is larger than the one before."""
-    return all(a[0] * a[1] < b[0] * b[1] for a, b in pairwise(sizes))

@@ -1,24 +1,241 @@
-"""Distillation of a RoI head with one box head and at most one mask head.
+"""Distillation of RoI heads of one stage: Faster, Mask, Double-Head and Dynamic R-CNN.
 
-Mask R-CNN, Faster R-CNN and Double-Head R-CNN.
+A sub-network's heads run on the RoIs that the full network sampled, moved by the transform, so
+both outputs correspond one to one. Box deltas and mask grids are relative to the RoI: the full
+pass's outputs and targets hold for the sub-network as they are, or turned. No sub-network pass
+proposes, assigns or samples.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
-from mmdet.models.roi_heads import DoubleHeadRoIHead, StandardRoIHead
+import torch
+from mmdet.models.roi_heads import DoubleHeadRoIHead, DynamicRoIHead, StandardRoIHead
 from mmdet.models.roi_heads.base_roi_head import BaseRoIHead
+from mmdet.models.roi_heads.bbox_heads import BBoxHead
+from mmdet.models.roi_heads.mask_heads import FCNMaskHead
+from mmdet.models.task_modules.coders import DeltaXYWHBBoxCoder, LegacyDeltaXYWHBBoxCoder
+from mmdet.models.task_modules.samplers import SamplingResult
 from mmdet.structures import SampleList
+from mmdet.structures.bbox import bbox2roi
 from torch import Tensor, nn
 
+from ...errors import ConfigError
 from ...transforms import GeometricMap
-from .roi_stage import RoIStage, keeps_methods
-from .targets import DistillConfig
+from .base import has_stock_methods, zero_loss
+from .config import DistillConfig
+from .divergence import bernoulli_kl, categorical_kl, set_agreement
 
+XYWH_CODERS = (DeltaXYWHBBoxCoder, LegacyDeltaXYWHBBoxCoder)
 REPLAYED = ('loss', 'bbox_loss', 'mask_loss', '_bbox_forward', '_mask_forward')
+Rows = Tensor | slice
+EVERY_ROW = slice(None)  # unlike a mask, no GPU has to count it
+
+
+@dataclass
+class BoxTeacher:
+    """What a box head saw and said in the full pass; R RoIs.
+
+    Attributes:
+        rois: (R, 5) of (image index, x1, y1, x2, y2) in pixels.
+        cls_score: Class logits (R, C + 1).
+        bbox_pred: Box deltas (R, 4) or (R, 4 * C).
+        targets: labels (R,), label weights (R,), box targets (R, 4), box weights (R, 4).
+        is_positive: (R,), which RoIs were assigned an object.
+    """
+
+    rois: Tensor
+    cls_score: Tensor
+    bbox_pred: Tensor
+    targets: tuple[Tensor, ...]
+    is_positive: Tensor
+
+
+@dataclass
+class MaskTeacher:
+    """What a mask head saw and said in the full pass; P positive RoIs.
+
+    Attributes:
+        rois: (P, 5) of (image index, x1, y1, x2, y2) in pixels.
+        labels: (P,), the objects' classes.
+        probabilities: (P, h, w), of the object's own class.
+        targets: (P, h, w), 0 or 1.
+    """
+
+    rois: Tensor
+    labels: Tensor
+    probabilities: Tensor
+    targets: Tensor
+
+
+class RoIStage:
+    """Records the full pass of a box head and its mask head, and computes sub-networks' losses.
+
+    Args:
+        bbox_head: A box head.
+        mask_head: The mask head that runs on its positive RoIs, or None.
+        config: The targets of ``roi_cls``, ``roi_bbox`` and ``roi_mask``, and ``max_rois``.
+
+    Attributes:
+        boxes: What the box head saw and said; None before the full pass, or where it did not run.
+        masks: The same of the mask head.
+    """
+
+    def __init__(
+        self, bbox_head: BBoxHead, mask_head: FCNMaskHead | None, config: DistillConfig
+    ) -> None:
+        self.bbox_head, self.mask_head, self.config = bbox_head, mask_head, config
+        self.boxes: BoxTeacher | None = None
+        self.masks: MaskTeacher | None = None
+
+    @staticmethod
+    def supports(bbox_head: Any, mask_head: Any) -> bool:
+        """Return whether both heads compute losses as mmdet's own, on upright boxes."""
+        return (
+            has_stock_methods(bbox_head, (BBoxHead,), ('loss_and_target', 'get_targets'))
+            and bbox_head.with_cls
+            and bbox_head.with_reg
+            and not bbox_head.custom_cls_channels
+            and getattr(bbox_head.bbox_coder, 'encode_size', 4) == 4
+            and (
+                mask_head is None
+                or has_stock_methods(mask_head, (FCNMaskHead,), ('loss_and_target',))
+            )
+        )
+
+    @contextmanager
+    def recording(self) -> Iterator[None]:
+        """Record RoIs, outputs and targets of the full pass."""
+        self.clear()
+        with ExitStack() as stack:
+            calls = recording_calls(self.bbox_head, 'loss_and_target', self._record_boxes)
+            stack.enter_context(calls)
+            if self.mask_head is not None:
+                calls = recording_calls(self.mask_head, 'loss_and_target', self._record_masks)
+                stack.enter_context(calls)
+            yield
+
+    def _record_boxes(self, result: dict[str, Any], **call: Any) -> None:
+        """Record a call of the box head's ``loss_and_target``."""
+        chosen, _ = subsample_rois(call['sampling_results'], self.config.max_rois)
+        targets = tuple(target[chosen] for target in result['bbox_targets'])
+        self.boxes = BoxTeacher(
+            rois=call['rois'][chosen],
+            cls_score=call['cls_score'].detach()[chosen],
+            bbox_pred=call['bbox_pred'].detach()[chosen],
+            targets=targets,
+            is_positive=targets[0] < self.bbox_head.num_classes,
+        )
+
+    def _record_masks(self, result: dict[str, Any], **call: Any) -> None:
+        """Record a call of the mask head's ``loss_and_target``, of each RoI its own class only."""
+        samples = call['sampling_results']
+        _, chosen = subsample_rois(samples, self.config.max_rois)
+        labels = torch.cat([sample.pos_gt_labels for sample in samples])[chosen]
+        own = select_class(self.mask_head, call['mask_preds'].detach()[chosen], labels)
+        self.masks = MaskTeacher(
+            rois=bbox2roi([sample.pos_priors for sample in samples])[chosen],
+            labels=labels,
+            probabilities=own.float().sigmoid(),
+            targets=result['mask_targets'][chosen],
+        )
+
+    def clear(self) -> None:
+        """Drop what was recorded."""
+        self.boxes = self.masks = None
+
+    def box_losses(
+        self, outputs: dict[str, Any], mapping: GeometricMap, ramp: float
+    ) -> dict[str, Tensor]:
+        """Compute losses of class scores and box deltas.
+
+        Soft classes are trained by KL divergence, mean over RoIs; soft deltas of positive RoIs by
+        their absolute error, averaged as the stock loss is; both hard by the head's own losses.
+
+        Args:
+            outputs: ``cls_score`` (R, C + 1) and ``bbox_pred`` (R, 4) or (R, 4 * C) on the
+                teacher's RoIs, moved.
+            mapping: Where the transform moved things.
+            ramp: Factor of the soft losses, 0 to 1.
+
+        Returns:
+            Losses and agreements, every output part of some loss.
+
+        Raises:
+            ConfigError: If images turned, and deltas of the head's coder cannot.
+        """
+        teacher, config, head = self.boxes, self.config, self.bbox_head
+        assert teacher is not None
+        scores, deltas = outputs['cls_score'], outputs['bbox_pred']
+        labels, label_weights, box_targets, box_weights = teacher.targets
+        if config.roi_bbox.soft or (config.roi_bbox.hard and not head.reg_decoded_bbox):
+            _require_turnable(head.bbox_coder, mapping.turns)
+        losses = {'loss_roi_untrained': zero_loss(scores, deltas)}
+        if len(scores):
+            agreement = scores.argmax(dim=1) == teacher.cls_score.argmax(dim=1)
+            losses['agree_roi_cls'] = agreement.float().mean()
+        if len(scores) and config.roi_cls.soft:
+            if getattr(head.loss_cls, 'use_sigmoid', False):
+                divergence = bernoulli_kl(scores, teacher.cls_score.float().sigmoid()).sum(dim=1)
+            else:
+                divergence = categorical_kl(scores, teacher.cls_score)
+            weight = config.roi_cls.soft * ramp * getattr(head.loss_cls, 'loss_weight', 1.0)
+            losses['loss_roi_cls_soft'] = divergence.mean() * weight
+        if config.roi_bbox.soft:
+            wanted = mapping.deltas(self._select_deltas(teacher.bbox_pred, labels))
+            error = (self._select_deltas(deltas, labels).float() - wanted).abs()
+            weight = config.roi_bbox.soft * ramp * getattr(head.loss_bbox, 'loss_weight', 1.0)
+            total = error[teacher.is_positive].sum()
+            losses['loss_roi_bbox_soft'] = total / max(len(labels), 1) * weight
+        if config.roi_cls.hard or config.roi_bbox.hard:
+            # Boxes in pixels are the targets of IoU losses, deltas those of the others.
+            moved = mapping.boxes if head.reg_decoded_bbox else mapping.deltas
+            hard = head.loss(
+                scores if config.roi_cls.hard else None,
+                deltas if config.roi_bbox.hard else None,
+                mapping.rois(teacher.rois),
+                *(labels, label_weights, moved(box_targets), box_weights),
+            )
+            for name, value in hard.items():
+                if 'loss' in name:
+                    target = config.roi_bbox if name == 'loss_bbox' else config.roi_cls
+                    name = name.replace('loss_', 'loss_roi_', 1)
+                    losses[f'{name}_hard'] = value * target.hard
+        return losses
+
+    def _select_deltas(self, deltas: Tensor, labels: Tensor) -> Tensor:
+        """Return deltas (R, 4) of each RoI's class; of the first one for background."""
+        if self.bbox_head.reg_class_agnostic:
+            return deltas
+        per_class = deltas.unflatten(1, (-1, 4))
+        own = labels.where(labels < per_class.size(1), torch.zeros_like(labels))
+        return per_class[torch.arange(len(labels), device=labels.device), own]
+
+    def mask_losses(self, logits: Tensor, mapping: GeometricMap, ramp: float) -> dict[str, Tensor]:
+        """Compute losses of mask logits (P, C, h, w) on the teacher's positive RoIs, moved.
+
+        The mean KL divergence over the pixels of the object's own class, and the head's own loss.
+        """
+        teacher, head, target = self.masks, self.mask_head, self.config.roi_mask
+        assert teacher is not None and head is not None
+        losses = {'loss_mask_untrained': zero_loss(logits)}
+        if not len(teacher.labels):
+            return losses
+        own = select_class(head, logits, teacher.labels)
+        wanted = mapping.grids(teacher.probabilities)
+        losses['agree_mask'] = set_agreement(own.float().sigmoid() > 0.5, wanted > 0.5)
+        if target.soft:
+            weight = target.soft * ramp * head.loss_mask.loss_weight
+            losses['loss_mask_soft'] = bernoulli_kl(own, wanted).mean() * weight
+        if target.hard:
+            classes = torch.zeros_like(teacher.labels) if head.class_agnostic else teacher.labels
+            hard = head.loss_mask(logits, mapping.grids(teacher.targets), classes)
+            losses['loss_mask_hard'] = hard.sum() * target.hard
+        return losses
 
 
 class RoIDistiller:
@@ -27,85 +244,167 @@ class RoIDistiller:
     Args:
         head: The detector's RoI head.
         config: The targets of ``roi_cls``, ``roi_bbox`` and ``roi_mask``, and ``max_rois``.
-        turns: Quarter turns that the sub-networks' images may make.
 
     Attributes:
         head_classes: Classes whose training is replayed here; a subclass that overrides what
             is recorded or replayed is not supported.
         stages: One for each box head.
-
-    Raises:
-        ValueError: If outputs are to be trained under turns that they do not allow.
     """
 
     head_classes: tuple[type, ...] = (StandardRoIHead, DoubleHeadRoIHead)
 
-    def __init__(
-        self, head: BaseRoIHead, config: DistillConfig, turns: frozenset[int] = frozenset()
-    ) -> None:
-        self.head = head
-        self.config = config
-        pairs = self.stage_heads(head)
-        self.stages = [RoIStage(box, mask, config, turns) for box, mask in pairs]
+    def __init__(self, head: BaseRoIHead, config: DistillConfig) -> None:
+        self.head, self.config = head, config
+        self.stages = [RoIStage(*heads, config) for heads in self.stage_heads(head)]
         masks = head.with_mask or getattr(head, 'with_semantic', False)
         self.keys = ['roi_cls', 'roi_bbox', *(['roi_mask'] if masks else [])]
 
     @classmethod
     def supports(cls, head: Any) -> bool:
-        """Whether ``head`` computes its losses as one of ``head_classes`` does."""
+        """Return whether ``head`` computes its losses as one of ``head_classes`` does."""
         return (
-            keeps_methods(head, cls.head_classes, REPLAYED)
+            has_stock_methods(head, cls.head_classes, REPLAYED)
             and head.with_bbox
-            and all(RoIStage.supports(*pair) for pair in cls.stage_heads(head))
+            and all(RoIStage.supports(*heads) for heads in cls.stage_heads(head))
         )
 
     @staticmethod
     def stage_heads(head: BaseRoIHead) -> list[tuple[nn.Module, nn.Module | None]]:
-        """Box heads and the mask heads beside them, in the order they run."""
+        """Return the box heads and the mask heads beside them, in the order they run."""
         return [(head.bbox_head, head.mask_head if head.with_mask else None)]
 
     @contextmanager
     def recording(self) -> Iterator[None]:
-        """Keep RoIs, outputs and targets of the full pass."""
+        """Record RoIs, outputs and targets of the full pass."""
         with ExitStack() as stack:
             for stage in self.stages:
-                stack.enter_context(stage.kept.recording())
+                stack.enter_context(stage.recording())
             yield
 
-    def forget(self) -> None:
-        """Drop what was kept."""
+    def clear(self) -> None:
+        """Drop what was recorded."""
         for stage in self.stages:
-            stage.kept.forget()
+            stage.clear()
 
     def loss(
-        self,
-        feats: Sequence[Tensor],
-        data_samples: SampleList,
-        mapping: GeometricMap,
-        soft_ramp: float,
+        self, feats: Sequence[Tensor], samples: SampleList, mapping: GeometricMap, ramp: float
     ) -> dict[str, Tensor]:
-        """Losses of the active sub-network; see :class:`HeadDistiller`."""
+        """Compute the losses of the active sub-network; see :class:`HeadDistiller`."""
         (stage,) = self.stages
-        outputs = self.head._bbox_forward(feats, stage.rois(mapping))
-        losses = stage.box_losses(outputs, mapping, soft_ramp)
-        if stage.mask_head is not None:
-            outputs = self._mask_forward(feats, outputs, mapping)
-            losses |= self._mask_losses(outputs, mapping, soft_ramp)
+        assert stage.boxes is not None, 'the full pass comes first'
+        outputs = self.head._bbox_forward(feats, mapping.rois(stage.boxes.rois))
+        losses = stage.box_losses(outputs, mapping, ramp)
+        if stage.masks is not None:
+            if self.head.share_roi_extractor:
+                shared = dict(pos_inds=stage.boxes.is_positive, bbox_feats=outputs['bbox_feats'])
+                outputs = self.head._mask_forward(feats, **shared)
+            else:
+                outputs = self.head._mask_forward(feats, mapping.rois(stage.masks.rois))
+            losses |= self._mask_losses(outputs, mapping, ramp)
         return losses
-
-    def _mask_forward(
-        self, feats: Sequence[Tensor], box_outputs: dict[str, Tensor], mapping: GeometricMap
-    ) -> dict[str, Tensor]:
-        """Run the mask head, on features of its own or the box head's."""
-        (stage,) = self.stages
-        if not self.head.share_roi_extractor:
-            return self.head._mask_forward(feats, stage.mask_rois(mapping))
-        assert stage.kept.box is not None
-        positive, shared = stage.kept.box.is_positive, box_outputs['bbox_feats']
-        return self.head._mask_forward(feats, pos_inds=positive, bbox_feats=shared)
 
     def _mask_losses(
         self, outputs: dict[str, Tensor], mapping: GeometricMap, ramp: float
     ) -> dict[str, Tensor]:
-        """Losses of what the mask head said."""
+        """Compute losses of what the mask head said."""
         return self.stages[0].mask_losses(outputs['mask_preds'], mapping, ramp)
+
+
+class DynamicDistiller(RoIDistiller):
+    """Distils Dynamic R-CNN's RoI head.
+
+    The head raises its IoU threshold and lowers the beta of its smooth L1 loss while it trains,
+    from histories that its own ``loss`` writes; sub-network passes write none. It changes beta
+    at the end of some full passes, for the next iteration: all passes of an iteration have the
+    beta that the iteration started with.
+    """
+
+    head_classes = (DynamicRoIHead,)
+    _beta: float
+
+    @contextmanager
+    def recording(self) -> Iterator[None]:
+        """Record RoIs, outputs and targets of the full pass, and its beta."""
+        self._beta = self.head.bbox_head.loss_bbox.beta
+        with super().recording():
+            yield
+
+    def loss(self, *args: Any) -> dict[str, Tensor]:
+        """Compute the losses of the active sub-network; see :class:`HeadDistiller`."""
+        loss_bbox = self.head.bbox_head.loss_bbox
+        next_beta, loss_bbox.beta = loss_bbox.beta, self._beta
+        try:
+            return super().loss(*args)
+        finally:
+            loss_bbox.beta = next_beta
+
+
+@contextmanager
+def recording_calls(owner: Any, method: str, record: Callable[..., None]) -> Iterator[None]:
+    """Report each call of an object's method while the context lasts.
+
+    mmdet's RoI heads drop the targets they assigned, and no hook of torch sees them. So the
+    method is shadowed on this object alone, and back in place afterwards.
+
+    Args:
+        owner: The object.
+        method: The method's name.
+        record: Called with the result and then the arguments of each call.
+    """
+    original, shadowed = getattr(owner, method), vars(owner).get(method)
+
+    def recorded(*args: Any, **kwargs: Any) -> Any:
+        result = original(*args, **kwargs)
+        record(result, *args, **kwargs)
+        return result
+
+    vars(owner)[method] = recorded
+    try:
+        yield
+    finally:
+        del vars(owner)[method]
+        if shadowed is not None:  # a user's own wrapper
+            vars(owner)[method] = shadowed
+
+
+def subsample_rois(samples: Sequence[SamplingResult], limit: int | None) -> tuple[Rows, Rows]:
+    """Choose at most ``limit`` RoIs of each image, evenly spread over its list.
+
+    Positive RoIs come first in the list, so their share stays about the same.
+
+    Returns:
+        Which RoIs (R,), and which of the positive ones (P,), were chosen.
+    """
+    if limit is None:
+        return EVERY_ROW, EVERY_ROW
+    rows, positives = [], []
+    for sample in samples:
+        total, device = len(sample.priors), sample.priors.device
+        chosen = torch.ones(total, dtype=torch.bool, device=device)
+        if total > limit:
+            chosen[:] = False
+            chosen[torch.linspace(0, total - 1, limit, device=device).long()] = True
+        rows.append(chosen)
+        positives.append(chosen[: len(sample.pos_priors)])
+    return torch.cat(rows), torch.cat(positives)
+
+
+def select_class(mask_head: Any, logits: Tensor, labels: Tensor) -> Tensor:
+    """Return mask logits (P, h, w) of each RoI's class, from those of all (P, C, h, w)."""
+    if mask_head.class_agnostic:
+        return logits[:, 0]
+    return logits[torch.arange(len(labels), device=labels.device), labels]
+
+
+def _require_turnable(coder: Any, turns: int) -> None:
+    """Raise unless turned deltas are deltas of the turned boxes."""
+    if not turns:
+        return
+    means, stds = getattr(coder, 'means', (0,) * 4), getattr(coder, 'stds', (1,) * 4)
+    sideways = turns % 2 and (stds[0] != stds[1] or stds[2] != stds[3])
+    if not isinstance(coder, XYWH_CODERS) or any(means) or sideways:
+        raise ConfigError(
+            f'box deltas of {type(coder).__name__} with means {means} and stds {stds} cannot be '
+            'turned with the image, expected deltas of centre and size with zero means and equal '
+            'stds in x and y: change bbox_coder, or drop RandomRotate from gradaug.transform'
+        )

@@ -56,14 +56,14 @@ def scale_space_target(
         if position is None:
             targets.append(None)
             continue
+        low = math.floor(position + WHOLE)
+        share = position - low  # linearly between the two nearest levels
         points = mapping.source_points(_centres(size, strides[level], offset))
-
-        def read(source: int, points: Tensor = points, level: int = level) -> Tensor:
-            cells = points / points.new_tensor(strides[source]) - offset
-            values = _read(teacher[source], cells)
-            return values if rescale is None else rescale(values, source, level)
-
-        targets.append(_between_levels(read, position))
+        values = []
+        for source in [low] if abs(share) <= WHOLE else [low, low + 1]:
+            found = _read(teacher[source], points / points.new_tensor(strides[source]) - offset)
+            values.append(found if rescale is None else rescale(found, source, level))
+        targets.append(values[0] if len(values) == 1 else torch.lerp(*values, share))
     return targets
 
 
@@ -87,7 +87,7 @@ def same_level_target(teacher: Tensor, mapping: GeometricMap) -> Tensor:
 
 
 def _level_position(logs: Sequence[float], wanted: float) -> float | None:
-    """Fractional index of a log2 stride among the levels; None if too far outside."""
+    """Return the fractional index of a log2 size among the levels; None if too far outside."""
     below, above = logs[0] - wanted, wanted - logs[-1]
     if max(below, above) > 0.5:
         return None
@@ -100,7 +100,7 @@ def _level_position(logs: Sequence[float], wanted: float) -> float | None:
 
 
 def _centres(size: tuple[int, int], stride: Stride, offset: float) -> Tensor:
-    """Prior centres (h, w, 2) of a level in pixels, (x, y).
+    """Return the prior centres (h, w, 2) of a level in pixels, (x, y).
 
     On the CPU: whether they fall on whole cells is asked there, and no GPU has to answer.
     """
@@ -108,15 +108,6 @@ def _centres(size: tuple[int, int], stride: Stride, offset: float) -> Tensor:
     x = (torch.arange(size[1], dtype=torch.float32) + offset) * stride[0]
     grid_y, grid_x = torch.meshgrid(y, x, indexing='ij')
     return torch.stack([grid_x, grid_y], dim=-1)
-
-
-def _between_levels(read: Callable[[int], Tensor], position: float) -> Tensor:
-    """Read linearly between the two levels nearest to ``position``."""
-    low = math.floor(position + WHOLE)
-    share = position - low
-    if abs(share) <= WHOLE:
-        return read(low)
-    return torch.lerp(read(low), read(low + 1), share)
 
 
 def _read(level: Tensor, cells: Tensor) -> Tensor:
@@ -128,17 +119,17 @@ def _read(level: Tensor, cells: Tensor) -> Tensor:
     limits = cells.new_tensor([width - 1, height - 1])
     whole = cells.round()
     if (cells - whole).abs().max() < WHOLE:
-        index = _sent(torch.minimum(whole.clamp(min=0), limits).long(), level)
+        index = _to_device(torch.minimum(whole.clamp(min=0), limits).long(), level)
         return level[..., index[..., 1], index[..., 0]]
-    grid = _sent(2 * cells / limits.clamp(min=1) - 1, level).to(level.dtype)
+    grid = _to_device(2 * cells / limits.clamp(min=1) - 1, level).to(level.dtype)
     grid = grid.expand(level.size(0), *grid.shape)
     flat = level.flatten(1, -3)
     sampled = F.grid_sample(flat, grid, 'bilinear', 'border', align_corners=True)
     return sampled.unflatten(1, level.shape[1:-2])
 
 
-def _sent(values: Tensor, target: Tensor) -> Tensor:
-    """A tensor of the CPU on the device of another, without waiting for what runs there."""
-    if target.is_cuda:
+def _to_device(values: Tensor, like: Tensor) -> Tensor:
+    """Copy a tensor of the CPU to another one's device, without waiting for what runs there."""
+    if like.is_cuda:
         values = values.pin_memory()
-    return values.to(target.device, non_blocking=True)
+    return values.to(like.device, non_blocking=True)

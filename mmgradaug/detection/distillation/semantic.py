@@ -6,7 +6,7 @@ at the place each cell comes from, hard by their own loss on the moved semantic 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,11 +17,10 @@ from torch import Tensor, nn
 
 from ...transforms import GeometricMap
 from ..labels import move_pixels
-from .base import untrained
+from .base import has_stock_methods, recording_forward, zero_loss
+from .config import DistillConfig, Target
 from .divergence import distribution_kl
-from .roi_stage import keeps_methods
 from .scale_space import same_level_target
-from .targets import DistillConfig, Target
 
 
 class SemanticDistiller:
@@ -30,93 +29,75 @@ class SemanticDistiller:
     Args:
         head: The detector's semantic head.
         config: The target ``roi_mask``.
-        turns: Quarter turns that the sub-networks' images may make; all are allowed.
     """
 
     keys: Sequence[str] = ('roi_mask',)
 
-    def __init__(
-        self, head: nn.Module, config: DistillConfig, turns: frozenset[int] = frozenset()
-    ) -> None:
+    def __init__(self, head: nn.Module, config: DistillConfig) -> None:
         self.head: Any = head
         self.target = config.roi_mask
         self._teacher: Tensor | None = None  # class probabilities (N, C, H, W)
 
-    @staticmethod
-    def supports(head: Any) -> bool:
-        """Whether ``head`` is Panoptic FPN's, over exclusive classes."""
-        return keeps_methods(head, (PanopticFPNHead,), ('forward', 'loss')) and is_exclusive(
-            head.loss_seg
-        )
+    @classmethod
+    def supports(cls, head: Any) -> bool:
+        """Return whether ``head`` is Panoptic FPN's, over exclusive classes."""
+        stock = has_stock_methods(head, (PanopticFPNHead,), ('forward', 'loss'))
+        return stock and is_exclusive(head.loss_seg)
 
     @contextmanager
     def recording(self) -> Iterator[None]:
-        """Keep the segmentation of the full pass."""
+        """Record the segmentation of the full pass."""
 
-        def keep(logits: Tensor) -> None:
-            self._teacher = logits.detach().float().softmax(dim=1)
+        def record(outputs: dict[str, Tensor]) -> None:
+            self._teacher = outputs['seg_preds'].detach().float().softmax(dim=1)
 
-        with self._watching(keep):
+        with recording_forward(self.head, record):
             yield
 
-    @contextmanager
-    def _watching(self, sink: Callable[[Tensor], None]) -> Iterator[None]:
-        """Report the logits (N, C, H, W) of each call of the head."""
-        handle = self.head.register_forward_hook(lambda _, args, out: sink(out['seg_preds']))
-        try:
-            yield
-        finally:
-            handle.remove()
-
-    def forget(self) -> None:
-        """Drop what was kept."""
+    def clear(self) -> None:
+        """Drop what was recorded."""
         self._teacher = None
 
     def loss(
-        self,
-        feats: Sequence[Tensor],
-        data_samples: SampleList,
-        mapping: GeometricMap,
-        soft_ramp: float,
+        self, feats: Sequence[Tensor], samples: SampleList, mapping: GeometricMap, ramp: float
     ) -> dict[str, Tensor]:
-        """Losses of the active sub-network; see :class:`HeadDistiller`."""
+        """Compute the losses of the active sub-network; see :class:`HeadDistiller`."""
         assert self._teacher is not None, 'the full pass comes first'
-        seen: list[Tensor] = []
-        with self._watching(seen.append):
+        outputs: list[dict[str, Tensor]] = []
+        with recording_forward(self.head, outputs.append):
             if self.target.hard:
-                hard = self.head.loss(feats, self._moved(data_samples, mapping, feats))['loss_seg']
+                hard = self.head.loss(feats, self._moved_labels(samples, mapping, feats))
             else:
                 self.head(feats)
-        (logits,) = seen
-        losses = {'loss_seg_untrained': untrained(logits)}
-        factor = soft_ramp * self.head.loss_seg.loss_weight
+        logits = outputs[0]['seg_preds']
+        losses = {'loss_seg_untrained': zero_loss(logits)}
+        factor = ramp * self.head.loss_seg.loss_weight
         losses |= soft_semantic(logits, self._teacher, mapping, self.target, factor)
         if self.target.hard:
-            losses['loss_seg_hard'] = hard * self.target.hard
+            losses['loss_seg_hard'] = hard['loss_seg'] * self.target.hard
         return losses
 
-    def _moved(
+    def _moved_labels(
         self, samples: SampleList, mapping: GeometricMap, feats: Sequence[Tensor]
     ) -> SampleList:
-        """Semantic labels of the transformed images, padded as these are."""
+        """Return semantic labels of the transformed images, padded as these are."""
         cells = feats[self.head.start_level].shape[-2:]  # as many as the head gives
         height, width = (round(length / self.head.seg_rescale_factor) for length in cells)
-        moved = []
-        for sample in samples:
-            labels = move_pixels(sample.gt_sem_seg, mapping, (height, width))
-            moved.append(DetDataSample(gt_sem_seg=labels))
-        return moved
+        return [
+            DetDataSample(gt_sem_seg=move_pixels(sample.gt_sem_seg, mapping, (height, width)))
+            for sample in samples
+        ]
 
 
 def is_exclusive(criterion: nn.Module) -> bool:
-    """Whether a loss takes the classes of a cell for exclusive: a softmax over them."""
+    """Return whether a loss takes the classes of a cell for exclusive: a softmax over them."""
     return isinstance(criterion, CrossEntropyLoss) and not criterion.use_sigmoid
 
 
 def soft_semantic(
     logits: Tensor, teacher: Tensor, mapping: GeometricMap, target: Target, factor: float
 ) -> dict[str, Tensor]:
-    """KL divergence of the cells' classes, mean over cells, and how often the top one agrees.
+    """Compute the KL divergence of the cells' classes, mean over cells, and their agreement.
 
     Args:
         logits: The sub-network's (N, C, H, W), with padding right and bottom.

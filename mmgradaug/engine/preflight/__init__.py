@@ -15,7 +15,7 @@ from .data_files import check_files
 from .datasets import coco_uses, placed_classes
 from .devices import warn_of_missing_cuda_ops, warn_of_tuning
 from .loaders import check_loaders
-from .model import build_model, check_features, check_init_cfgs, check_subnets
+from .model import build_model, check_features, check_init_cfgs
 from .optimizer import check_optimizer
 from .pretrained import check_backbone_weights, check_pretrained_files
 from .run_options import check_run_options
@@ -80,7 +80,6 @@ def check_model(cfg: Config, loops: tuple[str, ...] = ()) -> Any:
     check_class_places(placed_classes(cfg, loops))
     model = build_model(cfg)
     if 'train' in loops and isinstance(model, GradAugDetector):
-        check_subnets(model)
         check_features(model, image_channels(cfg.model.backbone))
     check_num_classes(model, [use for use in uses if not use.evaluator])
     return model

@@ -77,17 +77,6 @@ def check_features(model: GradAugDetector, in_channels: int = 3) -> None:
         model.train(training)
 
 
-def check_subnets(model: GradAugDetector) -> None:
-    """Raise if sub-networks would cost a detector time and learn nothing.
-
-    Raises:
-        ValueError: With the options that say so.
-    """
-    idle = model.idle_subnets()
-    if idle is not None:
-        raise ValueError(idle)
-
-
 @contextmanager
 def _silent() -> Iterator[None]:
     """No warnings and no log."""

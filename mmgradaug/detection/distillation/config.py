@@ -1,0 +1,134 @@
+"""Which targets each output of a sub-network is trained on, as configured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from ...errors import ConfigError, suggestion
+
+MODES = {'off': (0.0, 0.0), 'soft': (1.0, 0.0), 'hard': (0.0, 1.0), 'both': (1.0, 1.0)}
+
+
+@dataclass(frozen=True)
+class Target:
+    """Weights of an output's two losses.
+
+    Attributes:
+        soft: Weight of the loss against the full network's output.
+        hard: Weight of the stock loss against the labels.
+    """
+
+    soft: float = 0.0
+    hard: float = 0.0
+
+    @classmethod
+    def parse(cls, value: Any, name: str) -> Target:
+        """Build from ``'soft'``, ``'hard'``, ``'both'``, ``'off'`` or ``dict(soft=, hard=)``.
+
+        Raises:
+            ConfigError: If it is none of these, or a weight is negative.
+        """
+        if isinstance(value, str) and value in MODES:
+            return cls(*MODES[value])
+        weights = value if isinstance(value, Mapping) and set(value) <= {'soft', 'hard'} else {}
+        if weights and all(isinstance(w, (int, float)) and w >= 0 for w in weights.values()):
+            return cls(**weights)
+        raise ConfigError(
+            f'gradaug.distill.{name} must be one of {sorted(MODES)} or weights such as '
+            f'dict(soft=0.5, hard=1.0), got {value!r}'
+        )
+
+
+PROBABILITY = Target(soft=0.5, hard=1.0)
+BOX = Target(hard=1.0)
+
+
+@dataclass(frozen=True)
+class DistillConfig:
+    """The config key ``gradaug.distill`` for heads that are distilled.
+
+    Probabilities are trained hard, and soft at half the weight; box deltas hard: an output without
+    bound that is trained soft alone can run away, because its teacher shares its weights.
+    docs/DISTILLATION.md shows the measurements behind these defaults.
+
+    Attributes:
+        rpn_cls: Objectness of the region proposal network.
+        rpn_bbox: Box deltas of the region proposal network.
+        roi_cls: Class scores of RoIs.
+        roi_bbox: Box deltas of RoIs.
+        roi_mask: Mask logits of positive RoIs, and maps of semantic heads.
+        dense_cls: Class scores of a single-stage head.
+        dense_bbox: Boxes of a single-stage head, as it codes them.
+        dense_quality: Centerness, IoU or objectness of a single-stage head.
+        dense_dfl: Distributions over the distances to a box's sides (GFL).
+        max_rois: RoIs an image that sub-networks learn from; None for all that the full
+            network sampled.
+        warmup_iters: Iterations over which the weights of soft losses rise from 0, since an
+            untrained teacher has nothing to teach.
+    """
+
+    rpn_cls: Target = PROBABILITY
+    rpn_bbox: Target = BOX
+    roi_cls: Target = PROBABILITY
+    roi_bbox: Target = BOX
+    roi_mask: Target = PROBABILITY
+    dense_cls: Target = PROBABILITY
+    dense_bbox: Target = BOX
+    dense_quality: Target = PROBABILITY
+    dense_dfl: Target = PROBABILITY
+    max_rois: int | None = None
+    warmup_iters: int = 0
+
+    @classmethod
+    def parse(cls, cfg: Mapping[str, Any] | None) -> DistillConfig:
+        """Build from a config dict; missing keys take their defaults.
+
+        Raises:
+            ConfigError: If a key is unknown or a value is out of its range.
+        """
+        if not isinstance(cfg, Mapping | None):
+            raise ConfigError(
+                f"gradaug.distill must be 'labels' or a dict of outputs, got {cfg!r}: for example "
+                "dict(roi_cls='both')"
+            )
+        defaults = {field.name: field.default for field in fields(cls)}
+        parsed = dict(cfg or {})
+        for key, value in parsed.items():
+            if key not in defaults:
+                raise ConfigError(
+                    f'gradaug.distill has the unknown key {key!r}{suggestion(key, defaults)}, '
+                    f'expected some of {", ".join(defaults)}'
+                )
+            if isinstance(defaults[key], Target):
+                parsed[key] = Target.parse(value, key)
+            elif value != defaults[key] and not (type(value) is int and value >= 1):
+                raise ConfigError(
+                    f'gradaug.distill.{key} must be a whole number >= 1 or {defaults[key]}, got '
+                    f'{value!r}'
+                )
+        return cls(**parsed)
+
+    def soft_ramp(self, iteration: int) -> float:
+        """Return the factor of all soft losses at an iteration, from 0 up to 1."""
+        return min(1.0, iteration / self.warmup_iters) if self.warmup_iters else 1.0
+
+    def require_heads(self, given: Iterable[str], outputs: Iterable[str]) -> None:
+        """Check that a detector has the heads whose targets a user gave.
+
+        Args:
+            given: The keys that the user gave.
+            outputs: Config keys of the outputs that the detector's heads have.
+
+        Raises:
+            ConfigError: If one is of another head, such as ``dense_cls`` of Mask R-CNN.
+        """
+        known = {key.split('_')[0] for key in outputs} | {'warmup'}
+        for key in given:
+            head = 'roi' if key == 'max_rois' else key.split('_')[0]
+            if head not in known and getattr(self, key) not in (None, Target()):
+                raise ConfigError(
+                    f'gradaug.distill has {key}, of a head that this detector does not have, '
+                    f'expected some of {", ".join(sorted(outputs))}: remove or replace it'
+                )
