@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mmgradaug.detection.distillation.targets import DistillConfig
+from mmgradaug.detection.distillation import DistillConfig
 from mmgradaug.publishing.config_text import config_from_text
 from mmgradaug.publishing.stock_config import registered_here
 from mmgradaug.training import GradAugOptions, SubnetSampler
