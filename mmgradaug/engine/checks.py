@@ -92,19 +92,18 @@ def check_model(cfg: Config, loops: tuple[str, ...] = ()) -> Any:
 def _check_num_classes(model: Any, key: str, dataset: Any) -> None:
     if isinstance(model, Classifier) and dataset is not None:
         dataset.full_init()  # classes are folders
-        heads = {'': model}
-    elif reads_coco(dataset) and not dataset.return_classes:
-        # An RPN that is a detector of its own is a bbox_head, and knows objects alone.
-        heads = {f'{name}.': m for name, m in model.named_modules() if re.search(_HEADS, name)}
-        heads = {name: head for name, head in heads.items() if not isinstance(head, RPNHead)}
+        numbers = {'model.num_classes': model.num_classes}
+    elif reads_coco(dataset) and not dataset.return_classes:  # then, classes are texts
+        numbers = {
+            f'model.{name}.num_classes': getattr(head, 'num_classes', None)
+            for name, head in model.named_modules()
+            if re.search(_HEADS, name) and not isinstance(head, RPNHead)  # which knows "object"
+        }
     else:
         return
-    classes = dataset.metainfo.get('classes', ())
-    numbers = {
-        f'model.{name}num_classes': getattr(h, 'num_classes', 0) for name, h in heads.items()
-    }
-    numbers = {name: number for name, number in numbers.items() if number}
-    if classes and any(number != len(classes) for number in numbers.values()):
+    classes = dataset.metainfo['classes']
+    numbers = {name: number for name, number in numbers.items() if isinstance(number, int)}
+    if any(number != len(classes) for number in numbers.values()):
         said = ', '.join(f'{name}={number}' for name, number in numbers.items())
         raise ConfigError(
             f'{said}, but {key} has {len(classes)} classes ({listed(classes, 4)}): set num_classes '
@@ -139,8 +138,7 @@ def check_pretrained(model: nn.Module) -> None:
             plain = type(part) in (ResNet, ResNetV1d, ResNeXt) or isinstance(part, SlimmableMixin)
             if name == 'teacher.network' or (name == 'backbone' and plain):
                 weights = weights_of(CheckpointLoader.load_checkpoint(path, 'cpu'))
-                weights = _below(weights, entry.get('prefix') or '')
-                _check_part(part, weights, f'{path} ({key})')
+                _compare(part, _below(weights, entry.get('prefix', '')), f'{path} ({key})')
 
 
 def _check_start(cfg: Config, model: Any) -> None:
@@ -154,7 +152,7 @@ def _check_start(cfg: Config, model: Any) -> None:
         check_weights(model, path)
     elif path and '://' not in path:
         weights = _below(weights_of(load_checkpoint(path)), 'backbone')
-        _check_part(model.backbone, weights, f'{path} (load_from)')
+        _compare(model.backbone, weights, f'{path} (load_from)')
 
 
 def _below(weights: Mapping[str, Tensor], prefix: str) -> OrderedDict[str, Tensor]:
@@ -168,48 +166,37 @@ def check_weights(model: nn.Module, path: str | Path) -> None:
     Raises:
         ConfigError: If it is missing, damaged, holds code, or lacks weights of the model.
     """
-    misfits = _load(model, weights_of(load_checkpoint(path)))
-    del misfits['unexpected']
-    _refuse(misfits, model, path)
+    _compare(model, weights_of(load_checkpoint(path)), str(path), exactly=True)
 
 
-def _check_part(network: nn.Module, weights: OrderedDict[str, Tensor], source: str) -> None:
-    """Raise if weights are not a network's; those of parts that it lacks, as ``fc``, may be left.
+def _compare(
+    network: nn.Module, weights: OrderedDict[str, Tensor], source: str, exactly: bool = False
+) -> None:
+    """Load weights by torch's own rules, by which modules rename keys of older files.
 
-    Images of more channels than the file's leave the first convolution as it is.
+    Raises:
+        ConfigError: If a weight is missing or of another shape. Unless ``exactly``, files of plain
+            networks may lack what others add, and the first convolution may be for images of
+            other channels; but entries of parts that the network has must all be its own.
     """
-    state = network.state_dict()
-    first = next((key for key, value in state.items() if value.dim() == 4), '')
-    own, their = state.get(first), weights.get(first)
-    misfits = _load(network, weights)
-    if first in misfits['of another shape'] and own[:, 0].shape == their[:, 0].shape:
-        misfits['of another shape'].remove(first)
-        warn(
-            f'{source}: {first} takes {their.size(1)} channels, that of the network {own.size(1)}: '
-            'it starts from random weights, all others are loaded'
-        )
-    children = dict(network.named_children())
-    misfits['missing'] = [k for k in misfits['missing'] if not re.search(_ADDED, k)]
-    misfits['unexpected'] = [k for k in misfits['unexpected'] if k.split('.')[0] in children]
-    _refuse(misfits, network, source)
-
-
-def _load(network: nn.Module, weights: OrderedDict[str, Tensor]) -> dict[str, list[str]]:
-    """Load what fits; torch's own rules, by which modules rename keys of older files.
-
-    Returns:
-        Keys by what is wrong with them.
-    """
-    own = network.state_dict()
-    other = [k for k, value in weights.items() if k in own and own[k].shape != value.shape]
+    own, children = network.state_dict(), dict(network.named_children())
+    other = {k: v for k, v in weights.items() if k in own and own[k].shape != v.shape}
     for key in other:
         del weights[key]
-    result = network.load_state_dict(weights, strict=False)
-    missing = [k for k in result.missing_keys if k not in other and 'num_batches' not in k]
-    return {'missing': missing, 'of another shape': other, 'unexpected': result.unexpected_keys}
-
-
-def _refuse(misfits: Mapping[str, list[str]], network: nn.Module, source: str | Path) -> None:
+    missing, unexpected = network.load_state_dict(weights, strict=False)
+    first = next((key for key, value in own.items() if value.dim() == 4), '')
+    if not exactly and first in other and own[first][:, 0].shape == other[first][:, 0].shape:
+        warn(
+            f'{source}: {first} takes {other.pop(first).size(1)} channels, that of the network '
+            f'{own[first].size(1)}: it starts from random weights, all others are loaded'
+        )
+        missing.remove(first)
+    added = 'num_batches_tracked' if exactly else _ADDED
+    misfits = {
+        'missing': [k for k in missing if k not in other and not re.search(added, k)],
+        'of another shape': list(other),
+        'unexpected': [k for k in unexpected if k.split('.')[0] in children and not exactly],
+    }
     told = '; '.join(f'{len(k)} {kind} ({listed(k, 3)})' for kind, k in misfits.items() if k)
     if told:
         raise ConfigError(
@@ -226,19 +213,14 @@ def warn_of_schedule(cfg: Config) -> None:
     """
     schedules = cfg.get('param_scheduler') or []
     schedules = [schedules] if isinstance(schedules, Mapping) else schedules
-    for unit in ('epoch', 'iter'):
-        length = (cfg.get('train_cfg') or {}).get(f'max_{unit}s')
-        ends = {}
-        for index, schedule in enumerate(schedules):
-            if schedule.get('by_epoch', True) is (unit == 'epoch'):
-                period = schedule.get('begin', 0) + schedule.get('T_max', 0)
-                steps = [schedule.get('end'), period, *schedule.get('milestones', ())]
-                ends[index] = max(step for step in steps if isinstance(step, int))
-        index, last = max(ends.items(), key=lambda item: item[1], default=(0, 0))
-        kind = schedules[index].get('type') if last else ''
-        stops = last and {'end', 'T_max'} & set(schedules[index])
-        early = stops and not re.search('Warmup|LinearLR|ConstantLR', str(kind))
-        if length and last and (last > length or (last < length and early)):
+    for index, schedule in enumerate(schedules):
+        unit = 'epoch' if schedule.get('by_epoch', True) else 'iter'
+        length = (cfg.get('train_cfg') or {}).get(f'max_{unit}s') or 0
+        period = schedule.get('begin', 0) + schedule['T_max'] if 'T_max' in schedule else 0
+        end, kind = schedule.get('end') or period, str(schedule.get('type'))
+        last = max(end, period, *schedule.get('milestones', ()))
+        lasts = schedule is not schedules[-1] or re.search('Warmup|LinearLR|ConstantLR', kind)
+        if length and (last > length or (0 < end < length and not lasts)):
             warn(
                 f'param_scheduler.{index} ({kind}) ends at {unit} {last}, but training at {length} '
                 f'(train_cfg.max_{unit}s): change end, T_max or milestones together with it'

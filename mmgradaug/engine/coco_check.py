@@ -35,7 +35,6 @@ _FORMAT = (
     'expected a JSON object with the lists "images", "annotations" and "categories" of COCO\'s '
     'format: convert the labels, or use a data set class that reads this format'
 )
-_READING = ('load_data_list', 'parse_data_info', 'filter_data', 'full_init')  # of a data set
 
 
 def find_datasets(cfg: Config, loop: str) -> dict[str, Any]:
@@ -64,8 +63,7 @@ def _build_lazily(options: Mapping[str, Any]) -> BaseDataset | None:
         built = DATASETS.build({**options, 'lazy_init': True})
     except Exception:  # the run will say why, or its class is built otherwise
         return None
-    local = isinstance(built, BaseDataset) and _is_local(options, built.ann_file)
-    return built if local else None
+    return built if isinstance(built, BaseDataset) and _is_local(options, built.ann_file) else None
 
 
 def _is_local(options: Mapping[str, Any], path: Any) -> bool:
@@ -73,11 +71,10 @@ def _is_local(options: Mapping[str, Any], path: Any) -> bool:
     return backend in ('local', 'LocalBackend') and '://' not in str(path)
 
 
-def reads_coco(dataset: Any) -> bool:
+def reads_coco(dataset: Any) -> Any:
     """Return whether a data set reads an annotation file by ``CocoDataset``'s own code."""
-    if not isinstance(dataset, CocoDataset) or not dataset.ann_file:
-        return False
-    return all(getattr(type(dataset), name) is getattr(CocoDataset, name) for name in _READING)
+    own = [getattr(type(dataset), name, None) for name in ('load_data_list', 'parse_data_info')]
+    return own == [CocoDataset.load_data_list, CocoDataset.parse_data_info] and dataset.ann_file
 
 
 def _find_evaluators(cfg: Config, loop: str) -> dict[str, Mapping[str, Any]]:
@@ -116,8 +113,7 @@ def check_files(cfg: Config, loops: Iterable[str]) -> None:
 def check_annotations(cfg: Config, loops: Iterable[str]) -> None:
     """Check the annotation files that some loops read, unless ``cfg.check_annotations`` is False.
 
-    mmdet will read them again: on COCO some seconds, next to hours of training that a wrong class
-    name costs.
+    mmdet will read them again: on COCO that is a minute, a wrong class name costs hours.
 
     Raises:
         ConfigError: If a file is not of COCO's format or lacks keys, its categories are not
@@ -160,24 +156,23 @@ def _load(where: str, dataset: Any, coco: COCO) -> None:
     masks = any(getattr(step, 'with_mask', False) for step in dataset.pipeline.transforms)
     try:
         dataset.full_init()
-        for instance in _instances(dataset) if masks and not dataset.test_mode else ():
-            instance['mask']
+        if masks and not dataset.test_mode:
+            [instance['mask'] for instance in _instances(dataset)]
     except KeyError as error:
         name = "'segmentation', which masks need" if error.args == ('mask',) else error
         raise ConfigError(f'{where} has an entry without {name}: add it to the file') from error
 
 
 def _instances(dataset: Any) -> Iterable[Mapping[str, Any]]:
-    return (instance for info in dataset.data_list for instance in info['instances'])
+    return (i for info in dataset.data_list for i in info['instances'])
 
 
 def _check_images(where: str, dataset: Any) -> None:
     """Raise if images are missing; listing folders asks less of a network disk than every file."""
     load = next(iter(dataset.pipeline.transforms), None)
     paths = [info['img_path'] for info in dataset.data_list]
-    if type(load) is not LoadImageFromFile or load.ignore_empty:
-        return
-    if not paths or not _is_local(vars(load), paths[0]):
+    loads = type(load) is LoadImageFromFile and not load.ignore_empty
+    if not (loads and paths and _is_local(vars(load), paths[0])):
         return
     folders = {os.path.dirname(path) for path in paths}
     there = {f: set(os.listdir(f or '.')) if os.path.isdir(f or '.') else () for f in folders}
@@ -191,7 +186,7 @@ def _check_images(where: str, dataset: Any) -> None:
 
 
 def _check_classes(where: str, dataset: Any, coco: COCO) -> list[str]:
-    """Raise if no category is one of the classes or one is misspelt, warn of absent ones.
+    """Raise if no category is one of the classes, or one is misspelt.
 
     Returns:
         Names of the classes by label, which mmdet numbers in the order of the file's categories.
@@ -209,9 +204,8 @@ def _check_classes(where: str, dataset: Any, coco: COCO) -> list[str]:
         meant = _misspelling(str(name), [str(c) for c in categories if c not in names])
         if meant is not None:
             raise ConfigError(
-                f'{where} has no category {name!r} of metainfo.classes, but {meant!r}, whose '
-                'objects would be left out: write both alike, or set check_annotations=False if '
-                'they are two things'
+                f'{where} has no category {name!r} of metainfo.classes, but {meant!r}: write both '
+                'alike, or set check_annotations=False if they are two things'
             )
     if names != classes and not dataset.test_mode:
         warn(
@@ -224,8 +218,8 @@ def _check_classes(where: str, dataset: Any, coco: COCO) -> list[str]:
 def _misspelling(name: str, others: Sequence[str]) -> str | None:
     """Return the name of which another is probably a misspelling.
 
-    Not one that differs in numbers, single letters (``grade_1``, ``grade_2``), or a letter of a
-    short name (``house``, ``horse``).
+    Not one that differs in numbers or single letters (``grade_1``, ``grade_2``), or in a letter of
+    a short name (``house``, ``horse``).
     """
     own, *plain = (re.sub(r'[\W_]', '', text.casefold()) or text for text in (name, *others))
     near = difflib.get_close_matches(own, plain, n=1, cutoff=0.82)
@@ -235,13 +229,13 @@ def _misspelling(name: str, others: Sequence[str]) -> str | None:
 
 
 def _check_labels(labels: Mapping[str, Sequence[str]]) -> None:
-    first = next(iter(labels), '')
     for where, names in labels.items():
-        if any(one != other for one, other in zip(names, labels[first], strict=False)):
+        first, expected = next(iter(labels.items()))
+        if any(one != other for one, other in zip(names, expected, strict=False)):
             raise ConfigError(
-                f'{where} has the categories {listed(names)}, {first} has {listed(labels[first])}: '
-                "mmdet numbers classes in the order of a file's categories; give all files the "
-                'same categories in the same order'
+                f'{where} has the categories {listed(names)}, {first} has {listed(expected)}: '
+                "mmdet numbers classes in the order of a file's categories, so all files need the "
+                'same in the same order'
             )
 
 
@@ -296,7 +290,7 @@ def _check_evaluator(
     if lacking or 'annotations' not in coco.dataset:
         raise ConfigError(f'{where} has annotations without {listed(lacking)}: {_FORMAT}')
     theirs = {key: _identity(image) for key, image in coco.imgs.items()}
-    more = set(theirs) if datasets else set()
+    more = set(theirs)
     for other, dataset in datasets.items():
         own = read(dataset.ann_file).imgs
         ids = [info['img_id'] for info in dataset.data_list]
@@ -308,7 +302,7 @@ def _check_evaluator(
                 f'has others under their ids, the first is {own[wrong[0]]["file_name"]} (id '
                 f'{wrong[0]!r}): set ann_file to the file of that data set'
             )
-    if more:
+    if datasets and more:
         warn(
             f'{where} has {len(more)} images that are not predicted on, whose objects count as '
             'missed: give the evaluator a file without them'

@@ -190,7 +190,7 @@ def test_files_that_number_classes_differently_are_an_error(cfg, root, spoil, ca
     dataset = cfg.train_dataloader.dataset
     other = dict(dataset, ann_file='annotations/val.json', data_prefix=dict(img='val/'))
     cfg.train_dataloader.dataset = dict(type='ConcatDataset', datasets=[dataset, other])
-    fails(cfg, 'give all files the same categories', ('train',))
+    fails(cfg, 'so all files need the same', ('train',))
 
 
 # ---------------------------------------------------------------- objects and images
