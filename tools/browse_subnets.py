@@ -25,11 +25,11 @@ from torch import Tensor
 from mmgradaug.classification import GradAugClassifier
 from mmgradaug.detection.labels import move_samples
 from mmgradaug.engine.arguments import add_number, config_parser
+from mmgradaug.engine.checks import check_data, check_model
 from mmgradaug.engine.errors import InputError, one_line_errors
 from mmgradaug.engine.hooks.bad_images import check_images
 from mmgradaug.engine.loading import endless, load_config
 from mmgradaug.engine.out_dir import make_out_dir
-from mmgradaug.engine.preflight import check_data, check_model
 from mmgradaug.training import Subnet
 from mmgradaug.visualization.colours import network_sees_bgr, statistics_of
 from mmgradaug.visualization.objects import objects_of, with_ignored

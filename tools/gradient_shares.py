@@ -12,12 +12,10 @@ import statistics
 import sys
 from collections.abc import Sequence
 from itertools import chain, islice, repeat
-from typing import Any
 
 import torch
 from mmengine.config import Config
 from mmengine.logging import MMLogger
-from mmengine.registry import MODELS
 from mmengine.runner import Runner
 from rich.console import Console
 from rich.progress import track
@@ -25,10 +23,8 @@ from rich.table import Table
 
 from mmgradaug.classification import GradAugClassifier
 from mmgradaug.detection import GradAugDetector
-from mmgradaug.engine.checkpoint_loading import register_safe_loading
+from mmgradaug.engine.checks import check_data, check_model, check_pretrained, check_weights
 from mmgradaug.engine.cli import at_least, config_parser, load_config, one_line_errors
-from mmgradaug.engine.preflight import check_data, check_model, check_weights
-from mmgradaug.engine.preflight.checkpoints import load_weights
 from mmgradaug.evaluation.gradients import TermGradient, measure_gradients
 
 
@@ -54,14 +50,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def measure(cfg: Config, args: argparse.Namespace) -> list[list[TermGradient]]:
     """Return the gradients of each batch, of a checkpoint's weights or of initial ones."""
-    check_model(cfg, ('train',))
     torch.manual_seed(args.seed)
-    register_safe_loading()
-    model: Any = MODELS.build(cfg.model)
+    model = check_model(cfg, ('train',))
     if args.checkpoint:
-        load_weights(model, args.checkpoint)
+        check_weights(model, args.checkpoint)
     else:
-        check_weights(cfg)
+        check_pretrained(model)
         model.init_weights()
     model.train()
     loader = Runner.build_dataloader(cfg.train_dataloader, seed=args.seed)

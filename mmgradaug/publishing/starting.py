@@ -15,8 +15,8 @@ from mmengine.runner import Runner
 from torch import Tensor
 
 from ..engine.checkpoint_loading import load_checkpoint, register_safe_loading, weights_of
+from ..engine.checks import check_pretrained
 from ..engine.console import no_init_log
-from ..engine.preflight import check_weights
 
 
 def start_detector(cfg: Config, backbone: Path, seed: int = 0) -> tuple[Any, int]:
@@ -34,11 +34,11 @@ def start_detector(cfg: Config, backbone: Path, seed: int = 0) -> tuple[Any, int
         FileNotFoundError, ValueError: If the weights are not there or do not fit.
         RuntimeError: If the detector's backbone holds other values.
     """
-    check_weights(cfg)
     init_default_scope(cfg.get('default_scope', 'mmdet'))
     torch.manual_seed(seed)
     detector = MODELS.build(copy.deepcopy(cfg.model))
     register_safe_loading()
+    check_pretrained(detector)
     with no_init_log():
         detector.init_weights()
     return detector, matching_entries(detector.backbone.state_dict(), backbone)

@@ -14,7 +14,7 @@ from mmengine.registry import MODELS, init_default_scope
 from mmengine.utils import import_modules_from_strings
 
 from ..classification import Classifier
-from ..engine.preflight import check_data
+from ..engine.checks import check_data
 from ..type_names import class_of
 from ..visualization.run_pictures import load_run, picture_predictions
 from .run import Run
