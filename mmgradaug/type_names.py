@@ -14,14 +14,14 @@ from mmengine.registry import Registry
 
 
 def type_name(kind: Any) -> str:
-    """The bare name of a type; empty if it is neither a class nor text."""
+    """Return the bare name of a type; empty if it is neither a class nor text."""
     if inspect.isclass(kind):
         return kind.__name__
     return kind.rpartition('.')[2] if isinstance(kind, str) else ''
 
 
 def class_of(kind: Any, registry: Registry) -> type | None:
-    """The class that a type stands for; None if it is no class, or one that nobody registered."""
+    """Return the class that a type stands for; None for no class, or one that is not registered."""
     try:
         found = registry.get(kind) if isinstance(kind, str) else kind
     except (RuntimeError, TypeError):  # mmengine's, for a name that cannot even be looked up
@@ -30,5 +30,5 @@ def class_of(kind: Any, registry: Registry) -> type | None:
 
 
 def builds(config: Any, cls: type, registry: Registry) -> bool:
-    """Whether a config, or anything, is a dict whose ``type`` stands for a class, and no other."""
+    """Return whether a config is a dict whose ``type`` stands for this class itself."""
     return isinstance(config, Mapping) and class_of(config.get('type'), registry) is cls

@@ -57,7 +57,7 @@ def load_checkpoint(path: str | Path, map_location: Any = 'cpu') -> Any:
     if not path.is_file():
         raise ConfigError(f'no checkpoint at {path.absolute()}{path_suggestion(path)}')
     if is_damaged(path):
-        raise ConfigError(_not_a_checkpoint(path, 'incomplete, or its checksums are wrong'))
+        raise ConfigError(_damaged(path, 'incomplete, or its checksums are wrong'))
     trusted = os.environ.get(_TRUST_ALL, '0') in ('1', 'y', 'yes', 'true')
     # torch removes on the way out what was given on the way in, allowed before or not.
     known = torch.serialization.get_safe_globals()
@@ -67,14 +67,14 @@ def load_checkpoint(path: str | Path, map_location: Any = 'cpu') -> Any:
             return torch.load(path, map_location=map_location, weights_only=not trusted)
         except pickle.UnpicklingError as error:
             names = _unsafe_names(path, error)
-            if not names:
-                raise ConfigError(_not_a_checkpoint(path, 'of another format')) from error
-            raise ConfigError(
-                f'{path} holds {names}, expected tensors, plain data and the state of a run. '
-                f'Nothing of it was executed. If you trust who made it, set {_TRUST_ALL}=1'
-            ) from error
+            if names:
+                raise ConfigError(
+                    f'{path} holds {names}, expected tensors, plain data and the state of a run. '
+                    f'Nothing of it was executed. If you trust who made it, set {_TRUST_ALL}=1'
+                ) from error
+            raise ConfigError(_damaged(path, 'of another format')) from error
         except (AttributeError, EOFError, IndexError, KeyError, TypeError, ValueError) as error:
-            raise ConfigError(_not_a_checkpoint(path, f'{error!r}')) from error
+            raise ConfigError(_damaged(path, repr(error))) from error
 
 
 def weights_of(checkpoint: Any) -> OrderedDict[str, Tensor]:
@@ -88,25 +88,16 @@ def weights_of(checkpoint: Any) -> OrderedDict[str, Tensor]:
     Raises:
         ConfigError: If there are no weights.
     """
-    state = checkpoint
-    if isinstance(checkpoint, Mapping):
-        state = next((checkpoint[key] for key in _WEIGHT_KEYS if key in checkpoint), checkpoint)
+    keys = list(checkpoint) if isinstance(checkpoint, Mapping) else []
+    state = next((checkpoint[key] for key in _WEIGHT_KEYS if key in keys), checkpoint)
     named = state.items() if isinstance(state, Mapping) else ()
     weights = OrderedDict(
-        (str(name).removeprefix('module.'), value)
-        for name, value in named
-        if isinstance(value, Tensor)
+        (name.removeprefix('module.'), value) for name, value in named if isinstance(value, Tensor)
     )
     if not weights:
-        held = (
-            f'keys {list(checkpoint)[:5]}' if isinstance(checkpoint, Mapping) else 'no dictionary'
-        )
-        raise ConfigError(f'the checkpoint has no weights ({held}), expected a state_dict')
+        raise ConfigError(f'the checkpoint has no weights, expected a state_dict, got {keys[:5]}')
     if hasattr(state, '_metadata'):
-        weights._metadata = OrderedDict(  # type: ignore[attr-defined]
-            (f'{name}.'.removeprefix('module.')[:-1], versions)
-            for name, versions in state._metadata.items()
-        )
+        weights._metadata = state._metadata  # type: ignore[attr-defined]
     return weights
 
 
@@ -133,15 +124,12 @@ def register_safe_loading() -> None:
     That is what ``init_cfg``, ``load_from``, resuming and ``init_detector`` load. mmengine's own
     loaders execute a file that cannot be loaded as data, or any file.
     """
-    loaders: dict[tuple[str, ...], Callable] = {
-        ('',): load_from_local,
-        ('http://', 'https://'): load_from_http,
-        ('modelzoo://', 'torchvision://'): load_from_torchvision,
-        ('open-mmlab://', 'openmmlab://'): load_from_openmmlab,
-        ('mmcls://', 'pavi://', r'(\S+\:)?s3://', r'(\S+\:)?petrel://'): refuse_scheme,
-    }
-    for prefixes, loader in loaders.items():
-        CheckpointLoader.register_scheme(prefixes, loader, force=True)
+    named = ('torchvision://', 'modelzoo://', 'open-mmlab://', 'openmmlab://')
+    refused = ('mmcls://', 'pavi://', r'(\S+\:)?s3://', r'(\S+\:)?petrel://')
+    CheckpointLoader.register_scheme('', load_from_local, force=True)
+    CheckpointLoader.register_scheme(('http://', 'https://'), load_from_http, force=True)
+    CheckpointLoader.register_scheme(named, load_from_zoo, force=True)
+    CheckpointLoader.register_scheme(refused, refuse_scheme, force=True)
 
 
 def load_from_local(filename: str, map_location: Any = None) -> Any:
@@ -162,24 +150,18 @@ def load_from_http(filename: str, map_location: Any = None) -> Any:
     return load_checkpoint(path, map_location)
 
 
-def load_from_torchvision(filename: str, map_location: Any = None) -> Any:
-    """Load a model of torchvision by its name."""
-    return load_from_http(zoo.get_torchvision_models()[_name(filename)], map_location)
-
-
-def load_from_openmmlab(filename: str, map_location: Any = None) -> Any:
-    """Load a model of OpenMMLab's list by its name."""
-    name = zoo.get_deprecated_model_names().get(_name(filename), _name(filename))
+def load_from_zoo(filename: str, map_location: Any = None) -> Any:
+    """Load a model of torchvision or OpenMMLab by its name."""
+    scheme, _, name = filename.partition('://')
+    if scheme in ('torchvision', 'modelzoo'):
+        return load_from_http(zoo.get_torchvision_models()[name], map_location)
+    name = zoo.get_deprecated_model_names().get(name, name)
     return load_from_http(zoo.get_external_models()[name], map_location)
 
 
 def refuse_scheme(filename: str, map_location: Any = None) -> Any:
     """Refuse a storage from which mmengine loads in ways of its own."""
     raise ConfigError(f"{filename} cannot be loaded safely: download it and give the file's path")
-
-
-def _name(filename: str) -> str:
-    return filename.partition('://')[2]
 
 
 def _run_state_globals() -> list[Any]:
@@ -213,7 +195,7 @@ def _unsafe_names(path: Path, error: pickle.UnpicklingError) -> str:
     return ', '.join(sorted(names)) or ', '.join(re.findall(r'GLOBAL (\S+)', str(error))[:1])
 
 
-def _not_a_checkpoint(path: Path, reason: str) -> str:
+def _damaged(path: Path, reason: str) -> str:
     return (
         f'{path} ({path.stat().st_size} bytes) is damaged or no checkpoint ({reason}): copy it '
         'again, or use an earlier one'

@@ -35,11 +35,11 @@ from .checkpoint_loading import register_safe_loading
 from .checks import check_run
 from .cli import config_parser, load_config, make_output_dir, one_line_errors
 
-# Where each launcher says which process this is, of all and of those on this machine.
-_RANKS = {
-    'pytorch': ('RANK', 'LOCAL_RANK'),
-    'slurm': ('SLURM_PROCID', 'SLURM_LOCALID'),
-    'mpi': ('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_LOCAL_RANK'),
+# Where each launcher says which of this machine's processes one is.
+_LOCAL_RANKS = {
+    'pytorch': 'LOCAL_RANK',
+    'slurm': 'SLURM_LOCALID',
+    'mpi': 'OMPI_COMM_WORLD_LOCAL_RANK',
 }
 
 
@@ -105,8 +105,8 @@ def build_runner(cfg: Config, loops: tuple[str, ...] = ('train', 'val')) -> Runn
     """Build the runner of a config; joins the processes if ``cfg.launcher`` names one.
 
     Args:
-        cfg: The config, with ``work_dir`` and ``launcher``. Our hooks and model wrapper are put
-            into it where it does not name others.
+        cfg: The config, with ``work_dir``. Our hooks and model wrapper are put into it where it
+            does not name others.
         loops: Of ``'train'``, ``'val'`` and ``'test'``, those that will run.
 
     Raises:
@@ -114,6 +114,7 @@ def build_runner(cfg: Config, loops: tuple[str, ...] = ('train', 'val')) -> Runn
     """
     register_safe_loading()
     setup_cache_size_limit_of_dynamo()
+    cfg.setdefault('launcher', 'none')
     _add_hooks(cfg, loops)
     _set_wrapper(cfg)
     _join_on_cpu(cfg)
@@ -126,7 +127,7 @@ def _parser(description: str) -> argparse.ArgumentParser:
     parser.add_argument('--work-dir', help='where logs and checkpoints go')
     parser.add_argument(
         '--launcher',
-        choices=['none', *_RANKS],
+        choices=['none', *_LOCAL_RANKS],
         default='none',
         help='what starts several processes',
     )
@@ -261,7 +262,7 @@ def _join_on_cpu(cfg: Config) -> None:
     env_cfg: dict[str, Any] = cfg.get('env_cfg') or {}
     set_multi_processing(**env_cfg.get('mp_cfg', {}), distributed=True)
     # mmengine picks the GPU of this number first, and torch none for a negative one.
-    os.environ[_RANKS[cfg.launcher][1]] = '-1'
+    os.environ[_LOCAL_RANKS[cfg.launcher]] = '-1'
     init_dist(cfg.launcher, **{**env_cfg.get('dist_cfg', {}), 'backend': 'gloo'})
 
 
