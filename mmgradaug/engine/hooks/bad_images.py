@@ -39,19 +39,11 @@ class BadImagesHook(Hook):
         max_bad_images: Different image files of each training data set that each process may
             replace by a random other sample, with a warning that counts them; one more is an
             error.
-
-    Raises:
-        ConfigError: If ``max_bad_images`` is no whole number >= 0.
     """
 
     priority = 'LOWEST'  # after hooks that switch pipelines
 
     def __init__(self, max_bad_images: int = 0) -> None:
-        if not isinstance(max_bad_images, int) or max_bad_images < 0:
-            raise ConfigError(
-                f'max_bad_images must be a whole number >= 0, got {max_bad_images!r}: how many '
-                'different unreadable images training may replace'
-            )
         self.max_bad_images = max_bad_images
 
     def before_train_epoch(self, runner: Any) -> None:

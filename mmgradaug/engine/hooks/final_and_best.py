@@ -15,7 +15,6 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import EpochBasedTrainLoop
 
-from ...errors import ConfigError
 from ..atomic import write_atomically
 
 HISTORY = 'metrics_by_step'  # in the message hub, which checkpoints hold
@@ -40,20 +39,10 @@ class FinalAndBestHook(Hook):
         self.metric = metric
 
     def after_val_epoch(self, runner: Any, metrics: dict[str, float] | None = None) -> None:
-        """Keep the metrics of a validation.
-
-        Raises:
-            ConfigError: If the metric is not among them.
-        """
-        metrics = dict(metrics or {})
-        if self.metric not in metrics:
-            raise ConfigError(
-                f'FinalAndBestHook.metric={self.metric!r} is not among what the validation '
-                f'measures ({", ".join(metrics) or "nothing"}): set metric to one of them'
-            )
+        """Keep the metrics of a validation."""
         epochs = isinstance(runner.train_loop, EpochBasedTrainLoop)
         step = runner.epoch if epochs else runner.iter
-        history = {**runner.message_hub.runtime_info.get(HISTORY, {}), step: metrics}
+        history = {**runner.message_hub.runtime_info.get(HISTORY, {}), step: dict(metrics or {})}
         runner.message_hub.update_info(HISTORY, history)
         if is_main_process():
             found = {'unit': 'epoch' if epochs else 'iteration', **self._summary(history)}

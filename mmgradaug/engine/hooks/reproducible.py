@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Iterator
+from inspect import signature
 from itertools import islice
 from typing import Any
 
@@ -20,19 +21,8 @@ from ...errors import ConfigError
 
 META_KEY = 'data_order'  # of a checkpoint's `meta`
 STEP, SAMPLE = 0, 1  # first numbers of the keys: what the draws are for
-# What a data loader of other batches takes over.
-LOADER_OPTIONS = (
-    'num_workers',
-    'collate_fn',
-    'pin_memory',
-    'timeout',
-    'worker_init_fn',
-    'multiprocessing_context',
-    'generator',
-    'prefetch_factor',
-    'persistent_workers',
-    'pin_memory_device',
-)
+# Options of a data loader that one of other batches does not take over.
+OF_BATCHES = {'dataset', 'batch_size', 'shuffle', 'sampler', 'batch_sampler', 'drop_last'}
 
 
 def seed_generators(*key: int) -> None:
@@ -189,7 +179,8 @@ class ReproducibleHook(DistSamplerSeedHook):
         by_epoch = isinstance(loop, EpochBasedTrainLoop)
         key = (runner.seed, get_rank())
         batches = SeededBatchSampler(loader.batch_sampler, key, endless=not by_epoch)
-        options = {name: getattr(loader, name) for name in LOADER_OPTIONS}
+        kept = signature(DataLoader).parameters.keys() - OF_BATCHES
+        options = {name: getattr(loader, name) for name in kept}
         loop.dataloader = DataLoader(loader.dataset, batch_sampler=batches, **options)
         if not by_epoch:
             loop.dataloader_iterator = LateIterator(loop.dataloader)
