@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mmgradaug.engine.hooks.reproducible import SeededBatch, seed_generators
@@ -77,14 +78,39 @@ def test_a_seed_that_nobody_chose_is_kept(tmp_path):
     assert_same(first, second)
 
 
-@pytest.mark.parametrize(('workers', 'kwargs'), [
-    (2, dict()),
-    (1, dict(train_cfg=ITERS, sampler='InfiniteSampler')),
+class StartEarly(Hook):
+    """Iterates the loader before training, as mmengine 0.10.7 does in loops by iterations."""
+
+    def before_run(self, runner):
+        runner.train_loop.dataloader_iterator._iterator = iter(runner.train_loop.dataloader)
+
+
+@pytest.mark.parametrize(('workers', 'kwargs', 'hooks'), [
+    (2, dict(), ()),
+    (1, dict(train_cfg=ITERS, sampler='InfiniteSampler'), ()),
+    (1, dict(train_cfg=ITERS, sampler='InfiniteSampler'), (StartEarly(),)),
 ])  # fmt: skip
-def test_draws_do_not_depend_on_workers(tmp_path, workers, kwargs):
+def test_draws_do_not_depend_on_workers(tmp_path, workers, kwargs, hooks):
     none = trained(tmp_path / 'none', **kwargs)
-    some = trained(tmp_path / 'some', workers=workers, persistent=True, **kwargs)
-    assert_same(none, some)
+    kwargs |= dict(workers=workers, persistent=True, hooks=hooks)
+    assert_same(none, trained(tmp_path / 'some', **kwargs))
+
+
+class ChangeData(Hook):
+    """Changes the data set as late as BadImagesHook does."""
+
+    priority = 'LOWEST'
+
+    def before_train_epoch(self, runner):
+        runner.train_dataloader.dataset.offset = 1000
+
+
+def test_hooks_reach_the_first_batch_of_a_run_by_iterations(tmp_path):
+    hooks = (StartEarly(), ChangeData())
+    kwargs = dict(train_cfg=ITERS, sampler='InfiniteSampler', workers=1)
+    seen = trained(tmp_path, stop=3, hooks=hooks, **kwargs).model.seen
+    assert len(seen) == 3
+    assert all((images >= 1000).all() for images in seen)
 
 
 def test_samples_of_an_iteration_and_of_epochs_differ(tmp_path):

@@ -31,13 +31,14 @@ class NoisyData(Dataset):
     """Ten samples, augmented by every generator there is."""
 
     metainfo: dict[str, Any] = {}
+    offset = 0
 
     def __len__(self) -> int:
         return 10
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
         noise = torch.rand(3) + np.random.rand() + random.random()
-        return {'inputs': 4 * index + noise}
+        return {'inputs': 4 * index + noise + self.offset}
 
 
 class ToyModel(BaseModel):
