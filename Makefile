@@ -1,34 +1,32 @@
-# `make` lists the targets. Variables: PYTHON (default python3), ARGS (passed on to what is run).
-# PIP_EXTRA_INDEX_URL reaches pip: PyPI's torch for x86-64 is a CUDA build, the CPU index has a
-# smaller one of the same version, which pip then prefers (2.10.0+cpu sorts above 2.10.0).
+# `make` lists the targets. ARGS is passed on to what is run; UV_PYTHON=3.12 picks the Python.
 
-PYTHON ?= python3
+UV := .uv/bin/uv
 BIN := .venv/bin/python
 STOCK_BIN := .venv-stock/bin/python
-# Threads that wait sleep instead of spinning: on cores that others use too, a step is several
-# times faster so.
+# uv otherwise trusts its own certificates only, which a company's proxy does not have.
+export UV_SYSTEM_CERTS ?= true
+# Threads that wait sleep instead of spinning: on shared cores a step is several times faster so.
 export OMP_WAIT_POLICY ?= PASSIVE
 # Tests on up to 4 cores; `make test ARGS=-n0` for one process and a debugger.
 WORKERS := -n auto --maxprocesses 4
-ifdef PIP_EXTRA_INDEX_URL
-export PIP_EXTRA_INDEX_URL
-endif
+STOCK := UV_PROJECT_ENVIRONMENT=.venv-stock $(UV) sync --frozen --all-extras \
+         --no-default-groups --group stock --group dev
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-stock demo pretrain-demo test test-slow test-stock lint format doctor clean
+.PHONY: help setup setup-stock mmcv demo pretrain-demo test test-slow test-stock lint format doctor clean
 
 help: ## list the targets
-	@echo 'PYTHON=python3.11 picks the Python, FORCE=1 makes setup start anew. Without a GPU, this'
-	@echo 'saves most of a 3 GB download where that server can be reached (optional):'
-	@echo '  make setup PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu'
-	@echo 'make doctor ARGS=--stock examines .venv-stock instead of .venv.'
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
-setup: ## make .venv with everything needed (once; afterwards under a second)
-	@$(PYTHON) tools/setup_env.py $(if $(FORCE),--force)
+setup: $(UV) ## make .venv with the locked packages (once; afterwards under a second)
+	@$(UV) sync --frozen --all-extras
 
-setup-stock: ## make .venv-stock, with the original mmengine, mmcv and mmdet (for test-stock)
-	@$(PYTHON) tools/setup_env.py --stock $(if $(FORCE),--force)
+setup-stock: $(UV) ## make .venv-stock, with the original mmengine, mmcv and mmdet
+	@$(STOCK)
+
+mmcv: $(UV) ## compile mmcv again, for instance after a CUDA toolkit was installed
+	@$(UV) cache clean onedl-mmcv
+	@$(UV) sync --frozen --all-extras --reinstall-package onedl-mmcv
 
 demo: setup ## the main job: train Mask R-CNN with GradAug on real images and show the result
 	@$(BIN) tools/demo.py $(ARGS)
@@ -37,25 +35,30 @@ pretrain-demo: setup ## train a classifier on real digits, plain and with GradAu
 	@$(BIN) tools/pretrain_demo.py $(ARGS)
 
 test: lint ## formatting, lint, types and all tests but the slow ones
-	@echo '[test] pytest' && $(BIN) -m pytest $(WORKERS) $(ARGS)
+	@$(BIN) -m pytest $(WORKERS) $(ARGS)
 
 test-slow: setup ## the tests marked slow
-	@echo '[test] pytest, slow tests' && $(BIN) -m pytest -m slow $(ARGS)
+	@$(BIN) -m pytest -m slow $(ARGS)
 
 test-stock: setup-stock ## all tests but the slow ones, with the original mmengine, mmcv and mmdet
-	@echo '[test] pytest, original OpenMMLab packages' && $(STOCK_BIN) -m pytest $(WORKERS) $(ARGS)
+	@$(STOCK_BIN) -m pytest $(WORKERS) $(ARGS)
 
 lint: setup ## formatting, lint and types, changing nothing
-	@echo '[test] formatting (make format mends it)' && $(BIN) -m ruff format --check .
-	@echo '[test] lint' && $(BIN) -m ruff check .
-	@echo '[test] types' && $(BIN) -m mypy
+	@$(BIN) -m ruff format --check . && $(BIN) -m ruff check . && $(BIN) -m mypy
 
-format: setup ## format the code and mend what lint can mend
+format: setup ## format the code and fix what lint can fix
 	@$(BIN) -m ruff format . && $(BIN) -m ruff check --fix .
 
-doctor: ## what is installed, what works, and how to mend what does not
-	@if [ -x $(BIN) ]; then $(BIN) tools/doctor.py $(ARGS); else $(PYTHON) tools/doctor.py $(ARGS); fi
+doctor: $(UV) ## what is installed, what works, and how to fix what does not
+	@test -x $(BIN) || { echo 'there is no .venv yet; fix it with: make setup'; exit 1; }
+	@$(UV) sync --frozen --all-extras --check --quiet \
+	    || echo 'packages differ from uv.lock; fix it with: make setup'
+	@$(BIN) tools/doctor.py
 
-clean: ## remove .venv, .venv-stock and caches (compiled mmcv stays in ~/.cache/mmgradaug)
-	@rm -rf .venv .venv-stock build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+clean: ## remove environments and caches (compiled mmcv stays in uv's cache)
+	@rm -rf .uv .venv .venv-stock build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# An environment for uv alone: no other installation of it is needed or touched.
+$(UV):
+	@python3 -m venv .uv && .uv/bin/pip install --quiet --disable-pip-version-check uv==0.13.9

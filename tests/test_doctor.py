@@ -1,0 +1,40 @@
+"""tools/doctor.py: what works, and the line that fixes what does not."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+DOCTOR = Path(__file__).parents[1] / 'tools/doctor.py'
+
+
+def run_doctor(path=''):
+    """Return exit status and output; modules of ``path`` come before those installed."""
+    env = {**os.environ, 'PYTHONPATH': os.pathsep.join([str(path), str(DOCTOR.parents[1])])}
+    done = subprocess.run([sys.executable, DOCTOR], env=env, capture_output=True, text=True)
+    return done.returncode, done.stdout
+
+
+def test_doctor_finds_that_this_environment_works():
+    status, output = run_doctor()
+    assert status == 0, output
+    assert "ok    mmcv's operations on cpu" in output
+    assert all(line.startswith('ok ') for line in output.splitlines())
+
+
+def test_doctor_names_a_broken_package_and_the_fix(tmp_path):
+    (tmp_path / 'mmcv.py').write_text('raise ImportError("undefined symbol: _ZN3c10")')
+    status, output = run_doctor(tmp_path)
+    assert status == 1
+    assert output.endswith(
+        'FAIL  mmcv: ImportError: undefined symbol: _ZN3c10\n      fix it with: make setup\n'
+    )
+
+
+def test_doctor_finds_wrong_results_of_operations(tmp_path):
+    (tmp_path / 'sitecustomize.py').write_text(
+        'import mmcv.ops\nmmcv.ops.roi_align = lambda features, *args: features * 2\n'
+    )
+    status, output = run_doctor(tmp_path)
+    assert status == 1
+    assert output.endswith('      fix it with: make mmcv\n')
