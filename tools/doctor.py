@@ -38,7 +38,9 @@ def main() -> int:
 
     devices = ['cpu', 'cuda'] if torch.cuda.is_available() else ['cpu']
     for number in range(torch.cuda.device_count()):
-        print(f'ok    GPU {number}: {torch.cuda.get_device_name(number)}, CUDA {torch.version.cuda}')
+        print(
+            f'ok    GPU {number}: {torch.cuda.get_device_name(number)}, CUDA {torch.version.cuda}'
+        )
     faults = {device: run_operations(device) for device in devices}
     for device, fault in faults.items():
         if fault:
