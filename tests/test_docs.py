@@ -9,13 +9,7 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-<<<<<<< HEAD
 from mmgradaug.detection.distillation import DistillConfig
-from mmgradaug.publishing.config_text import config_from_text
-from mmgradaug.publishing.stock_config import registered_here
-=======
-from mmgradaug.detection.distillation.targets import DistillConfig
->>>>>>> c67ff02 (Environments by uv; README and docs at half their length; doctor in 54 lines)
 from mmgradaug.training import GradAugOptions, SubnetSampler
 
 ROOT = Path(__file__).parents[1]
