@@ -63,17 +63,13 @@ def boxes_of(distiller, output, values):
 
 def values_of(distiller, output, box, size):
     """What the teacher would say if every prior of every step found one box."""
-    steps, low, high = (
-        [],
-        torch.tensor(box[:2])[:, None, None],
-        torch.tensor(box[2:])[:, None, None],
-    )
+    low, high = torch.tensor(box).view(2, 2, 1, 1)
+    num_anchors = 1 if distiller.priors.anchors is None else len(distiller.priors.anchors)
+    steps = []
     for step, (height, width) in enumerate(cells(distiller, size)):
         centre = centres_of(distiller, step, height, width)
         anchors = []
-        for anchor in range(
-            1 if distiller.priors.anchors is None else len(distiller.priors.anchors)
-        ):
+        for anchor in range(num_anchors):
             unit = unit_of(distiller, output, step, anchor).view(2, 1, 1)
             if isinstance(output.kind, Deltas):
                 logs = ((high - low) / unit).log().expand_as(centre)

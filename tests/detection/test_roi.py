@@ -82,18 +82,6 @@ def test_soft_roi_losses_are_their_formulas():
     assert min(losses[k].item() for k in losses if k.endswith('_soft')) > 0
 
 
-def test_fewer_rois_on_request():
-    model = build(detector_config(distill=dict(max_rois=10)))
-    data = taught(model, batch())
-    calls = []
-    original = model.roi_head._bbox_forward
-    model.roi_head._bbox_forward = lambda x, rois: calls.append(rois) or original(x, rois)
-    losses = subnet_losses(model, data, Scale(0.5), 0.5)
-    assert len(calls[0]) == 20
-    assert (calls[0][:, 0] == 0).sum() == 10
-    assert losses['loss_mask_soft'] > 0
-
-
 def test_shared_roi_features():
     config = detector_config(distill=SOFT)
     config.roi_head.mask_roi_extractor = None

@@ -214,7 +214,7 @@ def test_stages_that_the_full_pass_did_not_reach_stay_in_the_graph(monkeypatch):
     assert all(p.grad is not None for p in model.parameters() if p.requires_grad)
 
 
-@pytest.mark.parametrize('family', ['htc', 'mask_scoring'])
+@pytest.mark.parametrize('family', ['mask', 'htc', 'mask_scoring'])
 def test_max_rois_holds_for_every_sampling(family):
     """Also for the second one that interleaved execution makes."""
     model = family_model(family, distill=dict(max_rois=8))

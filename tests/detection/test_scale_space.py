@@ -25,22 +25,17 @@ def sizes_of(maps):
     return [tuple(m.shape[-2:]) for m in maps]
 
 
-def test_at_half_scale_a_level_is_taught_by_the_next_exactly():
+@pytest.mark.parametrize('offset', [0.0, 0.5], ids=['corners', 'centres'])
+@pytest.mark.parametrize('skipped', [1, 2])
+def test_at_half_scale_a_level_is_taught_by_the_next_exactly(skipped, offset):
+    """And at a quarter by the one after next; the teacher has no level for objects as large."""
     teacher = pyramid(256, 384)
-    mapping = GeometricMap((256, 384), (128, 192))
-    targets = scale_space_target(teacher, STRIDES, mapping, sizes_of(pyramid(128, 192)))
-    for level in range(4):
-        assert torch.equal(targets[level], teacher[level + 1])
-    assert targets[4] is None  # the teacher has no level for objects as large
-
-
-def test_at_quarter_scale_it_is_the_level_after_next():
-    teacher = pyramid(256, 384)
-    mapping = GeometricMap((256, 384), (64, 96))
-    targets = scale_space_target(teacher, STRIDES, mapping, sizes_of(pyramid(64, 96)))
-    assert all(torch.equal(targets[level], teacher[level + 2]) for level in range(3))
-    assert targets[3] is None
-    assert targets[4] is None
+    small = (256 // 2**skipped, 384 // 2**skipped)
+    mapping = GeometricMap((256, 384), small)
+    targets = scale_space_target(teacher, STRIDES, mapping, sizes_of(pyramid(*small)), offset)
+    for level in range(5 - skipped):
+        assert torch.equal(targets[level], teacher[level + skipped])
+    assert targets[5 - skipped :] == [None] * skipped
 
 
 def test_at_full_scale_it_is_the_same_level():
@@ -97,14 +92,6 @@ def test_turned_maps_are_read_at_the_turned_place(turns):
         source = torch.minimum(source, limits)  # the border cell stands for what lies beyond
         expected = 2.0 * source[..., 0] + 7.0 * source[..., 1]
         torch.testing.assert_close(target[0, 0], expected, rtol=1e-5, atol=1e-3)
-
-
-def test_half_cell_offsets_are_kept():
-    """Points centred in their cells map to centres: at half scale still the next level."""
-    teacher = pyramid(256, 256)
-    mapping = GeometricMap((256, 256), (128, 128))
-    targets = scale_space_target(teacher, STRIDES, mapping, sizes_of(pyramid(128, 128)), offset=0.5)
-    assert all(torch.equal(targets[level], teacher[level + 1]) for level in range(4))
 
 
 def test_levels_just_outside_take_the_nearest():

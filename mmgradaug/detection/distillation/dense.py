@@ -76,11 +76,7 @@ class DenseDistiller:
 
     @classmethod
     def supports(cls, head: Any) -> bool:
-        """Return whether ``head`` computes outputs and losses as a known head of mmdet's does.
-
-        Its priors have to be alike on two or more scales, since soft targets come through
-        scale.
-        """
+        """Return whether ``head`` computes outputs and losses as a known head of mmdet's does."""
         return head_spec(head) is not None
 
     @contextmanager
@@ -214,9 +210,7 @@ class DenseDistiller:
         losses = self.head.loss_by_feat(*own, objects, metas, ignored)
         for name, values in counts.items():
             setattr(self.head, name, values)
-        keys = {output.name: [output.key] for output in self.spec.outputs} | {
-            **self.spec.joint_losses
-        }
+        keys = {o.name: (o.key,) for o in self.spec.outputs} | dict(self.spec.joint_losses)
         hard = {}
         for name, value in losses.items():
             if 'loss' not in name:

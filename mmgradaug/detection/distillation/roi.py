@@ -32,8 +32,6 @@ from .divergence import bernoulli_kl, categorical_kl, set_agreement
 
 XYWH_CODERS = (DeltaXYWHBBoxCoder, LegacyDeltaXYWHBBoxCoder)
 REPLAYED = ('loss', 'bbox_loss', 'mask_loss', '_bbox_forward', '_mask_forward')
-Rows = Tensor | slice
-EVERY_ROW = slice(None)  # unlike a mask, no GPU has to count it
 
 
 @dataclass
@@ -367,7 +365,7 @@ def recording_calls(owner: Any, method: str, record: Callable[..., None]) -> Ite
             vars(owner)[method] = shadowed
 
 
-def subsample_rois(samples: Sequence[SamplingResult], limit: int | None) -> tuple[Rows, Rows]:
+def subsample_rois(samples: Sequence[SamplingResult], limit: int | None) -> tuple[Any, Any]:
     """Choose at most ``limit`` RoIs of each image, evenly spread over its list.
 
     Positive RoIs come first in the list, so their share stays about the same.
@@ -376,7 +374,7 @@ def subsample_rois(samples: Sequence[SamplingResult], limit: int | None) -> tupl
         Which RoIs (R,), and which of the positive ones (P,), were chosen.
     """
     if limit is None:
-        return EVERY_ROW, EVERY_ROW
+        return slice(None), slice(None)  # unlike a mask, no GPU has to count it
     rows, positives = [], []
     for sample in samples:
         total, device = len(sample.priors), sample.priors.device

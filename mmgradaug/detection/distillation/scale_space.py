@@ -63,7 +63,7 @@ def scale_space_target(
         for source in [low] if abs(share) <= WHOLE else [low, low + 1]:
             found = _read(teacher[source], points / points.new_tensor(strides[source]) - offset)
             values.append(found if rescale is None else rescale(found, source, level))
-        targets.append(values[0] if len(values) == 1 else torch.lerp(*values, share))
+        targets.append(values[0] if len(values) == 1 else torch.lerp(values[0], values[1], share))
     return targets
 
 
