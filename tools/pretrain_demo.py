@@ -23,20 +23,17 @@ from typing import Any
 from mmengine.config import Config
 
 from mmgradaug.datasets import make_digits, make_nuclei
-from mmgradaug.engine.arguments import add_number
 from mmgradaug.engine.atomic import write_atomically
-from mmgradaug.engine.console import print_rows, say
-from mmgradaug.engine.errors import one_line_errors
+from mmgradaug.engine.cli import at_least, make_output_dir, one_line_errors
 from mmgradaug.engine.experiment import Experiment, Run
 from mmgradaug.engine.hooks.versions import versions
-from mmgradaug.engine.out_dir import make_out_dir
 from mmgradaug.errors import ConfigError
 from mmgradaug.evaluation.spread import Spread
 from mmgradaug.publishing import Cut, load_trained_model, open_source, publish_backbone
 from mmgradaug.publishing.starting import first_losses, start_detector
-from mmgradaug.reporting.log_folders import find_log_folders, merge
-from mmgradaug.visualization.classifier_pictures import picture_activation_maps
-from mmgradaug.visualization.seeds import save_seed_curves
+from mmgradaug.reporting import read_run
+from mmgradaug.visualization.activation_maps import save_activation_maps
+from mmgradaug.visualization.curves import save_seed_curves
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIGS = {
@@ -63,26 +60,31 @@ def main(argv: list[str] | None = None) -> int:
     start = time.time()
     say('data: handwritten digits of MNIST in data/digits/')
     make_digits()
-    make_out_dir('--work-dir', work_dir, 'runs and pictures')
+    make_output_dir(work_dir, '--work-dir')
     methods = CONFIGS | (FAST if args.fast else {})
     experiment = Experiment(work_dir, methods, args.seeds, args.cfg_options, WORK)
     experiment.train(ROOT / 'tools/pretrain.py', args.jobs, say)
     runs = experiment.runs
+    say('drawing')
+    pictures = draw(work_dir, runs)
+    first = runs['GradAug'][0]
+    cut, folder = Cut(), work_dir / 'published'
+    backbone = publish_backbone(open_source(first.checkpoint), cut, folder, overwrite=True)
+    say(f'loading the backbone into {DETECTOR}')
     spreads = {name: Spread(tuple(r.final[METRIC] for r in rs)) for name, rs in runs.items()}
     gap = spreads['GradAug'] - spreads['baseline']
     wins = sum(value > 0 for value in gap.values)
-    say('drawing')
-    pictures = draw(work_dir, runs)
-    backbone = publish_backbone(
-        open_source(runs['GradAug'][0].checkpoint), Cut(), work_dir / 'published', overwrite=True
-    )
-    say(f'loading the backbone into {DETECTOR}')
+    cfg = Config.fromfile(first.config)
     summary = {
         METRIC: {name: spread.to_dict() for name, spread in spreads.items()},
         'difference': gap.to_dict(),
         'verdict': f'GradAug is better with {wins} of {args.seeds} seeds',
         'seeds': args.seeds,
-        **trained(runs),
+        'epoch': first.final['step'],
+        'labels_per_class': cfg.train_dataloader.dataset.labels_per_class,
+        'num_subnets': cfg.model.gradaug.num_subnets,
+        'configs': methods,
+        'options': args.cfg_options,
         'backbone': str(backbone),
         'detector': into_detector(backbone),
         'seconds_of_this_call': round(time.time() - start, 1),
@@ -94,34 +96,31 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
+def say(text: str) -> None:
+    """Print a line of the demo's own."""
+    print(f'[demo] {text}', flush=True)
+
+
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or '').split('\n')[0])
+    add = parser.add_argument
     # A path is relative to where somebody types it, the default to the repository.
-    parser.add_argument(
-        '--work-dir', type=os.path.abspath, default=Path(WORK_DIR), help='(default: %(default)s)'
-    )
-    add_number(parser, '--seeds', default=3, least=1, text='of the draw of labels and of weights')
+    add('--work-dir', type=os.path.abspath, default=Path(WORK_DIR), help='(default: %(default)s)')
+    add('--seeds', type=at_least(1), default=3, help='of the draw of labels and of weights')
     jobs = min(2, os.cpu_count() or 1)
-    add_number(parser, '--jobs', default=jobs, least=1, text='trainings at a time')
-    parser.add_argument(
-        '--fast', action='store_true', help='GradAug with few shapes of convolutions, too'
-    )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        default=[],
-        metavar='KEY=VALUE',
-        help='of all trainings, as of tools/train.py',
-    )
+    add('--jobs', type=at_least(1), default=jobs, help='trainings at a time')
+    add('--fast', action='store_true', help='GradAug with few shapes of convolutions, too')
+    text = 'of all trainings, as of tools/train.py'
+    add('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help=text)
     return parser.parse_args(argv)
 
 
 def draw(work_dir: Path, runs: dict[str, list[Run]]) -> list[Path]:
     """Draw curves, and what the first seed's networks see in each digit; returns the paths."""
-    logs = {name: [merge(find_log_folders(r.work_dir)) for r in rs] for name, rs in runs.items()}
+    logs = {name: [read_run(r.work_dir).scalars for r in rs] for name, rs in runs.items()}
     title = 'ResNet-18, half as wide, on few labelled digits (thin: one seed, thick: the mean)'
-    curves = save_seed_curves(logs, work_dir / 'curves.png', title=title)
+    curves = save_seed_curves(logs, work_dir / 'curves.png', METRIC, title)
     plain, _ = load_trained_model(open_source(runs['baseline'][0].checkpoint), Cut())
     source = open_source(runs['GradAug'][0].checkpoint)
     full, cfg = load_trained_model(source, Cut())
@@ -135,7 +134,7 @@ def draw(work_dir: Path, runs: dict[str, list[Run]]) -> list[Path]:
     title = (
         'What speaks for the right digit (class activation maps), and the digit that is predicted'
     )
-    maps = picture_activation_maps(networks, cfg, work_dir / 'activation_maps.png', title)
+    maps = save_activation_maps(networks, cfg, work_dir / 'activation_maps.png', title)
     return [curves, maps]
 
 
@@ -154,7 +153,7 @@ def into_detector(backbone: Path) -> dict[str, Any]:
 
 
 def losses_with_data(cfg: Config, detector: Any) -> list[float]:
-    """Losses of the detector's first training steps; none where its data cannot be had."""
+    """Return losses of the detector's first training steps; none without its data."""
     try:
         make_nuclei(cfg.data_root)
     except ConfigError as error:
@@ -163,52 +162,33 @@ def losses_with_data(cfg: Config, detector: Any) -> list[float]:
     return first_losses(cfg, detector, DETECTOR_STEPS)
 
 
-def trained(runs: dict[str, list[Run]]) -> dict[str, Any]:
-    """What ``summary.json`` says of the trainings."""
-    run = runs['GradAug'][0]
-    cfg = Config.fromfile(run.config)
-    return {
-        'epoch': run.final['step'],
-        'labels_per_class': cfg.train_dataloader.dataset.labels_per_class,
-        'num_subnets': cfg.model.gradaug.num_subnets,
-        'configs': {name: rs[0].config for name, rs in runs.items()},
-        'options': list(run.options[2:]),
-    }
-
-
 def conclude(
     spreads: dict[str, Spread], gap: Spread, summary: dict[str, Any], files: list[Path]
 ) -> None:
     """Print the comparison, where everything is, and what comes next."""
     detector = summary['detector']
     losses = ', '.join(f'{loss:.2f}' for loss in detector['first_losses'])
-    *pictures, numbers = map(str, files)
-    say('done\n')
-    print_rows([
-        ('trained', f'ResNet-18 (half as wide) on {summary["labels_per_class"]} labelled digits '
-                    'of each class,'),
-        ('', f'{summary["seeds"]} seeds, baseline and GradAug; {summary["epoch"]} epochs each'),
-        *((('top-1 / %' if not i else ''), f'{name:12} {spread}   ({listed(spread)})')
-          for i, (name, spread) in enumerate(spreads.items())),
-        ('', f'GradAug - baseline, by seed: {gap}   ({listed(gap)})'),
-        ('', f'{summary["verdict"]}; the final epoch, mean ± standard deviation'),
-        ('backbone', summary['backbone']),
-        ('', f'all {detector["matched_entries"]} of its entries are in {detector["config"]}'),
-        ('', f'by {detector["option"]}'),
-        *([('', f'first losses there: {losses}')] if losses else []),
-        *((('pictures' if not i else ''), path) for i, path in enumerate(pictures)),
-        ('numbers', numbers),
-    ])  # fmt: skip
-    print(
-        '\nA few seeds on one small data set: this shows that the tool works and what it gives '
-        'here, not\nwhat GradAug gives elsewhere. The paper fine-tunes ImageNet backbones on COCO.'
-    )
-    print(f'Next, on ImageNet:\n  {PRETRAIN}', flush=True)
+    curves, maps, numbers = files
+    say('done')
+    print(f"""
+trained   ResNet-18 (half as wide) on {summary['labels_per_class']} labelled digits of each class,
+          {summary['seeds']} seeds, baseline and GradAug; {summary['epoch']} epochs each""")
+    rows = {**spreads, 'GradAug - baseline, by seed:': gap}
+    for name, spread in rows.items():
+        values = ', '.join(f'{value:.2f}' for value in spread.values)
+        print(f'top-1 / % {name:12} {spread}   ({values})')
+    print(f"""          {summary['verdict']}; the final epoch, mean ± standard deviation
+backbone  {summary['backbone']}
+          all {detector['matched_entries']} of its entries are in {detector['config']}
+          by {detector['option']}
+          first losses there: {losses or 'none, its data is missing'}
+pictures  {curves}, {maps}
+numbers   {numbers}
 
-
-def listed(spread: Spread) -> str:
-    """Return the values of all seeds."""
-    return ', '.join(f'{value:.2f}' for value in spread.values)
+A few seeds on one small data set: this shows that the tool works and what it gives here, not
+what GradAug gives elsewhere. The paper fine-tunes ImageNet backbones on COCO.
+Next, on ImageNet:
+  {PRETRAIN}""")
 
 
 if __name__ == '__main__':

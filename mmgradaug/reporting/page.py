@@ -1,49 +1,185 @@
-"""Write the report: one HTML file that needs no other."""
+"""The report: one HTML file that needs no other."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import base64
+import io
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from mmengine.config import Config
+from PIL import Image
 
 from ..engine.atomic import write_atomically
+from ..engine.checks import check_data
+from ..errors import ConfigError
 from ..version import __version__
-from .charts import run_colour
+from ..visualization.canvas import png_of
+from ..visualization.predictions import load_detector, save_predictions
+from . import charts
 from .run import Run
-from .sections import pictures_of, sections_of
+from .tables import Table, config_table, metrics_table, overview
+
+_SUFFIXES = ('.png', '.jpg', '.jpeg')
+_MOST_BESIDE = 6  # pictures in the work dir, as the demo leaves them
+_MOST_LOGGED = 4  # newest ones in log folders, as mmdet's DetVisualizationHook leaves them
+_MOST_BYTES = 400_000  # from which on a picture is made smaller
+_MOST_WIDTH = 1400
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture: what it is, and its content as a ``data:`` address."""
+
+    title: str
+    address: str
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a section shows of one run, or of all together; ``text`` is folded away."""
+
+    tables: list[Table] = field(default_factory=list)
+    pictures: list[Picture] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    text: str = ''
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to show."""
+        return not (self.tables or self.pictures or self.notes or self.text)
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section of the page: what is of all runs together, then of each."""
+
+    title: str
+    parts: list[Part]
+    shared: Part = field(default_factory=Part)
+    lead: str = ''
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to show."""
+        return all(part.empty for part in (self.shared, *self.parts))
 
 
 def write_report(
     runs: Sequence[Run], path: Path, predictions: int = 0, device: str = 'cpu'
-) -> list[str]:
-    """Write the report of one or several runs.
+) -> None:
+    """Write the report of one or several runs, which are shown side by side.
 
     Args:
-        runs: At least one; several are shown side by side, with their differences.
+        runs: At least one.
         path: The HTML file.
         predictions: Draw that many validation images with predictions of each run's last
             checkpoint, which takes its data.
         device: Where to compute those.
 
-    Returns:
-        Pictures that could not be shown, and why, as the page says it.
-
     Raises:
-        OSError: If the file cannot be written.
+        ConfigError: Predictions of a run cannot be drawn.
     """
-    pictures = [pictures_of(run, predictions, device) for run in runs]
-    loader = PackageLoader('mmgradaug', 'reporting')
     environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True
+        loader=PackageLoader('mmgradaug', 'reporting'),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
     )
+    pictures = [_pictures_of(run, predictions, device) for run in runs]
     text = environment.get_template('page.html.jinja').render(
-        runs=[(run.name, run_colour(index)) for index, run in enumerate(runs)],
-        sections=sections_of(runs, pictures),
+        runs=[(run.name, charts.run_colour(index)) for index, run in enumerate(runs)],
+        sections=[s for s in _sections(runs, pictures) if not s.empty],
         now=f'{datetime.now():%Y-%m-%d %H:%M:%S}',
         version=__version__,
     )
     write_atomically(text.encode('utf-8', errors='replace'), path)
-    failed = zip(runs, pictures, strict=True)
-    return [f'{run.name}: {note}' for run, part in failed if part.failed for note in part.notes]
+
+
+def _sections(runs: Sequence[Run], pictures: list[Part]) -> list[Section]:
+    """Return all sections in their order."""
+
+    def chart_section(
+        title: str, panels: Callable[[Run], list[charts.Panel]], lead: str
+    ) -> Section:
+        columns = 3 if len(runs) == 1 else 2
+        parts = [
+            Part(pictures=_chart(f'{run.name}: {title}', panels(run), columns)) for run in runs
+        ]
+        return Section(title, parts, lead=lead)
+
+    validation = chart_section('Validation', charts.validation_panels, 'Of the full network.')
+    metrics = metrics_table(runs)
+    sections = [
+        Section('Overview', [Part(notes=run.notes) for run in runs], Part([overview(runs)])),
+        Section(validation.title, validation.parts, Part([metrics] if metrics.rows else [])),
+        chart_section('Losses', charts.loss_panels, 'Each with a line for every pass that has it. '
+                      'Sub-networks learn from what the full network says (soft) and from labels '
+                      '(hard).'),
+        chart_section('Agreement with the full network', charts.agreement_panels, ''),
+        chart_section('Widths and scales drawn', charts.drawn_panels, 'Of logged iterations.'),
+        chart_section('Time', charts.time_panels, 'Seconds of passes, of whole iterations (time), '
+                      'and of these the wait for data (data_time).'),
+        Section('Pictures', pictures),
+        Section('Config', [Part(text=run.config_text) for run in runs]),
+    ]  # fmt: skip
+    if len(runs) > 1:
+        compared = _chart('all runs', charts.comparison_panels(runs), 3)
+        differences = Section('Differences', [], Part([config_table(runs)], compared))
+        sections.insert(1, differences)
+    return sections
+
+
+def _chart(title: str, panels: list[charts.Panel], columns: int) -> list[Picture]:
+    """Return the picture of some panels; none where there is no panel."""
+    if not panels:
+        return []
+    return [Picture(title, _address(png_of(charts.panels_figure(panels, columns)), 'png'))]
+
+
+def _pictures_of(run: Run, predictions: int, device: str) -> Part:
+    """Return predictions drawn now, pictures in the work dir and the newest of the log."""
+    beside = _images(run.path.iterdir())[:_MOST_BESIDE]
+    logged = sorted(_images(run.path.glob('*/vis_data/**/*')), key=lambda p: p.stat().st_mtime)
+    found = [*beside, *logged[-_MOST_LOGGED:]]
+    left = [Picture(str(path.relative_to(run.path)), _address_of(path)) for path in found]
+    return Part(pictures=[*([_predict(run, predictions, device)] if predictions else []), *left])
+
+
+def _images(paths) -> list[Path]:
+    """Return the picture files among paths, by name; hidden ones are being written."""
+    found = (p for p in paths if p.suffix.lower() in _SUFFIXES and not p.name.startswith('.'))
+    return sorted(path for path in found if path.is_file())
+
+
+def _predict(run: Run, images: int, device: str) -> Picture:
+    """Draw predictions of the last checkpoint on the first validation images."""
+    if run.checkpoint is None or not run.config_text:
+        raise ConfigError(f'{run.path}: expected last_checkpoint and a config, for --predict')
+    config = Config(run.config)
+    check_data(config, ('val',))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / 'predictions.png'
+        save_predictions(config, load_detector(config, run.checkpoint, device), path, images)
+        return Picture(f'{run.checkpoint.name} on validation images', _address_of(path))
+
+
+def _address_of(path: Path) -> str:
+    """Return a picture file as a ``data:`` address, a large one smaller and as JPEG."""
+    data, kind = path.read_bytes(), path.suffix.lower().lstrip('.').replace('jpg', 'jpeg')
+    if len(data) > _MOST_BYTES:
+        with Image.open(path) as picture:
+            small = picture.convert('RGB')
+        small.thumbnail((_MOST_WIDTH, 10 * _MOST_WIDTH))
+        buffer = io.BytesIO()
+        small.save(buffer, 'JPEG', quality=85)
+        data, kind = buffer.getvalue(), 'jpeg'
+    return _address(data, kind)
+
+
+def _address(data: bytes, kind: str) -> str:
+    return f'data:image/{kind};base64,{base64.b64encode(data).decode()}'

@@ -1,53 +1,51 @@
-"""One training, read from its work dir."""
+"""One training, finished or running, read from its work dir."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import pairwise
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ..engine.run_log import NOT_METRICS, Scalars
+from ..engine.run_log import NOT_METRICS, Scalars, placed, read_entries
+from ..errors import ConfigError, path_suggestion
 from ..publishing.config_text import config_from_text
-from .log_folders import LogFolder, find_log_folders, merge
 
 _CHECKPOINT = re.compile(r'(epoch|iter)_(\d+)\.pth')
 
 
 @dataclass(frozen=True)
 class Run:
-    """A finished or running training.
+    """A training.
 
     Attributes:
         path: Its work dir.
         name: What the report calls it, unique there.
         scalars: Its log, of all its starts.
-        folders: Those starts, oldest first.
-        config: As it was dumped, resolved; empty if there is none that can be read.
-        config_text: The same as text.
+        last_written: When that log grew last.
+        config_text: The config as the newest start dumped it, resolved; empty if there is none.
         notes: What a reader has to know about the log.
     """
 
     path: Path
     name: str
     scalars: Scalars
-    folders: list[LogFolder]
-    config: dict[str, Any] = field(default_factory=dict)
+    last_written: datetime
     config_text: str = ''
     notes: list[str] = field(default_factory=list)
 
-    @property
-    def newest(self) -> LogFolder:
-        """The last start that logged something, or the last one of all."""
-        return next((f for f in reversed(self.folders) if f.entries), self.folders[-1])
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """The config, read as data; nothing in it is executed."""
+        return config_from_text(self.config_text).to_dict() if self.config_text else {}
 
     @property
-    def iteration(self) -> int:
-        """Iterations done, as far as they are logged."""
-        return int(self.scalars.train[-1]['step']) if self.scalars.train else 0
+    def unit(self) -> str:
+        """What the steps of validations count: ``epoch`` or ``iteration``."""
+        return 'epoch' if self.scalars.by_epoch else 'iteration'
 
     @property
     def checkpoint(self) -> Path | None:
@@ -55,106 +53,64 @@ class Run:
         pointer = self.path / 'last_checkpoint'
         if not pointer.is_file():
             return None
-        written = Path(pointer.read_text(encoding='utf-8', errors='replace').strip())
+        written = Path(pointer.read_text().strip())
         # Folders are moved, to another machine for instance: the file beside the pointer counts.
-        candidates = (self.path / written.name, written)
-        return next((path for path in candidates if path.is_file()), None)
-
-    @property
-    def last_written(self) -> datetime:
-        """When the newest log grew last."""
-        files = [p for p in self.newest.path.rglob('*') if p.suffix in ('.log', '.json')]
-        return datetime.fromtimestamp(max((p.stat().st_mtime for p in files), default=0))
-
-    @property
-    def seconds(self) -> float:
-        """Of all starts that logged something."""
-        return sum(folder.text.seconds for folder in self.folders if folder.entries)
+        return next((p for p in (self.path / written.name, written) if p.is_file()), None)
 
     def progress(self) -> str:
-        """How far it has come, of how much."""
+        """Return how far the run has come, of how much."""
         options = self.config.get('train_cfg') or {}
-        unit = 'epochs' if 'max_epochs' in options else 'iterations'
-        total = options.get('max_epochs') or options.get('max_iters')
-        done = self._epochs_done() if unit == 'epochs' else self._iterations_done()
-        if not isinstance(total, int):
-            return f'{self.iteration} iterations'
+        steps = [0, *(int(entry['step']) for entry in self.scalars.train)]
+        if 'max_epochs' in options:
+            unit, total, done = 'epochs', options['max_epochs'], self._epochs_done()
+        else:
+            unit, total, done = 'iterations', options.get('max_iters'), steps[-1]
+            saved = self._saved('iter')
+            if len(steps) > 1 and saved < 2 * steps[-1] - steps[-2]:  # before the next entry
+                done = max(done, saved)
+        if total is None:
+            return f'{steps[-1]} iterations'
         if done >= total:
             return f'finished: {total} {unit}'
-        if unit == 'epochs':
-            return f'{done} of {total} epochs done, iteration {self.iteration}'
-        return f'{done} of {total} iterations'
+        return f'{done} of {total} {unit} done, iteration {steps[-1]}'
 
     def metrics(self) -> dict[str, list[tuple[float, float]]]:
-        """(step, value) of each validation by metric; one that was always -1 measured nothing."""
-        names = dict.fromkeys(key for entry in self.scalars.val for key in entry)
+        """Return (step, value) of each validation by metric, but those that are always -1.
+
+        That is what COCO's evaluator gives where there is nothing to measure.
+        """
         found = {}
-        for name in names:
+        for name in dict.fromkeys(key for entry in self.scalars.val for key in entry):
             pairs = list(zip(*self.scalars.series('val', name), strict=True))
             if name not in NOT_METRICS and any(value != -1 for _, value in pairs):
                 found[name] = pairs
         return found
 
     def _epochs_done(self) -> int:
-        """Whole epochs: those before the last one logged, and that one if it has come to its end.
+        """Return the last epoch logged if its validation or checkpoint is there, or those before.
 
-        Its validation or its checkpoint says so. A checkpoint far from the log is another run's.
+        A checkpoint of a later epoch is another run's, in whose work dir this one started anew.
         """
         begun = int(self.scalars.train[-1].get('epoch', 1)) if self.scalars.train else 1
         validated = int(self.scalars.val[-1]['step']) if self.scalars.val else 0
         return begun if begun in (validated, self._saved('epoch')) else begun - 1
 
-    def _iterations_done(self) -> int:
-        """Iterations logged, and those of a last checkpoint before the next entry is due."""
-        steps = [0.0, *(entry['step'] for entry in self.scalars.train)]
-        saved = self._saved('iter')
-        due = 2 * steps[-1] - steps[-2] if len(steps) > 1 else 0
-        return saved if steps[-1] < saved < due else int(steps[-1])
-
     def _saved(self, unit: str) -> int:
-        """Epochs or iterations of the last checkpoint."""
+        """Return the epochs or iterations of the last checkpoint."""
         pointer = self.path / 'last_checkpoint'
-        text = pointer.read_text(errors='replace') if pointer.is_file() else ''
-        match = _CHECKPOINT.search(text)
+        match = _CHECKPOINT.search(pointer.read_text()) if pointer.is_file() else None
         return int(match[2]) if match and match[1] == unit else 0
-
-
-def read_run(path: Path, name: str = '') -> Run:
-    """Read a work dir; nothing in it is executed or changed.
-
-    Args:
-        path: The work dir, or one log folder in it.
-        name: What to call it; its folder's name by default.
-
-    Raises:
-        OSError: There is no such folder, or no log in it.
-        ValueError: Nothing in the log can be read.
-    """
-    folders = find_log_folders(path)
-    notes = _notes(folders)
-    run = Run(path, name or path.resolve().name, merge(folders), folders, notes=notes)
-    text = _config_text(run)
-    if not text:
-        return run
-    try:
-        config = config_from_text(text).to_dict()
-    except (ValueError, RecursionError) as error:
-        notes.append(f'its config cannot be read: {error}')
-        config = {}
-    return replace(run, config=config, config_text=text)
 
 
 def read_runs(paths: Sequence[Path]) -> list[Run]:
     """Read several work dirs and give them names that tell them apart.
 
     Raises:
-        OSError: As :func:`read_run`.
-        ValueError: As :func:`read_run`, or if a folder is given twice.
+        ConfigError: As :func:`read_run`, or a folder is given twice.
     """
     resolved = [path.resolve() for path in paths]
-    twice = next((path for path in paths if resolved.count(path.resolve()) > 1), None)
-    if twice is not None:
-        raise ValueError(f'{twice} is given twice, expected different work dirs')
+    if len(set(resolved)) < len(resolved):
+        raise ConfigError(f'{" ".join(map(str, paths))}: a work dir is given twice')
     length = 1
     while len({path.parts[-length:] for path in resolved}) < len(resolved):
         length += 1
@@ -162,43 +118,63 @@ def read_runs(paths: Sequence[Path]) -> list[Run]:
     return [read_run(path, name) for path, name in zip(paths, names, strict=True)]
 
 
-def _config_text(run: Run) -> str:
-    """The config that the newest start dumped, or else the newest one in the work dir."""
-    dumped = run.newest.path / 'vis_data/config.py'
-    others = sorted(run.path.glob('*.py'), key=lambda path: path.stat().st_mtime, reverse=True)
-    found = next((path for path in (dumped, *others) if path.is_file()), None)
-    return found.read_text(encoding='utf-8', errors='replace') if found else ''
+def read_run(path: Path, name: str = '') -> Run:
+    """Read a work dir; nothing in it is executed or changed.
+
+    Args:
+        path: The work dir, with a folder ``TIMESTAMP/vis_data`` of each start of the run.
+        name: What to call it; its folder's name by default.
+
+    Raises:
+        ConfigError: It is no work dir of a training.
+    """
+    folders = sorted(path.glob('*/vis_data'))
+    if not folders:
+        inside = next((log.parents[1] for log in sorted(path.glob('*/*/vis_data'))), None)
+        hint = f' (did you mean {inside}?)' if inside else path_suggestion(path)
+        raise ConfigError(
+            f'{path}: expected the work dir of a training, in which mmengine writes '
+            f'TIMESTAMP/vis_data/scalars.json{hint}'
+        )
+    logs = [log for log in (folder / 'scalars.json' for folder in folders) if log.is_file()]
+    starts = {log.parents[1].name: read_entries(log)[0] for log in logs}
+    starts = {start: entries for start, entries in starts.items() if entries}
+    scalars, notes = merge(starts)
+    configs = [folder / 'config.py' for folder in folders if (folder / 'config.py').is_file()]
+    return Run(
+        path,
+        name or path.resolve().name,
+        scalars,
+        datetime.fromtimestamp((logs or folders)[-1].stat().st_mtime),
+        configs[-1].read_text() if configs else '',
+        notes,
+    )
 
 
-def _notes(folders: Sequence[LogFolder]) -> list[str]:
-    """What is special about the log."""
-    logging = [folder for folder in folders if folder.entries]
-    if not logging:
-        return ['nothing is logged yet: mmengine writes every default_hooks.logger.interval steps']
-    notes = []
-    for before, folder in pairwise(logging):
-        notes.append(_start_note(folder, before))
-    if not folders[-1].entries:
-        notes.append(f'{folders[-1].path.name} has logged nothing yet, or is of a test')
-    for folder in logging:
-        if folder.damaged:
-            lines = 'a line' if folder.damaged == 1 else f'{folder.damaged} lines'
-            notes.append(f'{lines} of the log of {folder.path.name} cannot be read and left out')
-    return notes
+def merge(starts: dict[str, list[dict[str, Any]]]) -> tuple[Scalars, list[str]]:
+    """Return one log of several starts, and notes on how each went on from those before it.
 
+    A resumed run goes on in a new folder, from its last checkpoint. What an earlier start logged
+    beyond that was done again, and is dropped; all of it if a run was started anew.
 
-def _start_note(folder: LogFolder, before: LogFolder) -> str:
-    """How a start that was not the first relates to the one before it."""
-    name, start = folder.path.name, int(folder.start[1])
-    if not start:
-        return f'{name} started anew: what was logged before it is left out'
-    lost = int(before.reached) - start
-    again = f'; {lost} iterations done before were done again' if lost > 0 else ''
-    return f'{name} resumed after iteration {start}{again}'
-
-
-def model_name(config: Mapping[str, Any]) -> str:
-    """What is trained, in words."""
-    model = config.get('model') or {}
-    kind = model.get('type', 'unknown')
-    return f'{model["detector"]} with GradAug' if 'detector' in model else str(kind)
+    Args:
+        starts: Entries of the log by name of the start, the oldest first.
+    """
+    by_epoch = any('epoch' in e for entries in starts.values() for e in entries if 'loss' in e)
+    merged, notes = Scalars([], []), []
+    for name, entries in starts.items():
+        if not by_epoch:
+            entries = placed(entries, merged.train[-1]['step'] if merged.train else 0)
+        new = Scalars.of(entries)
+        first = new.train[0] if new.train else {'step': float('inf')}
+        # A validation that was still due comes before the first iteration.
+        again = {entry['step'] for entry in new.val}
+        train = [e for e in merged.train if e['step'] < first['step']]
+        done = first.get('epoch', first['step'])
+        val = [e for e in merged.val if e['step'] < done and e['step'] not in again]
+        if merged.train:
+            lost = len(merged.train) - len(train)
+            before = f'resumed after {int(train[-1]["step"])} iterations' if train else 'began anew'
+            notes.append(f'{name} {before}; {lost} log entries before it were dropped')
+        merged = Scalars([*train, *new.train], [*val, *new.val])
+    return merged, notes or ([] if starts else ['nothing is logged yet'])

@@ -5,20 +5,14 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pprint import pformat
 from typing import Any
 
-import numpy as np
-
 from ..evaluation.widths import AP_NAMES, MOST_METRICS
-from ..publishing import trains_subnets
-from .differences import config_differences, shown
-from .log_keys import names_of, pass_title
-from .run import Run, model_name
+from .run import Run
 
-_ENVIRONMENT = ('sys.platform', 'Python', 'CUDA available', 'GPU 0', 'GPU number', 'PyTorch',
-                'TorchVision', 'OpenCV', 'MMEngine', 'seed', 'deterministic')  # fmt: skip
-_TIMES = {'seconds': '', 'time': 'whole iteration', 'data_time': 'of it, waiting for data'}
 _NO_VALUE = '–'
+_NOT_COMPARED = ('work_dir', 'experiment_name', '_scope_')  # the last is mmengine's own mark
 
 
 @dataclass(frozen=True)
@@ -31,138 +25,96 @@ class Table:
 
 
 def overview(runs: Sequence[Run]) -> Table:
-    """What each run trains, how far it is and what it reached."""
-    facts = {
-        'model': [model_name(run.config) if run.config else _NO_VALUE for run in runs],
-        'sub-networks': [_subnets(run) for run in runs],
-        'progress': [run.progress() for run in runs],
-        **_results(runs),
-        'last log entry': [f'{run.last_written:%Y-%m-%d %H:%M:%S}' for run in runs],
-        'time, all starts': [_duration(run.seconds) for run in runs],
-        'seconds an iteration': [_median(run, 'time') for run in runs],
-        'work dir': [str(run.path) for run in runs],
-    }
-    return _by_run(runs, facts)
-
-
-def _results(runs: Sequence[Run]) -> dict[str, list[str]]:
-    """The last box and mask AP of each run, or its first metrics where it has neither."""
-    names: dict[str, str] = {}
+    """Return what each run trains, how far it is and what it reached."""
+    results: dict[str, str] = {}
     for run in runs:
         found = {n: label for n, label in AP_NAMES.items() if run.scalars.metric_key(n)}
         others = list(run.metrics())[:MOST_METRICS]
-        names |= found or {name.split('/')[-1]: name for name in others}
-    return {label: [_last(run, name) for run in runs] for name, label in names.items()}
-
-
-def metrics_of(run: Run) -> Table:
-    """Last and highest value of every metric."""
-    unit = 'epoch' if run.scalars.by_epoch else 'iteration'
-    rows = []
-    for name, pairs in run.metrics().items():
-        step, highest = max(pairs, key=lambda pair: pair[1])
-        rows.append([name, f'{pairs[-1][1]:.3f}', f'{highest:.3f} ({unit} {step:g})'])
-    return Table(['metric', 'last', 'highest'], rows)
-
-
-def last_metrics(runs: Sequence[Run]) -> Table:
-    """The last value of every metric, with its difference from the first run's."""
-    metrics = [run.metrics() for run in runs]
-    rows = []
-    for name in dict.fromkeys(name for found in metrics for name in found):
-        first, *others = (found[name][-1][1] if name in found else None for found in metrics)
-        rows.append([name, _against(first, None), *(_against(v, first) for v in others)])
-    return Table(['metric, last value', *(run.name for run in runs)], rows)
-
-
-def config_table(runs: Sequence[Run]) -> Table:
-    """Options that differ."""
-    found = config_differences([run.config for run in runs])
-    rows = [[key, *map(shown, values)] for key, values in found.items()]
-    return Table(['option', *(run.name for run in runs)], rows, code=True)
-
-
-def seconds_table(run: Run) -> Table:
-    """Median and quartiles of the time of each pass, and of whole iterations."""
-    rows = []
-    names = names_of(run.scalars.train, 'seconds')
-    for name in [name for name in _TIMES if name in names]:
-        for owner, key in names[name].items():
-            title = _TIMES[name] or pass_title(owner)
-            values = run.scalars.series('train', key)[1]
-            low, median, high = np.percentile(values, (25, 50, 75))
-            rows.append([title, f'{median:.3g}', f'{low:.3g} to {high:.3g}'])
-    return Table(['seconds', 'median', 'quartiles'], rows)
-
-
-def environment(runs: Sequence[Run]) -> Table:
-    """Versions, machine and seed, as the runs logged them."""
-    known = [_environment(run) for run in runs]
-    names = dict.fromkeys(name for facts in known for name in facts)
-    return _by_run(runs, {name: [facts.get(name, _NO_VALUE) for facts in known] for name in names})
-
-
-def starts(run: Run) -> Table:
-    """The starts of a run that was resumed."""
-    rows = [
-        [f.path.name, f'{f.start[1]:g}', f'{f.reached:g}', _duration(f.text.seconds)]
-        for f in run.folders
-        if f.entries
-    ]
-    return Table(['start', 'from iteration', 'to', 'time'], rows)
-
-
-def _by_run(runs: Sequence[Run], facts: dict[str, list[str]]) -> Table:
-    """A table of facts, a column for each run."""
+        results |= found or {name.split('/')[-1]: name for name in others}
+    facts = {
+        'model': [_model(run.config.get('model') or {}) for run in runs],
+        'sub-networks': [_subnets(run.config.get('model') or {}) for run in runs],
+        'progress': [run.progress() for run in runs],
+        **{label: [_number(run.scalars.last(n)) for run in runs] for n, label in results.items()},
+        'seconds an iteration': [_median(run.scalars.series('train', 'time')[1]) for run in runs],
+        'last log entry': [f'{run.last_written:%Y-%m-%d %H:%M:%S}' for run in runs],
+        'work dir': [str(run.path) for run in runs],
+    }
     return Table(['', *(run.name for run in runs)], [[k, *v] for k, v in facts.items()])
 
 
-def _environment(run: Run) -> dict[str, str]:
-    """Versions by our hook, if the run had it, then what mmengine logs."""
-    text = run.newest.text
-    return {**text.versions, **{k: v for k, v in text.environment.items() if k in _ENVIRONMENT}}
+def metrics_table(runs: Sequence[Run]) -> Table:
+    """Return the last value of every metric, and the highest with its epoch or iteration."""
+    metrics = [run.metrics() for run in runs]
+    rows = []
+    for name in dict.fromkeys(name for found in metrics for name in found):
+        row = [name]
+        for run, found in zip(runs, metrics, strict=True):
+            if name not in found:
+                row.append(_NO_VALUE)
+                continue
+            step, highest = max(found[name], key=lambda pair: pair[1])
+            row.append(f'{found[name][-1][1]:.3f}, highest {highest:.3f} ({run.unit} {step:g})')
+        rows.append(row)
+    return Table(['metric', *(run.name for run in runs)], rows)
 
 
-def _subnets(run: Run) -> str:
-    """The options of sub-networks in words."""
-    model = run.config.get('model') or {}
-    if not trains_subnets(model):
-        return 'none' if run.config else _NO_VALUE
-    options = model.get('gradaug') or {}
-    named = ', '.join(f'{key} {_called(value)}' for key, value in options.items())
-    return named or 'default options'
+def config_table(runs: Sequence[Run]) -> Table:
+    """Return the options that differ between configs."""
+    found = config_differences([run.config for run in runs])
+    rows = [[key, *map(_shown, values)] for key, values in found.items()]
+    return Table(['option', *(run.name for run in runs)], rows, code=True)
 
 
-def _called(value: Any) -> str:
-    """An option; of what is built from a type, the type as called."""
-    if not isinstance(value, Mapping) or 'type' not in value:
-        return shown(value)
-    return f'{value["type"]}({", ".join(f"{k}={v}" for k, v in value.items() if k != "type")})'
+def config_differences(
+    configs: Sequence[Mapping[Any, Any]], prefix: str = ''
+) -> dict[str, list[Any]]:
+    """Return the values of every option that is not the same in all configs, by dotted key.
+
+    Lists of dictionaries are compared by place where they are equally long, and as a whole
+    otherwise. A missing option is ``None``.
+    """
+    found: dict[str, list[Any]] = {}
+    for key in dict.fromkeys(key for config in configs for key in config):
+        values = [config.get(key) for config in configs]
+        if _are_alike_lists(values):
+            values = [dict(enumerate(value)) for value in values]
+        if all(isinstance(value, Mapping) for value in values):
+            found |= config_differences(values, f'{prefix}{key}.')
+        elif key not in _NOT_COMPARED and any(value != values[0] for value in values):
+            found[f'{prefix}{key}'] = values
+    return found
 
 
-def _last(run: Run, suffix: str) -> str:
-    """The last value of a metric."""
-    value = run.scalars.last(suffix)
+def _are_alike_lists(values: Sequence[Any]) -> bool:
+    """Return whether values are lists of equally many dictionaries."""
+    if not all(isinstance(value, (list, tuple)) for value in values):
+        return False
+    items = [item for value in values for item in value]
+    alike = len({len(value) for value in values}) == 1
+    return alike and all(isinstance(item, Mapping) for item in items)
+
+
+def _shown(value: Any) -> str:
+    return 'not set' if value is None else pformat(value, width=72, sort_dicts=False)
+
+
+def _model(model: Mapping[str, Any]) -> str:
+    """Return what is trained, in words."""
+    kind = str(model.get('type', _NO_VALUE))
+    return f'{model["detector"]} with GradAug' if 'detector' in model else kind
+
+
+def _subnets(model: Mapping[str, Any]) -> str:
+    """Return the options of sub-networks in words."""
+    if 'gradaug' in model:
+        return ', '.join(f'{key} {value}' for key, value in model['gradaug'].items())
+    return 'default options' if 'GradAug' in str(model.get('type')) else 'none'
+
+
+def _number(value: float | None) -> str:
     return _NO_VALUE if value is None else f'{value:.3f}'
 
 
-def _median(run: Run, key: str) -> str:
-    """The median of a logged value."""
-    values = run.scalars.series('train', key)[1]
+def _median(values: Sequence[float]) -> str:
     return f'{statistics.median(values):.3g}' if values else _NO_VALUE
-
-
-def _against(value: float | None, first: float | None) -> str:
-    """A value and how much it is above that of the first run."""
-    if value is None:
-        return _NO_VALUE
-    return f'{value:.3f}' if first is None else f'{value:.3f} ({value - first:+.3f})'
-
-
-def _duration(seconds: float) -> str:
-    """Hours, minutes and seconds."""
-    if not seconds:
-        return _NO_VALUE
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f'{hours} h {minutes:02} min' if hours else f'{minutes} min {rest:02} s'

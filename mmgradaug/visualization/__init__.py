@@ -1,5 +1,5 @@
-"""Pictures of a training run: curves, predictions beside labels, and what sub-networks saw.
+"""Pictures of a training: curves, predictions beside labels, and what sub-networks see.
 
-Everything draws from plain arrays and files with matplotlib's Agg canvas and no global state, so it
-works without a display and from any thread.
+They are matplotlib figures without global state, so they need no display; mmdet's own visualizer
+draws the objects in them.
 """

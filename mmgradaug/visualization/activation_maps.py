@@ -2,96 +2,105 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 from matplotlib.axes import Axes
+from mmengine.config import Config
+from mmengine.registry import DATASETS, init_default_scope
 from numpy.typing import NDArray
+from torch import Tensor
 
+from ..slimmable import at_width
 from .canvas import new_figure, save_figure
+from .class_activation import smooth_activation_maps
 
 RIGHT, WRONG = '#007a5a', '#b03a00'
-COLOUR_MAP = 'inferno'
-CELL = 1.15  # inches
-
-
-@dataclass(frozen=True)
-class NetworkMaps:
-    """What a network sees in each image.
-
-    Attributes:
-        name: Of the network.
-        maps: How much each pixel speaks for the image's own class (N, H, W).
-        predicted: The class that it predicts (N,).
-        scores: Its probability (N,).
-    """
-
-    name: str
-    maps: NDArray[np.floating]
-    predicted: Sequence[int]
-    scores: Sequence[float]
+_CELL = 1.15  # inches
 
 
 def save_activation_maps(
-    images: NDArray[np.uint8],
-    labels: Sequence[int],
-    networks: Sequence[NetworkMaps],
-    path: Path | str,
-    names: Sequence[str],
-    title: str = '',
+    networks: Mapping[str, tuple[Any, float]], cfg: Config, path: Path | str, title: str = ''
 ) -> Path:
-    """Draw maps over their images, with the predicted class above each.
+    """Draw maps of the right classes over the first validation image of each class.
 
-    Each map has its own scale of colours, from its smallest to its largest value: pictures show
-    where a network looks, not how sure it is, which the number says.
+    The predicted class and its probability stand above each map. Each map has its own scale of
+    colours, from its smallest to its largest value: pictures show where a network looks, not how
+    sure it is.
 
     Args:
-        images: (N, H, W) grey values.
-        labels: Class of each image.
-        networks: One row each.
+        networks: By name, a classifier in evaluation mode and the width that it runs at; one row
+            each.
+        cfg: Config with the validation data.
         path: The PNG file to write.
-        names: Names of the classes.
         title: Title of the whole picture.
 
     Returns:
-        The file's path.
+        The path.
     """
-    rows, columns = len(networks) + 1, len(images)
-    figure = new_figure(CELL * columns + 1.2, (CELL + 0.2) * rows + 0.6)
+    pixels, names = first_of_each_class(cfg)
+    rows, columns = len(networks) + 1, len(names)
+    figure = new_figure(_CELL * columns + 1.2, (_CELL + 0.2) * rows + 0.6, title)
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes in grid.flat:
-        axes.set_xticks([])
-        axes.set_yticks([])
-        for spine in axes.spines.values():
-            spine.set_visible(False)
-    for column, image in enumerate(images):
-        grid[0, column].imshow(image, cmap='gray', vmin=0, vmax=255)
-        grid[0, column].set_title(names[labels[column]], fontsize=10)
-        for row, network in enumerate(networks, start=1):
-            _draw_map(grid[row, column], image, network, column, labels[column], names)
-    for row, name in enumerate(['image', *(network.name for network in networks)]):
-        grid[row, 0].set_ylabel(name, fontsize=9, rotation=0, ha='right', va='center')
-    figure.suptitle(title, fontsize=11)
+        axes.set(xticks=[], yticks=[], frame_on=False)
+    images = pixels[:, 0].numpy()
+    for axes, image, name in zip(grid[0], images, names, strict=True):
+        axes.imshow(image, cmap='gray', vmin=0, vmax=255)
+        axes.set_title(name, fontsize=10)
+    for row, (model, width) in zip(grid[1:], networks.values(), strict=True):
+        found = maps_of(model, pixels, width)
+        for label, (axes, image, *one) in enumerate(zip(row, images, *found, strict=True)):
+            _draw_map(axes, image, *one, label, names)
+    for axes, name in zip(grid[:, 0], ['image', *networks], strict=True):
+        axes.set_ylabel(name, fontsize=9, rotation=0, ha='right', va='center')
     return save_figure(figure, path)
+
+
+def first_of_each_class(cfg: Config) -> tuple[Tensor, Sequence[str]]:
+    """Return the first validation image of each class, bytes (K, C, H, W), and all names."""
+    init_default_scope(cfg.get('default_scope', 'mmdet'))
+    dataset: Any = DATASETS.build(cfg.val_dataloader.dataset)
+    labels = [int(dataset.get_data_info(index)['gt_label']) for index in range(len(dataset))]
+    firsts = [labels.index(label) for label in range(len(dataset.classes))]
+    return torch.stack([dataset[index]['inputs'] for index in firsts]), dataset.classes
+
+
+def maps_of(model: Any, pixels: Tensor, width: float = 1.0) -> tuple[NDArray, NDArray, NDArray]:
+    """Return maps of the right classes and predictions of a network or its sub-network.
+
+    Args:
+        model: A classifier, in evaluation mode.
+        pixels: An image of each class (K, C, H, W), as its data preprocessor takes them.
+        width: Share of the channels.
+
+    Returns:
+        Maps (K, H, W), predicted classes (K,) and their probabilities (K,).
+    """
+    inputs = model.data_preprocessor({'inputs': pixels})['inputs']
+    with torch.no_grad(), at_width(model, width):
+        scores, predicted = model(inputs).softmax(dim=1).max(dim=1)
+        maps = smooth_activation_maps(model, inputs, torch.arange(len(pixels)))
+    return maps.numpy(), predicted.numpy(), scores.numpy()
 
 
 def _draw_map(
     axes: Axes,
     image: NDArray[np.uint8],
-    network: NetworkMaps,
-    index: int,
+    activation: NDArray,
+    predicted: int,
+    score: float,
     label: int,
     names: Sequence[str],
 ) -> None:
-    """One map under the strokes of its image."""
-    axes.imshow(network.maps[index], cmap=COLOUR_MAP)
+    """Draw one map under the strokes of its image."""
+    axes.imshow(activation, cmap='inferno')
     # The image's own brightness as opacity, so that the map shows around and through the strokes.
-    ink = np.zeros((*image.shape, 4))
-    ink[..., :3] = 1.0
+    ink = np.ones((*image.shape, 4))
     ink[..., 3] = 0.75 * image / 255
     axes.imshow(ink)
-    found = network.predicted[index]
-    colour = RIGHT if found == label else WRONG
-    axes.set_title(f'{names[found]}  {network.scores[index]:.0%}', fontsize=8, color=colour)
+    colour = RIGHT if predicted == label else WRONG
+    axes.set_title(f'{names[predicted]}  {score:.0%}', fontsize=8, color=colour)

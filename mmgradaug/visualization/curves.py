@@ -1,82 +1,121 @@
-"""Loss and average precision over a run, from the log that mmengine writes."""
+"""Losses and metrics over a run, from the log that mmengine writes, and over several seeds."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 
 from ..engine.run_log import Scalars
 from ..evaluation.widths import AP_NAMES
-from .canvas import COLOURS, new_figure, save_figure
+from .canvas import colour_at, new_figure, save_figure
 
 
-def save_curves(scalars: Scalars, path: Path | str, title: str = '') -> Path:
-    """Draw losses over iterations and average precision over epochs.
+@dataclass(frozen=True)
+class Line:
+    """A line of a chart; lines without a label are not in its legend."""
 
-    Args:
-        scalars: The run's log.
-        path: The PNG file to write.
-        title: Title of the whole picture.
-
-    Returns:
-        The file's path.
-
-    Raises:
-        ValueError: The log has no training entry.
-    """
-    if not scalars.train:
-        raise ValueError("no entry with a 'loss' in the log: nothing was trained, nothing to draw")
-    figure = new_figure(10.5, 4.6)
-    left, right = figure.subplots(1, 2)
-    draw_losses(left, scalars)
-    draw_precision(right, scalars)
-    figure.suptitle(title, fontsize=11)
-    return save_figure(figure, path)
+    label: str
+    steps: Sequence[float]
+    values: Sequence[float]
+    colour: str
+    thick: float = 1.3  # points; 0 draws dots
+    opacity: float = 1.0
 
 
-def pass_losses(train: Sequence[dict[str, Any]]) -> dict[str, str]:
-    """The logged keys of the single passes' losses by what to call them, in the order of the log.
-
-    The training step logs ``full/loss``, ``subnet1/loss`` and so on; a plain run logs none.
-    """
-    keys = dict.fromkeys(key for entry in train for key in entry if key.endswith('/loss'))
-    return {key.removesuffix('/loss').replace('subnet', 'sub-network '): key for key in keys}
-
-
-def draw_losses(axes: Axes, scalars: Scalars) -> None:
-    """The sum of all losses, and each pass's own where there is more than one pass."""
-    passes = pass_losses(scalars.train)
-    label = 'sum of all passes' if passes else 'full network'
-    axes.plot(*scalars.series('train', 'loss'), color='black', linewidth=1.6, label=label)
-    for index, (name, key) in enumerate(passes.items()):
-        name = 'full network' if name == 'full' else name
-        colour = COLOURS[index % len(COLOURS)]
-        axes.plot(*scalars.series('train', key), color=colour, linewidth=1.1, label=name)
-    axes.set_title('training loss', fontsize=10)
-    axes.set_xlabel('iteration')
-    axes.set_ylabel('loss')
-    axes.set_ylim(bottom=0)
+def draw_lines(axes: Axes, lines: Sequence[Line], title: str, xlabel: str) -> None:
+    """Draw lines from 0 on, with a legend if there are several; few points get markers."""
+    for line in lines:
+        axes.plot(
+            line.steps,
+            line.values,
+            label=line.label.replace('$', r'\$') or None,  # no formula
+            color=line.colour,
+            linewidth=line.thick,
+            alpha=line.opacity,
+            marker='o' if not line.thick or len(line.steps) <= 20 else None,
+            markersize=3,
+        )
+    axes.set_title(title.replace('$', r'\$'), fontsize=10)
+    axes.set_xlabel(xlabel, fontsize=8)
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.tick_params(labelsize=8)
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
+    values = [value for line in lines for value in line.values if math.isfinite(value)]
+    if values and min(values) >= 0:
+        axes.set_ylim(0, 1.08 * max(values) or 1)
+    if sum(bool(line.label) for line in lines) > 1:
+        axes.legend(fontsize=8)
 
 
-def draw_precision(axes: Axes, scalars: Scalars) -> None:
-    """Average precision (IoU 0.50 to 0.95) of every validation."""
+def loss_lines(scalars: Scalars) -> list[Line]:
+    """Return the sum of all losses, and each pass's own where there is more than one pass.
+
+    The training step logs ``full/loss``, ``subnet1/loss`` and so on; a plain run logs ``loss``.
+    """
+    keys = dict.fromkeys(key for entry in scalars.train for key in entry if key.endswith('/loss'))
+    total = 'sum of all passes' if keys else 'full network'
+    lines = [Line(total, *scalars.series('train', 'loss'), 'black')]
+    for index, key in enumerate(keys):
+        lines.append(Line(pass_title(key), *scalars.series('train', key), colour_at(index)))
+    return lines
+
+
+def pass_title(key: str) -> str:
+    """Return the pass of a logged key, such as ``subnet1/loss``, in words."""
+    name = key.split('/')[0]
+    return name.replace('subnet', 'sub-network ') if name.startswith('subnet') else 'full network'
+
+
+def precision_lines(scalars: Scalars) -> list[Line]:
+    """Return the average precisions (IoU 0.50 to 0.95) of all validations."""
+    lines = []
     for index, (suffix, label) in enumerate(AP_NAMES.items()):
         key = scalars.metric_key(suffix)
         if key is not None:
             steps, values = scalars.series('val', key)
-            label = f'{label}, last {values[-1]:.3f}'
-            axes.plot(steps, values, 'o-', color=COLOURS[index], markersize=4, label=label)
-    axes.set_title('validation, full network', fontsize=10)
-    axes.set_xlabel('epoch' if scalars.by_epoch or not scalars.train else 'iteration')
-    axes.set_ylabel('AP (IoU 0.50:0.95)')
-    axes.set_ylim(0, 1)
-    axes.grid(alpha=0.3)
-    if axes.lines:
-        axes.legend(fontsize=8, loc='upper left')
-    else:
-        axes.text(0.5, 0.5, 'no validation yet', ha='center', transform=axes.transAxes)
+            lines.append(Line(f'{label}, last {values[-1]:.3f}', steps, values, colour_at(index)))
+    return lines
+
+
+def save_curves(scalars: Scalars, path: Path | str, title: str = '') -> Path:
+    """Draw losses over iterations and average precision over epochs; returns the path."""
+    figure = new_figure(10.5, 4.6, title)
+    left, right = figure.subplots(1, 2)
+    draw_lines(left, loss_lines(scalars), 'training loss', 'iteration')
+    unit = 'epoch' if scalars.by_epoch else 'iteration'
+    draw_lines(right, precision_lines(scalars), 'validation, full network: AP (0.50:0.95)', unit)
+    right.set_ylim(0, 1)
+    return save_figure(figure, path)
+
+
+def save_seed_curves(
+    runs: Mapping[str, Sequence[Scalars]], path: Path | str, metric: str, title: str = ''
+) -> Path:
+    """Draw losses of the full network and a metric of several methods: seeds thin, means thick.
+
+    Args:
+        runs: Logs of each method's seeds, by its name; those of a method have the same steps.
+        path: The PNG file to write.
+        metric: Name of the metric, such as ``accuracy/top1``.
+        title: Title of the whole picture.
+
+    Returns:
+        The path.
+    """
+    figure = new_figure(10.5, 4.4, title)
+    panels = (('train', 'loss_cls', 'iteration'), ('val', metric, 'epoch'))
+    for axes, (part, key, unit) in zip(figure.subplots(1, 2), panels, strict=True):
+        lines = []
+        for index, (name, logs) in enumerate(runs.items()):
+            seeds = [log.series(part, key) for log in logs]
+            steps, mean = seeds[0][0], np.mean([values for _, values in seeds], axis=0).tolist()
+            colour = colour_at(-1 - index)
+            lines += [Line('', *one, colour, thick=0.8, opacity=0.45) for one in seeds]
+            lines.append(Line(f'{name}, last {mean[-1]:.2f}', steps, mean, colour, thick=2))
+        draw_lines(axes, lines, key, unit)
+    return save_figure(figure, path)

@@ -1,68 +1,77 @@
-"""Validation images with their labels beside a detector's predictions."""
+"""Validation images with their labels beside a trained detector's predictions."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+import mmcv
+import torch
+from mmdet.apis import init_detector
+from mmdet.structures import DetDataSample
+from mmengine.config import Config
+from mmengine.runner import Runner
+from torch import nn
 
-from .canvas import fix_layout, new_figure, save_figure, show_image
-from .objects import Objects, draw_objects, write_names
+from ..checkpoints.safe_loading import safe_loading
+from .canvas import new_figure, save_figure
+from .objects import draw_objects
 
 
-@dataclass(frozen=True)
-class LabelledImage:
-    """One row of the picture: (H, W, 3) uint8 RGB image, its labels, a detector's predictions."""
-
-    name: str
-    image: NDArray[np.uint8]
-    labels: Objects
-    predictions: Objects
+def load_detector(cfg: Config, checkpoint: Path | str, device: str = 'cpu') -> nn.Module:
+    """Load a detector as mmdet's own ``init_detector`` does, the checkpoint as data only."""
+    with safe_loading():
+        return init_detector(cfg, str(checkpoint), device=device)
 
 
 def save_predictions(
-    rows: Sequence[LabelledImage],
+    cfg: Config,
+    model: Any,
     path: Path | str,
-    class_names: Sequence[str],
+    num_images: int = 4,
     score_threshold: float = 0.5,
     title: str = '',
 ) -> Path:
-    """Draw image, labels and predictions side by side, one row an image.
+    """Draw the first validation images, their labels and predictions, one row an image.
 
     Args:
-        rows: The images; at least one.
+        cfg: Config with the validation data, whose pipeline loads labels.
+        model: The detector, from :func:`load_detector`.
         path: The PNG file to write.
-        class_names: Names of the classes, by index.
+        num_images: How many.
         score_threshold: Predictions below this score are left out.
         title: Title of the whole picture.
 
     Returns:
-        The file's path.
-
-    Raises:
-        ValueError: There is no image.
+        The path.
     """
-    if not rows:
-        raise ValueError('no images to draw: expected at least one LabelledImage')
-    figure = new_figure(10.5, 3.45 * len(rows) + 0.5)
-    grid = figure.subplots(len(rows), 3, squeeze=False)
-    drawn = []
-    for (plain, left, right), row in zip(grid, rows, strict=True):
-        shown = row.predictions.above(score_threshold)
-        show_image(plain, row.image)
-        plain.set_title(row.name, fontsize=9)
-        left.set_title(f'labels: {len(row.labels.boxes)}', fontsize=9)
-        right.set_title(
-            f'predictions with score >= {score_threshold:g}: {len(shown.boxes)}', fontsize=9
-        )
-        for axes, objects in ((left, row.labels), (right, shown)):
-            draw_objects(axes, row.image, objects, class_names)
-            drawn.append((axes, objects))
-    figure.suptitle(title, fontsize=11)
-    fix_layout(figure)
-    for axes, objects in drawn:
-        write_names(axes, objects, class_names)
+    classes = model.dataset_meta['classes']
+    samples = list(islice(_predicted(cfg, model), num_images))
+    figure = new_figure(10.5, 3.45 * len(samples) + 0.5, title)
+    grid = figure.subplots(len(samples), 3, squeeze=False)
+    for row, sample in zip(grid, samples, strict=True):
+        image = mmcv.imread(sample.img_path, channel_order='rgb')
+        labels = sample.gt_instances
+        found = sample.pred_instances[sample.pred_instances.scores >= score_threshold]
+        panels = {
+            Path(sample.img_path).name: image,
+            f'labels: {len(labels)}': draw_objects(image, labels, classes),
+            f'predictions with score >= {score_threshold:g}: {len(found)}': draw_objects(
+                image, found, classes
+            ),
+        }
+        for axes, (name, pixels) in zip(row, panels.items(), strict=True):
+            axes.imshow(pixels)
+            axes.set_title(name, fontsize=9)
+            axes.set_axis_off()
     return save_figure(figure, path)
+
+
+def _predicted(cfg: Config, model: Any) -> Iterator[DetDataSample]:
+    """Yield validation images with labels and predictions, in pixels of the image files."""
+    model.eval()
+    for batch in Runner.build_dataloader(cfg.val_dataloader, seed=0):
+        with torch.no_grad():
+            yield from model.test_step(batch)

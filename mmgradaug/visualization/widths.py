@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 
-from ..evaluation.widths import AP_NAMES, WidthResult, shown_metrics
-from .canvas import COLOURS, new_figure, save_figure
+from ..evaluation.widths import WidthResult, shown_metrics
+from .canvas import colour_at, new_figure, save_figure
+from .curves import Line, draw_lines
 
 
 def save_widths(results: Sequence[WidthResult], path: Path | str, title: str = '') -> Path:
@@ -21,88 +22,44 @@ def save_widths(results: Sequence[WidthResult], path: Path | str, title: str = '
         title: Title of the whole picture.
 
     Returns:
-        The file's path.
-
-    Raises:
-        ValueError: There is no result.
+        The path.
     """
-    if not results:
-        raise ValueError('no width was evaluated: there is nothing to draw')
     results = sorted(results, key=lambda result: result.width)
-    figure = new_figure(12.0, 4.2)
+    widths = [result.width for result in results]
+    ticks = [f'{r.width:g}' + ('' if r.trained else '\nnot trained') for r in results]
+    figure = new_figure(12.0, 4.2, title)
     left, middle, right = figure.subplots(1, 3)
-    _draw_precision(left, results)
-    _draw_flops(middle, results)
-    _draw_seconds(right, results)
+    _draw_panel(left, precision_lines(results), 'precision', '{:.3f}')
+    flops = {'whole network': 'flops', 'backbone': 'backbone_flops'}
+    _draw_panel(middle, [
+        Line(label, widths, [getattr(r, name) / 1e9 for r in results], colour_at(2 + index))
+        for index, (label, name) in enumerate(flops.items())
+    ], 'GFLOPs, one image', '{:.3g}')  # fmt: skip
+    times = [1e3 * np.quantile(r.seconds, (0.25, 0.5, 0.75)) for r in results]
+    low, median, high = np.transpose(times).tolist()
+    _draw_panel(right, [Line('median', widths, median, colour_at(4))], 'ms, one image', '{:.3g}')
+    right.fill_between(widths, low, high, color=colour_at(4), alpha=0.25, label='quartiles')
+    right.legend(fontsize=8)
     for axes in (left, middle, right):
-        axes.set_xlabel('width (share of the channels)')
-        axes.set_xticks([result.width for result in results], [_tick(r) for r in results])
+        axes.set_xticks(widths, ticks)
         axes.set_ylim(0, 1.12 * axes.get_ylim()[1])  # room for the numbers
         axes.margins(x=0.12)
-        axes.grid(alpha=0.3)
-    figure.suptitle(title, fontsize=11)
     return save_figure(figure, path)
 
 
-def _tick(result: WidthResult) -> str:
-    """A width, and whether it is one that training never saw."""
-    return f'{result.width:g}' + ('' if result.trained else '\nnot trained')
+def precision_lines(results: Sequence[WidthResult]) -> list[Line]:
+    """Return a line for each metric; widths whose evaluator gave none are left out."""
+    lines = []
+    for index, name in enumerate(shown_metrics(results)):
+        points = [(r.width, r.shown()[name]) for r in results if name in r.shown()]
+        lines.append(Line(name, *zip(*points, strict=True), colour_at(index)))
+    return lines
 
 
-def _draw_precision(axes: Axes, results: Sequence[WidthResult]) -> None:
-    """Average precision (IoU 0.50 to 0.95), or the metrics of an evaluator without it."""
-    axes.set_title('precision', fontsize=10)
-    names = shown_metrics(results)
-    axes.set_ylabel('AP (IoU 0.50:0.95)' if {*names} <= {*AP_NAMES.values()} else 'metric')
-    for index, label in enumerate(names):
-        points = [(r.width, r.shown()[label]) for r in results if label in r.shown()]
-        _draw_line(axes, points, COLOURS[index], label, '{:.3f}', below=index == 0)
-    if axes.lines:
-        axes.legend(fontsize=8, loc='lower right')
-    else:
-        axes.text(0.5, 0.5, 'the evaluator gives no metric', ha='center', transform=axes.transAxes)
-
-
-def _draw_flops(axes: Axes, results: Sequence[WidthResult]) -> None:
-    """FLOPs of the network and of its backbone, the part that shrinks."""
-    axes.set_title('computation, one image', fontsize=10)
-    axes.set_ylabel('GFLOPs')
-    whole = [(r.width, r.flops / 1e9) for r in results]
-    backbone = [(r.width, r.backbone_flops / 1e9) for r in results]
-    _draw_line(axes, whole, COLOURS[2], 'whole network', '{:.3g}')
-    _draw_line(axes, backbone, COLOURS[3], 'backbone', '{:.3g}')
-    axes.legend(fontsize=8, loc='lower right')
-
-
-def _draw_seconds(axes: Axes, results: Sequence[WidthResult]) -> None:
-    """Median time, with quartiles."""
-    axes.set_title('time, one image', fontsize=10)
-    axes.set_ylabel('ms')
-    widths = [r.width for r in results]
-    low, median, high = 1e3 * np.percentile([r.seconds for r in results], (25, 50, 75), axis=1)
-    axes.fill_between(widths, low, high, color=COLOURS[4], alpha=0.25, label='quartiles')
-    points = list(zip(widths, median, strict=True))
-    _draw_line(axes, points, COLOURS[4], 'median', '{:.3g}')
-    axes.legend(fontsize=8, loc='lower right')
-
-
-def _draw_line(
-    axes: Axes,
-    points: Sequence[tuple[float, float]],
-    colour: str,
-    label: str,
-    form: str,
-    below: bool = False,
-) -> None:
-    """A line with a marker and its value above or below every point (x, y)."""
-    axes.plot(*zip(*points, strict=True), 'o-', color=colour, markersize=4, label=label)
-    offset = (0, -11) if below else (0, 5)
-    for point in points:
-        axes.annotate(
-            form.format(point[1]),
-            point,
-            xytext=offset,
-            textcoords='offset points',
-            fontsize=7,
-            ha='center',
-        )
+def _draw_panel(axes: Axes, lines: Sequence[Line], title: str, form: str) -> None:
+    """Draw lines with the value above every point."""
+    draw_lines(axes, lines, title, 'width (share of the channels)')
+    for line in lines:
+        for point in zip(line.steps, line.values, strict=True):
+            text = form.format(point[1])
+            axes.annotate(text, point, (0, 5), textcoords='offset points', fontsize=7, ha='center')

@@ -13,9 +13,8 @@ from mmengine.runner import Runner
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.utils.data import Dataset
 
-import mmgradaug
 from mmgradaug.reporting import read_run
-from mmgradaug.reporting.charts import loss_charts
+from mmgradaug.reporting.charts import loss_panels
 from tests.networks import batch, detector_config
 
 # As docs/CONFIG.md shows them.
@@ -162,11 +161,8 @@ def test_the_report_reads_what_a_run_leaves(work_dir):
     assert run.progress() == 'finished: 2 epochs'
     assert run.metrics() == {'coco/bbox_mAP': [(1, 0.25), (2, 0.25)]}
     assert run.config['model']['gradaug']['num_subnets'] == 2
-    assert run.newest.text.versions['mmgradaug'] == mmgradaug.__version__
-    assert run.newest.text.environment['seed'] == '0'
-    assert {'Python', 'PyTorch', 'MMEngine'} < run.newest.text.environment.keys()
     assert run.checkpoint == work_dir / 'epoch_2.pth'
-    titles = [chart.title for chart in loss_charts(run)]
+    titles = [panel.title for panel in loss_panels(run)]
     assert titles[0] == 'loss by pass'
     assert {'loss_mask', 'loss_mask_soft', 'loss_rpn_bbox_hard'} < set(titles)
     assert len(titles) == len(set(titles))

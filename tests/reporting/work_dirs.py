@@ -16,7 +16,6 @@ CONFIG = """model = dict(
     detector='MaskRCNN',
     gradaug=dict(min_width=0.8, num_subnets=2),
     type='GradAugDetector')
-optim_wrapper = dict(optimizer=dict(lr=0.02, type='SGD'))
 train_cfg = dict(max_epochs=2, type='EpochBasedTrainLoop')
 train_pipeline = [
     dict(type='LoadImageFromFile'),
@@ -32,23 +31,6 @@ PLAIN_CONFIG = CONFIG.replace(
     """    backbone=dict(depth=18, type='ResNet'),
     type='MaskRCNN')""",
 ).replace('prob=0.5', 'prob=0.0')
-HEADER = """2026/11/22 05:00:00 - mmengine - INFO - 
-------------------------------------------------------------
-System environment:
-    sys.platform: linux
-    Python: 3.11.7 (main) [GCC 12.2.0]
-    PyTorch: 2.10.0+cpu
-    PyTorch compiling details: PyTorch built with:
-  - GCC 13.3
-
-    MMEngine: 0.10.12
-
-Runtime environment:
-    seed: 1
-------------------------------------------------------------
-
-2026/11/22 05:00:01 - mmengine - INFO - Versions: mmgradaug 9.8.7, mmdet 3.5.1
-"""  # noqa: W291
 ITERATIONS = 8
 EPOCH = 4
 Entries = list[dict[str, Any]]
@@ -62,9 +44,7 @@ def train_entry(step: int, gradaug: bool = True, by_epoch: bool = True) -> dict[
         for index in (1, 2):
             entry |= {
                 f'subnet{index}/width': 0.8 if index == 1 else 0.8 + step / 100,
-                f'subnet{index}/scale': 0.6 if step % EPOCH == 0 else 0.8,
                 f'subnet{index}/turns': 0,
-                f'subnet{index}/depth': 1.0 if step % EPOCH == 0 else 0.5,
                 f'subnet{index}/loss': 4.0 / step,
                 f'subnet{index}/loss_cls_soft': index + 1.0 / step,
                 f'subnet{index}/agree_mask': 0.9,
@@ -77,13 +57,8 @@ def train_entry(step: int, gradaug: bool = True, by_epoch: bool = True) -> dict[
 
 def val_entry(step: int, value: float) -> dict[str, Any]:
     """A validation entry; -1 is what COCO's metric gives where there are no such objects."""
-    return {
-        'coco/bbox_mAP': value,
-        'coco/segm_mAP': value + 0.1,
-        'coco/bbox_mAP_l': -1.0,
-        'time': 0.1,
-        'step': step,
-    }
+    metrics = {'bbox_mAP': value, 'segm_mAP': value + 0.1, 'bbox_mAP_l': -1.0}
+    return {**{f'coco/{k}': v for k, v in metrics.items()}, 'time': 0.1, 'step': step}
 
 
 def whole_log(gradaug: bool = True, value: float = 0.5) -> Entries:
@@ -97,23 +72,11 @@ def whole_log(gradaug: bool = True, value: float = 0.5) -> Entries:
 
 
 def write_start(
-    work_dir: Path,
-    name: str,
-    entries: Sequence[dict[str, Any]],
-    resumed: tuple[int, int] | None = None,
-    config: str | None = CONFIG,
-    text: bool = True,
+    work_dir: Path, name: str, entries: Sequence[dict[str, Any]], config: str | None = CONFIG
 ) -> Path:
     """One start of a run: its log folder; returns the scalars' path."""
     data = work_dir / name / 'vis_data'
     data.mkdir(parents=True)
-    if text:
-        log = HEADER
-        if resumed:
-            log += f'2026/11/22 05:00:02 - mmengine - INFO - resumed epoch: {resumed[0]}, '
-            log += f'iter: {resumed[1]}\n'
-        log += '2026/11/22 05:01:40 - mmengine - INFO - Epoch(train)\n'
-        (work_dir / name / f'{name}.log').write_text(log)
     if config is not None:
         (data / 'config.py').write_text(config)
     path = data / 'scalars.json'
@@ -124,8 +87,7 @@ def write_start(
 def write_run(work_dir: Path, gradaug: bool = True, value: float = 0.5) -> Path:
     """A finished run of one start with a picture; returns its work dir."""
     config = CONFIG if gradaug else PLAIN_CONFIG
-    write_start(work_dir, '20261122_050000', whole_log(gradaug, value), config=config)
+    write_start(work_dir, '20261122_050000', whole_log(gradaug, value), config)
     (work_dir / 'last_checkpoint').write_text(os.fspath(work_dir / 'epoch_2.pth'))
-    picture = np.full((20, 30, 3), 7, np.uint8)
-    cv2.imwrite(os.fspath(work_dir / 'predictions.png'), picture)
+    cv2.imwrite(os.fspath(work_dir / 'predictions.png'), np.full((20, 30, 3), 7, np.uint8))
     return work_dir

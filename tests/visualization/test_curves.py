@@ -1,67 +1,77 @@
-"""Curves are drawn from mmengine's own log."""
-
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
-from PIL import Image
 
-from mmgradaug.engine.run_log import read_scalars
-from mmgradaug.visualization.curves import pass_losses, save_curves
+from mmgradaug.engine.run_log import Scalars
+from mmgradaug.visualization.canvas import new_figure
+from mmgradaug.visualization.curves import (
+    Line,
+    draw_lines,
+    loss_lines,
+    precision_lines,
+    save_curves,
+    save_seed_curves,
+)
+from tests.visualization.pictures import pixels_of
 
 
-def write_log(path: Path, gradaug: bool = False) -> Path:
-    """Two epochs of a log as mmengine writes it."""
-    lines: list[dict[str, float]] = []
+def log(gradaug=False):
+    """Two epochs as mmengine logs them."""
+    entries = []
     for step in range(1, 7):
-        entry = {'lr': 0.02, 'loss': 6.0 / step, 'loss_cls': 2.0 / step, 'step': step, 'epoch': 1}
+        entry = {'lr': 0.02, 'loss': 6.0 / step, 'step': step, 'epoch': 1}
         if gradaug:
             entry |= {'full/loss': 2.0 / step, 'subnet1/loss': 4.0 / step}
-        lines.append(entry)
+        entries.append(entry)
     for epoch in (1, 2):
-        lines.append({'coco/bbox_mAP': 0.2 * epoch, 'coco/segm_mAP': 0.3 * epoch, 'step': epoch})
-    path.write_text('\n'.join(json.dumps(line) for line in lines) + '\n')
-    return path
+        entries.append({'coco/bbox_mAP': 0.2 * epoch, 'coco/segm_mAP': 0.3 * epoch, 'step': epoch})
+    return Scalars.of(entries)
 
 
-def test_scalars_are_read_by_part(tmp_path: Path) -> None:
-    scalars = read_scalars(write_log(tmp_path / 'scalars.json'))
-    steps, losses = scalars.series('train', 'loss')
-    assert steps == [1, 2, 3, 4, 5, 6]
-    assert losses[0] == 6.0
-    assert scalars.last('bbox_mAP') == pytest.approx(0.4)
-    assert scalars.last('segm_mAP') == pytest.approx(0.6)
-    assert scalars.last('recall') is None
+@pytest.mark.parametrize(
+    ('gradaug', 'names'),
+    [(False, ['full network']), (True, ['sum of all passes', 'full network', 'sub-network 1'])],
+)
+def test_each_pass_has_a_line(gradaug, names):
+    lines = loss_lines(log(gradaug))
+    assert [line.label for line in lines] == names
+    assert lines[-1].values == [(4.0 if gradaug else 6.0) / step for step in range(1, 7)]
+    box, mask = precision_lines(log())
+    assert (box.label, mask.label) == ('box AP, last 0.400', 'mask AP, last 0.600')
+    assert (box.steps, mask.values) == ([1, 2], [0.3, 0.6])
 
 
-def test_losses_of_the_passes_are_found(tmp_path: Path) -> None:
-    scalars = read_scalars(write_log(tmp_path / 'scalars.json', gradaug=True))
-    assert pass_losses(scalars.train) == {'full': 'full/loss', 'sub-network 1': 'subnet1/loss'}
-
-
-@pytest.mark.parametrize('gradaug', [False, True])
-def test_picture_is_written(tmp_path: Path, gradaug: bool) -> None:
-    scalars = read_scalars(write_log(tmp_path / 'scalars.json', gradaug))
-    path = save_curves(scalars, tmp_path / 'new' / 'curves.png', title='a run')
-    with Image.open(path) as picture:
-        assert abs(picture.size[0] - 1155) <= 2  # rounds differently between matplotlibs
-        assert abs(picture.size[1] - 506) <= 2
-        assert len(np.unique(np.asarray(picture.convert('RGB')).reshape(-1, 3), axis=0)) > 10
+def test_the_picture_is_written(tmp_path):
+    path = save_curves(log(gradaug=True), tmp_path / 'new' / 'curves.png', title='a run')
+    assert np.abs(np.subtract(pixels_of(path).shape[:2], (506, 1155))).max() <= 2
+    assert len(np.unique(pixels_of(path).reshape(-1, 3), axis=0)) > 10
     assert [p.name for p in path.parent.iterdir()] == ['curves.png']
+    assert save_curves(Scalars.of([{'loss': 1.0, 'step': 1}]), tmp_path / 'curves.png').is_file()
 
 
-def test_a_run_without_validation_is_drawn(tmp_path: Path) -> None:
-    path = tmp_path / 'scalars.json'
-    path.write_text('{"loss": 1.0, "step": 1}\n')
-    assert save_curves(read_scalars(path), tmp_path / 'curves.png').is_file()
+def test_labels_are_no_formulas_and_nan_is_no_reason_to_fail(tmp_path):
+    figure = new_figure(2, 2)
+    axes = figure.subplots()
+    draw_lines(axes, [Line('$x_1$', [1, 2], [1.0, float('nan')], 'red')], 'a $ b', 'iteration')
+    figure.savefig(tmp_path / 'a.png')
+    assert axes.get_ylim() == pytest.approx((0, 1.08))
 
 
-def test_errors_name_the_line_and_the_lack(tmp_path: Path) -> None:
-    path = tmp_path / 'scalars.json'
-    path.write_text('{"loss": 1.0, "step": 1}\n{"loss": 1.')
-    with pytest.raises(ValueError, match='line 2'):
-        read_scalars(path)
-    path.write_text('{"coco/bbox_mAP": 0.1, "step": 1}\n')
-    with pytest.raises(ValueError, match='nothing was trained'):
-        save_curves(read_scalars(path), tmp_path / 'curves.png')
+def seed_log(top1):
+    train = [{'step': 5 * i, 'loss': 9.0, 'loss_cls': top1 / i, 'epoch': i} for i in (1, 2)]
+    return Scalars.of([*train, {'step': 2, 'accuracy/top1': top1}])
+
+
+def test_the_thick_line_is_the_mean_of_the_seeds(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(
+        'mmgradaug.visualization.curves.draw_lines', lambda axes, lines, *_: drawn.append(lines)
+    )
+    runs = {'baseline': [seed_log(50.0), seed_log(60.0)], 'GradAug': [seed_log(40.0)]}
+    save_seed_curves(runs, tmp_path / 'curves.png', 'accuracy/top1')
+    losses, values = ([(line.label, line.values) for line in lines] for lines in drawn)
+    assert losses[:3] == [('', [50, 25]), ('', [60, 30]), ('baseline, last 27.50', [55, 27.5])]
+    assert [pair for pair in values if pair[0]] == [
+        ('baseline, last 55.00', [55]),
+        ('GradAug, last 40.00', [40]),
+    ]
+    assert drawn[0][2].thick > drawn[0][0].thick

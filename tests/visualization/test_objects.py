@@ -1,87 +1,62 @@
-"""Objects are drawn in their colours, and their names where they hide little."""
-
 import numpy as np
 import pytest
 import torch
-from matplotlib.colors import to_rgb
 from mmdet.structures.mask import BitmapMasks
 from mmengine.structures import InstanceData
 
-from mmgradaug.visualization.canvas import BACKGROUND_COLOUR, colour_of, fix_layout, new_figure
-from mmgradaug.visualization.objects import (
-    Objects,
-    colours_of,
-    draw_objects,
-    names_of,
-    objects_of,
-    overlay,
-    with_ignored,
-    write_names,
-)
+from mmgradaug.visualization.canvas import colour_at
+from mmgradaug.visualization.objects import draw_objects
+from tests.visualization.pictures import count_pixels
 
+SIZE = (60, 80)
 CLASSES = ['nucleus', 'other']
 
 
-def make_objects(count: int = 3, classes: int = 2) -> Objects:
+def make_instances(count=2, masks=False, size=SIZE):
     """Objects side by side, each 15 x 20 pixels."""
-    boxes = np.array([[20.0 * i, 10, 20 * i + 15, 30] for i in range(count)], dtype=np.float32)
-    masks = np.zeros((count, 60, 80), dtype=bool)
-    for mask, (x1, y1, x2, y2) in zip(masks, boxes.astype(int), strict=True):
-        mask[y1:y2, x1:x2] = True
-    return Objects(boxes.reshape(-1, 4), np.arange(count) % classes, masks)
+    boxes = torch.tensor([[20.0 * i, 10, 20 * i + 15, 30] for i in range(count)]).view(-1, 4)
+    instances = InstanceData(bboxes=boxes, labels=torch.arange(count) % 2)
+    if masks:
+        bitmaps = np.zeros((count, *size), np.uint8)
+        for bitmap, (x1, y1, x2, y2) in zip(bitmaps, boxes.int(), strict=True):
+            bitmap[y1:y2, x1:x2] = 1
+        instances.masks = BitmapMasks(bitmaps, *size)
+    return instances
 
 
-def test_overlay_tints_the_mask_and_nothing_else() -> None:
-    image, objects = np.full((60, 80, 3), 20, dtype=np.uint8), make_objects(1)
-    assert objects.masks is not None
-    tinted = overlay(image, objects, [colour_of(0)], strength=0.5)
-    expected = np.rint(10 + 127.5 * np.asarray(to_rgb(colour_of(0))))
-    assert np.abs(tinted[objects.masks[0]].astype(int) - expected).max() <= 1
-    assert np.array_equal(tinted[~objects.masks[0]], image[~objects.masks[0]])
-    assert (image == 20).all()
-    boxes_only = Objects(objects.boxes, objects.labels)
-    assert np.array_equal(overlay(image, boxes_only, ['red']), image)
+def drawn(instances, ignored=None):
+    return draw_objects(np.full((*SIZE, 3), 20, np.uint8), instances, CLASSES, ignored)
 
 
-def test_colours_and_names_tell_classes_and_ignored_regions() -> None:
-    objects = make_objects()
-    assert colours_of(objects, CLASSES) == [colour_of(0), colour_of(1), colour_of(0)]
-    assert names_of(objects, CLASSES) == ['nucleus', 'other', 'nucleus']
-    assert len(set(colours_of(objects, ['nucleus']))) == 3, 'one class: objects are told apart'
-    both = with_ignored(objects, make_objects(1))
-    assert colours_of(both, CLASSES)[3] == colours_of(both, ['nucleus'])[3] == BACKGROUND_COLOUR
-    assert names_of(both, CLASSES)[3] == 'ignored nucleus'
-    assert names_of(both, ['nucleus']) == ['', '', '', 'ignored']
-    assert both.masks is not None and both.masks.shape == (4, 60, 80)
-    assert with_ignored(objects, make_objects(0)) is objects
+def test_boxes_have_their_classes_colours_in_an_enlarged_image():
+    image = drawn(make_instances())
+    assert image.shape == (5 * 60, 5 * 80, 3)
+    for label in (0, 1):
+        # Blended with the ground.
+        colour = [0.4 * int(colour_at(label)[i : i + 2], 16) + 0.6 * 20 for i in (1, 3, 5)]
+        near = np.abs(image - np.asarray(colour)).max(axis=2) <= 2
+        assert near.sum() > 200
+        columns = np.flatnonzero(near.any(axis=0))
+        assert columns.min() >= 100 * label - 3 and columns.max() <= 100 * label + 75 + 3
 
 
-def test_masks_are_padded_to_the_batch() -> None:
-    instances = InstanceData(
-        bboxes=torch.tensor([[0.0, 0, 4, 4]]),
-        labels=torch.tensor([1]),
-        masks=BitmapMasks(np.ones((1, 4, 6), dtype=np.uint8), 4, 6),
-    )
-    masks = objects_of(instances, (8, 9)).masks
-    assert masks is not None and masks.shape == (1, 8, 9)
-    assert masks.sum() == masks[:, :4, :6].sum() == 24
+@pytest.mark.parametrize('as_tensor', [True, False])
+def test_masks_tint_their_pixels_alone_and_are_padded_to_the_image(as_tensor):
+    instances = make_instances(1, masks=True, size=(50, 70))
+    if as_tensor:
+        instances.masks = torch.as_tensor(instances.masks.masks).bool()
+    changed = (drawn(instances) != 20).any(axis=2)
+    assert changed[5 * 15 : 5 * 28, 5 * 3 : 5 * 12].all()
+    assert not changed[5 * 35 :].any() and not changed[:, 5 * 25 :].any()
 
 
-@pytest.mark.parametrize('count', [1, 4, 40])
-def test_names_cover_no_other_name_and_stay_in_the_frame(count: int) -> None:
-    generator = np.random.default_rng(0)
-    corners = generator.uniform(0, 60, (count, 2))
-    boxes = np.concatenate([corners, corners + generator.uniform(2, 20, (count, 2))], 1)
-    objects = Objects(boxes.clip(0, 80), generator.integers(0, 2, count))
-    figure = new_figure(4, 4)
-    axes = figure.subplots()
-    draw_objects(axes, np.zeros((80, 80, 3), np.uint8), objects, CLASSES)
-    fix_layout(figure)
-    write_names(axes, objects, CLASSES)
-    places = [text.get_window_extent() for text in axes.texts]
-    assert len(places) == count or len(places) > 10 < count
-    frame = axes.get_window_extent()
-    for index, place in enumerate(places):
-        assert frame.x0 <= place.x0 and place.x1 <= frame.x1
-        assert frame.y0 <= place.y0 and place.y1 <= frame.y1
-        assert not any(place.overlaps(other) for other in places[:index])
+def test_ignored_regions_are_grey():
+    image = drawn(make_instances(1), make_instances(3)[2:])
+    grey = '#535353'  # 179 over the ground
+    assert count_pixels(image, grey) > 200 > count_pixels(drawn(make_instances(3)), grey)
+
+
+def test_nothing_to_draw_is_the_image():
+    nothing = make_instances(0, masks=True)
+    assert (drawn(nothing) == 20).all()
+    assert (drawn(make_instances(0), make_instances(0)) == 20).all()

@@ -1,55 +1,45 @@
-"""Labels and predictions are drawn where they are."""
-
-from pathlib import Path
+"""A trained detector's predictions, and what its sub-networks see, from its files."""
 
 import numpy as np
-import pytest
-from matplotlib.colors import to_rgb
-from PIL import Image
+import torch
+from mmdet.utils import register_all_modules
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
+from mmengine.runner import save_checkpoint
 
-from mmgradaug.visualization.canvas import colour_of
-from mmgradaug.visualization.objects import Objects
-from mmgradaug.visualization.predictions import LabelledImage, save_predictions
-
-
-def make_row() -> LabelledImage:
-    """A dark image with one label and three predictions."""
-    image = np.full((60, 80, 3), 20, dtype=np.uint8)
-    masks = np.zeros((3, 60, 80), dtype=bool)
-    for index in range(3):
-        masks[index, 10:30, 20 * index : 20 * index + 15] = True
-    boxes = np.array([[20.0 * i, 10, 20 * i + 15, 30] for i in range(3)], dtype=np.float32)
-    labels = np.array([0, 1, 0])
-    scores = np.array([0.9, 0.5, 0.2], dtype=np.float32)
-    truth = Objects(boxes[:1], labels[:1], masks[:1])
-    return LabelledImage('tile', image, truth, Objects(boxes, labels, masks, scores))
+from mmgradaug.datasets.shapes import CLASSES
+from mmgradaug.visualization.predictions import load_detector, save_predictions
+from mmgradaug.visualization.subnets import picture_subnets
+from tests.shapes_run import shapes_config
+from tests.visualization.pictures import pixels_of
 
 
-def test_threshold_keeps_scores_at_and_above_it() -> None:
-    row = make_row()
-    kept = row.predictions.above(0.5)
-    assert kept.labels.tolist() == [0, 1]
-    assert kept.masks is not None
-    assert kept.masks.shape == (2, 60, 80)
-    assert row.labels.above(0.5) is row.labels
+def small_config(folder) -> Config:
+    cfg = shapes_config(folder, size=(96, 96), objects=(3, 5))
+    cfg.model.backbone.base_channels = 8
+    cfg.model.neck.in_channels = [8, 16, 32, 64]
+    return cfg
 
 
-def test_picture_shows_the_boxes_in_their_classes_colours(tmp_path: Path) -> None:
-    path = save_predictions([make_row()] * 2, tmp_path / 'p.png', ['nucleus', 'other'], title='val')
-    with Image.open(path) as picture:
-        pixels = np.asarray(picture.convert('RGB'))
-    assert pixels.shape[1] == 1155
-    for label in (0, 1):
-        colour = np.rint(255 * np.asarray(to_rgb(colour_of(label))))
-        assert (np.abs(pixels - colour).max(axis=2) <= 2).sum() > 50
-
-
-def test_images_without_objects_are_drawn(tmp_path: Path) -> None:
-    image = make_row().image
-    nothing = Objects(
-        np.zeros((0, 4), np.float32), np.zeros(0, np.int64), np.zeros((0, 60, 80), bool)
-    )
-    row = LabelledImage('empty', image, nothing, nothing)
-    assert save_predictions([row], tmp_path / 'p.png', ['nucleus']).is_file()
-    with pytest.raises(ValueError, match='at least one'):
-        save_predictions([], tmp_path / 'p.png', ['nucleus'])
+def test_pictures_of_a_checkpoint(tmp_path):
+    cfg = small_config(tmp_path / 'shapes')
+    register_all_modules()
+    init_default_scope('mmdet')
+    torch.manual_seed(0)
+    model = MODELS.build(cfg.model)
+    model.init_weights()
+    meta = {'dataset_meta': {'classes': CLASSES}}
+    save_checkpoint({'state_dict': model.state_dict(), 'meta': meta}, str(tmp_path / 'a.pth'))
+    model = load_detector(cfg, tmp_path / 'a.pth')
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    paths = [tmp_path / 'all.png', tmp_path / 'none.png', tmp_path / 'subnets.png']
+    for path, threshold in zip(paths, (0.0, 1.1), strict=False):
+        np.random.seed(0)  # mmdet's visualizer draws the tones of masks
+        save_predictions(cfg, model, path, num_images=1, score_threshold=threshold)
+    picture_subnets(cfg, model, paths[2:])
+    everything, nothing, _ = map(pixels_of, paths)
+    width = everything.shape[1]
+    differs = (everything != nothing).any(axis=(0, 2)).nonzero()[0]
+    assert differs.min() > 0.6 * width, 'predictions are in the third column'
+    assert pixels_of(paths[2]).std() > 10
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())

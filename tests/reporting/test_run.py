@@ -1,0 +1,110 @@
+"""A training's log is read from all its starts, also while it is written, or resumed."""
+
+import json
+
+import pytest
+
+from mmgradaug.errors import ConfigError
+from mmgradaug.reporting import read_run, read_runs
+from tests.reporting.work_dirs import train_entry, val_entry, whole_log, write_run, write_start
+
+FIRST, SECOND = '20261122_050000', '20261122_060000'
+
+
+def steps(entries):
+    return [entry['step'] for entry in entries]
+
+
+def killed(folder, last=7):
+    """A start that died after so many iterations and the validation of the first epoch."""
+    entries = [entry for entry in whole_log() if 'loss' not in entry or entry['step'] <= last]
+    write_start(folder, FIRST, [e for e in entries if 'loss' in e or e['step'] == 1])
+
+
+def test_a_resumed_run_is_one(tmp_path):
+    """What was logged beyond the checkpoint was done again: its new values count, once."""
+    killed(tmp_path)
+    again = [{**train_entry(step), 'loss': 100.0 + step} for step in range(5, 9)]
+    write_start(tmp_path, SECOND, [*again, val_entry(2, 0.9)])
+    run = read_run(tmp_path)
+    assert steps(run.scalars.train) == list(range(1, 9))
+    assert [e['loss'] for e in run.scalars.train] == [12, 6, 4, 3, 105, 106, 107, 108]
+    assert run.metrics()['coco/bbox_mAP'] == [(1, 0.54), (2, 0.9)]
+    assert run.notes == [
+        f'{SECOND} resumed after 4 iterations; 3 log entries before it were dropped'
+    ]
+    assert run.progress() == 'finished: 2 epochs'
+
+
+def test_a_validation_that_was_due_counts_once(tmp_path):
+    """PendingValidationHook validates before the resumed run's first iteration."""
+    killed(tmp_path)
+    write_start(tmp_path, SECOND, [val_entry(1, 0.7), train_entry(5)])
+    run = read_run(tmp_path)
+    assert run.metrics()['coco/bbox_mAP'] == [(1, 0.7)]
+    assert run.progress() == '1 of 2 epochs done, iteration 5'
+
+
+def test_a_run_started_anew_is_alone(tmp_path):
+    killed(tmp_path)
+    (tmp_path / 'last_checkpoint').write_text('epoch_2.pth')  # of the run before
+    write_start(tmp_path, SECOND, [train_entry(1), train_entry(3)])
+    run = read_run(tmp_path)
+    assert (steps(run.scalars.train), run.scalars.val) == ([1, 3], [])
+    assert run.notes == [f'{SECOND} began anew; 7 log entries before it were dropped']
+    assert run.progress() == '0 of 2 epochs done, iteration 3'
+
+
+def test_a_folder_of_a_test_changes_nothing(tmp_path):
+    killed(tmp_path)
+    alone = read_run(tmp_path)
+    (tmp_path / SECOND / 'vis_data').mkdir(parents=True)
+    with_test = read_run(tmp_path)
+    assert (with_test.scalars, with_test.notes) == (alone.scalars, alone.notes)
+    assert with_test.config == alone.config != {}
+
+
+def test_validations_of_runs_by_iteration_are_placed(tmp_path):
+    """mmengine gives them the epoch as step, which is 0 throughout."""
+    entries = []
+    for step in range(10, 50, 10):
+        entries.append(train_entry(step, by_epoch=False))
+        if step % 20 == 0:
+            entries.append(val_entry(0, step / 100))
+    config = 'train_cfg = dict(max_iters=45, type="IterBasedTrainLoop", val_interval=20)'
+    write_start(tmp_path, FIRST, entries, config=config)
+    run = read_run(tmp_path)
+    assert run.metrics()['coco/bbox_mAP'] == [(20, 0.2), (40, 0.4)]
+    assert run.progress() == '40 of 45 iterations done, iteration 40'
+    (tmp_path / 'last_checkpoint').write_text('iter_45.pth')
+    assert read_run(tmp_path).progress() == 'finished: 45 iterations'
+
+
+def test_a_log_that_is_being_written(tmp_path):
+    path = write_start(tmp_path, FIRST, whole_log()[:3])
+    whole = path.read_text()
+    path.write_text(whole + json.dumps(train_entry(4))[:50])
+    run = read_run(tmp_path)
+    assert steps(run.scalars.train) == [1, 2, 3]
+    assert run.notes == []
+    assert run.progress() == '0 of 2 epochs done, iteration 3'
+    path.unlink()
+    assert read_run(tmp_path).notes == ['nothing is logged yet']
+
+
+@pytest.mark.parametrize('folder', ['', 'none', 'file'])
+def test_foreign_folders_are_named(tmp_path, folder):
+    (tmp_path / 'file').touch()
+    with pytest.raises(ConfigError, match=f'{folder}: expected the work dir of a training'):
+        read_run(tmp_path / folder)
+    write_run(tmp_path / 'one/run')
+    with pytest.raises(ConfigError, match=r'did you mean .*one/run\?'):
+        read_run(tmp_path / 'one')
+
+
+def test_runs_have_names_that_tell_them_apart(tmp_path):
+    paths = [write_run(tmp_path / kind / 'run') for kind in ('a', 'b')]
+    assert [run.name for run in read_runs(paths)] == ['a/run', 'b/run']
+    assert [run.name for run in read_runs(paths[:1])] == ['run']
+    with pytest.raises(ConfigError, match='is given twice'):
+        read_runs([paths[0], paths[0] / '..' / 'run'])
