@@ -53,7 +53,7 @@ def measure(cfg: Config, args: argparse.Namespace) -> list[list[TermGradient]]:
     torch.manual_seed(args.seed)
     model = check_model(cfg, ('train',))
     if args.checkpoint:
-        check_weights(model, args.checkpoint)
+        check_weights(model, args.checkpoint)  # loads it
     else:
         check_pretrained(model)
         model.init_weights()

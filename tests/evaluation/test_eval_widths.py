@@ -1,7 +1,6 @@
 """tools/eval_widths.py, and the evaluation and timing behind it."""
 
 import json
-from pathlib import Path
 
 import pytest
 import torch
@@ -129,16 +128,3 @@ def test_accuracy_of_a_classifier(tmp_path, capsys):
     assert (
         f'width 1: accuracy/top1 {full["metrics"]["accuracy/top1"]:.3f}' in capsys.readouterr().out
     )
-
-
-def test_mistakes_are_one_line(demo, tmp_path):
-    config = tmp_path / 'c.py'
-    config.write_text(f"_base_ = '{Path(demo.filename).absolute()}'\n")
-    keys = ('train_dataloader.dataset.dataset.data_root', 'val_dataloader.dataset.data_root')
-    missing = [f'{key}=/no/' for key in keys]
-    for options, message in (
-        (['--widths', '0'], r'width must be a number in \(0, 1\], got 0\.0'),
-        (['--cfg-options', *missing], 'no data at /no/'),
-    ):
-        with pytest.raises((SystemExit, ValueError, OSError), match=message):
-            main([str(config), 'none.pth', *options])

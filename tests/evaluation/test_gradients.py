@@ -5,6 +5,8 @@ from mmengine.optim import OptimWrapper
 
 from mmgradaug.evaluation.gradients import measure_gradients
 from tests.networks import batch, build, detector_config
+from tests.shapes_run import shapes_config
+from tools import gradient_shares
 
 
 def test_pass_totals_sum_up_to_the_steps_gradient():
@@ -31,3 +33,17 @@ def test_pass_totals_sum_up_to_the_steps_gradient():
     torch.testing.assert_close(squared**0.5, total.norm().item(), rtol=1e-4, atol=0)
     assert abs(full.cosine - 1) < 1e-5
     assert full.loss > 0
+
+
+def test_the_tool_prints_a_row_a_term(tmp_path, capsys):
+    cfg = shapes_config(tmp_path, train=2, val=2)
+    cfg.model = detector_config(num_subnets=1)
+    cfg.train_dataloader.batch_size = 1
+    config = tmp_path / 'c.py'
+    config.write_text(cfg.pretty_text)
+    assert gradient_shares.main([str(config), '--batches', '3']) == 0  # more than an epoch
+    rows = [line.split('│')[1:-1] for line in capsys.readouterr().out.splitlines()]
+    cells = [[cell.strip() for cell in row] for row in rows if len(row) == 5]
+    (total,) = (row for row in cells if row[:2] == ['full', 'total'])
+    assert total[3:] == ['1.000', '+1.000']
+    assert ['subnet1', 'loss_mask_soft'] in [row[:2] for row in cells]
