@@ -102,7 +102,7 @@ def test_table_json_and_picture(demo, tmp_path, capsys):
     said = capsys.readouterr()
     assert 'mask AP' in said.out and '0.5 (not trained)' in said.out
     assert 'width 0.5 was never trained' in said.err
-    with pytest.raises(SystemExit, match='^error: .*does not fit'):
+    with pytest.raises(SystemExit, match=r'^error: .*does not fit'):
         main([*command, '--cfg-options', 'model.backbone.base_channels=4'])
 
 
