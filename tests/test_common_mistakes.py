@@ -334,8 +334,14 @@ OPTIONS = {
 }  # fmt: skip
 
 BEFORE = DATA | WEIGHTS | OPTIONS
-PENDING = [*list(OPTIONS)[:6], 'SyncBN that changes statistics']  # not ConfigError yet
-pending = pytest.mark.xfail(raises=(ArithmeticError, OSError, ValueError))
+PENDING = [  # not ConfigError yet
+    'option of gradaug unknown',
+    'option of gradaug out of range',
+    'layer that cannot be sliced',
+    'scale out of range',
+    'SyncBN that changes statistics',
+]
+pending = pytest.mark.xfail(strict=False, raises=(ArithmeticError, OSError, ValueError))
 
 
 def files(folder):
