@@ -40,8 +40,3 @@ def path_suggestion(path: Path | str) -> str:
         return ''
     near = difflib.get_close_matches(missing.name, set(names) - {missing.name}, n=1, cutoff=0.8)
     return f' (did you mean {missing.with_name(near[0])}?)' if near else ''
-
-
-def closest(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name that a name probably misspells, if any."""
-    return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=0.8)), None)

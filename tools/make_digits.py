@@ -10,7 +10,7 @@ import argparse
 import sys
 
 from mmgradaug.datasets import make_digits
-from mmgradaug.engine.errors import one_line_errors
+from mmgradaug.engine.cli import one_line_errors
 
 
 @one_line_errors()

@@ -1,4 +1,4 @@
-"""Around a run: checks before it starts, and mmdet's own tools; hooks by which nothing is lost."""
+"""Config in, Runner out: command lines, checks, safe loading, and hooks that lose nothing."""
 
 from .hooks import (
     BadImagesHook,
