@@ -34,23 +34,23 @@ class Scalars:
         return any('epoch' in entry for entry in self.train)
 
     def series(self, part: str, key: str) -> tuple[list[float], list[float]]:
-        """Steps and values of one key, in the order of the log; ``part`` is train or val."""
+        """Return steps and values of one key in the order of the log; ``part`` is train or val."""
         entries = [e for e in getattr(self, part) if key in e]
         return [float(e['step']) for e in entries], [float(e[key]) for e in entries]
 
     def last(self, suffix: str) -> float | None:
-        """The last validation's value of the metric whose name ends in ``suffix``."""
+        """Return the last validation's value of the metric whose name ends in ``suffix``."""
         key = self.metric_key(suffix)
         return None if key is None else self.series('val', key)[1][-1]
 
     def metric_key(self, suffix: str) -> str | None:
-        """The full name of a metric, such as ``coco/bbox_mAP`` for ``bbox_mAP``."""
+        """Return the full name of a metric, such as ``coco/bbox_mAP`` for ``bbox_mAP``."""
         names = {key for entry in self.val for key in entry}
         return next((n for n in sorted(names) if n.split('/')[-1] == suffix), None)
 
 
 def placed(entries: Sequence[dict[str, Any]], start: float = 0) -> list[dict[str, Any]]:
-    """The entries of a run by iteration, validations at the iteration they came after.
+    """Return the entries of a run by iteration, validations at the iteration they came after.
 
     mmengine logs epochs with validations even in runs that do not count any, whose step then is
     0 (unless ``log_metric_by_epoch=False``).
@@ -84,7 +84,7 @@ def read_scalars(path: Path | str) -> Scalars:
 
 
 def read_entries(path: Path | str) -> tuple[list[dict[str, Any]], dict[int, str]]:
-    """The JSON objects of a log in their order, and what is none, by number of its line.
+    """Return the JSON objects of a log in their order, and what is none, by number of its line.
 
     Raises:
         FileNotFoundError: There is no such file.

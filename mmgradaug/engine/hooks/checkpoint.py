@@ -70,28 +70,28 @@ class SafeCheckpointHook(CheckpointHook):
         if self.file_client_args is None and type(self.file_backend) is LocalBackend:
             self.backend_args = {'backend': ATOMIC_BACKEND}
             if is_main_process():
-                with self._superseding(runner):
+                with self._superseding():
                     Path(self.out_dir).mkdir(parents=True, exist_ok=True)
                     remove_incomplete(self.out_dir)
                     remove_incomplete(runner.work_dir)
 
     def _save_checkpoint_with_step(self, runner: Any, step: int, meta: dict) -> None:
-        with self._superseding(runner):
+        with self._superseding():
             super()._save_checkpoint_with_step(runner, step, meta)
 
     def _save_best_checkpoint(self, runner: Any, metrics: dict) -> None:
-        with self._superseding(runner):
+        with self._superseding():
             super()._save_best_checkpoint(runner, metrics)
 
     @contextmanager
-    def _superseding(self, runner: Any) -> Iterator[None]:
+    def _superseding(self) -> Iterator[None]:
         """Remove superseded checkpoints at the end; mmengine does before the new one is written.
 
         Raises:
             ConfigError: If one cannot be written; those before stay.
         """
-        backend, self.file_backend = self.file_backend, _LateRemovals(self.file_backend)
-        late = self.file_backend
+        backend, late = self.file_backend, _LateRemovals(self.file_backend)
+        self.file_backend = late
         try:
             yield
         except OSError as error:
@@ -104,7 +104,7 @@ class SafeCheckpointHook(CheckpointHook):
         best = getattr(self, 'best_ckpt_path_dict', {None: getattr(self, 'best_ckpt_path', None)})
         for path in late.paths:
             if path not in best.values():  # validated again
-                (backend.rmtree if backend.isdir(path) else backend.remove)(path)
+                backend.remove(path)
 
     def _newest_first(self, runner: Any) -> list[Path]:
         """Return the checkpoints of a run, those of higher epochs or iterations before others."""
@@ -130,5 +130,3 @@ class _LateRemovals:
     def remove(self, path: str) -> None:
         """Note it."""
         self.paths.append(path)
-
-    rmtree = remove
