@@ -397,8 +397,11 @@ def test_an_unreadable_image_is_named(run):
     assert run.checkpoints() == ['iter_1.pth']
 
 
-def test_a_few_unreadable_images_are_replaced(run, capfd):
+@pytest.mark.parametrize('missing', [False, True])
+def test_a_few_unreadable_images_are_replaced(run, capfd, missing):
     path = cut_an_image(run)
+    if missing:
+        path.unlink()
     run.cfg['default_hooks']['bad_images'] = dict(type='BadImagesHook', max_bad_images=1)
     run.start()
     assert run.checkpoints() == ['iter_1.pth', 'iter_2.pth', 'iter_3.pth']

@@ -122,13 +122,14 @@ def check_annotations(cfg: Config, loops: Iterable[str]) -> None:
     """
     read = functools.cache(_read)  # a data set and its evaluator name the same file
     labels: dict[str, list[str]] = {}
+    replaced = ((cfg.get('default_hooks') or {}).get('bad_images') or {}).get('max_bad_images', 0)
     for loop in loops if cfg.get('check_annotations', True) else ():
         datasets = find_datasets(cfg, loop)
         ours = {f'{d.ann_file} ({key})': d for key, d in datasets.items() if reads_coco(d)}
         for where, dataset in ours.items():
             coco = read(dataset.ann_file)
             _load(where, dataset, coco)
-            _check_images(where, dataset)
+            _check_images(where, dataset, allowed=replaced if loop == 'train' else 0)
             if not dataset.return_classes:  # there, classes are texts
                 labels[where] = _check_classes(where, dataset, coco)
         if loop == 'train':
@@ -167,8 +168,11 @@ def _instances(dataset: Any) -> Iterable[Mapping[str, Any]]:
     return (i for info in dataset.data_list for i in info['instances'])
 
 
-def _check_images(where: str, dataset: Any) -> None:
-    """Raise if images are missing; listing folders asks less of a network disk than every file."""
+def _check_images(where: str, dataset: Any, allowed: int) -> None:
+    """Raise if more images are missing than allowed.
+
+    Listing folders asks less of a network disk than asking for every file.
+    """
     load = next(iter(dataset.pipeline.transforms), None)
     paths = [info['img_path'] for info in dataset.data_list]
     loads = type(load) is LoadImageFromFile and not load.ignore_empty
@@ -177,7 +181,7 @@ def _check_images(where: str, dataset: Any) -> None:
     folders = {os.path.dirname(path) for path in paths}
     there = {f: set(os.listdir(f or '.')) if os.path.isdir(f or '.') else () for f in folders}
     missing = [path for path in paths if Path(path).name not in there[os.path.dirname(path)]]
-    if missing:
+    if len(missing) > allowed:
         raise ConfigError(
             f'{len(missing)} of {len(paths)} images of {where} are missing, the first is '
             f'{Path(missing[0]).absolute()}{path_suggestion(missing[0])}: get them, or set '
