@@ -17,7 +17,7 @@ model = dict(
     detector='MaskRCNN',
     backbone=dict(type='SlimmableResNet'),
     # mmdet has mmcv's MMSyncBN here, which sub-networks cannot use; for empty batches of torch's
-    # under --amp see mmgradaug/training/norms.py.
+    # under --amp see mmgradaug/training/ddp.py.
     roi_head=dict(
         bbox_head=dict(norm_cfg=dict(type='SyncBN')),
         mask_head=dict(norm_cfg=dict(type='SyncBN')),

@@ -124,7 +124,8 @@ class DepthResNet(StagedNetwork):
         init_cfg: Initialisation; None is He's by outgoing connections.
 
     Raises:
-        ValueError: If ``depth``, ``survival``, ``evaluation`` or ``shortcut`` is out of its range.
+        ValueError: If no network of this kind has that depth, or for an unknown ``evaluation`` or
+            ``shortcut``.
     """
 
     def __init__(
@@ -140,12 +141,12 @@ class DepthResNet(StagedNetwork):
         norm_cfg: dict | None = None,
         init_cfg: Any = None,
     ) -> None:
-        each = blocks_a_stage('ResNet for small images', depth, 6, 2)
-        _check_survival(survival)
-        if evaluation not in EVALUATIONS:
-            raise ValueError(f'evaluation must be one of {EVALUATIONS}, got {evaluation!r}')
-        if shortcut not in SHORTCUTS:
-            raise ValueError(f'shortcut must be one of {SHORTCUTS}, got {shortcut!r}')
+        each = blocks_a_stage(depth, 6, 2)
+        if evaluation not in EVALUATIONS or shortcut not in SHORTCUTS:
+            raise ValueError(
+                f'evaluation={evaluation!r}, expected one of {EVALUATIONS}; shortcut={shortcut!r}, '
+                f'expected one of {SHORTCUTS}'
+            )
         channels = [count for count in STAGE_CHANNELS for _ in range(each)]
         projection = shortcut == 'projection'
         settings = (in_channels, conv_cfg, norm_cfg, init_cfg)
@@ -179,19 +180,9 @@ class SlimmableDepthResNet(SlimmableMixin, DepthResNet):
     :class:`~mmgradaug.SlimmableResNet`.
     """
 
-    dense_class = DepthResNet
+    dense_cls = DepthResNet
 
     @property
     def out_channels(self) -> int:  # type: ignore[override]
         """Channels of the features, at any width."""
         return STAGE_CHANNELS[-1]
-
-
-def _check_survival(survival: Any) -> None:
-    """Raise unless ``survival`` is a probability above zero."""
-    is_number = isinstance(survival, (int, float)) and not isinstance(survival, bool)
-    if not is_number or not 0 < survival <= 1:
-        raise ValueError(
-            f'survival must be in (0, 1], got {survival!r}: 0.5 is that of stochastic depth, 0.8 '
-            'that of the released code'
-        )

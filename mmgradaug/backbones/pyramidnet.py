@@ -17,14 +17,13 @@ from .residual import (
     conv,
     norm,
     padded_shortcut,
-    require_positive,
 )
 
 EXPANSION = 4  # output channels of a bottleneck to those of its middle
 
 
 def pyramid_channels(blocks: int, alpha: float) -> list[int]:
-    """Channels of each block: they grow by alpha / blocks from one to the next.
+    """Return the channels of each block: they grow by alpha / blocks from one to the next.
 
     The exact number is rounded, as the authors' code does and as the published 26.8 M
     parameters of depth 200 and alpha 240 need; their paper's formula rounds down, which gives
@@ -98,7 +97,7 @@ class PyramidNet(StagedNetwork):
             :func:`~mmgradaug.backbones.regularisers.branch_regularisers`; None is nothing.
 
     Raises:
-        ValueError: If ``depth``, ``alpha`` or ``regulariser`` is out of its range.
+        ValueError: If no network of this kind has that depth.
     """
 
     def __init__(
@@ -112,9 +111,7 @@ class PyramidNet(StagedNetwork):
         init_cfg: Any = None,
         regulariser: Any = None,
     ) -> None:
-        kind = 'bottlenecks' if bottleneck else 'basic blocks'
-        each = blocks_a_stage(f'PyramidNet of {kind}', depth, 9 if bottleneck else 6, 2)
-        require_positive('alpha', alpha, 240)
+        each = blocks_a_stage(depth, 9 if bottleneck else 6, 2)
         factor = EXPANSION if bottleneck else 1
         channels = [factor * count for count in pyramid_channels(3 * each, alpha)]
         settings = (in_channels, conv_cfg, norm_cfg, init_cfg, True, regulariser)
@@ -144,13 +141,13 @@ class SlimmablePyramidNet(SlimmableMixin, PyramidNet):
     :class:`~mmgradaug.SlimmableResNet`.
     """
 
-    dense_class = PyramidNet
+    dense_cls = PyramidNet
 
     def _set_rounding(self) -> None:
         """Round the stem and the middle of bottlenecks as a quarter of an output."""
         blocks: list[Any] = [m for m in self.modules() if isinstance(m, PyramidBlock)]
         if blocks[0].layers == 2:
             return
-        self.conv1.quarter = True
+        self.conv1.bottleneck_rounding = True
         for block in blocks:
-            block.conv1.quarter = block.conv2.quarter = True
+            block.conv1.bottleneck_rounding = block.conv2.bottleneck_rounding = True

@@ -8,7 +8,6 @@ weighs residual branches by what it expects of them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import torch
@@ -17,13 +16,14 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torchvision.ops import DropBlock2d, StochasticDepth, drop_block2d, stochastic_depth
 
+from ..errors import ConfigError
 from ..slimmable import linear_survival
 
 
 class ShakeDrop(nn.Module):
-    """Weighs a residual branch at random, otherwise in the backward than in the forward pass.
+    """ShakeDrop (Yamada et al., IEEE Access 2019): random weights of a residual branch.
 
-    ShakeDrop (Yamada et al., IEEE Access 2019): the branch is multiplied by b + a - ba in the
+    The branch is multiplied by b + a - ba in the
     forward pass, its gradient by b + c - bc in the backward pass, and in evaluation the branch
     by the mean of the first. b is 1 with probability ``survival`` and otherwise 0, drawn once a
     batch as in stochastic depth (whether its authors do so is not confirmed: those of AutoAugment
@@ -112,7 +112,7 @@ class DropBlock(DropBlock2d):
             at the end, as its authors train; outside of a run it has its value.
     """
 
-    def __init__(self, p: float, block_size: int, ramp: bool = False) -> None:
+    def __init__(self, p: float, block_size: int = 7, ramp: bool = False) -> None:
         super().__init__(p, block_size)
         self.ramp = ramp
 
@@ -125,14 +125,14 @@ class DropBlock(DropBlock2d):
 
 
 def _ramped(p: float, ramp: bool) -> float:
-    """A probability, with ``ramp`` the share of it that the run has reached; all outside of one."""
+    """Return a probability, with ``ramp`` the share of it that the run has reached, if any."""
     info = MessageHub.get_current_instance().runtime_info
     iterations = info.get('max_iters')
     return p * min(1.0, info.get('iter', 0) / iterations) if ramp and iterations else p
 
 
 def _stochastic_depth(stages: Sequence[int], survival: float = 0.5) -> list[nn.Module]:
-    """Whole branches, the deeper the rather; a draw holds for the batch (Huang et al. 2016).
+    """Leave out whole branches of a batch, deep ones more often (Huang et al. 2016).
 
     torchvision scales kept branches up in training, where its authors scale all down in
     evaluation.
@@ -143,7 +143,7 @@ def _stochastic_depth(stages: Sequence[int], survival: float = 0.5) -> list[nn.M
 def _drop_path(
     stages: Sequence[int], survival: float | Sequence[float] = 0.9, ramp: bool = False
 ) -> list[nn.Module]:
-    """Whole branches, of each image and at the same rate in all blocks of a stage."""
+    """Leave out whole branches of each image, at the same rate in all blocks of a stage."""
     each = [survival] * len(stages) if isinstance(survival, (int, float)) else survival
     return [
         DropPath(1 - kept, ramp)
@@ -153,19 +153,19 @@ def _drop_path(
 
 
 def _shake_drop(stages: Sequence[int], survival: float = 0.5, **ranges: Any) -> list[nn.Module]:
-    """ShakeDrop, the deeper the more often."""
+    """Weigh branches, deep ones more often."""
     return [ShakeDrop(kept, **ranges) for kept in linear_survival(sum(stages), survival)]
 
 
-BRANCHES: dict[str, tuple[Callable[..., list[nn.Module]], tuple[str, ...]]] = {
-    'StochasticDepth': (_stochastic_depth, ('survival',)),
-    'DropPath': (_drop_path, ('survival', 'ramp')),
-    'ShakeDrop': (_shake_drop, ('survival', 'alpha', 'beta')),
+BRANCHES: dict[str, Callable[..., list[nn.Module]]] = {
+    'StochasticDepth': _stochastic_depth,
+    'DropPath': _drop_path,
+    'ShakeDrop': _shake_drop,
 }
 
 
-def branch_regularisers(cfg: Any, stages: Sequence[int]) -> list[nn.Module]:
-    """What acts on the end of each residual branch, before it is added to the shortcut.
+def branch_regularisers(cfg: Mapping[str, Any], stages: Sequence[int]) -> list[nn.Module]:
+    """Return what acts on the end of each residual branch, before it is added to the shortcut.
 
     Args:
         cfg: ``dict(type='StochasticDepth', survival=0.5)``: torchvision's, branches of a batch are
@@ -180,71 +180,13 @@ def branch_regularisers(cfg: Any, stages: Sequence[int]) -> list[nn.Module]:
         One module a block, from input to output.
 
     Raises:
-        ValueError: If there is no such type or option, or a number is out of its range.
+        ConfigError: If there is no such type.
     """
-    options = dict(cfg) if isinstance(cfg, Mapping) else {}
-    kind = options.pop('type', None)
-    build, known = BRANCHES.get(kind, (None, ())) if isinstance(kind, str) else (None, ())
-    survival = options.get('survival', 1.0)
-    a_stage = kind == 'DropPath' and isinstance(survival, (list, tuple))
-    rates = survival if a_stage else [survival]
-    ranges = (options.get('alpha', (-1, 1)), options.get('beta', (0, 1)))
-    if (
-        build is None
-        or not set(options) <= set(known)
-        or (a_stage and len(rates) != len(stages))
-        or not all(_is_number(rate) and 0 < rate <= 1 for rate in rates)
-        or not all(map(_is_range, ranges))
-        or not isinstance(options.get('ramp', False), bool)
-    ):
-        raise ValueError(
-            f'model.backbone.regulariser={cfg!r}, expected a type of {sorted(BRANCHES)} with '
-            f'survival in (0, 1], or DropPath with one for each of {len(stages)} stages and with '
-            'ramp True or False, or ShakeDrop also with ranges alpha and beta: for example '
-            "dict(type='ShakeDrop', survival=0.5, alpha=(-1, 1), beta=(0, 1))"
+    options = dict(cfg)
+    kind = options.pop('type')
+    if kind not in BRANCHES:
+        raise ConfigError(
+            f'model.backbone.regulariser={cfg!r}, expected a type of {sorted(BRANCHES)} (or, in '
+            'ResNets, DropBlock)'
         )
-    return build(stages, **options)
-
-
-def drop_blocks(cfg: Mapping[str, Any], stages: int) -> list[Callable[[], DropBlock] | None]:
-    """What acts on every normalised map and shortcut of each stage.
-
-    Args:
-        cfg: ``dict(type='DropBlock', drop=(0, 0, 0.025, 0.1), block_size=7, ramp=True)``, with the
-            share of values to drop for each stage; see :class:`DropBlock`.
-        stages: Stages of the network.
-
-    Returns:
-        What makes one for each stage, None where nothing is dropped.
-
-    Raises:
-        ValueError: If an option is unknown or out of its range.
-    """
-    options = {k: v for k, v in cfg.items() if k != 'type'}
-    drops, size = options.pop('drop', None), options.pop('block_size', 7)
-    ramp = options.pop('ramp', False)
-    if (
-        options
-        or not isinstance(drops, (list, tuple))
-        or len(drops) != stages
-        or not all(_is_number(drop) and 0 <= drop < 1 for drop in drops)
-        or not (isinstance(size, int) and size > 0 and size % 2)
-        or not isinstance(ramp, bool)
-    ):
-        raise ValueError(
-            f'model.backbone.regulariser={cfg!r}, expected drop in [0, 1) for each of {stages} '
-            'stages, an odd block_size and ramp True or False: for example '
-            "dict(type='DropBlock', drop=(0, 0, 0.025, 0.1), block_size=7, ramp=True)"
-        )
-    return [partial(DropBlock, drop, size, ramp) if drop else None for drop in drops]
-
-
-def _is_number(value: Any) -> bool:
-    """Whether a value is a real number."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _is_range(value: Any) -> bool:
-    """Whether a value is a lower and an upper bound."""
-    pair = isinstance(value, (list, tuple)) and len(value) == 2
-    return pair and all(map(_is_number, value)) and value[0] <= value[1]
+    return BRANCHES[kind](stages, **options)

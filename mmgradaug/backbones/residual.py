@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import torch.nn.functional as F
@@ -26,6 +24,8 @@ INIT_CFG = [
 
 class StagedNetwork(BaseModule):
     """A convolution and three stages of residual blocks; what follows is the subclass's.
+
+    The second and the third stage halve the image.
 
     Args:
         block: Class of the blocks, called with input channels, output channels, stride,
@@ -55,17 +55,28 @@ class StagedNetwork(BaseModule):
         **options: Any,
     ) -> None:
         super().__init__(INIT_CFG if init_cfg is None else init_cfg)
-        make = partial(block, conv_cfg=conv_cfg, norm_cfg=norm_cfg, **options)
         self.conv1: Any = conv(conv_cfg, in_channels, STEM_CHANNELS, 3)
         if stem_norm:
             self.bn1: Any = norm(norm_cfg, STEM_CHANNELS)
-        self.layer1, self.layer2, self.layer3 = stages(make, channels, STEM_CHANNELS)
+        each = len(channels) // 3
+        blocks: list[Any] = [
+            block(
+                before,
+                after,
+                2 if index in (each, 2 * each) else 1,
+                conv_cfg=conv_cfg,
+                norm_cfg=norm_cfg,
+                **options,
+            )
+            for index, (before, after) in enumerate(pairwise([STEM_CHANNELS, *channels]))
+        ]
+        self.layer1, self.layer2, self.layer3 = (
+            nn.Sequential(*blocks[start : start + each]) for start in (0, each, 2 * each)
+        )
         if regulariser is not None:
-            layers = (self.layer1, self.layer2, self.layer3)
-            noises = branch_regularisers(regulariser, [len(layer) for layer in layers])
-            blocks: list[Any] = [block for layer in layers for block in layer]
-            for each, noise in zip(blocks, noises, strict=True):
-                each.regulariser = noise
+            noises = branch_regularisers(regulariser, [each] * 3)
+            for residual_block, noise in zip(blocks, noises, strict=True):
+                residual_block.regulariser = noise
 
     def run_stages(self, x: Tensor) -> Tensor:
         """Map what the first convolution gave (N, 16, H, W) to (N, C, H / 4, W / 4)."""
@@ -75,19 +86,19 @@ class StagedNetwork(BaseModule):
 def conv(
     cfg: dict | None, in_channels: int, channels: int, kernel: int, stride: int = 1
 ) -> nn.Conv2d:
-    """A convolution without bias that keeps the size of its input, but for the stride."""
+    """Return a convolution without bias that keeps the size of its input, but for the stride."""
     return build_conv_layer(
         cfg, in_channels, channels, kernel, stride=stride, padding=kernel // 2, bias=False
     )
 
 
 def norm(cfg: dict | None, channels: int) -> nn.Module:
-    """A normalisation layer; BatchNorm unless the config says otherwise."""
+    """Return a normalisation layer, BatchNorm unless the config says otherwise."""
     return build_norm_layer({'type': 'BN'} if cfg is None else cfg, channels)[1]
 
 
 def padded_shortcut(x: Tensor, channels: int, stride: int, average: bool = False) -> Tensor:
-    """A shortcut without parameters: fewer pixels, and silent channels after the own ones.
+    """Return a shortcut without parameters: fewer pixels, and silent channels after the own ones.
 
     The own channels come first, so a sub-network's shortcut is the first channels of the full
     network's: its input's channels, then silent ones up to its own block's output.
@@ -106,34 +117,10 @@ def padded_shortcut(x: Tensor, channels: int, stride: int, average: bool = False
     return pad_channels(x, channels)
 
 
-def stages(
-    block: Callable[[int, int, int], nn.Module], blocks: list[int], in_channels: int
-) -> list[nn.Sequential]:
-    """Three stages of residual blocks; the second and the third halve the image.
+def blocks_a_stage(depth: int, layers: int, others: int) -> int:
+    """Return the residual blocks in each of three stages.
 
     Args:
-        block: Makes one from its input channels, output channels and stride.
-        blocks: Output channels of every block, a third of them for each stage.
-        in_channels: Channels that enter the first.
-    """
-    each = len(blocks) // 3
-    inputs = [in_channels, *blocks]
-    return [
-        nn.Sequential(
-            *(
-                block(inputs[index], blocks[index], 2 if index == start > 0 else 1)
-                for index in range(start, start + each)
-            )
-        )
-        for start in (0, each, 2 * each)
-    ]
-
-
-def blocks_a_stage(network: str, depth: Any, layers: int, others: int) -> int:
-    """Residual blocks in each of three stages.
-
-    Args:
-        network: The network's name, for the error.
         depth: Layers of the whole network.
         layers: Convolutions of three blocks.
         others: Layers outside of blocks, as the network's paper counts them.
@@ -141,18 +128,7 @@ def blocks_a_stage(network: str, depth: Any, layers: int, others: int) -> int:
     Raises:
         ValueError: If no whole number of blocks gives this depth.
     """
-    is_whole = isinstance(depth, int) and not isinstance(depth, bool)
-    if not is_whole or depth < layers + others or (depth - others) % layers:
-        near = max(1, round((depth - others) / layers)) if is_whole else 3
-        raise ValueError(
-            f'depth={depth!r} is no {network}, expected {layers}n+{others} with a whole n >= 1: '
-            f'for example {layers * near + others}'
-        )
-    return (depth - others) // layers
-
-
-def require_positive(name: str, value: Any, example: float) -> None:
-    """Raise a ValueError unless an option is a finite number above 0."""
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not is_number or not 0 < value < math.inf:
-        raise ValueError(f'{name} must be a number above 0, got {value!r}: for example {example:g}')
+    blocks, rest = divmod(depth - others, layers)
+    if rest or blocks < 1:
+        raise ValueError(f'depth={depth!r}, expected {layers}n+{others} with a whole n >= 1')
+    return blocks

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
-import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mmdet.models.backbones import ResNet, ResNetV1d
@@ -18,7 +15,7 @@ from ..slimmable import SlimConv
 from .deformable import deform_blocks
 from .mixin import SlimmableMixin
 from .plugins import slim_plugins
-from .regularisers import DropBlock, branch_regularisers, drop_blocks
+from .regularisers import DropBlock, branch_regularisers
 
 
 class _RegularisedBlock(nn.Module if TYPE_CHECKING else object):  # type: ignore[misc]
@@ -65,9 +62,7 @@ REGULARISED = {
     GroupedBottleneck: _RegularisedGroupedBottleneck,
 }
 
-
-# Options that mmdet's ResNet does not take.
-OWN_OPTIONS: dict[str, Any] = {'width_divisor': None, 'regulariser': None}
+OWN_OPTIONS = ('width_divisor', 'regulariser')  # which mmdet's ResNet does not take
 
 
 class SlimmableResNetMixin(SlimmableMixin, ResNet if TYPE_CHECKING else object):  # type: ignore
@@ -86,6 +81,7 @@ class SlimmableResNetMixin(SlimmableMixin, ResNet if TYPE_CHECKING else object):
     ) -> None:
         if plugins is not None:
             kwargs['plugins'] = slim_plugins(plugins)
+        self.is_regularised = regulariser is not None
         super().__init__(*args, **kwargs)
         stages = [getattr(self, name) for name in self.res_layers]
         if dcn is not None:
@@ -95,9 +91,10 @@ class SlimmableResNetMixin(SlimmableMixin, ResNet if TYPE_CHECKING else object):
         if regulariser is not None:
             _regularise(stages, regulariser)
 
-    @classmethod
-    def _naming_options(cls, args: tuple, options: dict[str, Any]) -> AbstractContextManager[None]:
-        return _naming_options(cls, args, options)
+    def make_res_layer(self, block: type[nn.Module], **kwargs: Any) -> nn.Sequential:
+        """Make a stage as mmdet does, of blocks that can be regularised if it is asked for."""
+        block = REGULARISED[block] if self.is_regularised else block
+        return super().make_res_layer(block=block, **kwargs)
 
     def _set_rounding(self) -> None:
         """Round the stem and the middle of bottlenecks as a quarter of the block's output.
@@ -109,9 +106,9 @@ class SlimmableResNetMixin(SlimmableMixin, ResNet if TYPE_CHECKING else object):
             return
         for name, module in self.named_modules():
             if isinstance(module, Bottleneck):
-                module.conv1.quarter = module.conv2.quarter = True
+                module.conv1.bottleneck_rounding = module.conv2.bottleneck_rounding = True
             elif isinstance(module, SlimConv) and not name.startswith('layer'):
-                module.quarter = self.layer1[0].downsample is not None
+                module.bottleneck_rounding = self.layer1[0].downsample is not None
 
     @property
     def feature_channels(self) -> tuple[int, ...]:
@@ -143,24 +140,25 @@ class SlimmableResNet(SlimmableResNetMixin, ResNet):
     Args:
         depth (int): 18, 34, 50, 101 or 152.
         width_divisor (int): Sub-networks keep multiples of this many channels. 1 is the
-            paper's law; 8 or 16 suit kernels that want aligned channels.
+            paper's rule; 8 or 16 suit kernels that want aligned channels.
         dcn (dict): Deformable convolutions, ``dict(type='DCN')`` or ``dict(type='DCNv2')``, in the
             stages of ``stage_with_dcn``; None is ordinary ones. See
             :func:`~mmgradaug.backbones.deformable.deform_blocks`.
         plugins (list[dict]): ``ContextBlock`` and ``GeneralizedAttention``, as mmdet's ResNet.
         regulariser (dict): What acts inside residual blocks in training; None is nothing. One of
-            :func:`~mmgradaug.backbones.regularisers.branch_regularisers`, or DropBlock, see
-            :func:`~mmgradaug.backbones.regularisers.drop_blocks`: after every normalisation of
-            a block and on its shortcut.
+            :func:`~mmgradaug.backbones.regularisers.branch_regularisers`, or after every
+            normalisation of a block and on its shortcut ``dict(type='DropBlock', drop=(0, 0,
+            0.025, 0.1), block_size=7, ramp=True)``, with the share of values to drop for each
+            stage; see :class:`~mmgradaug.backbones.regularisers.DropBlock`.
         **kwargs: As mmdet's ``ResNet``.
 
     Raises:
-        ValueError: If an option asks for a layer that cannot be sliced (``groups``, also of
-            ``dcn``, other ``plugins``, a ``conv_cfg`` other than Conv2d and ConvWS, a ``norm_cfg``
-            other than BN, SyncBN and GN), or ``dcn`` or ``regulariser`` is out of its range.
+        ConfigError: If an option asks for a layer that cannot be sliced (``groups`` of ``dcn``,
+            other ``plugins``, a ``conv_cfg`` other than Conv2d and ConvWS, a ``norm_cfg`` other
+            than BN, SyncBN and GN).
     """
 
-    dense_class = ResNet
+    dense_cls = ResNet
 
 
 @MODELS.register_module()
@@ -170,31 +168,23 @@ class SlimmableResNetV1d(SlimmableResNetMixin, ResNetV1d):
     Args and errors as :class:`SlimmableResNet`.
     """
 
-    dense_class = ResNetV1d
+    dense_cls = ResNetV1d
 
 
-def _regularise(stages: list[Any], cfg: Any) -> None:
+def _regularise(stages: list[Any], cfg: Mapping[str, Any]) -> None:
     """Put a regulariser into the blocks of all stages."""
-    blocks = [block for stage in stages for block in stage]
-    is_drop_block = isinstance(cfg, Mapping) and cfg.get('type') == 'DropBlock'
-    makers = drop_blocks(cfg, len(stages)) if is_drop_block else []
-    lengths = [len(stage) for stage in stages]
-    branches = [] if is_drop_block else branch_regularisers(cfg, lengths)
-    for block in blocks:
-        block.__class__ = REGULARISED[type(block)]
-    for block, regulariser in zip(blocks, branches, strict=False):
-        block.add_module(f'after_norm{block.norms}', regulariser)
-    for stage, make in zip(stages, makers, strict=False):
-        if make is not None:
-            _drop_blocks_in(stage, make)
-
-
-def _drop_blocks_in(stage: Any, make: Callable[[], nn.Module]) -> None:
-    """Put DropBlock after every normalisation and on the shortcut of each block of a stage."""
-    for block in stage:
-        for index in range(1, block.norms + 1):
-            block.add_module(f'after_norm{index}', make())
-        block.downsample = nn.Sequential(*(block.downsample or ()), make())
+    options = dict(cfg)
+    if options.pop('type') != 'DropBlock':
+        blocks = [block for stage in stages for block in stage]
+        branches = branch_regularisers(cfg, [len(stage) for stage in stages])
+        for block, regulariser in zip(blocks, branches, strict=True):
+            block.add_module(f'after_norm{block.norms}', regulariser)
+        return
+    for stage, drop in zip(stages, options.pop('drop'), strict=True):
+        for block in stage if drop else ():
+            for index in range(1, block.norms + 1):
+                block.add_module(f'after_norm{index}', DropBlock(drop, **options))
+            block.downsample = nn.Sequential(*(block.downsample or ()), DropBlock(drop, **options))
 
 
 def without_regularisers(network: Any) -> Any:
@@ -205,54 +195,13 @@ def without_regularisers(network: Any) -> Any:
             acts in evaluation too.
 
     Returns:
-        The network, its blocks mmdet's own.
+        The network.
     """
     for block in (block for name in network.res_layers for block in network.get_submodule(name)):
-        if isinstance(block, _RegularisedBlock):
-            for index in range(1, block.norms + 1):
-                vars(block)['_modules'].pop(f'after_norm{index}', None)
-            kept = [m for m in block.downsample or () if not isinstance(m, DropBlock)]
+        for name in ('after_norm1', 'after_norm2', 'after_norm3'):
+            if hasattr(block, name):
+                delattr(block, name)
+        if any(isinstance(module, DropBlock) for module in block.downsample or ()):
+            kept = [module for module in block.downsample if not isinstance(module, DropBlock)]
             block.downsample = nn.Sequential(*kept) if kept else None
-            block.__class__ = next(
-                plain for plain, own in REGULARISED.items() if own is type(block)
-            )
     return network
-
-
-@contextmanager
-def _naming_options(
-    cls: type[SlimmableResNetMixin], args: tuple, options: dict[str, Any]
-) -> Iterator[None]:
-    """Around mmdet's constructor, which speaks of a ResNet and of no config key.
-
-    Raises:
-        ValueError: With the key and value of options that it does not take.
-    """
-    resnets = list(inspect.signature(ResNet.__init__).parameters)[1:]
-    known = [*resnets, *OWN_OPTIONS, *cls.group_options]
-    unknown = [name for name in options if name not in known]
-    if unknown:
-        raise ValueError(
-            f'{_listed({name: options[name] for name in unknown})}: {cls.__name__} has no such '
-            f'option, expected some of {", ".join(known)}'
-        )
-    options = dict(zip(resnets, args, strict=False)) | options
-    depths = list(cls.arch_settings)
-    if options.get('depth') not in depths:
-        raise ValueError(
-            f'model.backbone.depth={options.get("depth")!r}, expected one of {depths}, the depths '
-            f'of {cls.__name__}'
-        )
-    try:
-        yield
-    except (AssertionError, AttributeError, KeyError, RuntimeError, TypeError) as error:
-        said = str(error) or traceback.extract_tb(error.__traceback__)[-1].line
-        raise ValueError(
-            f"{_listed(options)}: mmdet's {cls.dense_class.__name__} does not take these values "
-            f'together ({type(error).__name__}: {said}): correct them'
-        ) from error
-
-
-def _listed(options: dict[str, Any]) -> str:
-    """Options with their config keys."""
-    return ', '.join(f'model.backbone.{name}={value!r}' for name, value in options.items())

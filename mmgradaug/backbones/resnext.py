@@ -26,20 +26,13 @@ class SlimmableResNeXt(SlimmableResNetMixin, ResNeXt):
         **kwargs: As :class:`~mmgradaug.SlimmableResNet`, with ``depth`` 50, 101 or 152.
 
     Raises:
-        ValueError: As :class:`~mmgradaug.SlimmableResNet`; if ``groups`` or ``base_width`` is no
-            whole number above 0, or ``dcn`` has ``deform_groups`` besides.
+        ConfigError: As :class:`~mmgradaug.SlimmableResNet`, or if ``dcn`` has ``deform_groups``
+            besides.
     """
 
-    dense_class = ResNeXt
-    group_options = ('groups', 'base_width')
+    dense_cls = ResNeXt
 
     def __init__(self, groups: int = 1, base_width: int = 4, **kwargs: Any) -> None:
-        for name, value in (('groups', groups), ('base_width', base_width)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(
-                    f'model.backbone.{name}={value!r}, expected a whole number >= 1: ResNeXt-50 '
-                    '32x4d has groups=32 and base_width=4'
-                )
         super().__init__(groups=groups, base_width=base_width, **kwargs)
 
     def _set_rounding(self) -> None:

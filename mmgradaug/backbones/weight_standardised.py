@@ -16,29 +16,15 @@ class SlimConvWS2d(SlimConv, ConvWS2d, nn.Conv2d):
     look at direct ones.
     """
 
+    dense_cls = ConvWS2d
+    own_options = ('eps',)
+
     def forward(self, x: Tensor) -> Tensor:
         """Convolve ``x`` (N, C_active_in, H, W) to (N, C_active_out, H', W')."""
-        out, in_ = self.active_out_channels, x.size(1)
-        if out == self.out_channels and in_ == self.in_channels:
+        if self.width is None:
             return super().forward(x)
-        weight = self.weight[:out, : self.channels_per_filter(in_)]
-        weight = weight.contiguous()  # mmcv's function asks for it
-        bias = None if self.bias is None else self.bias[:out]
+        weight = self.active_weight(x.size(1)).contiguous()  # mmcv's function asks for it
+        bias = None if self.bias is None else self.bias[: self.active_out_channels]
         return conv_ws_2d(
             x, weight, bias, self.stride, self.padding, self.dilation, self.groups, self.eps
         )
-
-    def plain(self, in_channels: int) -> ConvWS2d:
-        """A ``ConvWS2d`` of these inputs, as wide as this is now, with undefined values."""
-        layer = ConvWS2d(
-            in_channels,
-            self.active_out_channels,
-            self.kernel_size,
-            self.stride,
-            self.padding,
-            self.dilation,
-            self.groups,
-            bias=self.bias is not None,
-            eps=self.eps,
-        )
-        return layer.to(self.weight)

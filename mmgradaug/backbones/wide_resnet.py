@@ -9,7 +9,7 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from .mixin import SlimmableMixin
-from .residual import STEM_CHANNELS, StagedNetwork, blocks_a_stage, conv, norm, require_positive
+from .residual import STEM_CHANNELS, StagedNetwork, blocks_a_stage, conv, norm
 
 
 class WideBlock(nn.Module):
@@ -71,8 +71,7 @@ class WideResNet(StagedNetwork):
             :func:`~mmgradaug.backbones.regularisers.branch_regularisers`; None is nothing.
 
     Raises:
-        ValueError: If ``depth``, ``widen_factor``, ``dropout`` or ``regulariser`` is out of its
-            range.
+        ValueError: If no network of this kind has that depth.
     """
 
     def __init__(
@@ -86,12 +85,7 @@ class WideResNet(StagedNetwork):
         init_cfg: Any = None,
         regulariser: Any = None,
     ) -> None:
-        each = blocks_a_stage('wide residual network', depth, 6, 4)
-        require_positive('widen_factor', widen_factor, 10)
-        if isinstance(dropout, bool) or not (
-            isinstance(dropout, (int, float)) and 0 <= dropout < 1
-        ):
-            raise ValueError(f'dropout must be in [0, 1), got {dropout!r}: for example 0.3')
+        each = blocks_a_stage(depth, 6, 4)
         widths = [max(1, round(STEM_CHANNELS * widen_factor)) * 2**stage for stage in range(3)]
         channels = [width for width in widths for _ in range(each)]
         settings = (in_channels, conv_cfg, norm_cfg, init_cfg, False, regulariser)
@@ -116,4 +110,4 @@ class SlimmableWideResNet(SlimmableMixin, WideResNet):
     :class:`~mmgradaug.SlimmableResNet`.
     """
 
-    dense_class = WideResNet
+    dense_cls = WideResNet

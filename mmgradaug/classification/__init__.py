@@ -3,8 +3,7 @@
 from .classifier import Classifier, GradAugClassifier
 from .datasets import ClassFolders, TorchvisionImages
 from .metrics import TopKAccuracy
-from .mixing import BatchMix
-from .preprocessor import ImagePreprocessor
+from .preprocessor import BatchMix, ImagePreprocessor
 from .transforms import Cutout, Lighting, PackImage, ToImageTensor
 
 __all__ = [

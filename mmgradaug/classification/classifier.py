@@ -14,12 +14,13 @@ from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
 from ..backbones.deformable import deformable_layers
+from ..errors import ConfigError
 from ..slimmable import SlimConv
 from ..training import GradAugMixin
 from ..transforms import GeometricMap
 from .distillation import ClassDistillation
 from .preprocessor import ImagePreprocessor
-from .teacher import LargerTeacher
+from .teacher import FrozenTeacher
 
 
 @MODELS.register_module()
@@ -42,13 +43,13 @@ class Classifier(BaseModel):
             deformable convolutions of mmcv's own, which read it wrongly.
         teacher: Config of a larger, trained classifier, whose soft labels are learnt too in
             training: ``network``, ``temperature`` and ``weight``, see
-            :class:`~mmgradaug.classification.teacher.LargerTeacher`. With GradAug it teaches the
+            :class:`~mmgradaug.classification.teacher.FrozenTeacher`. With GradAug it teaches the
             full network, which teaches its sub-networks.
         data_preprocessor: Config, see :class:`ImagePreprocessor`, the default.
         init_cfg: As of every module of mmengine.
 
     Raises:
-        ValueError: If a number is out of its range, or the backbone does not say its channels.
+        ConfigError: If the backbone does not say its channels, or the teacher has other classes.
     """
 
     def __init__(
@@ -62,7 +63,6 @@ class Classifier(BaseModel):
         data_preprocessor: Any = None,
         init_cfg: Any = None,
     ) -> None:
-        _check_numbers(num_classes, label_smoothing)
         super().__init__(data_preprocessor or {'type': ImagePreprocessor}, init_cfg)
         self.data_preprocessor.num_classes = num_classes
         self.backbone = MODELS.build(backbone)
@@ -70,15 +70,20 @@ class Classifier(BaseModel):
             self.backbone.norm_eval = False
         self.num_classes = num_classes
         self.label_smoothing = label_smoothing
-        self.teacher = None if teacher is None else LargerTeacher(**teacher)
+        self.teacher = None if teacher is None else FrozenTeacher(**teacher)
         if self.teacher and self.teacher.network.num_classes != num_classes:
-            raise ValueError(
+            raise ConfigError(
                 f'model.teacher.network.num_classes={self.teacher.network.num_classes}, expected '
                 f'the {num_classes} of model.num_classes: their outputs are compared'
             )
         self.fc = nn.Linear(in_channels or _out_channels(self.backbone), num_classes)
-        if channels_last:
-            _refuse_deformable(self)
+        for name, layer in deformable_layers(self) if channels_last else ():
+            if not isinstance(layer, SlimConv):
+                raise ConfigError(
+                    f'model.channels_last=True, expected False with {name}, a '
+                    f'{type(layer).__name__}, which would read its input wrongly: remove '
+                    'channels_last, or put Slimmable before the type of the backbone'
+                )
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.to(memory_format=self.memory_format)  # type: ignore[call-overload]
 
@@ -86,8 +91,7 @@ class Classifier(BaseModel):
         """Initialise, to the same values in every memory format, and load the teacher.
 
         Raises:
-            FileNotFoundError: If pretrained weights are missing.
-            ValueError: If they do not fit.
+            ConfigError: If the teacher's weights do not fit.
         """
         # Random numbers fill a tensor in the order of its memory.
         self.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
@@ -105,9 +109,6 @@ class Classifier(BaseModel):
             mode: ``'tensor'`` for logits (N, classes), ``'loss'`` for a dict of losses,
                 ``'predict'`` for a data element an image: ``logits`` and ``pred_scores``
                 (classes,), ``pred_label``, and ``gt_label`` where labels are given.
-
-        Raises:
-            ValueError: If there is no such mode.
         """
         if mode == 'tensor':
             return self.logits(inputs)
@@ -117,16 +118,14 @@ class Classifier(BaseModel):
             if self.teacher:
                 losses['loss_teacher'] = self.teacher.loss(inputs, logits)
             return losses
-        if mode == 'predict':
-            return _data_elements(self.logits(inputs).float(), data_samples)
-        raise ValueError(f"mode must be 'tensor', 'loss' or 'predict', got {mode!r}")
+        return _data_elements(self.logits(inputs).float(), data_samples)
 
     def extract_feat(self, inputs: Tensor) -> Any:
-        """The backbone's features of normalised images (N, C, H, W)."""
+        """Return the backbone's features of normalised images (N, C, H, W)."""
         return self.backbone(inputs.contiguous(memory_format=self.memory_format))
 
     def logits(self, inputs: Tensor) -> Tensor:
-        """Logits (N, classes) of images (N, C, H, W).
+        """Return logits (N, classes) of images (N, C, H, W).
 
         A sub-network's features have as many channels as the full network's, the last ones zero,
         so the linear layer reads its first input channels only.
@@ -136,7 +135,7 @@ class Classifier(BaseModel):
         return self.fc(F.adaptive_avg_pool2d(last, 1).flatten(1))
 
     def label_loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Cross entropy with labels (N,) or probabilities (N, classes), in float32."""
+        """Return the cross entropy with labels (N,) or probabilities (N, classes), in float32."""
         return F.cross_entropy(logits.float(), targets, label_smoothing=self.label_smoothing)
 
 
@@ -157,7 +156,7 @@ class GradAugClassifier(GradAugMixin, Classifier):
         **kwargs: As :class:`Classifier`.
 
     Raises:
-        ValueError: If an option is out of its range or unknown, or if widths below 1 are asked
+        ConfigError: If an option is out of its range or unknown, or if widths below 1 are asked
             of a backbone without slimmable layers.
     """
 
@@ -169,7 +168,7 @@ class GradAugClassifier(GradAugMixin, Classifier):
         self._teacher: Tensor | None = None
 
     def logits(self, inputs: Tensor) -> Tensor:
-        """Logits (N, classes) of images (N, C, H, W); those of the full pass are kept."""
+        """Return logits (N, classes) of images (N, C, H, W); those of the full pass are kept."""
         logits = super().logits(inputs)
         if self._keeps:
             self._teacher = logits.detach()
@@ -177,7 +176,7 @@ class GradAugClassifier(GradAugMixin, Classifier):
 
     @contextmanager
     def recording(self) -> Iterator[None]:
-        """Context of the full pass: its logits are kept."""
+        """Return the context of the full pass: its logits are kept."""
         self._keeps = True
         try:
             yield
@@ -191,7 +190,7 @@ class GradAugClassifier(GradAugMixin, Classifier):
     def subnet_loss(
         self, inputs: Tensor, data_samples: Any, mapping: GeometricMap | None
     ) -> dict[str, Tensor]:
-        """Losses of the active sub-network.
+        """Return the losses of the active sub-network.
 
         Args:
             inputs: Transformed images (N, C, H, W).
@@ -209,35 +208,13 @@ class GradAugClassifier(GradAugMixin, Classifier):
         return {**losses, 'agree_cls': agree.float().mean()}
 
 
-def _refuse_deformable(model: nn.Module) -> None:
-    """Raise on layers whose kernels read every memory as if channel after channel lay in it."""
-    for name, layer in deformable_layers(model):
-        if not isinstance(layer, SlimConv):
-            raise ValueError(
-                f'model.channels_last=True, expected False with {name}, a '
-                f'{type(layer).__name__}, which would read its input wrongly: remove '
-                'channels_last, or put Slimmable before the type of the backbone'
-            )
-
-
-def _check_numbers(num_classes: Any, label_smoothing: Any) -> None:
-    """Raise on numbers out of their range."""
-    if not isinstance(num_classes, int) or isinstance(num_classes, bool) or num_classes < 2:
-        raise ValueError(f'num_classes must be a whole number of at least 2, got {num_classes!r}')
-    if not isinstance(label_smoothing, (int, float)) or not 0 <= label_smoothing < 1:
-        raise ValueError(
-            f'label_smoothing must be in [0, 1), got {label_smoothing!r}: the share of a label '
-            'that all classes get, for example 0.1'
-        )
-
-
 def _out_channels(backbone: nn.Module) -> int:
-    """Channels of a backbone's last features."""
+    """Return the channels of a backbone's last features."""
     found: Any = getattr(backbone, 'out_channels', getattr(backbone, 'feat_dim', None))
     if isinstance(found, (list, tuple)):
         found = found[-1]
     if not isinstance(found, int):
-        raise ValueError(
+        raise ConfigError(
             f'{type(backbone).__name__} does not say how many channels its features have: set '
             "the classifier's in_channels"
         )
@@ -245,7 +222,7 @@ def _out_channels(backbone: nn.Module) -> int:
 
 
 def _data_elements(logits: Tensor, labels: Tensor | None) -> list[BaseDataElement]:
-    """One data element an image from logits (N, classes) and labels (N,)."""
+    """Return one data element an image from logits (N, classes) and labels (N,)."""
     scores, predicted = logits.softmax(dim=1), logits.argmax(dim=1)
     elements = [
         BaseDataElement(logits=one, pred_scores=score, pred_label=label)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,8 @@ from mmengine.registry import DATASETS
 from torch import Tensor
 from torchvision import datasets
 from torchvision.datasets.folder import IMG_EXTENSIONS, make_dataset
+
+from ..errors import ConfigError
 
 
 class ClassDataset(BaseDataset):
@@ -28,8 +29,7 @@ class ClassDataset(BaseDataset):
         **kwargs: As mmengine's ``BaseDataset``: ``pipeline``, ``indices``, ``metainfo``, ...
 
     Raises:
-        FileNotFoundError: If the data are not there.
-        ValueError: If they are not what the options say.
+        ConfigError: If the data are not there, or are not what the options say.
     """
 
     def __init__(
@@ -51,11 +51,7 @@ class ClassDataset(BaseDataset):
         return self._metainfo['classes']
 
     def filter_data(self) -> list[dict]:
-        """Keep ``labels_per_class`` images of each class, in their order.
-
-        Raises:
-            ValueError: If a class has fewer.
-        """
+        """Keep ``labels_per_class`` images of each class, in their order."""
         wanted = self.labels_per_class
         if wanted is None:
             return self.data_list
@@ -65,20 +61,16 @@ class ClassDataset(BaseDataset):
         for label, name in enumerate(self.classes):
             own = np.flatnonzero(labels == label)
             if not 0 < wanted <= len(own):
-                raise ValueError(
+                raise ConfigError(
                     f'labels_per_class={wanted!r}, expected 1 to {len(own)}: so many images of '
-                    f'class {name!r} are in {self._where()}'
+                    f'class {name!r} are in {self.data_root} (split {self.split!r})'
                 )
             kept += generator.permutation(own)[:wanted].tolist()
         return [self.data_list[index] for index in sorted(kept)]
 
     def get_cat_ids(self, idx: int) -> list[int]:
-        """The class of an image, as ``ClassBalancedDataset`` asks for it."""
+        """Return the class of an image, as ``ClassBalancedDataset`` asks for it."""
         return [int(self.get_data_info(idx)['gt_label'])]
-
-    def _where(self) -> str:
-        """The data in words, for messages."""
-        return f'{Path(self.data_root).absolute()} (split {self.split!r})'
 
 
 @DATASETS.register_module()
@@ -94,31 +86,27 @@ class ClassFolders(ClassDataset):
         **kwargs: As :class:`ClassDataset`.
 
     Raises:
-        FileNotFoundError: If a folder is missing.
-        ValueError: If there are no class folders, or one has no image.
+        ConfigError: If a folder is missing or has no image.
     """
 
     def load_data_list(self) -> list[dict]:
-        """One entry an image: ``img_path`` and ``gt_label``."""
+        """Return one entry an image: ``img_path`` and ``gt_label``."""
         root = Path(self.data_root, self.split)
         if not root.is_dir():
-            raise FileNotFoundError(
+            raise ConfigError(
                 f'no folder {root.absolute()}, expected one with a folder of images for each '
                 'class: set data_root (and split) of the data set to where it is'
             )
-        found = sorted(path.name for path in root.iterdir() if path.is_dir())
-        found = [name for name in found if not name.startswith('.')]
+        found = sorted(p.name for p in root.iterdir() if p.is_dir() and p.name[0] != '.')
         classes = self._metainfo.setdefault('classes', found)
-        _check_classes(classes, found, root)
         places = {name: label for label, name in enumerate(classes)}
-        samples = make_dataset(str(root), places, IMG_EXTENSIONS, allow_empty=True)
-        counts = Counter(label for _, label in samples)
-        empty = [name for name, label in places.items() if not counts[label]]
-        if empty:
-            raise ValueError(
-                f'{root.absolute()} has no image in {_listed(empty)}, expected at least one of '
-                f'{" ".join(IMG_EXTENSIONS)} in each class folder: remove the empty folders, or '
-                'name the classes by metainfo=dict(classes=[...])'
+        samples = make_dataset(str(root), places, IMG_EXTENSIONS, allow_empty=True) if places else []
+        empty = sorted(set(classes) - {classes[label] for _, label in samples})
+        if empty or not classes:
+            raise ConfigError(
+                f'{root.absolute()} has no image of the classes {empty[:5]}, expected a folder '
+                f'with some for each class, and has the folders {found[:5]}: set data_root (and '
+                'split) to the folder that holds the class folders, or metainfo.classes'
             )
         return [{'img_path': path, 'gt_label': label} for path, label in samples]
 
@@ -137,24 +125,18 @@ class TorchvisionImages(ClassDataset):
         **kwargs: As :class:`ClassDataset`.
 
     Raises:
-        FileNotFoundError: If the data are not there, or not complete.
-        ValueError: If there is no such data set or split.
+        ConfigError: If the data are not there, or not complete.
     """
 
-    NAMES = ('CIFAR10', 'CIFAR100', 'STL10')
     images: Tensor
 
     def __init__(self, name: str, data_root: str, download: bool = False, **kwargs: Any) -> None:
-        if name not in self.NAMES:
-            raise ValueError(f'name must be one of {", ".join(self.NAMES)}, got {name!r}')
         self.name = name
         self.download = download
         super().__init__(data_root=data_root, **kwargs)
 
     def load_data_list(self) -> list[dict]:
-        """One entry an image: ``gt_label`` and its place among ``images``."""
-        if self.split not in ('train', 'test'):
-            raise ValueError(f"split of {self.name} must be 'train' or 'test', got {self.split!r}")
+        """Return one entry an image: ``gt_label`` and its place among ``images``."""
         if self.download and is_main_process():
             self._read(download=True)
         if self.download:
@@ -167,40 +149,21 @@ class TorchvisionImages(ClassDataset):
         return [{'place': place, 'gt_label': int(label)} for place, label in enumerate(labels)]
 
     def get_data_info(self, idx: int) -> dict:
-        """An entry and its image ``img``, bytes (3, H, W)."""
+        """Return an entry and its image ``img``, bytes (3, H, W)."""
         info = super().get_data_info(idx)
         info['img'] = self.images[info['place']]
         return info
 
     def _read(self, download: bool) -> Any:
-        """torchvision's data set."""
+        """Return torchvision's data set."""
         options = (
             dict(split=self.split) if self.name == 'STL10' else dict(train=self.split == 'train')
         )
         try:
             return getattr(datasets, self.name)(self.data_root, download=download, **options)
         except RuntimeError as error:  # not there, or other MD5 sums
-            raise FileNotFoundError(
-                f'no complete {self.name} in {self._where()}: set data_root to the folder of its '
-                'unpacked archive, or download=True of the data set to download it'
+            raise ConfigError(
+                f'no complete {self.name} in {Path(self.data_root).absolute()}: set data_root to '
+                'the folder of its unpacked archive, or download=True of the data set to download '
+                'it'
             ) from error
-
-
-def _check_classes(classes: Any, found: Sequence[str], root: Path) -> None:
-    """Raise unless classes are different names, all of folders."""
-    if isinstance(classes, str) or len(set(classes)) < len(classes):
-        raise ValueError(f'metainfo.classes must be a list of different names, got {classes!r}')
-    missing = [name for name in classes if name not in found]
-    if missing or not classes:
-        raise ValueError(
-            f'{root.absolute()} has the folders {_listed(found)}, expected one for each class'
-            f'{f", of which {_listed(missing)} are missing" if missing else ""}: set data_root '
-            '(and split) to the folder that holds the class folders'
-        )
-
-
-def _listed(names: Iterable[str], most: int = 5) -> str:
-    """Names, the first few of many."""
-    names = list(names)
-    rest = f', ... ({len(names)} in all)' if len(names) > most else ''
-    return (', '.join(map(repr, names[:most])) or 'none') + rest

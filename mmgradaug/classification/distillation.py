@@ -9,6 +9,8 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..errors import ConfigError
+
 NAMED: dict[str, dict[str, float]] = {
     'soft': {},
     'labels': dict(soft=0.0, hard=1.0),
@@ -41,24 +43,25 @@ class ClassDistillation:
                 ``soft``, ``hard`` and ``temperature``.
 
         Raises:
-            ValueError: If it is something else, or if sub-networks would learn nothing.
+            ConfigError: If it is something else, or if sub-networks would learn nothing.
         """
         options: Any = NAMED.get(distill) if isinstance(distill, str) else distill
         options = {} if distill is None else options
         names = [field.name for field in fields(cls)]
         valid = isinstance(options, Mapping) and all(
-            k in names and _is_weight(v) for k, v in options.items()
+            name in names and isinstance(value, (int, float)) and value >= 0
+            for name, value in options.items()
         )
         config = cls(**options) if valid else cls(soft=0.0)
         if config.temperature == 0 or config.soft + config.hard == 0:
-            raise ValueError(
+            raise ConfigError(
                 f'gradaug.distill must be "soft", "labels", "both" or a dict of {names} with '
                 f'numbers >= 0, not all weights 0 and temperature > 0, got {distill!r}'
             )
         return config
 
     def divergence(self, student: Tensor, teacher: Tensor) -> Tensor:
-        """KL divergence of the student's from the teacher's classes, a mean over images.
+        """Return the KL divergence of the student's from the teacher's classes, a mean over images.
 
         It is zero, and so is its gradient, where logits are equal.
 
@@ -71,8 +74,3 @@ class ClassDistillation:
         )
         divergence = F.kl_div(log_student, log_teacher, reduction='batchmean', log_target=True)
         return self.temperature**2 * divergence
-
-
-def _is_weight(value: Any) -> bool:
-    """Whether a value is a finite number of at least 0."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1e9

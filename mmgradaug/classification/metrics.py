@@ -21,19 +21,13 @@ class TopKAccuracy(BaseMetric):
     Args:
         topk: Numbers k; accuracies are logged as ``accuracy/top1`` and so on.
         **kwargs: As mmengine's ``BaseMetric``.
-
-    Raises:
-        ValueError: If a k is no whole number of at least 1.
     """
 
     default_prefix = 'accuracy'
 
     def __init__(self, topk: Sequence[int] = (1, 5), **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        listed = [topk] if isinstance(topk, int) else list(topk)
-        if not listed or any(not isinstance(k, int) or k < 1 for k in listed):
-            raise ValueError(f'topk must be whole numbers >= 1, got {topk!r}: for example (1, 5)')
-        self.topk = listed
+        self.topk = topk
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep the place of each image's class among its logits, counted from 0.
@@ -47,7 +41,7 @@ class TopKAccuracy(BaseMetric):
         self.results += ranks(logits, labels.to(logits.device)).tolist()
 
     def compute_metrics(self, results: list[int]) -> dict[str, float]:
-        """Percentages over all images."""
+        """Return percentages over all images."""
         places = torch.tensor(results)
         return {f'top{k}': 100 * (places < k).double().mean().item() for k in self.topk}
 

@@ -1,8 +1,8 @@
-"""From bytes of pixels to a normalised batch on the device, mixed if asked to."""
+"""From bytes of pixels to a normalised batch on the device, which CutMix or Mixup may mix."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -10,8 +10,52 @@ import torch.nn.functional as F
 from mmengine.model import BaseDataPreprocessor
 from mmengine.registry import MODELS
 from torch import Tensor
+from torchvision.transforms import v2
 
-from .mixing import BatchMix
+MIXES = {'CutMix': v2.CutMix, 'MixUp': v2.MixUp}
+
+
+class BatchMix:
+    """One of several mixes of the images of a batch, or none.
+
+    Args:
+        mixes: ``dict(type='CutMix', alpha=1.0, prob=0.5)`` or ``dict(type='MixUp', ...)``, or a
+            list of them. ``alpha`` is that of the beta distribution of shares, ``prob`` (default
+            1) the share of batches that are mixed so; the others stay as they are.
+
+    Raises:
+        ValueError: If probabilities sum up to more than 1.
+    """
+
+    def __init__(self, mixes: Any) -> None:
+        listed = [mixes] if isinstance(mixes, Mapping) else mixes
+        self.mixes = [
+            (mix.get('prob', 1.0), MIXES[mix['type']](alpha=mix.get('alpha', 1.0)))
+            for mix in listed
+        ]
+        if sum(prob for prob, _ in self.mixes) > 1 + 1e-9:
+            raise ValueError(
+                f'data_preprocessor.mix={mixes!r} has probabilities that sum up to more than 1; a '
+                'batch is mixed once'
+            )
+
+    def __call__(self, images: Tensor, labels: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Mix a batch.
+
+        Args:
+            images: Images (N, C, H, W).
+            labels: Their classes (N,).
+            targets: The same as probabilities (N, classes).
+
+        Returns:
+            Mixed images and probabilities, or the given images and ``labels``.
+        """
+        draw = torch.rand(()).item()
+        for prob, mix in self.mixes:
+            if draw < prob:
+                return mix(images, targets)
+            draw -= prob
+        return images, labels
 
 
 @MODELS.register_module()
@@ -28,9 +72,6 @@ class ImagePreprocessor(BaseDataPreprocessor):
 
     Attributes:
         num_classes: Number of classes; set by the classifier.
-
-    Raises:
-        ValueError: If ``mix`` is wrong, or mean and standard deviation differ in length.
     """
 
     mean: Tensor
@@ -45,11 +86,6 @@ class ImagePreprocessor(BaseDataPreprocessor):
         non_blocking: bool = True,
     ) -> None:
         super().__init__(non_blocking)
-        if len(mean) != len(std) or not all(s > 0 for s in std):
-            raise ValueError(
-                f'data_preprocessor.std must be positive and as long as mean, got mean={mean!r}, '
-                f'std={std!r}: one number a channel, of pixels from 0 to 255'
-            )
         self.register_buffer('mean', torch.tensor(mean).view(-1, 1, 1), persistent=False)
         self.register_buffer('std', torch.tensor(std).view(-1, 1, 1), persistent=False)
         self.mix = BatchMix(mix) if mix else None

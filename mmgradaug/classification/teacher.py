@@ -10,14 +10,14 @@ from typing import Any
 
 import torch
 from mmengine.registry import MODELS
+from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor
 
-from ..backbones.pretrained import check_pretrained, pretrained_of, require_pretrained
-from ..backbones.residual import require_positive
+from ..errors import ConfigError
 from .distillation import ClassDistillation
 
 
-class LargerTeacher:
+class FrozenTeacher:
     """A trained classifier that stays as it is.
 
     No module: whoever holds it has no more parameters, buffers and keys than without, so
@@ -30,20 +30,18 @@ class LargerTeacher:
         weight: Of the loss.
 
     Raises:
-        ValueError: If a number is out of its range, or the network has no pretrained weights.
+        ConfigError: If the network has no pretrained weights.
     """
 
     def __init__(
         self, network: Mapping[str, Any], temperature: float = 20.0, weight: float = 1.0
     ) -> None:
-        self.pretrained = pretrained_of(network.get('init_cfg'))
-        if self.pretrained is None:
-            raise ValueError(
+        self.checkpoint = (network.get('init_cfg') or {}).get('checkpoint')
+        if self.checkpoint is None:
+            raise ConfigError(
                 f'model.teacher.network.init_cfg={network.get("init_cfg")!r}, expected '
                 "dict(type='Pretrained', checkpoint=PATH): a teacher has to be trained before"
             )
-        require_positive('model.teacher.temperature', temperature, 20)
-        require_positive('model.teacher.weight', weight, 1)
         self.distillation = ClassDistillation(soft=weight, temperature=temperature)
         self.network = MODELS.build(dict(network)).requires_grad_(False).eval()
         self.is_loaded = False
@@ -53,20 +51,22 @@ class LargerTeacher:
         """Read the pretrained weights.
 
         Raises:
-            FileNotFoundError: If their file is missing.
-            ValueError: If they do not fit the network.
+            ConfigError: If they do not fit the network.
         """
         if self.is_loaded:
             return
-        assert self.pretrained is not None
-        checkpoint, prefix = self.pretrained['checkpoint'], self.pretrained.get('prefix')
-        require_pretrained(checkpoint, 'model.teacher.network.init_cfg.checkpoint')
-        check_pretrained(self.network, checkpoint, prefix)
-        self.network.init_weights()
+        state = CheckpointLoader.load_checkpoint(self.checkpoint, map_location='cpu')
+        try:
+            self.network.load_state_dict(state.get('state_dict', state))
+        except RuntimeError as error:
+            raise ConfigError(
+                f'model.teacher.network.init_cfg.checkpoint={self.checkpoint!r} is of another '
+                f'network: {" ".join(str(error).split())[:500]}'
+            ) from error
         self.is_loaded = True
 
     def loss(self, inputs: Tensor, logits: Tensor) -> Tensor:
-        """Divergence of a student's classes from this network's, times its weight.
+        """Return the divergence of a student's classes from this network's, times its weight.
 
         Args:
             inputs: Normalised images (N, C, H, W), mixed ones too.
@@ -87,6 +87,6 @@ class LargerTeacher:
             taught = self.network.logits(inputs)
         return self.distillation.soft * self.distillation.divergence(logits, taught)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> LargerTeacher:
-        """Copies of its holder share it: nothing of it changes."""
+    def __deepcopy__(self, memo: dict[int, Any]) -> FrozenTeacher:
+        """Share it with copies of its holder: nothing of it changes."""
         return self

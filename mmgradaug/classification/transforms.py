@@ -58,18 +58,8 @@ class OnImage(BaseTransform):
         return f'torchvision/{self.function!r}'
 
 
-def _register_torchvision() -> None:
-    """Register ``torchvision/RandomResizedCrop`` and so on, with the options they have there.
-
-    ``interpolation`` may be a name such as ``'bicubic'``.
-    """
-    for name, cls in vars(v2).items():
-        if inspect.isclass(cls) and issubclass(cls, v2.Transform) and cls is not v2.Transform:
-            TRANSFORMS.register_module(f'torchvision/{name}', force=True, module=_builder(cls))
-
-
 def _builder(cls: type) -> Callable[..., OnImage]:
-    """What builds a transform of torchvision from a config."""
+    """Return what builds a transform of torchvision from a config."""
 
     def build(**options: Any) -> OnImage:
         if isinstance(options.get('interpolation'), str):
@@ -79,7 +69,11 @@ def _builder(cls: type) -> Callable[..., OnImage]:
     return build
 
 
-_register_torchvision()
+# ``torchvision/RandomResizedCrop`` and so on, with the options they have there; ``interpolation``
+# may be a name such as ``'bicubic'``.
+for _name, _cls in vars(v2).items():
+    if inspect.isclass(_cls) and issubclass(_cls, v2.Transform) and _cls is not v2.Transform:
+        TRANSFORMS.register_module(f'torchvision/{_name}', force=True, module=_builder(_cls))
 
 
 @TRANSFORMS.register_module()
@@ -90,14 +84,9 @@ class Lighting(BaseTransform):
         std: Standard deviation of the shift in units of the colours' own. The shift is of
             pixels from 0 to 1 and here multiplied by 255, which matters: without that it is
             less than the rounding of a byte.
-
-    Raises:
-        ValueError: If ``std`` is negative.
     """
 
     def __init__(self, std: float = 0.1) -> None:
-        if not std >= 0:
-            raise ValueError(f'Lighting.std must be >= 0, got {std!r}: AlexNet has 0.1')
         self.std = std
 
     def transform(self, results: dict) -> dict:
@@ -117,14 +106,9 @@ class Cutout(BaseTransform):
     Args:
         size: Side of the square in pixels: 16 for CIFAR-10, 8 for CIFAR-100, 112 for ImageNet.
         fill: Colour of the square, RGB from 0 to 255; the mean is 0 after normalisation.
-
-    Raises:
-        ValueError: If ``size`` is no whole number of at least 1.
     """
 
     def __init__(self, size: int, fill: Sequence[float] = (123.675, 116.28, 103.53)) -> None:
-        if not isinstance(size, int) or size < 1:
-            raise ValueError(f'Cutout.size must be a whole number of pixels >= 1, got {size!r}')
         self.size = size
         self.fill = torch.tensor(fill).round().view(-1, 1, 1)
 

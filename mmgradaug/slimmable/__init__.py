@@ -20,8 +20,11 @@ from .layers import (
     SlimConv,
     SlimConv2d,
     SlimGroupNorm,
+    Slimmable,
+    SlimmableNetwork,
     SlimSyncBatchNorm,
     pad_channels,
+    with_class,
 )
 from .width import at_width, has_slimmable_layers
 
@@ -32,6 +35,8 @@ __all__ = [
     'SlimConv2d',
     'SlimGroupNorm',
     'SlimSyncBatchNorm',
+    'Slimmable',
+    'SlimmableNetwork',
     'active_channels',
     'at_depth',
     'at_width',
@@ -43,4 +48,5 @@ __all__ = [
     'pad_channels',
     'require_skippable',
     'skippable_blocks',
+    'with_class',
 ]

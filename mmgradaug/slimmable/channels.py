@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 
+from ..errors import ConfigError
+
 
 def check_width(width: float) -> float:
     """Return ``width`` if it is a valid sub-network width.
@@ -17,10 +19,10 @@ def check_width(width: float) -> float:
         width: Share of the channels to keep.
 
     Raises:
-        ValueError: If ``width`` is not a number in (0, 1].
+        ConfigError: If ``width`` is not a number in (0, 1].
     """
     if isinstance(width, bool) or not isinstance(width, (int, float)) or not 0 < width <= 1:
-        raise ValueError(
+        raise ConfigError(
             f'width must be a number in (0, 1], got {width!r}: it is the share of channels that a '
             'sub-network keeps, for example 0.9'
         )
@@ -33,7 +35,7 @@ def round_half_up(value: float, divisor: int = 1) -> int:
 
 
 def _nearest_channels(channels: int, width: float, divisor: int) -> int:
-    """Nearest multiple of ``divisor``, at least 0.9 of the exact product and at least one."""
+    """Return the nearest multiple of ``divisor``, at least one and 0.9 of the exact product."""
     exact = channels * width
     kept = max(divisor, round_half_up(exact, divisor))
     if kept < 0.9 * exact:
@@ -41,16 +43,18 @@ def _nearest_channels(channels: int, width: float, divisor: int) -> int:
     return min(kept, channels)
 
 
-def active_channels(channels: int, width: float, divisor: int = 1, quarter: bool = False) -> int:
-    """Number of channels that a layer keeps at a width.
+def active_channels(
+    channels: int, width: float, divisor: int = 1, bottleneck_rounding: bool = False
+) -> int:
+    """Return the number of channels that a layer keeps at a width.
 
     Args:
         channels: Channels of the full layer.
         width: Share of the channels to keep, in (0, 1].
         divisor: Keep a multiple of this many channels (8 or 16 suit kernels that want
-            aligned channels). 1 is the paper's law.
-        quarter: The rule for the stem and the middle of a bottleneck, whose channels are a
-            quarter of its output's: a quarter of the rounded output, rounded down, so 64
+            aligned channels). 1 is the paper's rule.
+        bottleneck_rounding: The rule for the stem and the middle of a bottleneck, which has a
+            quarter of its output's channels: a quarter of the rounded output, rounded down, so 64
             at 0.9 keeps 57. Only with ``divisor=1``; a larger divisor rounds every layer
             to its own multiple.
 
@@ -59,6 +63,6 @@ def active_channels(channels: int, width: float, divisor: int = 1, quarter: bool
     """
     if width == 1:
         return channels
-    if quarter and divisor == 1:
+    if bottleneck_rounding and divisor == 1:
         return max(1, _nearest_channels(4 * channels, width, divisor) // 4)
     return _nearest_channels(channels, width, divisor)

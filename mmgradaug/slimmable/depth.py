@@ -13,6 +13,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from ..errors import ConfigError
 from .width import own_statistics
 
 
@@ -38,51 +39,68 @@ class SkippableBlock(nn.Module):
         self.kept: bool | None = None
 
     def residual(self, x: Tensor) -> Tensor:
-        """The branch with the block's layers (N, C_out, H', W')."""
+        """Return the branch with the block's layers (N, C_out, H', W')."""
         raise NotImplementedError
 
     def shortcut(self, x: Tensor) -> Tensor:
-        """The branch that always stays (N, C_out, H', W')."""
+        """Return the branch that always stays (N, C_out, H', W')."""
         raise NotImplementedError
 
     def join(self, residual: Tensor | float, shortcut: Tensor) -> Tensor:
-        """The block's output from its two branches; a residual of 0 leaves the shortcut alone."""
+        """Return the block's output from its two branches."""
         raise NotImplementedError
 
     def shortcut_alone(self) -> nn.Module:
-        """An ordinary module that computes the block without its residual, at the current width."""
+        """Return an ordinary module, the block without its residual, at the current width."""
         raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
-        """Both branches of ``x`` (N, C_in, H, W), or the shortcut alone."""
+        """Map ``x`` (N, C_in, H, W) by both branches, or by the shortcut alone."""
         weight = self.branch_weight()
         if weight == 0:
             # Parameters stay in the graph, with zero gradients as those of silent channels:
             # several processes reduce gradients of every parameter in the last pass.
-            return self.join(self._nothing() if self.training else 0.0, self.shortcut(x))
+            trained = [p for p in self.parameters() if p.requires_grad and self.training]
+            return self.join(sum(p.flatten()[:0].sum() for p in trained), self.shortcut(x))
         residual = self.residual(x)
         return self.join(residual if weight == 1 else weight * residual, self.shortcut(x))
 
     def branch_weight(self) -> float:
-        """What the residual branch is multiplied by in this pass."""
+        """Return what the residual branch is multiplied by in this pass."""
         if self.kept is not None:
             return float(self.kept)
         if self.training:
             return float(not self.stochastic or bool(torch.rand(()) < self.survival))
         return self.survival if self.expected else 1.0
 
-    def _nothing(self) -> Tensor | float:
-        """Zero, as a function of all parameters."""
-        return sum(p.flatten()[:0].sum() for p in self.parameters() if p.requires_grad)
-
 
 def skippable_blocks(model: nn.Module) -> list[SkippableBlock]:
-    """Blocks of ``model`` that a sub-network may leave out, from input to output."""
+    """Return the blocks of ``model`` that a sub-network may leave out, from input to output."""
     return [module for module in model.modules() if isinstance(module, SkippableBlock)]
 
 
+def require_skippable(model: nn.Module) -> list[SkippableBlock]:
+    """Return the blocks of :func:`skippable_blocks`; raise a ConfigError if there are none."""
+    blocks = skippable_blocks(model)
+    if not blocks:
+        raise ConfigError(
+            f'{type(model).__name__} has no residual block that can be left out: random depth '
+            "(gradaug.shrink='depth' or 'both') needs a backbone such as SlimmableDepthResNet"
+        )
+    return blocks
+
+
+def check_kept(blocks: Sequence[SkippableBlock], kept: Sequence[bool]) -> None:
+    """Raise a ValueError unless ``kept`` has one entry a block."""
+    if len(kept) != len(blocks):
+        raise ValueError(
+            f'kept has {len(kept)} entries, expected {len(blocks)}: one True or False for each '
+            'residual block, from input to output'
+        )
+
+
 def linear_survival(blocks: int, last: float, keep_first: bool = False) -> list[float]:
-    """Survival probabilities that fall linearly with depth (Huang et al., equation 4).
+    """Return survival probabilities that fall linearly with depth (Huang et al., equation 4).
 
     Args:
         blocks: Number of residual blocks, L.
@@ -106,7 +124,7 @@ def draw_depth(model: nn.Module, seed: int) -> tuple[bool, ...]:
         seed: The draw depends on it, and on the survival probabilities, alone.
 
     Raises:
-        ValueError: If no block can be skipped.
+        ConfigError: If no block can be skipped.
     """
     generator = random.Random(seed)
     return tuple(generator.random() < block.survival for block in require_skippable(model))
@@ -128,7 +146,8 @@ def at_depth(model: nn.Module, kept: Sequence[bool]) -> Iterator[nn.Module]:
         The model.
 
     Raises:
-        ValueError: If no block can be skipped, or ``kept`` has not one entry a block.
+        ConfigError: If no block can be skipped.
+        ValueError: If ``kept`` has not one entry a block.
     """
     blocks = require_skippable(model)
     check_kept(blocks, kept)
@@ -141,23 +160,3 @@ def at_depth(model: nn.Module, kept: Sequence[bool]) -> Iterator[nn.Module]:
         finally:
             for block, value in zip(blocks, before, strict=True):
                 block.kept = value
-
-
-def check_kept(blocks: Sequence[SkippableBlock], kept: Sequence[bool]) -> None:
-    """Raise a ValueError unless ``kept`` has one entry a block."""
-    if len(kept) != len(blocks):
-        raise ValueError(
-            f'kept has {len(kept)} entries, expected {len(blocks)}: one True or False for each '
-            'residual block, from input to output'
-        )
-
-
-def require_skippable(model: nn.Module) -> list[SkippableBlock]:
-    """The blocks of :func:`skippable_blocks`; a ValueError if there are none."""
-    blocks = skippable_blocks(model)
-    if not blocks:
-        raise ValueError(
-            f'{type(model).__name__} has no residual block that can be left out: random depth '
-            "(gradaug.shrink='depth' or 'both') needs a backbone such as SlimmableDepthResNet"
-        )
-    return blocks

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
+from ..errors import ConfigError
 from .depth import check_kept, skippable_blocks
-from .layers import SlimConv
+from .layers import SlimConv, SlimmableNetwork, with_class
 from .width import at_width, has_slimmable_layers
 
 
@@ -24,14 +23,14 @@ def extract_subnet(
 ) -> nn.Module:
     """Return the sub-network of a width, or of a width and depth, as a dense network of its own.
 
-    Every slimmable layer becomes a plain, narrower one (``nn.Conv2d``, ``nn.BatchNorm2d``,
+    Every slimmable layer becomes a stock, narrower one (``nn.Conv2d``, ``nn.BatchNorm2d``,
     ``nn.SyncBatchNorm``, ``nn.GroupNorm``, mmcv's convolutions) with copies of the first channels'
     parameters and running statistics. Outputs and gradients equal those of ``network`` inside
     ``at_width(network, width)``; the outputs of a backbone are the narrow ones, without the silent
     channels.
     Deformable convolutions in groups are the exception: they keep all inputs, and take the first.
-    A layer of one's own has a method ``plain(channels)``, which gives the plain layer of as many
-    input channels; a network's class names the dense class that it becomes in ``dense_class``.
+    A layer of one's own has a method ``to_dense(channels)``, which gives the stock layer of as many
+    input channels.
 
     Args:
         network: Module with slimmable layers; it is not changed.
@@ -44,18 +43,18 @@ def extract_subnet(
             the depth as it is.
 
     Raises:
-        ValueError: If the width is not in (0, 1], if the network has no slimmable layer, if it
-            is a whole model around a backbone, if the example does not reach a convolution or
-            BatchNorm, or if ``kept`` has not one entry a block.
+        ConfigError: If the width is not in (0, 1], if the network has no slimmable layer or is a
+            whole model around a backbone.
+        ValueError: If the example does not reach a layer, or ``kept`` has not one entry a block.
     """
     backbone = getattr(network, 'backbone', None)
     if isinstance(backbone, nn.Module) and has_slimmable_layers(backbone):
-        raise ValueError(
+        raise ConfigError(
             f'{type(network).__name__} is a model around a backbone, expected the backbone: pass '
             'model.backbone (for a whole narrow detector see tools/publish.py --width)'
         )
     if not has_slimmable_layers(network):
-        raise ValueError(
+        raise ConfigError(
             f'{type(network).__name__} has no slimmable layer to extract a sub-network from: '
             'pass a slimmable backbone such as SlimmableResNet'
         )
@@ -63,18 +62,15 @@ def extract_subnet(
     if kept is not None:
         _leave_out(dense, width, kept)
     sizes = _input_channels(dense, width, example)
-    for name, module in list(dense.named_modules()):
-        if _has_channels(module):
+    for name, layer in list(dense.named_modules()):
+        if hasattr(layer, 'to_dense'):
             if name not in sizes:
                 raise ValueError(
                     f'layer {name!r} was not reached by the example: pass one that does'
                 )
-            with at_width(module, width):
-                plain = _dense_layer(module, sizes[name])
-            _replace(dense, name, plain)
-        elif hasattr(module, 'dense_class'):
-            module.__class__ = module.dense_class  # its layers are plain now, and so is it
-    return dense
+            with at_width(layer, width):
+                _replace(dense, name, _dense_layer(layer, sizes[name]))
+    return with_class(dense.dense_cls, dense) if isinstance(dense, SlimmableNetwork) else dense
 
 
 def _leave_out(network: nn.Module, width: float, kept: Sequence[bool]) -> None:
@@ -98,75 +94,36 @@ def _replace(network: nn.Module, name: str, module: nn.Module) -> None:
 
 
 def _input_channels(network: nn.Module, width: float, example: Tensor | None) -> dict[str, int]:
-    """Channels that enter each layer that depends on them, by module name."""
+    """Return the channels that enter each layer that depends on them, by module name."""
+    if example is None:  # at stride 32 it has 3 x 3 cells, which deformable convolutions need
+        first = next(m for m in network.modules() if isinstance(m, SlimConv))
+        example = first.weight.new_zeros(1, first.in_channels, 96, 96)
     sizes: dict[str, int] = {}
-
-    def recorder(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
-        return lambda module, args: sizes.__setitem__(name, args[0].size(1))
-
-    hooks = [
-        module.register_forward_pre_hook(recorder(name))
-        for name, module in network.named_modules()
-        if _has_channels(module)
-    ]
-    try:
-        with _evaluating(network), at_width(network, width), torch.no_grad():
-            network(_example(network) if example is None else example)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    modes = {name: module.training for name, module in network.named_modules()}
+    network.eval()
+    with at_width(network, width), torch.no_grad():
+        hooks = [
+            layer.register_forward_pre_hook(
+                lambda _, args, name=name: sizes.update({name: args[0].size(1)})
+            )
+            for name, layer in network.named_modules()
+            if hasattr(layer, 'to_dense')
+        ]
+        network(example)
+    for hook in hooks:
+        hook.remove()
+    for name, training in modes.items():
+        network.get_submodule(name).training = training
     return sizes
 
 
-def _example(network: nn.Module) -> Tensor:
-    """One black image that fits the network's first convolution.
-
-    At stride 32 it has 3 x 3 cells, which deformable convolutions need.
-    """
-    first = next(m for m in network.modules() if isinstance(m, SlimConv))
-    return first.weight.new_zeros(1, first.in_channels, 96, 96)
-
-
-@contextmanager
-def _evaluating(network: nn.Module) -> Iterator[None]:
-    """Evaluation mode for all modules, each one's own mode afterwards."""
-    modes = [(module, module.training) for module in network.modules()]
-    try:
-        network.eval()
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
-
-
-def _has_channels(layer: nn.Module) -> bool:
-    """Whether a layer of a slimmable network is another one in a narrow network."""
-    return hasattr(layer, 'plain') or isinstance(layer, _BatchNorm)
-
-
 def _dense_layer(layer: Any, in_channels: int) -> nn.Module:
-    """A plain layer with the first channels of a convolution, normalisation or plugin."""
-    is_batch_norm = isinstance(layer, _BatchNorm)
-    plain = _plain_norm(layer, in_channels) if is_batch_norm else layer.plain(in_channels)
-    tensors = dict([*plain.named_parameters(), *plain.named_buffers()])
+    """Return a stock layer with the first channels of a slimmable one."""
+    dense = layer.to_dense(in_channels)
+    tensors = dict([*dense.named_parameters(), *dense.named_buffers()])
     for name, tensor in [*layer.named_parameters(), *layer.named_buffers()]:
         own = tensors[name]
         own.data.copy_(tensor[tuple(slice(size) for size in own.shape)].data)
         own.requires_grad_(tensor.requires_grad)
-    plain.training = layer.training
-    return plain
-
-
-def _plain_norm(layer: _BatchNorm, channels: int) -> _BatchNorm:
-    """A stock BatchNorm or SyncBatchNorm of ``channels`` channels, with undefined values."""
-    plain = nn.SyncBatchNorm if isinstance(layer, nn.SyncBatchNorm) else nn.BatchNorm2d
-    reference = next(iter([*layer.parameters(), *layer.buffers()]), torch.empty(0))
-    return plain(
-        channels,
-        eps=layer.eps,
-        momentum=layer.momentum,
-        affine=layer.affine,
-        track_running_stats=layer.running_mean is not None,
-        device=reference.device,
-        dtype=reference.dtype if reference.is_floating_point() else None,
-    )
+    dense.training = layer.training
+    return dense

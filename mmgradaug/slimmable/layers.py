@@ -1,12 +1,11 @@
 """Convolution and normalisation layers that can run on their first channels only.
 
-Parameters, buffers and state-dict keys are the parent class's. A layer at full width
-outside a sub-network pass calls its parent's ``forward`` unchanged, so it is the stock
-layer bit by bit.
+Parameters, buffers and state-dict keys are the parent class's. Outside a sub-network pass a
+layer calls its parent's ``forward`` unchanged, so it is the stock layer bit by bit.
 
-Slicing reads the input: a layer takes as many input channels as it is given, so only the
-number of output channels of a convolution depends on the width. A convolution in groups keeps the
-first whole groups of both, by the divisors of itself and of the one before it.
+A layer takes as many input channels as it is given, so only the number of output channels of a
+convolution depends on the width. A convolution in groups keeps the first whole groups of both, by
+the divisors of itself and of the one before it.
 """
 
 from __future__ import annotations
@@ -19,100 +18,121 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from ..errors import ConfigError
 from .channels import active_channels
 
 
-class SlimConv(nn.Conv2d if TYPE_CHECKING else object):  # type: ignore[misc]
-    """What every slimmable convolution shares; put before the plain one.
+class Slimmable(nn.Module if TYPE_CHECKING else object):  # type: ignore[misc]
+    """A module that depends on the width; put before the stock class.
 
-    Args:
-        *args: As the plain convolution.
-        divisor: See :func:`~mmgradaug.slimmable.channels.active_channels`.
-        quarter: See :func:`~mmgradaug.slimmable.channels.active_channels`.
-        **kwargs: As the plain convolution.
+    Attributes:
+        width: Share of the channels to use, set by :func:`~mmgradaug.slimmable.width.at_width`;
+            None is the full network.
     """
 
-    width: float | None = None  # None: the full network; set by `at_width`
+    width: float | None = None
 
-    def __init__(self, *args: Any, divisor: int = 1, quarter: bool = False, **kwargs: Any) -> None:
+    def set_width(self, width: float | None) -> None:
+        """Run as the sub-network of a width from now on, or as the full network."""
+        self.width = width
+
+
+class SlimmableNetwork(Slimmable):
+    """A network whose convolutions and BatchNorms are all slimmable; put before the stock class.
+
+    Attributes:
+        dense_cls: The stock class, of which
+            :func:`~mmgradaug.slimmable.extract.extract_subnet` makes sub-networks.
+    """
+
+    dense_cls: type[nn.Module]
+
+
+class SlimConv(Slimmable):
+    """What every slimmable convolution shares; put before the stock class.
+
+    Args:
+        *args: As the stock convolution.
+        divisor: See :func:`~mmgradaug.slimmable.channels.active_channels`.
+        bottleneck_rounding: See :func:`~mmgradaug.slimmable.channels.active_channels`.
+        **kwargs: As the stock convolution.
+
+    Attributes:
+        dense_cls: The stock class.
+        own_options: Names of the options that it has besides those of every convolution.
+    """
+
+    dense_cls: type[nn.Module]
+    own_options: tuple[str, ...] = ()
+
+    def __init__(
+        self, *args: Any, divisor: int = 1, bottleneck_rounding: bool = False, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.divisor = divisor
-        self.quarter = quarter
+        self.bottleneck_rounding = bottleneck_rounding
 
-    @property
-    def groups(self) -> int:  # type: ignore[override]
-        """Groups at the current width.
+    def set_width(self, width: float | None) -> None:
+        """Run as the sub-network of a width from now on; ``groups`` follows.
 
         Raises:
-            ValueError: If the active output channels are not whole groups.
+            ConfigError: If the active output channels are not whole groups.
         """
-        groups = self.full_groups
-        if self.width is None or groups == 1:
-            return groups
-        kept, rest = divmod(self.active_out_channels * groups, self.out_channels)
-        if rest:
-            size = self.out_channels // groups
-            raise ValueError(
-                f'{type(self).__name__} of {groups} groups keeps {self.active_out_channels} of '
-                f'{self.out_channels} channels, expected a multiple of {size}, the size of its '
-                'groups: set its divisor, and that of the convolution before it, to that'
-            )
-        return kept
-
-    @groups.setter
-    def groups(self, groups: int) -> None:
-        self.__dict__['groups'] = groups  # where torch's own representation looks for it
-
-    @property
-    def full_groups(self) -> int:
-        """Groups at full width."""
-        return self.__dict__['groups']
+        super().set_width(width)
+        groups = self.in_channels // self.weight.size(1)  # of the full network
+        if groups > 1:
+            active = self.active_out_channels
+            self.groups, rest = divmod(active * groups, self.out_channels)
+            if rest:
+                size = self.out_channels // groups
+                raise ConfigError(
+                    f'{type(self).__name__} of {groups} groups keeps {active} of '
+                    f'{self.out_channels} channels, expected a multiple of {size}, the size of '
+                    'its groups: set its divisor, and that of the convolution before it, to that'
+                )
 
     @property
     def active_out_channels(self) -> int:
         """Output channels at the current width."""
         if self.width is None:
             return self.out_channels
-        return active_channels(self.out_channels, self.width, self.divisor, self.quarter)
+        return active_channels(
+            self.out_channels, self.width, self.divisor, self.bottleneck_rounding
+        )
 
-    def channels_per_filter(self, in_channels: int) -> int:
-        """How many of each filter's inputs are read, given the channels of the layer's input."""
-        return in_channels if self.full_groups == 1 else self.weight.size(1)
+    def active_weight(self, in_channels: int) -> Tensor:
+        """Return the weight at the current width for an input of so many channels."""
+        # In groups a filter has fewer inputs than the layer, and reads them all.
+        in_groups = self.weight.size(1) < self.in_channels
+        return self.weight[: self.active_out_channels, : None if in_groups else in_channels]
 
-    def plain(self, in_channels: int) -> nn.Module:
-        """The plain convolution of these inputs, as wide as this is now, with undefined values."""
-        raise NotImplementedError
+    def to_dense(self, in_channels: int) -> nn.Module:
+        """Return the stock layer of these inputs, as wide as this is now, with undefined values."""
+        names = ('kernel_size', 'stride', 'padding', 'dilation', 'groups', *self.own_options)
+        layer = self.dense_cls(
+            in_channels,
+            self.active_out_channels,
+            bias=getattr(self, 'bias', None) is not None,  # mmcv's DCN has no such attribute
+            **{name: getattr(self, name) for name in names},
+        )
+        return layer.to(self.weight)
 
 
 class SlimConv2d(SlimConv, nn.Conv2d):
     """Convolution that keeps its first output channels at the current width."""
 
+    dense_cls = nn.Conv2d
+    own_options = ('padding_mode',)
+
     def forward(self, x: Tensor) -> Tensor:
         """Convolve ``x`` (N, C_active_in, H, W) to (N, C_active_out, H', W')."""
-        out, in_ = self.active_out_channels, x.size(1)
-        if out == self.out_channels and in_ == self.in_channels:
+        if self.width is None:
             return super().forward(x)
-        bias = None if self.bias is None else self.bias[:out]
-        return self._conv_forward(x, self.weight[:out, : self.channels_per_filter(in_)], bias)
-
-    def plain(self, in_channels: int) -> nn.Conv2d:
-        """A ``nn.Conv2d`` of these inputs, as wide as this is now, with undefined values."""
-        return nn.Conv2d(
-            in_channels,
-            self.active_out_channels,
-            self.kernel_size,  # type: ignore[arg-type]
-            self.stride,  # type: ignore[arg-type]
-            self.padding,  # type: ignore[arg-type]
-            self.dilation,  # type: ignore[arg-type]
-            self.groups,
-            bias=self.bias is not None,
-            padding_mode=self.padding_mode,
-            device=self.weight.device,
-            dtype=self.weight.dtype,
-        )
+        bias = None if self.bias is None else self.bias[: self.active_out_channels]
+        return self._conv_forward(x, self.active_weight(x.size(1)), bias)
 
 
-class SlimBatchNorm2d(nn.BatchNorm2d):
+class SlimBatchNorm2d(Slimmable, nn.BatchNorm2d):
     """BatchNorm that normalises as many channels as it is given.
 
     Whether a pass reads or updates running statistics is not decided here: `at_width` sets
@@ -121,11 +141,9 @@ class SlimBatchNorm2d(nn.BatchNorm2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise ``x`` (N, C_active, H, W)."""
-        channels = x.size(1)
-        if channels == self.num_features:
+        if self.width is None:
             return super().forward(x)
-        # A narrow input in training mode comes from a sub-network pass: its own batch
-        # statistics, and the running ones stay out of reach.
+        channels = x.size(1)
         return F.batch_norm(
             x,
             None if self.training else _first(self.running_mean, channels),
@@ -137,8 +155,12 @@ class SlimBatchNorm2d(nn.BatchNorm2d):
             eps=self.eps,
         )
 
+    def to_dense(self, channels: int) -> nn.Module:
+        """Return a ``nn.BatchNorm2d`` of the first channels, with undefined values."""
+        return _stock_norm(nn.BatchNorm2d, self, channels)
 
-class SlimSyncBatchNorm(nn.SyncBatchNorm):
+
+class SlimSyncBatchNorm(Slimmable, nn.SyncBatchNorm):
     """SyncBatchNorm that normalises as many channels as it is given.
 
     Every process must run the same width in the same pass, since they exchange statistics.
@@ -147,17 +169,20 @@ class SlimSyncBatchNorm(nn.SyncBatchNorm):
     def forward(self, x: Tensor) -> Tensor:
         """Normalise ``x`` (N, C_active, H, W) with the statistics of all processes."""
         channels = x.size(1)
-        own = next((t for t in (self.weight, self.running_mean) if t is not None), None)
-        if own is None or channels == own.size(0):
+        tensors = {**dict(self.named_parameters()), **dict(self.named_buffers())}
+        narrow = {k: t[:channels] for k, t in tensors.items() if t.dim() and t.size(0) > channels}
+        if not narrow:
             return super().forward(x)
         # Calls this forward again with narrow tensors in place of the layer's own, which
         # then takes the branch above: the reduction itself stays torch's.
-        tensors = {**dict(self.named_parameters()), **dict(self.named_buffers())}
-        narrow = {name: t[:channels] if t.dim() else t for name, t in tensors.items()}
         return functional_call(self, narrow, (x,))
 
+    def to_dense(self, channels: int) -> nn.Module:
+        """Return a ``nn.SyncBatchNorm`` of the first channels, with undefined values."""
+        return _stock_norm(nn.SyncBatchNorm, self, channels)
 
-class SlimGroupNorm(nn.GroupNorm):
+
+class SlimGroupNorm(Slimmable, nn.GroupNorm):
     """GroupNorm that normalises as many whole groups as it is given.
 
     Groups keep their size. So a convolution before it has to keep a multiple of that many
@@ -173,49 +198,53 @@ class SlimGroupNorm(nn.GroupNorm):
         super().__init__(num_groups, num_channels, **kwargs)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise ``x`` (N, C_active, H, W).
-
-        Raises:
-            ValueError: If the channels are not whole groups.
-        """
-        channels = x.size(1)
-        if channels == self.num_channels:
+        """Normalise ``x`` (N, C_active, H, W)."""
+        if self.width is None:
             return super().forward(x)
+        channels = x.size(1)
         weight, bias = _first(self.weight, channels), _first(self.bias, channels)
         return F.group_norm(x, self._groups(channels), weight, bias, self.eps)
 
-    def plain(self, channels: int) -> nn.GroupNorm:
-        """A ``nn.GroupNorm`` of the first channels, with undefined values."""
+    def to_dense(self, channels: int) -> nn.Module:
+        """Return a ``nn.GroupNorm`` of the first channels, with undefined values."""
         layer = nn.GroupNorm(self._groups(channels), channels, self.eps, self.affine)
         return layer.to(next(self.parameters(), torch.empty(0)))
 
     def _groups(self, channels: int) -> int:
-        groups, rest = divmod(channels * self.num_groups, self.num_channels)
-        if rest:
-            raise ValueError(
-                f'SlimGroupNorm got {channels} channels, expected a multiple of '
-                f'{self.num_channels // self.num_groups}, the size of its groups: set the divisor '
-                'of the convolution before it to that'
-            )
-        return groups
+        return channels * self.num_groups // self.num_channels
 
 
-def restore_slim_norms(network: nn.Module) -> None:
-    """Make a slimmable network's BatchNorms slimmable again after a conversion.
+def _stock_norm(cls: type[_BatchNorm], layer: _BatchNorm, channels: int) -> _BatchNorm:
+    """Return a stock BatchNorm of ``channels`` channels, with undefined values."""
+    tracks = layer.running_mean is not None
+    norm = cls(channels, layer.eps, layer.momentum, layer.affine, tracks)
+    return norm.to(next(iter([*layer.parameters(), *layer.buffers()]), torch.empty(0)))
+
+
+def restore_slim_norms(network: SlimmableNetwork) -> None:
+    """Make a network's BatchNorms slimmable again after a conversion.
 
     mmengine and torch convert BatchNorm to SyncBatchNorm and back by replacing every layer by
     one of their own, which cannot slice. The layers' tensors stay what they are.
     """
     for module in network.modules():
-        if isinstance(module, _BatchNorm) and not isinstance(
-            module, (SlimBatchNorm2d, SlimSyncBatchNorm)
-        ):
-            is_sync = isinstance(module, nn.SyncBatchNorm)
-            module.__class__ = SlimSyncBatchNorm if is_sync else SlimBatchNorm2d
+        for name, norm in module.named_children():
+            if isinstance(norm, _BatchNorm) and not isinstance(norm, Slimmable):
+                is_sync = isinstance(norm, nn.SyncBatchNorm)
+                module.add_module(
+                    name, with_class(SlimSyncBatchNorm if is_sync else SlimBatchNorm2d, norm)
+                )
+
+
+def with_class(cls: type[nn.Module], module: nn.Module) -> Any:
+    """Return a module of another class with a module's parameters, buffers, hooks and options."""
+    made = cls.__new__(cls)
+    vars(made).update(vars(module))
+    return made
 
 
 def _first(tensor: Tensor | None, channels: int) -> Tensor | None:
-    """The first ``channels`` entries of a per-channel tensor, if there is one."""
+    """Return the first entries of a per-channel tensor, if there is one."""
     return None if tensor is None else tensor[:channels]
 
 

@@ -9,11 +9,11 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from .channels import check_width
-from .layers import SlimConv, restore_slim_norms
+from .layers import SlimConv, Slimmable, SlimmableNetwork, restore_slim_norms
 
 
 def has_slimmable_layers(model: nn.Module) -> bool:
-    """Whether any layer of ``model`` changes with the width."""
+    """Return whether any layer of ``model`` changes with the width."""
     return any(isinstance(module, SlimConv) for module in model.modules())
 
 
@@ -37,19 +37,19 @@ def at_width(model: nn.Module, width: float) -> Iterator[nn.Module]:
         The model.
 
     Raises:
-        ValueError: If the width is not in (0, 1].
+        ConfigError: If the width is not in (0, 1].
     """
     width = check_width(width)
-    convs = [m for m in model.modules() if isinstance(m, SlimConv)]
-    widths = [conv.width for conv in convs]
     with own_statistics(model):
+        parts = [module for module in model.modules() if isinstance(module, Slimmable)]
+        widths = [part.width for part in parts]
         try:
-            for conv in convs:
-                conv.width = width
+            for part in parts:
+                part.set_width(width)
             yield model
         finally:
-            for conv, before in zip(convs, widths, strict=True):
-                conv.width = before
+            for part, before in zip(parts, widths, strict=True):
+                part.set_width(before)
 
 
 @contextmanager
@@ -58,11 +58,10 @@ def own_statistics(model: nn.Module) -> Iterator[None]:
 
     Running statistics are neither read nor changed then. In evaluation mode they are read.
     """
-    modules = list(model.modules())
-    for network in modules:
-        if hasattr(type(network), 'dense_class'):  # modules are slow to say what they have not
+    for network in list(model.modules()):
+        if isinstance(network, SlimmableNetwork):
             restore_slim_norms(network)
-    norms = [module for module in modules if isinstance(module, _BatchNorm)]
+    norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
     modes = [(norm.training, norm.track_running_stats) for norm in norms]
     try:
         for norm in norms:

@@ -2,8 +2,7 @@
 
 from .ddp import GradAugDistributedDataParallel
 from .model import GradAugMixin
-from .options import GradAugOptions
-from .sampler import Subnet, SubnetSampler
+from .sampler import GradAugOptions, Subnet, SubnetSampler
 from .step import gradaug_step
 
 __all__ = [

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from mmcv.ops import SyncBatchNorm
 from mmengine.model import MMDistributedDataParallel
 from mmengine.optim import OptimWrapper
 from mmengine.registry import MODEL_WRAPPERS
-from torch import nn
+from torch import Tensor, nn
 
-from .norms import refuse_mmcv_sync_norms, widen_empty_inputs
+from ..errors import ConfigError
 from .step import gradaug_step
 
 
@@ -29,13 +30,13 @@ class GradAugDistributedDataParallel(MMDistributedDataParallel):
         **kwargs: As ``MMDistributedDataParallel``.
 
     Raises:
-        ValueError: If a layer synchronises BatchNorm in a way that sub-networks cannot use, or
+        ConfigError: If a layer synchronises BatchNorm in a way that sub-networks cannot use, or
             ``static_graph`` is set.
     """
 
     def __init__(self, module: Any, broadcast_buffers: bool = False, **kwargs: Any) -> None:
         if kwargs.get('static_graph') and module.sampler.num_subnets:
-            raise ValueError(
+            raise ConfigError(
                 'static_graph=True does not work with passes that reduce nothing (torch fails in '
                 'the first), expected False: remove static_graph from model_wrapper_cfg'
             )
@@ -57,15 +58,41 @@ def require_usable_norms(module: nn.Module, on_cpu: bool) -> None:
     """Raise on synchronised BatchNorm that sub-networks or this device cannot run.
 
     mmengine converts BatchNorm for several processes before it wraps the model. What torch's
-    layer replaced becomes slimmable again; mmcv's cannot.
+    layer replaced becomes slimmable again; mmcv's has neither narrow inputs nor a switch that
+    keeps its running statistics.
 
     Raises:
-        ValueError: With the layer's name and the remedy.
+        ConfigError: With the layer's name and the remedy.
     """
-    refuse_mmcv_sync_norms(module)
     for name, layer in module.named_modules():
+        if isinstance(layer, SyncBatchNorm):
+            raise ConfigError(
+                f"{name} is mmcv's SyncBatchNorm, whose statistics sub-networks would change, "
+                "expected torch's: use norm_cfg type 'SyncBN' instead of 'MMSyncBN', and "
+                "sync_bn='torch' instead of 'mmcv'"
+            )
         if on_cpu and isinstance(layer, nn.SyncBatchNorm):
-            raise ValueError(
+            raise ConfigError(
                 f'{name} is a SyncBatchNorm, which torch runs on GPUs only, got a model on the '
                 "CPU: remove sync_bn from the config, and use norm_cfg type 'BN'"
             )
+
+
+def widen_empty_inputs(module: nn.Module) -> None:
+    """Let torch's synchronised BatchNorms take empty batches in mixed precision.
+
+    A process without positive RoIs sends zeros of its input's precision, float16 under autocast,
+    while the others send float32 statistics: as many numbers and other bytes, which NCCL does not
+    allow. An empty input in float32 makes both alike, in the forward and the backward pass.
+
+    Args:
+        module: The model, once all its BatchNorms are what they will be.
+    """
+    for layer in module.modules():
+        if isinstance(layer, nn.SyncBatchNorm):
+            layer.register_forward_pre_hook(_widened_if_empty)
+
+
+def _widened_if_empty(layer: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
+    """Return an input without elements in float32; None leaves it alone."""
+    return None if inputs[0].numel() else (inputs[0].float(),)

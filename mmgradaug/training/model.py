@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -14,12 +15,11 @@ from mmengine.optim import OptimWrapper
 from mmengine.registry import MODELS
 from torch import Tensor
 
+from ..errors import ConfigError
 from ..slimmable import has_slimmable_layers, require_skippable
 from ..transforms import GeometricMap
-from .kernel_cache import keep_kernels
-from .norms import refuse_mmcv_sync_norms
-from .options import GradAugOptions
-from .sampler import Subnet, SubnetSampler
+from .ddp import require_usable_norms
+from .sampler import GradAugOptions, Subnet, SubnetSampler
 from .step import gradaug_step
 
 WRAP = (
@@ -27,6 +27,10 @@ WRAP = (
     '(tools/train.py does), or gradaug.num_subnets=0 for plain training'
 )
 NETWORK_STRIDE = 32  # of a ResNet's last stage
+
+# oneDNN builds a kernel for every new shape of a convolution and keeps the newest 1,024.
+# Sub-networks of a few widths and scales ask for more, and would build them again and again.
+KERNEL_CACHE = 'ONEDNN_PRIMITIVE_CACHE_CAPACITY'
 
 
 class GradAugMixin:
@@ -54,17 +58,18 @@ class GradAugMixin:
         """Read the config key ``gradaug``.
 
         Raises:
-            ValueError: If an option is unknown or out of its range, or this network cannot train
+            ConfigError: If an option is unknown or out of its range, or this network cannot train
                 the sub-networks that are asked for.
         """
         self.gradaug = GradAugOptions.parse(gradaug)
         if self.sampler.num_subnets:
-            keep_kernels()
-            refuse_mmcv_sync_norms(self)  # type: ignore[arg-type]
+            os.environ.setdefault(KERNEL_CACHE, '8192')  # heeded before the first convolution
+            model: Any = self
+            require_usable_norms(model, on_cpu=False)
             if self.sampler.min_width < 1:
-                _require_slimmable(self)
+                _require_slimmable(model)
             if self.sampler.shrink != 'width':
-                require_skippable(self)  # type: ignore[arg-type]
+                require_skippable(model)
 
     def train_step(self, data: Any, optim_wrapper: OptimWrapper) -> dict[str, Any]:
         """Train on a batch: full network and sub-networks, one optimizer step.
@@ -73,12 +78,12 @@ class GradAugMixin:
         stock model's step.
 
         Raises:
-            RuntimeError: If several processes train, which takes a wrapper around the model.
+            ConfigError: If several processes train, which takes a wrapper around the model.
         """
         if not self.sampler.num_subnets:
             return super().train_step(data, optim_wrapper)  # type: ignore[misc]
         if get_world_size() > 1:
-            raise RuntimeError(f'each process would train on its own, or reduce every pass: {WRAP}')
+            raise ConfigError(f'each process would train on its own, or reduce every pass: {WRAP}')
         return gradaug_step(self, data, optim_wrapper)  # type: ignore[arg-type]
 
     def forward(
@@ -98,7 +103,7 @@ class GradAugMixin:
             mapping: Where the transform moved things, in mode ``'subnet'``.
 
         Raises:
-            RuntimeError: In a run of several processes whose wrapper would train the full
+            ConfigError: In a run of several processes whose wrapper would train the full
                 network only.
         """
         if mode == 'full':
@@ -112,7 +117,7 @@ class GradAugMixin:
 
     @contextmanager
     def teacher_outputs(self) -> Iterator[None]:
-        """Around a whole training step: what the full pass recorded lives no longer."""
+        """Context of a whole training step: what the full pass recorded lives no longer."""
         try:
             yield
         finally:
@@ -135,7 +140,7 @@ class GradAugMixin:
         return self.sampler.sample(self._draw_seed(), self.gradaug_iteration)
 
     def _draw_seed(self) -> int:
-        """Seed of the draws: the configured one, or the first process's runner's.
+        """Return the seed of the draws: the configured one, or the first process's runner's.
 
         With mmengine's ``diff_rank_seed`` every process has its own; widths and scales have to
         be the same on all, so they agree once.
@@ -156,14 +161,14 @@ class GradAugMixin:
         ways show nothing, and give BatchNorm a single value.
 
         Raises:
-            ValueError: If images are smaller than the stride both ways.
+            ConfigError: If images are smaller than the stride both ways.
         """
         preprocessor: Any = self.data_preprocessor  # type: ignore[attr-defined]
         divisor = getattr(preprocessor, 'pad_size_divisor', 1)
         value = getattr(preprocessor, 'pad_value', 0)
         least = min(divisor, NETWORK_STRIDE)
         if max(images.shape[-2:]) < least:
-            raise ValueError(
+            raise ConfigError(
                 f'gradaug.transform made images of {images.size(-2)} x {images.size(-1)} pixels, '
                 f'expected at least {least} on a side, the stride of the network: use larger '
                 'scales, or larger images (Resize in the train pipeline)'
@@ -174,7 +179,7 @@ class GradAugMixin:
         return F.pad(images, (0, missing[0], 0, missing[1]), value=value)
 
     def recording(self) -> Any:
-        """Context of the full pass that keeps what sub-networks learn from."""
+        """Return the context of the full pass that keeps what sub-networks learn from."""
         raise NotImplementedError
 
     def clear(self) -> None:
@@ -184,14 +189,14 @@ class GradAugMixin:
     def subnet_loss(
         self, inputs: Tensor, data_samples: Any, mapping: GeometricMap | None
     ) -> dict[str, Tensor]:
-        """Losses of the sub-network that is active, on transformed images."""
+        """Return the losses of the sub-network that is active, on transformed images."""
         raise NotImplementedError
 
     def _refuse_plain_wrapper(self) -> None:
         """Raise where a wrapper that bypasses :meth:`train_step` trains this model."""
         training = self.training and self.sampler.num_subnets  # type: ignore[attr-defined]
         if training and dist.is_available() and dist.is_initialized():
-            raise RuntimeError(
+            raise ConfigError(
                 f'this wrapper computes the plain loss and would train without sub-networks: {WRAP}'
             )
 
@@ -203,7 +208,7 @@ def _require_slimmable(model: Any) -> None:
     slimmable = [name for name in MODELS.module_dict if name.startswith('Slimmable')]
     name = type(model.backbone).__name__
     slim = f'Slimmable{name}' if f'Slimmable{name}' in slimmable else 'SlimmableResNet'
-    raise ValueError(
+    raise ConfigError(
         f'gradaug.min_width={model.sampler.min_width} needs a slimmable backbone, got '
         f'{name}: set backbone type={slim!r} (slimmable are '
         f'{", ".join(slimmable)}; others, such as Res2Net, ResNeSt and RegNet, cannot be sliced), '

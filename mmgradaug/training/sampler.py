@@ -1,20 +1,26 @@
-"""Which sub-networks an iteration trains, and what each one sees."""
+"""Which sub-networks an iteration trains, and what each one sees: the config key ``gradaug``."""
 
 from __future__ import annotations
 
+import inspect
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
 
+from ..errors import ConfigError, suggestion
 from ..slimmable import at_depth, at_width, check_width, draw_depth
-from ..transforms import Transform, build_transform, crops_images, possible_turns
+from ..transforms import Transform, build_transform, possible_turns
 
 SHRINK = ('width', 'depth', 'both')
 DEFAULT_TRANSFORM = {'type': 'RandomScale', 'scales': [1.0, 0.8, 0.6, 0.4]}
+
+# Peak memory of Mask R-CNN at 320 x 512 without recomputation, as a multiple of plain training's:
+# 1.21 at scale 1, up to 1.04 at scale 0.8 (0.64 of the pixels), 1.00 at scale 0.6 (0.36).
+RECOMPUTE_ABOVE = 0.5
 
 
 @dataclass(frozen=True)
@@ -32,11 +38,7 @@ class Subnet:
     depth_seed: int | None = None
 
     def kept_blocks(self, model: nn.Module) -> tuple[bool, ...] | None:
-        """Which of the model's residual blocks it has; None where depth is not drawn.
-
-        Raises:
-            ValueError: If depth is drawn and the model has no block that can be left out.
-        """
+        """Return which of the model's residual blocks it has; None where depth is not drawn."""
         return None if self.depth_seed is None else draw_depth(model, self.depth_seed)
 
     @contextmanager
@@ -63,7 +65,7 @@ class SubnetSampler:
         force_min_width: Whether the first sub-network has the smallest width. None is the
             paper's rule: if there are more than one. True is the released code's: always.
         width_step: Draw widths from a grid of this step above ``min_width`` instead of the
-            whole interval, so that their shapes are few. None is the paper's law.
+            whole interval, so that their shapes are few. None is the paper's rule.
         transform: Config of the transforms, see :func:`~mmgradaug.transforms.build_transform`;
             None shows sub-networks the original images.
         shrink: What sub-networks have less of: ``'width'``, channels; ``'depth'``, residual
@@ -71,7 +73,7 @@ class SubnetSampler:
             probabilities of blocks are the backbone's.
 
     Raises:
-        ValueError: If a number is out of its range; the message names it.
+        ConfigError: If an option is out of its range.
     """
 
     def __init__(
@@ -83,28 +85,21 @@ class SubnetSampler:
         transform: Any = DEFAULT_TRANSFORM,
         shrink: str = 'width',
     ) -> None:
-        if isinstance(num_subnets, bool) or not isinstance(num_subnets, int) or num_subnets < 0:
-            raise ValueError(
-                f'gradaug.num_subnets must be a whole number >= 0, got {num_subnets!r}: the paper '
-                'trains 3; 0 is plain training'
-            )
-        if width_step is not None and not (isinstance(width_step, float) and 0 < width_step < 1):
-            raise ValueError(
-                f'gradaug.width_step must be None or in (0, 1), got {width_step!r}: for '
-                'example 0.02'
-            )
-        if force_min_width not in (None, True, False):
-            raise ValueError(
-                f'gradaug.force_min_width must be None, True or False, got {force_min_width!r}'
-            )
-        if shrink not in SHRINK:
-            raise ValueError(f'gradaug.shrink must be one of {SHRINK}, got {shrink!r}')
-        min_width = _checked_min_width(min_width)
-        if width_step is not None and width_step > 1 - min_width + 1e-9:
-            raise ValueError(
-                f'gradaug.width_step={width_step} leaves no width but min_width={min_width}, '
-                f'expected at most {1 - min_width:.4g}; None draws any width'
-            )
+        _require(
+            'num_subnets', num_subnets, _is_whole(num_subnets), 'a whole number >= 0, such as 3'
+        )
+        _require('shrink', shrink, shrink in SHRINK, f'one of {SHRINK}')
+        is_switch = force_min_width in (None, True, False)
+        _require('force_min_width', force_min_width, is_switch, 'None, True or False')
+        try:
+            min_width = check_width(min_width)
+        except ConfigError as error:
+            raise ConfigError(f'gradaug.min_width: {error}') from None
+        fits = width_step is None or (
+            isinstance(width_step, float) and 0 < width_step <= 1 - min_width + 1e-9
+        )
+        largest = f'None, or above 0 and at most 1 - min_width = {1 - min_width:.4g}'
+        _require('width_step', width_step, fits, largest)
         self.num_subnets = num_subnets
         self.min_width = 1.0 if shrink == 'depth' else min_width
         self.force_min_width = num_subnets > 1 if force_min_width is None else force_min_width
@@ -116,11 +111,6 @@ class SubnetSampler:
     def turns(self) -> frozenset[int]:
         """Quarter turns that the images of sub-networks may make."""
         return possible_turns(self.transform) if self.num_subnets else frozenset()
-
-    @property
-    def crops(self) -> bool:
-        """Whether sub-networks see a part of each image only."""
-        return bool(self.num_subnets) and crops_images(self.transform)
 
     def sample(self, seed: int, iteration: int) -> list[Subnet]:
         """Draw the sub-networks of an iteration, in the order they are trained."""
@@ -135,16 +125,65 @@ class SubnetSampler:
         return [Subnet(*drawn) for drawn in zip(widths, transforms, seeds, strict=True)]
 
     def _draw_width(self, generator: random.Random) -> float:
-        """One width, uniform on [min_width, 1] or on its grid."""
+        """Return a width, uniform on [min_width, 1] or on its grid."""
         if self.width_step is None:
             return generator.uniform(self.min_width, 1.0)
         steps = int((1.0 - self.min_width) / self.width_step + 1e-9)
         return round(self.min_width + generator.randint(0, steps) * self.width_step, 6)
 
 
-def _checked_min_width(width: Any) -> float:
-    """Return a valid ``gradaug.min_width``."""
-    try:
-        return check_width(width)
-    except ValueError as error:
-        raise ValueError(f'gradaug.min_width: {error}') from error
+@dataclass(frozen=True)
+class GradAugOptions:
+    """Options of the training step.
+
+    Attributes:
+        sampler: Draws the sub-networks of each iteration.
+        seed: Seed of the draws; None takes the runner's.
+        recompute_above: Sub-network passes on more than this share of the original images'
+            pixels recompute activations; see :func:`~mmgradaug.training.recompute.recomputing`.
+            1 never does for rescaled copies, 0 always.
+    """
+
+    sampler: SubnetSampler
+    seed: int | None = None
+    recompute_above: float = RECOMPUTE_ABOVE
+
+    @classmethod
+    def parse(
+        cls, gradaug: Mapping[str, Any] | None, others: Iterable[str] = ('distill',)
+    ) -> GradAugOptions:
+        """Build from the config key; missing options take their defaults.
+
+        Args:
+            gradaug: The config key.
+            others: Options in it that are not the training step's.
+
+        Raises:
+            ConfigError: If an option is unknown or out of its range; the message names it.
+        """
+        options = {k: v for k, v in (gradaug or {}).items() if k not in others}
+        drawing = list(inspect.signature(SubnetSampler).parameters)
+        known = [*drawing, 'seed', 'recompute_above', *others]
+        for name in options:
+            if name not in known:
+                raise ConfigError(
+                    f'gradaug.{name} is no option{suggestion(name, known)}, expected some of '
+                    f'{", ".join(known)}'
+                )
+        sampler = SubnetSampler(**{k: options.pop(k) for k in drawing if k in options})
+        seed, share = options.get('seed'), options.get('recompute_above', RECOMPUTE_ABOVE)
+        is_seed = seed is None or _is_whole(seed)
+        _require('seed', seed, is_seed, "None, the runner's, or a whole number >= 0")
+        is_share = isinstance(share, (int, float)) and not isinstance(share, bool) and share >= 0
+        _require('recompute_above', share, is_share, 'a share of the original pixels, such as 0.5')
+        return cls(sampler, seed, float(share))
+
+
+def _require(name: str, value: object, is_valid: bool, expected: str) -> None:
+    """Raise a ConfigError unless an option of ``gradaug`` is valid."""
+    if not is_valid:
+        raise ConfigError(f'gradaug.{name}={value!r}, expected {expected}')
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0

@@ -2,14 +2,13 @@
 
 from .base import (
     SUBNET_TRANSFORMS,
+    Chain,
+    DrawnChain,
     RandomTransform,
     Transform,
     build_transform,
-    crops_images,
     possible_turns,
 )
-from .chain import Chain
-from .crop import RandomResizedCrop, ResizedCrop
 from .geometry import GeometricMap
 from .rotate import RandomRotate, Rotate
 from .scale import RandomScale, Scale
@@ -17,16 +16,14 @@ from .scale import RandomScale, Scale
 __all__ = [
     'SUBNET_TRANSFORMS',
     'Chain',
+    'DrawnChain',
     'GeometricMap',
-    'RandomResizedCrop',
     'RandomRotate',
     'RandomScale',
     'RandomTransform',
-    'ResizedCrop',
     'Rotate',
     'Scale',
     'Transform',
     'build_transform',
-    'crops_images',
     'possible_turns',
 ]

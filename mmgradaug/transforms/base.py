@@ -1,20 +1,22 @@
-"""What a transform of the images that sub-networks see has to offer."""
+"""Random transforms of the images that sub-networks see: what one offers, chains, and configs."""
 
 from __future__ import annotations
 
 import random
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from mmengine.registry import Registry
 from torch import Tensor
 
+from ..errors import ConfigError
 from .geometry import GeometricMap
 
 SUBNET_TRANSFORMS = Registry('subnet_transform', scope='mmgradaug')
 """Random transforms of a batch; ``type`` in the config key ``gradaug.transform``."""
 
 
-@runtime_checkable
 class Transform(Protocol):
     """One drawn transform: deterministic, so that every process and a resumed run repeat it."""
 
@@ -25,8 +27,7 @@ class Transform(Protocol):
 class RandomTransform(Protocol):
     """A distribution of transforms.
 
-    One that can turn images has an attribute ``possible_turns``, see :func:`possible_turns`; one
-    that shows a part of each image only has ``crops_images = True``.
+    One that can turn images has an attribute ``possible_turns``, see :func:`possible_turns`.
     """
 
     def draw(self, generator: random.Random) -> Transform:
@@ -34,7 +35,7 @@ class RandomTransform(Protocol):
 
 
 def possible_turns(transform: RandomTransform) -> frozenset[int]:
-    """Counter-clockwise quarter turns, 0 to 3, that drawn transforms may make.
+    """Return the counter-clockwise quarter turns, 0 to 3, that drawn transforms may make.
 
     What cannot be turned, such as some anchors, is then refused before training starts. A
     transform that does not say is taken to make none; if it does make some, training stops
@@ -43,9 +44,44 @@ def possible_turns(transform: RandomTransform) -> frozenset[int]:
     return frozenset(getattr(transform, 'possible_turns', {0}))
 
 
-def crops_images(transform: RandomTransform) -> bool:
-    """Whether drawn transforms show a part of each image only, as detectors cannot take it."""
-    return bool(getattr(transform, 'crops_images', False))
+@dataclass(frozen=True)
+class DrawnChain:
+    """Drawn transforms, applied in order; none is the identity."""
+
+    transforms: tuple[Transform, ...]
+
+    def __call__(self, images: Tensor) -> tuple[Tensor, GeometricMap]:
+        """Transform images (N, C, H, W)."""
+        size = (images.size(-2), images.size(-1))
+        mapping = GeometricMap(size, size)
+        for transform in self.transforms:
+            images, step = transform(images)
+            mapping = mapping.then(step)
+        return images, mapping
+
+
+@SUBNET_TRANSFORMS.register_module()
+class Chain:
+    """Apply transforms in order, for example rotate, then scale (GradAug, Table 5).
+
+    Args:
+        transforms: Their configs; none of them leaves images as they are.
+    """
+
+    def __init__(self, transforms: Sequence[Any] = ()) -> None:
+        self.transforms = [build_transform(transform) for transform in transforms]
+
+    @property
+    def possible_turns(self) -> frozenset[int]:
+        """Quarter turns, 0 to 3, that the drawn transforms may make together."""
+        sums = {0}
+        for transform in self.transforms:
+            sums = {(a + b) % 4 for a in sums for b in possible_turns(transform)}
+        return frozenset(sums)
+
+    def draw(self, generator: random.Random) -> Transform:
+        """Draw every transform."""
+        return DrawnChain(tuple(transform.draw(generator) for transform in self.transforms))
 
 
 def build_transform(cfg: Any) -> RandomTransform:
@@ -57,37 +93,29 @@ def build_transform(cfg: Any) -> RandomTransform:
             images.
 
     Raises:
-        TypeError: If it is none of these.
-        ValueError: If no transform of that name is registered, or a list is empty.
+        ConfigError: If it is none of these, or its type or an option is unknown.
     """
     if hasattr(cfg, 'draw'):
         return cfg
-    if isinstance(cfg, dict):
-        return _build_registered(cfg)
-    if cfg is None:
-        return _build_registered({'type': 'Unchanged'})
-    if isinstance(cfg, (list, tuple)):
-        return _build_registered({'type': 'Chain', 'transforms': cfg})
-    raise TypeError(
-        f'gradaug.transform must be a dict, a list of dicts or None, got {cfg!r}: for example '
-        "dict(type='RandomScale', scales=[1.0, 0.8, 0.6])"
-    )
-
-
-def _build_registered(cfg: dict[str, Any]) -> RandomTransform:
-    """Build by registered name, in whatever default scope the run has set."""
+    if cfg is None or isinstance(cfg, (list, tuple)):
+        return Chain(cfg or ())
+    if not isinstance(cfg, dict):
+        raise ConfigError(
+            f'gradaug.transform must be a dict, a list of dicts or None, got {cfg!r}: for example '
+            "dict(type='RandomScale', scales=[1.0, 0.8, 0.6])"
+        )
     options = {key: value for key, value in cfg.items() if key != '_scope_'}  # mmengine's mark
     name = options.pop('type', None)
     transform = SUBNET_TRANSFORMS.get(name) if isinstance(name, str) else name
     if transform is None:
-        raise ValueError(
+        raise ConfigError(
             f'gradaug.transform has type {name!r}, expected one of '
             f'{sorted(SUBNET_TRANSFORMS.module_dict)}'
         )
     try:
         return transform(**options)
     except TypeError as error:
-        raise ValueError(
+        raise ConfigError(
             f'gradaug.transform {name}: {error}; got options {options}. A config that replaces an '
             'inherited transform needs dict(_delete_=True, ...), or the old options stay'
         ) from error

@@ -1,10 +1,8 @@
 """Where a transformed image's pixels, boxes, box deltas and mask grids come from.
 
-Every transform that sub-networks of detectors see is some quarter turns followed by a rescaling; a
-chain of them is again one. Crops, for classifiers, move each image's content elsewhere, and no
-coordinates. Coordinates are continuous: the left edge of the first pixel is 0, the
-right edge of the last one is the image's width, so resizing multiplies them by the ratio of
-the real sizes.
+Every transform is some quarter turns followed by a rescaling; a chain of them is again one.
+Coordinates are continuous: the left edge of the first pixel is 0, the right edge of the last one is
+the image's width, so resizing multiplies them by the ratio of the real sizes.
 """
 
 from __future__ import annotations
@@ -25,13 +23,11 @@ class GeometricMap:
         in_size: Height and width of the original batch, in pixels.
         out_size: Height and width of the transformed batch, in pixels.
         turns: Counter-clockwise quarter turns, 0 to 3, made before the resizing.
-        cropped: Whether only a part of each image is left, and so nothing can be mapped.
     """
 
     in_size: Size
     out_size: Size
     turns: int = 0
-    cropped: bool = False
 
     @property
     def turned_size(self) -> Size:
@@ -56,16 +52,10 @@ class GeometricMap:
                 f'cannot chain a map to size {self.out_size} with one from size {other.in_size}: '
                 'the second must start where the first ends'
             )
-        turns = (self.turns + other.turns) % 4
-        return GeometricMap(self.in_size, other.out_size, turns, self.cropped or other.cropped)
+        return GeometricMap(self.in_size, other.out_size, (self.turns + other.turns) % 4)
 
     def boxes(self, boxes: Tensor) -> Tensor:
-        """Map boxes (..., 4) of (x1, y1, x2, y2) in pixels.
-
-        Raises:
-            ValueError: If the images were cropped.
-        """
-        self._require_whole()
+        """Map boxes (..., 4) of (x1, y1, x2, y2) in pixels."""
         x1, y1, x2, y2 = turn_boxes(boxes, self.in_size, self.turns).unbind(-1)
         sx, sy = self.scale  # numbers, since a tensor of them would have to go to the GPU first
         return torch.stack([x1 * sx, y1 * sy, x2 * sx, y2 * sy], dim=-1)
@@ -75,24 +65,11 @@ class GeometricMap:
         return torch.cat([rois[:, :1], self.boxes(rois[:, 1:])], dim=1)
 
     def source_points(self, points: Tensor) -> Tensor:
-        """Map points (..., 2) of (x, y) in the transformed copy back to the original.
-
-        Raises:
-            ValueError: If the images were cropped.
-        """
-        self._require_whole()
+        """Map points (..., 2) of (x, y) in the transformed copy back to the original."""
         sx, sy = self.scale
         unscaled = points / points.new_tensor([sx, sy])
         back = turn_boxes(torch.cat([unscaled, unscaled], -1), self.turned_size, -self.turns % 4)
         return back[..., :2]
-
-    def _require_whole(self) -> None:
-        """Raise where each image's content was moved elsewhere."""
-        if self.cropped:
-            raise ValueError(
-                'a transform cropped the images, each elsewhere, so that boxes and points cannot '
-                'follow: crops are for classifiers, detectors take RandomScale and RandomRotate'
-            )
 
     def deltas(self, deltas: Tensor) -> Tensor:
         """Map box deltas (..., 4) of (dx, dy, dw, dh), relative to boxes that move along.

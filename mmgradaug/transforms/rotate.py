@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..errors import ConfigError
 from .base import SUBNET_TRANSFORMS, Transform
 from .geometry import GeometricMap
 
@@ -36,15 +37,14 @@ class RandomRotate:
         angles: Degrees counter-clockwise, multiples of 90.
 
     Raises:
-        ValueError: If there is no angle or one is not a multiple of 90.
+        ConfigError: If there is no angle or one is not a multiple of 90.
     """
 
     def __init__(self, angles: Sequence[int] = (0, 90, 180, 270)) -> None:
-        is_list = isinstance(angles, (list, tuple))
-        if not is_list or not angles or any(angle % 90 for angle in angles):
-            raise ValueError(
-                f'angles must be multiples of 90 degrees, got {angles!r}: other angles leave no '
-                'upright boxes; for example [0, 90, 180, 270]'
+        if not angles or any(angle % 90 for angle in angles):
+            raise ConfigError(
+                f'gradaug.transform.angles must be multiples of 90 degrees, got {angles!r}: other '
+                'angles leave no upright boxes; for example [0, 90, 180, 270]'
             )
         self.angles = list(angles)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..errors import ConfigError
 from .base import SUBNET_TRANSFORMS
 from .geometry import GeometricMap, Size
 
@@ -59,33 +60,22 @@ class RandomScale:
             lies up to half a pixel from where boxes and masks of a detector are moved to.
 
     Raises:
-        ValueError: If there is no scale or one is not in [:data:`SMALLEST`, :data:`LARGEST`].
+        ConfigError: If there is no scale or one is not in [:data:`SMALLEST`, :data:`LARGEST`].
     """
 
     def __init__(
         self, scales: Sequence[float], antialias: bool = False, align_corners: bool = False
     ) -> None:
-        is_list = isinstance(scales, (list, tuple))
-        if not is_list or not scales or not all(_is_positive(scale) for scale in scales):
-            raise ValueError(
-                f'scales must be a list of positive numbers, got {scales!r}: for example '
-                '[1.0, 0.8, 0.6, 0.4]'
+        is_list = isinstance(scales, (list, tuple)) and len(scales) > 0
+        if not is_list or not all(SMALLEST <= scale <= LARGEST for scale in scales):
+            raise ConfigError(
+                f'gradaug.transform.scales must be factors of height and width from {SMALLEST} to '
+                f'{LARGEST}, got {scales!r}: for example [1.0, 0.8, 0.6, 0.4]'
             )
         self.scales = [float(scale) for scale in scales]
-        beyond = [scale for scale in self.scales if not SMALLEST <= scale <= LARGEST]
-        if beyond:
-            raise ValueError(
-                f'scales must be factors of height and width from {SMALLEST} to {LARGEST}, got '
-                f'{beyond} in {scales!r}: for example [1.0, 0.8, 0.6, 0.4]'
-            )
         self.antialias = antialias
         self.align_corners = align_corners
 
     def draw(self, generator: random.Random) -> Scale:
         """Draw one of the scales."""
         return Scale(generator.choice(self.scales), self.antialias, self.align_corners)
-
-
-def _is_positive(value: object) -> bool:
-    """Whether ``value`` is a positive, finite number."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < 1e6

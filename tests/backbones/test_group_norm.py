@@ -9,7 +9,6 @@ from torch import nn
 
 from mmgradaug import SlimmableResNet, SlimmableResNetV1d, extract_subnet
 from mmgradaug.publishing.narrow import narrow_backbone
-from mmgradaug.slimmable import SlimGroupNorm
 from tests.networks import random_images, randomised, small_resnet
 from tests.oracles import (
     assert_narrow_stock_network_is_the_slice,
@@ -73,8 +72,3 @@ def test_silent_channels_would_change_statistics():
     network = small_resnet(50, **WS)
     with pytest.raises(ValueError, match=r'at width 0.7 silent channels change a statistic'):
         narrow_backbone(network, dict(type='ResNet', depth=50, base_channels=8, **WS), 0.7)
-
-
-def test_parts_of_a_group_are_refused():
-    with pytest.raises(ValueError, match='got 5 channels, expected a multiple of 2'):
-        SlimGroupNorm(16, 8)(torch.zeros(1, 5, 2, 2))

@@ -64,13 +64,13 @@ def test_bottlenecks_and_stem_round_as_a_quarter():
     channels=st.tuples(st.integers(1, 1024), st.integers(1, 1024)),
     width=st.floats(0.01, 1.0),
     divisor=st.sampled_from([1, 8, 16]),
-    quarter=st.booleans(),
+    rounding=st.booleans(),
 )
-def test_a_layer_with_more_channels_keeps_no_fewer(channels, width, divisor, quarter):
+def test_a_layer_with_more_channels_keeps_no_fewer(channels, width, divisor, rounding):
     """So that a shortcut never has more channels than the block's output, at any width."""
     few, many = sorted(channels)
-    assert active_channels(few, width, divisor, quarter) <= active_channels(
-        many, width, divisor, quarter
+    assert active_channels(few, width, divisor, rounding) <= active_channels(
+        many, width, divisor, rounding
     )
     # The stem rounds as a quarter, the block after it does not.
     assert active_channels(few, width, divisor, True) <= active_channels(4 * many, width, divisor)

@@ -4,9 +4,18 @@ import pytest
 import torch
 import torchvision
 from mmdet.models.backbones import ResNet, ResNetV1d
+from mmengine.model.efficient_conv_bn_eval import turn_on_efficient_conv_bn_eval
 from mmengine.registry import MODELS
+from torch import nn
 
-from mmgradaug import SlimmableResNet, SlimmableResNetV1d
+from mmgradaug import (
+    SlimmableDepthResNet,
+    SlimmableResNet,
+    SlimmableResNetV1d,
+    SlimmableResNeXt,
+    at_width,
+)
+from mmgradaug.errors import ConfigError
 from tests.networks import random_images, randomised
 
 PAIRS = [
@@ -76,86 +85,53 @@ def test_frozen_stages_have_no_gradient():
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        (dict(norm_cfg=dict(type='IN')), "norm_cfg=.*'IN'.*type='BN'"),
-        (dict(conv_cfg=dict(type='Conv2d', groups=2)), "conv_cfg=.*'groups': 2.*SlimmableResNeXt"),
-        (
-            dict(groups=32, base_width=4),
-            r"groups=32 belongs to ResNeXt, use type='SlimmableResNeXt'",
-        ),
+        (dict(norm_cfg=dict(type='IN')), "norm_cfg=.*'IN'.*expected type BN, SyncBN or GN"),
+        (dict(conv_cfg=dict(type='Conv2d', groups=2)), "conv_cfg=.*'groups': 2.*without groups"),
         (dict(conv_cfg=dict(type='ConvAWS')), "conv_cfg=.*'ConvAWS'.*remove conv_cfg"),
-        (dict(width_divisor=0), 'width_divisor must be'),
-        (dict(width_divisor=2.5), 'width_divisor must be'),
-        (dict(depth=20), r'depth=20, expected one of \[18, 34, 50, 101, 152\]'),
-        (dict(colour=3), 'colour=3: SlimmableResNet has no such option, expected some of depth'),
-        (dict(out_indices=(0, 4)), r'out_indices=\(0, 4\).*assert max\(out_indices\)'),
-        (dict(style='caffe2'), "style='caffe2'.*does not take"),
+        (dict(width_divisor=0), 'width_divisor=0, expected a whole number'),
+        (dict(width_divisor=2.5), 'width_divisor=2.5, expected'),
     ],
 )
-def test_refused_options_are_named_by_their_config_key(options, message):
-    with pytest.raises(ValueError, match=rf'model\.backbone\.[^:]*{message}'):
+def test_layers_that_cannot_be_sliced_are_named_by_their_config_key(options, message):
+    with pytest.raises(ConfigError, match=rf'model\.backbone\.{message}'):
         SlimmableResNet(**({'depth': 50} | options))
-
-
-def pretrained(tmp_path, state, **init):
-    torch.save(state, tmp_path / 'w.pth')
-    init_cfg = dict(type='Pretrained', checkpoint=str(tmp_path / 'w.pth'), **init)
-    return SlimmableResNet(18, base_channels=8, init_cfg=init_cfg)
-
-
-def test_missing_pretrained_file_is_an_error(tmp_path):
-    init_cfg = dict(type='Pretrained', checkpoint=str(tmp_path / 'none.pth'))
-    with pytest.raises(FileNotFoundError, match=r'none\.pth.*init_cfg\.checkpoint'):
-        SlimmableResNet(18, init_cfg=init_cfg).init_weights()
-
-
-def test_pretrained_keys_that_do_not_match_are_an_error(tmp_path):
-    state = SlimmableResNet(18, base_channels=8).state_dict()
-    odd = {f'features.{key}': value for key, value in state.items()}
-    with pytest.raises(ValueError, match=r'lacks 100 of the 100 entries.*features'):
-        pretrained(tmp_path, odd).init_weights()
-    whole = {f'backbone.{key}': value for key, value in state.items()}
-    with pytest.raises(ValueError, match="prefix='backbone"):
-        pretrained(tmp_path, whole).init_weights()
 
 
 def test_pretrained_prefix_and_wrapped_state(tmp_path):
     state = randomised(SlimmableResNet(18, base_channels=8)).state_dict()
     whole = {f'backbone.{key}': value for key, value in state.items()} | {'fc.bias': torch.ones(3)}
-    network = pretrained(tmp_path, dict(state_dict=whole), prefix='backbone.')
+    torch.save(dict(state_dict=whole), tmp_path / 'w.pth')
+    init_cfg = dict(type='Pretrained', checkpoint=str(tmp_path / 'w.pth'), prefix='backbone.')
+    network = SlimmableResNet(18, base_channels=8, init_cfg=init_cfg)
     network.init_weights()
     assert all(torch.equal(v, state[k]) for k, v in network.state_dict().items())
 
 
-def test_pretrained_shapes_that_do_not_fit_are_an_error(tmp_path):
-    state = SlimmableResNet(18, base_channels=16).state_dict()
-    with pytest.raises(ValueError, match=r'shape \(16, 3, 7, 7\), expected \(8, 3, 7, 7\)'):
-        pretrained(tmp_path, state).init_weights()
+@pytest.mark.parametrize('name', ['resnet', 'resnext', 'depth'])
+def test_the_compiled_full_network_equals_the_eager_one(name):
+    """And so does its sub-network, which compiles anew."""
+    network = {
+        'resnet': lambda: SlimmableResNet(18, base_channels=8),
+        'resnext': lambda: SlimmableResNeXt(depth=50, base_channels=8, groups=4, base_width=4),
+        'depth': lambda: SlimmableDepthResNet(14),
+    }[name]()
+    randomised(network).eval()
+    compiled, x = torch.compile(network, backend='eager'), random_images(2, 3, 64, 64)
+    with torch.no_grad():
+        assert_close(compiled(x), network(x))
+        with at_width(network, 0.6):
+            assert_close(compiled(x), network(x))
 
 
-def test_weights_that_cannot_be_fetched_are_named():
-    init_cfg = dict(type='Pretrained', checkpoint='http://nowhere.invalid/w.pth')
-    with pytest.raises(ValueError, match=r'http://nowhere\.invalid/w\.pth cannot be fetched .*set'):
-        SlimmableResNet(18, base_channels=8, init_cfg=init_cfg).init_weights()
+def assert_close(left, right):
+    for a, b in zip(left, right, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
 
 
-def test_weights_of_a_deeper_network_are_an_error(tmp_path):
-    state = SlimmableResNet(34, base_channels=8).state_dict()
-    with pytest.raises(ValueError, match=r'w\.pth has 8 blocks more .*layer1\.2.* a deeper'):
-        pretrained(tmp_path, state).init_weights()
-    init_cfg = dict(type='Pretrained', checkpoint=str(tmp_path / 'w.pth'))
-    options = dict(base_channels=8, num_stages=2, strides=(1, 2), dilations=(1, 1))
-    SlimmableResNet(34, out_indices=(1,), init_cfg=init_cfg, **options).init_weights()
-
-
-class Payload:
-    def __reduce__(self):
-        return (print, ('a checkpoint ran code',))
-
-
-def test_pretrained_file_that_would_run_code_is_refused(tmp_path, capsys):
-    with pytest.raises(ValueError, match=r'w\.pth holds builtins\.print'):
-        pretrained(tmp_path, {'state_dict': {}, 'evil': Payload()}).init_weights()
-    assert 'ran code' not in capsys.readouterr().out
+def test_tracing_which_would_fix_the_width_is_refused():
+    """As mmengine's efficient_conv_bn_eval does."""
+    with pytest.raises(ConfigError, match=r'SlimmableResNet cannot be traced .*efficient_conv_bn'):
+        turn_on_efficient_conv_bn_eval(nn.ModuleDict({'b': SlimmableResNet(18)}), 'b')
 
 
 def test_copies_are_independent():

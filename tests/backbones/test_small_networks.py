@@ -31,7 +31,7 @@ WIDTHS = [0.25, 0.5, 0.777, 0.9, 1.0]
 def test_full_width_is_the_plain_network_bitwise(name):
     slim = small(name)
     plain = randomised(extract_subnet(slim, 1.0)).train()
-    assert type(plain) is type(slim).dense_class
+    assert type(plain) is type(slim).dense_cls
     layers = [m for m in plain.modules() if isinstance(m, (nn.Conv2d, nn.BatchNorm2d))]
     assert {type(layer) for layer in layers} == {nn.Conv2d, nn.BatchNorm2d}
     x = random_images(2, 3, 16, 16)
@@ -163,34 +163,17 @@ def test_initialises_as_the_papers(name):
             assert module.weight.eq(1).all() and module.bias.eq(0).all()
 
 
-def test_pretrained_weights_that_do_not_fit_are_an_error(tmp_path):
-    network = small('wide')
-    torch.save(network.state_dict(), tmp_path / 'wide.pth')
-    init_cfg = dict(type='Pretrained', checkpoint=str(tmp_path / 'wide.pth'))
-    twin = NETWORKS['wide'](init_cfg=init_cfg)
-    twin.init_weights()
-    assert_equal(network.state_dict(), twin.state_dict())
-    with pytest.raises(ValueError, match=r'lacks .* of the .* entries of SlimmableWideResNet'):
-        NETWORKS['wide_without_projection'](init_cfg=init_cfg).init_weights()
-
-
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        (dict(type='WideResNet', depth=27), r'depth=27 is no wide .* 6n\+4 .* example 28'),
-        (dict(type='WideResNet', depth=4), r'depth=4 .* example 10'),
-        (dict(type='WideResNet', depth='28'), r"depth='28'"),
-        (dict(type='WideResNet', widen_factor=0), 'widen_factor must be a number above 0, got 0'),
-        (dict(type='WideResNet', dropout=1.0), r'dropout must be in \[0, 1\), got 1.0'),
-        (dict(type='PyramidNet', depth=28), r'bottlenecks, expected 9n\+2 .* example 29'),
-        (dict(type='PyramidNet', depth=27, bottleneck=False), r'basic blocks, expected 6n\+2'),
-        (dict(type='PyramidNet', alpha=-1), 'alpha must be a number above 0, got -1'),
-        (dict(type='DepthResNet', depth=55), r'depth=55 is no ResNet .* 6n\+2 .* example 56'),
-        (dict(type='DepthResNet', survival=0), r'survival must be in \(0, 1\], got 0'),
-        (dict(type='DepthResNet', evaluation='mean'), "evaluation must be one of .* got 'mean'"),
-        (dict(type='DepthResNet', shortcut='B'), "shortcut must be one of .* got 'B'"),
-        (dict(type='SlimmableWideResNet', width_divisor=0), 'width_divisor must be'),
-        (dict(type='SlimmablePyramidNet', norm_cfg=dict(type='GN')), "norm_cfg={'type': 'GN'}"),
+        (dict(type='WideResNet', depth=27), r'depth=27, expected 6n\+4'),
+        (dict(type='WideResNet', depth=4), r'depth=4, expected'),
+        (dict(type='PyramidNet', depth=28), r'depth=28, expected 9n\+2'),
+        (dict(type='PyramidNet', depth=27, bottleneck=False), r'expected 6n\+2'),
+        (dict(type='DepthResNet', depth=55), r'depth=55, expected 6n\+2'),
+        (dict(type='DepthResNet', evaluation='mean'), "evaluation='mean', expected one of"),
+        (dict(type='DepthResNet', shortcut='B'), "shortcut='B', expected one of"),
+        (dict(type='SlimmablePyramidNet', norm_cfg=dict(type='GN')), "norm_cfg={'type'.*sliced"),
     ],
 )
 def test_bad_options_are_named(options, message):

@@ -12,6 +12,7 @@ from torchvision.models import resnet18, resnet50
 
 from mmgradaug import at_width, extract_subnet
 from mmgradaug.classification.distillation import ClassDistillation
+from mmgradaug.errors import ConfigError
 from mmgradaug.transforms import Scale
 from tests.classification.tiny import BACKBONE, batch, build, config
 from tests.training.steps import assert_close, gradients, sgd
@@ -235,19 +236,12 @@ def test_a_teacher_that_cannot_teach_is_refused(tmp_path):
     fresh = MODELS.build(config('Classifier', teacher=dict(network=TEACHER)))
     with pytest.raises(RuntimeError, match='random weights: call init_weights'):
         fresh.train_step(batch(), sgd(fresh))
-    with pytest.raises(
-        FileNotFoundError, match=r'at /no/teacher\.pth .*set --cfg-options model\.teacher'
-    ):
-        fresh.init_weights()
-    with pytest.raises(ValueError, match=r'network.init_cfg=None, expected .*Pretrained'):
+    with pytest.raises(ConfigError, match=r'network.init_cfg=None, expected .*Pretrained'):
         build('Classifier', teacher=dict(network=config('Classifier')))
-    with pytest.raises(ValueError, match=r'network.num_classes=5, expected the 3'):
+    with pytest.raises(ConfigError, match=r'network.num_classes=5, expected the 3'):
         build('Classifier', teacher=dict(network=TEACHER | dict(num_classes=5)))
-    for option in ('temperature', 'weight'):
-        with pytest.raises(ValueError, match=f'model.teacher.{option} must be .* above 0, got 0'):
-            build('Classifier', teacher=dict(network=TEACHER) | {option: 0})
-    other = TEACHER | dict(init_cfg=model.teacher.pretrained)
-    with pytest.raises(ValueError, match=r'has shape .* expected .* for Classifier'):
+    other = TEACHER | dict(init_cfg=dict(checkpoint=model.teacher.checkpoint))
+    with pytest.raises(ConfigError, match=r'teacher.pth. is of another network: .*size mismatch'):
         build('Classifier', teacher=dict(network=other))
 
 
@@ -256,10 +250,9 @@ def test_a_teacher_that_cannot_teach_is_refused(tmp_path):
     (dict(gradaug=dict(distill=dict(soft=0))), 'not all weights 0'),
     (dict(gradaug=dict(distill=dict(temperature=0))), 'temperature > 0'),
     (dict(gradaug=dict(distill=['soft'])), 'gradaug.distill must be'),
-    (dict(gradaug=dict(width=0.5)), 'unknown options'),
+    (dict(gradaug=dict(width=0.5)), r'gradaug\.width is no option'),
     (dict(backbone=dict(type='ResNet', depth=18)), "set backbone type='SlimmableResNet'"),
-    (dict(label_smoothing=1.0), 'label_smoothing must be in'),
 ])  # fmt: skip
 def test_wrong_options_are_refused(options, words):
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises(ConfigError, match=words):
         build(**options)

@@ -10,8 +10,7 @@ from mmdet.models.task_modules.prior_generators import AnchorGenerator
 from mmgradaug.detection.distillation.dense_outputs import Deltas, LogDistances, SideDistributions
 from mmgradaug.detection.distillation.priors import PriorPyramid
 from mmgradaug.errors import ConfigError
-from mmgradaug.transforms import GeometricMap, Rotate, Scale
-from mmgradaug.transforms.chain import DrawnChain
+from mmgradaug.transforms import DrawnChain, GeometricMap, Rotate, Scale
 from tests.detection.dense import FAMILIES, all_keys, detector, random_feats, teach
 from tests.networks import random_images
 

@@ -175,7 +175,7 @@ def test_widths_need_a_slimmable_backbone():
 
 def test_norms_that_cannot_be_left_alone_are_refused(monkeypatch):
     # The real layer wants a process group.
-    monkeypatch.setattr('mmgradaug.training.norms.SyncBatchNorm', nn.BatchNorm2d)
+    monkeypatch.setattr('mmgradaug.training.ddp.SyncBatchNorm', nn.BatchNorm2d)
     with pytest.raises(ValueError, match=r"backbone\.bn1 is mmcv's SyncBatchNorm.*type 'SyncBN'"):
         build(detector_config())
 

@@ -6,8 +6,7 @@ from mmdet.structures.mask import BitmapMasks, PolygonMasks
 from mmengine.structures import InstanceData, PixelData
 
 from mmgradaug.detection.labels import move_instances, move_masks, move_metainfo, move_samples
-from mmgradaug.transforms import GeometricMap, Rotate, Scale
-from mmgradaug.transforms.chain import DrawnChain
+from mmgradaug.transforms import DrawnChain, GeometricMap, Rotate, Scale
 from tests.networks import batch
 
 TRANSFORMS = [Scale(2), Rotate(1), Rotate(2), Rotate(3), DrawnChain((Rotate(1), Scale(2)))]

@@ -4,8 +4,7 @@ import pytest
 import torch
 from mmdet.structures.bbox import bbox_overlaps
 
-from mmgradaug.transforms import Rotate, Scale
-from mmgradaug.transforms.chain import DrawnChain
+from mmgradaug.transforms import DrawnChain, Rotate, Scale
 from tests.detection.passes import SOFT, subnet_losses, taught
 from tests.networks import batch, build, detector_config
 from tests.training.steps import sgd

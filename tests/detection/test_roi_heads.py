@@ -9,8 +9,7 @@ from mmengine.registry import MODELS
 
 from mmgradaug.detection.distillation import HEADS, STOCK_LOSSES, find_distillers
 from mmgradaug.detection.distillation.mask_scoring import mask_ious, meaningful_iou
-from mmgradaug.transforms import GeometricMap, Rotate, Scale
-from mmgradaug.transforms.chain import DrawnChain
+from mmgradaug.transforms import DrawnChain, GeometricMap, Rotate, Scale
 from tests.detection.passes import (
     BOTH,
     HARD,

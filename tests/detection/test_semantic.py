@@ -8,8 +8,7 @@ from mmengine.structures import PixelData
 
 from mmgradaug.detection.distillation import Target
 from mmgradaug.detection.distillation.semantic import soft_semantic
-from mmgradaug.transforms import GeometricMap, Rotate, Scale
-from mmgradaug.transforms.chain import DrawnChain
+from mmgradaug.transforms import DrawnChain, GeometricMap, Rotate, Scale
 from tests.detection.passes import OFF, SOFT, full_losses, preprocessed, subnet_losses, taught
 from tests.networks import batch, build, detector_config, mmdet_config
 from tests.training.steps import sgd

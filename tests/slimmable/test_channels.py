@@ -16,14 +16,14 @@ def test_plain_rule(channels, width, kept):
 
 
 @pytest.mark.parametrize(('channels', 'kept'), [(64, 57), (128, 115), (256, 230), (512, 460)])
-def test_quarter_rule_equals_the_released_code_at_0_9(channels, kept):
-    assert active_channels(channels, 0.9, quarter=True) == kept
+def test_bottleneck_rounding_equals_the_released_code_at_0_9(channels, kept):
+    assert active_channels(channels, 0.9, bottleneck_rounding=True) == kept
 
 
-def test_quarter_rule_rounds_a_quarter_down():
+def test_bottleneck_rounding_rounds_a_quarter_down():
     # 4 * 64 * 0.937 = 239.87 rounds to 240, a quarter of which is 60.
-    assert active_channels(64, 0.937, quarter=True) == 60
-    assert active_channels(64, 0.9, quarter=False) == 58
+    assert active_channels(64, 0.937, bottleneck_rounding=True) == 60
+    assert active_channels(64, 0.9, bottleneck_rounding=False) == 58
 
 
 @given(channels=st.integers(1, 2048), width=WIDTHS, divisor=st.sampled_from([1, 8, 16]))
@@ -37,20 +37,20 @@ def test_bounds(channels, width, divisor):
 @given(
     channels=st.integers(1, 512),
     widths=st.tuples(WIDTHS, WIDTHS),
-    quarter=st.booleans(),
+    rounding=st.booleans(),
     divisor=st.sampled_from([1, 8]),
 )
-def test_wider_keeps_no_fewer(channels, widths, quarter, divisor):
-    low, high = (active_channels(channels, w, divisor, quarter) for w in sorted(widths))
+def test_wider_keeps_no_fewer(channels, widths, rounding, divisor):
+    low, high = (active_channels(channels, w, divisor, rounding) for w in sorted(widths))
     if divisor == 1:
         assert low <= high
     else:  # the floor of 0.9 may lift a narrow layer by one multiple
         assert low <= high + divisor
 
 
-@given(channels=st.integers(1, 4096), quarter=st.booleans(), divisor=st.sampled_from([1, 8, 16]))
-def test_full_width_keeps_all(channels, quarter, divisor):
-    assert active_channels(channels, 1.0, divisor, quarter) == channels
+@given(channels=st.integers(1, 4096), rounding=st.booleans(), divisor=st.sampled_from([1, 8, 16]))
+def test_full_width_keeps_all(channels, rounding, divisor):
+    assert active_channels(channels, 1.0, divisor, rounding) == channels
 
 
 def test_halves_round_up():

@@ -14,8 +14,7 @@ from mmengine.model import convert_sync_batchnorm
 from torch import nn
 
 from mmgradaug import GradAugDistributedDataParallel
-from mmgradaug.training.ddp import require_usable_norms
-from mmgradaug.training.norms import widen_empty_inputs
+from mmgradaug.training.ddp import require_usable_norms, widen_empty_inputs
 from tests.classification import tiny
 from tests.networks import build, detector_config
 from tests.processes import run_group
@@ -220,10 +219,8 @@ def test_an_infinite_loss_on_one_process_stops_all_and_changes_nothing(group):
     *others, last = (result['errors'] for result in found)
     for errors in others:
         assert len(errors) == 1
-        assert (
-            'FloatingPointError: the loss of a pass is not finite on another process' in errors[0]
-        )
-    assert 'FloatingPointError: the loss of pass 1 (a sub-network of width 0.5' in last[0]
+        assert 'the loss of a pass is not finite on another process' in errors[0]
+    assert 'the loss of pass 1 (a sub-network of width 0.5' in last[0]
     assert all(result['unchanged'] for result in found)
     assert same([result['weights'] for result in found])
 

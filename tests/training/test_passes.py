@@ -9,8 +9,7 @@ from mmengine.structures import BaseDataElement
 
 from mmgradaug.training.sampler import Subnet
 from mmgradaug.training.step import _own_samples, run_pass, running_as
-from mmgradaug.transforms import Rotate, Scale
-from mmgradaug.transforms.chain import DrawnChain
+from mmgradaug.transforms import DrawnChain, Rotate, Scale
 from tests.networks import batch, build, detector_config
 
 

@@ -75,12 +75,6 @@ def test_only_passes_on_large_images_recompute(monkeypatch, scale, share, expect
     assert len(calls) == expected
 
 
-@pytest.mark.parametrize('share', [-1, 'half', None, True])
-def test_a_bad_share_is_named(share):
-    with pytest.raises(ValueError, match='recompute_above must be a number >= 0, got'):
-        build(detector_config(recompute_above=share))
-
-
 def test_modules_without_such_blocks_are_left_alone():
     network = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU())
     with recomputing(network):

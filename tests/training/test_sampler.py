@@ -2,7 +2,8 @@ from collections import Counter
 
 import pytest
 
-from mmgradaug.training import SubnetSampler
+from mmgradaug.errors import ConfigError
+from mmgradaug.training import GradAugOptions, SubnetSampler
 
 SCALE = dict(type='RandomScale', scales=[1.0, 0.8, 0.6])
 
@@ -59,21 +60,6 @@ def test_every_scale_is_drawn():
     assert min(factors.values()) > 300
 
 
-@pytest.mark.parametrize(
-    ('options', 'message'),
-    [
-        (dict(num_subnets=-1), 'num_subnets must be a whole number >= 0, got -1'),
-        (dict(num_subnets=1.5), 'num_subnets must be'),
-        (dict(min_width=0), 'width must be a number'),
-        (dict(min_width=1.2), 'width must be a number'),
-        (dict(width_step=2), 'width_step must be'),
-    ],
-)
-def test_bad_options_are_named(options, message):
-    with pytest.raises(ValueError, match=message):
-        SubnetSampler(**options)
-
-
 def test_without_a_transform_images_are_rescaled_and_none_keeps_them():
     scales = {s.transform.factor for i in range(50) for s in SubnetSampler().sample(0, i)}
     assert scales == {1.0, 0.8, 0.6, 0.4}
@@ -84,23 +70,23 @@ def test_without_a_transform_images_are_rescaled_and_none_keeps_them():
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        (dict(force_min_width='no'), "force_min_width must be None, True or False, got 'no'"),
-        (dict(width_step=0.5, min_width=0.8), 'leaves no width but min_width=0.8'),
-        (dict(width_step='a'), 'width_step must be'),
-        (
-            dict(shrink='height'),
-            r"shrink must be one of \('width', 'depth', 'both'\), got 'height'",
-        ),
-        (
-            dict(transform=dict(type='RandomScale', scale=[1.0])),
-            r'unexpected.*_delete_=True',
-        ),
-        (dict(transform=dict(type='RandomScale', scales=0.5)), 'scales must be a list'),
+        (dict(num_subnets=-1), r'gradaug\.num_subnets=-1, expected a whole number >= 0'),
+        (dict(num_subnets=1.5), 'num_subnets=1.5'),
+        (dict(min_width=0), r'gradaug\.min_width: width must be a number in'),
+        (dict(min_width=1.2), 'width must be a number'),
+        (dict(width_step=2), 'width_step=2, expected'),
+        (dict(width_step=0.5, min_width=0.8), r'width_step=0\.5, expected .* 1 - min_width = 0\.2'),
+        (dict(force_min_width='no'), "force_min_width='no', expected None, True or False"),
+        (dict(shrink='height'), r"shrink='height', expected one of \('width', 'depth', 'both'\)"),
+        (dict(transform=dict(type='RandomScale', scale=[1.0])), r'unexpected.*_delete_=True'),
+        (dict(seed=-1), r'gradaug\.seed=-1, expected'),
+        (dict(recompute_above=True), r'gradaug\.recompute_above=True, expected'),
+        (dict(min_widht=0.5), r'gradaug\.min_widht is no option \(did you mean .min_width'),
     ],
 )
-def test_options_that_would_be_misread_are_named(options, message):
-    with pytest.raises(ValueError, match=message):
-        SubnetSampler(**options)
+def test_bad_options_are_named(options, message):
+    with pytest.raises(ConfigError, match=message):
+        GradAugOptions.parse(options)
 
 
 def test_random_depth_is_drawn_beside_widths_and_transforms_or_at_full_width():

@@ -5,7 +5,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mmgradaug.errors import ConfigError
 from mmgradaug.transforms import (
+    DrawnChain,
     GeometricMap,
     RandomRotate,
     RandomScale,
@@ -14,7 +16,6 @@ from mmgradaug.transforms import (
     build_transform,
     possible_turns,
 )
-from mmgradaug.transforms.chain import DrawnChain
 from tests.networks import random_images
 
 TURNS = st.integers(0, 3)
@@ -121,15 +122,9 @@ def test_scale_one_is_the_same_tensor():
     assert mapping == GeometricMap((9, 7), (9, 7))
 
 
-@pytest.mark.parametrize('scales', [[], [0], [-1.0], [float('nan')], ['a'], [True]])
+@pytest.mark.parametrize('scales', [[], 0.5, [0], [-1.0], [float('nan')], [0.049], [1.0, 50]])
 def test_bad_scales_are_named(scales):
-    with pytest.raises(ValueError, match='scales must be a list of positive numbers'):
-        RandomScale(scales)
-
-
-@pytest.mark.parametrize('scales', [[0.001], [1.0, 50], [0.049], [4.1]])
-def test_scales_beyond_reason_are_named(scales):
-    with pytest.raises(ValueError, match=rf'from 0\.05 to 4\.0, got \[{float(scales[-1])}\]'):
+    with pytest.raises(ConfigError, match=r'scales must be factors .* from 0\.05 to 4\.0, got'):
         RandomScale(scales)
     assert RandomScale([0.05, 4]).scales == [0.05, 4.0]
 
@@ -145,14 +140,8 @@ def test_configs_build_chains():
     assert build_transform(None).draw(None).transforms == ()
     with pytest.raises(ValueError, match="type 'RandomShear', expected one of"):
         build_transform(dict(type='RandomShear'))
-    with pytest.raises(TypeError, match='must be a dict'):
+    with pytest.raises(ConfigError, match='must be a dict'):
         build_transform(3)
-
-
-@pytest.mark.parametrize('config', [[], (), dict(type='Chain', transforms=[])])
-def test_an_empty_list_of_transforms_is_refused(config):
-    with pytest.raises(ValueError, match=r'at least one transform, got .*; transform=None shows'):
-        build_transform(config)
 
 
 def test_transforms_say_how_they_may_turn():
