@@ -100,7 +100,9 @@ class ClassFolders(ClassDataset):
         found = sorted(p.name for p in root.iterdir() if p.is_dir() and p.name[0] != '.')
         classes = self._metainfo.setdefault('classes', found)
         places = {name: label for label, name in enumerate(classes)}
-        samples = make_dataset(str(root), places, IMG_EXTENSIONS, allow_empty=True) if places else []
+        samples = (
+            make_dataset(str(root), places, IMG_EXTENSIONS, allow_empty=True) if places else []
+        )
         empty = sorted(set(classes) - {classes[label] for _, label in samples})
         if empty or not classes:
             raise ConfigError(
