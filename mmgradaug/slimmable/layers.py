@@ -60,6 +60,7 @@ class SlimConv(Slimmable):
     Attributes:
         dense_cls: The stock class.
         own_options: Names of the options that it has besides those of every convolution.
+        active_out_channels: Output channels at the current width.
     """
 
     dense_cls: type[nn.Module]
@@ -71,6 +72,7 @@ class SlimConv(Slimmable):
         super().__init__(*args, **kwargs)
         self.divisor = divisor
         self.bottleneck_rounding = bottleneck_rounding
+        self.active_out_channels = self.out_channels
 
     def set_width(self, width: float | None) -> None:
         """Run as the sub-network of a width from now on; ``groups`` follows.
@@ -79,9 +81,11 @@ class SlimConv(Slimmable):
             ConfigError: If the active output channels are not whole groups.
         """
         super().set_width(width)
+        share = 1.0 if width is None else width
+        active = active_channels(self.out_channels, share, self.divisor, self.bottleneck_rounding)
+        self.active_out_channels = active
         groups = self.in_channels // self.weight.size(1)  # of the full network
         if groups > 1:
-            active = self.active_out_channels
             self.groups, rest = divmod(active * groups, self.out_channels)
             if rest:
                 size = self.out_channels // groups
@@ -90,15 +94,6 @@ class SlimConv(Slimmable):
                     f'{self.out_channels} channels, expected a multiple of {size}, the size of '
                     'its groups: set its divisor, and that of the convolution before it, to that'
                 )
-
-    @property
-    def active_out_channels(self) -> int:
-        """Output channels at the current width."""
-        if self.width is None:
-            return self.out_channels
-        return active_channels(
-            self.out_channels, self.width, self.divisor, self.bottleneck_rounding
-        )
 
     def active_weight(self, in_channels: int) -> Tensor:
         """Return the weight at the current width for an input of so many channels."""

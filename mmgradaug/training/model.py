@@ -66,8 +66,14 @@ class GradAugMixin:
             os.environ.setdefault(KERNEL_CACHE, '8192')  # heeded before the first convolution
             model: Any = self
             require_usable_norms(model, on_cpu=False)
-            if self.sampler.min_width < 1:
-                _require_slimmable(model)
+            if self.sampler.min_width < 1 and not has_slimmable_layers(model):
+                slimmable = [name for name in MODELS.module_dict if name.startswith('Slimmable')]
+                raise ConfigError(
+                    f'gradaug.min_width={self.sampler.min_width} needs a slimmable backbone, got '
+                    f"{type(model.backbone).__name__}: set backbone type='SlimmableResNet' (or "
+                    f'another of {", ".join(slimmable)}; Res2Net, ResNeSt, RegNet and others '
+                    'cannot be sliced), or gradaug.min_width=1.0 to train full-width copies only'
+                )
             if self.sampler.shrink != 'width':
                 require_skippable(model)
 
@@ -111,8 +117,11 @@ class GradAugMixin:
                 return super().forward(inputs, data_samples, mode='loss')  # type: ignore[misc]
         if mode == 'subnet':
             return self.subnet_loss(inputs, data_samples, mapping)
-        if mode == 'loss':
-            self._refuse_plain_wrapper()
+        trains: Any = mode == 'loss' and self.training and self.sampler.num_subnets  # type: ignore
+        if trains and dist.is_available() and dist.is_initialized():
+            raise ConfigError(
+                f'this wrapper computes the plain loss and would train without sub-networks: {WRAP}'
+            )
         return super().forward(inputs, data_samples, mode=mode)  # type: ignore[misc]
 
     @contextmanager
@@ -191,26 +200,3 @@ class GradAugMixin:
     ) -> dict[str, Tensor]:
         """Return the losses of the sub-network that is active, on transformed images."""
         raise NotImplementedError
-
-    def _refuse_plain_wrapper(self) -> None:
-        """Raise where a wrapper that bypasses :meth:`train_step` trains this model."""
-        training = self.training and self.sampler.num_subnets  # type: ignore[attr-defined]
-        if training and dist.is_available() and dist.is_initialized():
-            raise ConfigError(
-                f'this wrapper computes the plain loss and would train without sub-networks: {WRAP}'
-            )
-
-
-def _require_slimmable(model: Any) -> None:
-    """Raise if no layer of the model would change with the width."""
-    if has_slimmable_layers(model):
-        return
-    slimmable = [name for name in MODELS.module_dict if name.startswith('Slimmable')]
-    name = type(model.backbone).__name__
-    slim = f'Slimmable{name}' if f'Slimmable{name}' in slimmable else 'SlimmableResNet'
-    raise ConfigError(
-        f'gradaug.min_width={model.sampler.min_width} needs a slimmable backbone, got '
-        f'{name}: set backbone type={slim!r} (slimmable are '
-        f'{", ".join(slimmable)}; others, such as Res2Net, ResNeSt and RegNet, cannot be sliced), '
-        'or gradaug.min_width=1.0 to train full-width copies only'
-    )

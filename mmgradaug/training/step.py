@@ -6,7 +6,10 @@ that only one pass's activations are alive; their gradients add up; the optimize
 
 from __future__ import annotations
 
+import functools
+import sys
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -25,6 +28,19 @@ from .sampler import Subnet
 UNTOUCHED = 'The weights are as they were before this step (BatchNorm statistics are not)'
 
 
+def _eager(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Keep a runner's ``compile`` key out of a function: each width would be another graph."""
+
+    @functools.wraps(function)
+    def run(*args: Any) -> Any:
+        if 'torch._dynamo' in sys.modules:  # slow to import where nothing is compiled
+            return torch.compiler.disable(function)(*args)
+        return function(*args)
+
+    return run
+
+
+@_eager
 def gradaug_step(model: Any, data: Any, optim_wrapper: OptimWrapper) -> dict[str, Any]:
     """Train the full network and the iteration's sub-networks on a batch.
 
