@@ -62,8 +62,6 @@ REGULARISED = {
     GroupedBottleneck: _RegularisedGroupedBottleneck,
 }
 
-OWN_OPTIONS = ('width_divisor', 'regulariser')  # which mmdet's ResNet does not take
-
 
 class SlimmableResNetMixin(SlimmableMixin, ResNet if TYPE_CHECKING else object):  # type: ignore
     """What every slimmable variant of an mmdet ResNet shares; put before the ResNet."""
