@@ -32,7 +32,6 @@ from mmgradaug.publishing import (
     publish_detector,
     publish_onnx,
     publish_weights,
-    require_mmdets_backbone,
     untrained_widths,
 )
 from mmgradaug.publishing.writing import link
@@ -140,9 +139,8 @@ def publish(source: Source, cut: Cut, out: Path, args: argparse.Namespace) -> Pa
             f"{config}\ninit_detector('{config}', '{path}') uses them, as does mmdet's own training"
         )
     elif args.to in ('mmdet', 'backbone'):
-        if args.to == 'mmdet':
-            require_mmdets_backbone(source)
-        path = publish_backbone(source, cut, out, overwrite, bool(args.classifier))
+        keep, for_mmdet = bool(args.classifier), args.to == 'mmdet'
+        path = publish_backbone(source, cut, out, overwrite, keep, for_mmdet)
         use = f"init_cfg=dict(type='Pretrained', checkpoint='{path}') starts from it"
     elif args.to == 'classifier':
         path = publish_classifier(source, out, overwrite)

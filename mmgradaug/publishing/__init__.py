@@ -9,7 +9,6 @@ from .publish import (
     publish_classifier,
     publish_detector,
     publish_weights,
-    require_mmdets_backbone,
 )
 from .source import (
     Cut,
@@ -35,7 +34,6 @@ __all__ = [
     'publish_detector',
     'publish_onnx',
     'publish_weights',
-    'require_mmdets_backbone',
     'trains_subnets',
     'untrained_widths',
 ]

@@ -42,10 +42,6 @@ GRADAUG_BLOCK = {
 }
 
 
-def _same(layer: str, network: Any) -> str:
-    return layer
-
-
 def _timm(layer: str, network: Any) -> str:
     return dict(zip(DEEP_STEM, TIMM_STEM, strict=True)).get(layer, layer)
 
@@ -74,8 +70,8 @@ def _gradaug(layer: str, network: Any) -> str:
 
 
 LIBRARIES: dict[str, Callable[[str, Any], str]] = {
-    'mmdet': _same,
-    'torchvision': _same,
+    'mmdet': lambda layer, network: layer,
+    'torchvision': lambda layer, network: layer,
     'timm': _timm,
     'mmpretrain': _mmpretrain,
     'gradaug': _gradaug,
@@ -85,10 +81,7 @@ LIBRARIES: dict[str, Callable[[str, Any], str]] = {
 def key_map(network: nn.Module, library: str) -> dict[str, str]:
     """Return a library's name of each key of a network's state dict.
 
-    Args:
-        network: mmdet's ResNet or a plain network of this package, perhaps with a classifier
-            ``fc`` added to it.
-        library: One of :data:`LIBRARIES`.
+    The network is mmdet's ResNet or a plain one of this package, perhaps with a classifier ``fc``.
 
     Raises:
         ConfigError: If the library has no such network.
@@ -187,16 +180,10 @@ def _find_cifar_network(keys: Mapping[str, Tensor]) -> dict[str, Any] | None:
 def load_strictly(
     network: nn.Module, weights: Mapping[str, Tensor], path: Path | str, assign: bool = False
 ) -> None:
-    """Load weights that have to fit exactly.
-
-    Args:
-        network: Where to.
-        weights: By the network's own names.
-        path: Their file, for messages.
-        assign: As of torch: whether the network takes these tensors in place of its own.
+    """Load weights of a file (``path``), that have to fit exactly; ``assign`` is as of torch.
 
     Raises:
-        ConfigError: If they do not fit.
+        ConfigError: If they do not fit, with what is missing, too much or of another shape.
     """
     try:
         network.load_state_dict(weights, assign=assign)

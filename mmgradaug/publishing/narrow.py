@@ -15,6 +15,7 @@ from math import ceil, floor
 from typing import Any
 
 import torch
+from mmdet.models.backbones import ResNet
 from mmengine.config import Config
 from torch import Tensor, nn
 
@@ -107,7 +108,13 @@ def narrow_backbone(
         ConfigError: If it has plugins or deformable convolutions in groups, or statistics over
             several channels that silent ones change.
     """
-    dense: Any = without_regularisers(extract_subnet(backbone, width)).cpu()
+    dense: Any = extract_subnet(backbone, width).cpu()
+    if not isinstance(dense, ResNet):
+        raise ConfigError(
+            f'{type(dense).__name__} has no narrow stock network, expected a ResNet: --to onnx '
+            'takes a classifier with any backbone'
+        )
+    without_regularisers(dense)
     grouped = any(layer.deform_groups > 1 for _, layer in deformable_layers(dense))
     if options.get('plugins') or (grouped and width < 1):
         key = 'dcn' if grouped else 'plugins'

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ..backbones.deformable import deformable_layers
 from ..errors import ConfigError
 from .publish import cut_backbone, dense_classifier, file_stem, kept_classifier
+from .record import record_of
 from .source import Cut, Source, load_backbone
 from .writing import write_named
 
@@ -23,18 +24,11 @@ CHECKED_SIZES = ((2, 96, 128), (1, 160, 64))  # images, height, width
 def publish_onnx(
     source: Source, cut: Cut, out: Path, overwrite: bool, classifier: bool | None = None
 ) -> Path:
-    """Write a backbone or a classifier as ONNX.
+    """Write a backbone or a classifier as ONNX, and return the path.
 
-    Args:
-        source: A detector or a classifier.
-        cut: The sub-network.
-        out: The folder.
-        overwrite: Whether to replace files.
-        classifier: Whether to write the logits (N, classes) of normalised images (N, C, H, W),
-            or the backbone's features, one output a stage; None is logits of classifiers.
-
-    Returns:
-        The path.
+    It is the logits (N, classes) of normalised images (N, C, H, W) with ``classifier``, or the
+    backbone's features, one output a stage; None is logits of classifiers. The other arguments
+    are as of :mod:`~mmgradaug.publishing.publish`.
 
     Raises:
         ConfigError: If the backbone cannot be cut or written, or onnxruntime's outputs differ.
@@ -45,7 +39,7 @@ def publish_onnx(
     model: Any = source.config().model
     channels = model.backbone.get('in_channels', 3)
     preprocessor = model.get('data_preprocessor') or {}
-    record = source.record(cut)
+    record = record_of(source, cut)
     record |= {key: preprocessor.get(key) for key in ('mean', 'std', 'bgr_to_rgb')}
     if classifier or (classifier is None and source.is_classifier):
         kept_classifier(source, True)

@@ -1,4 +1,10 @@
-"""From a checkpoint to files that need no mmgradaug: detectors, backbones and classifiers."""
+"""From a checkpoint to files that need no mmgradaug: detectors, backbones and classifiers.
+
+All functions take what to publish (``source``), which sub-network of it (``cut``), the folder
+(``out``) and whether to replace files that hold something else (``overwrite``), and return the
+path of what they wrote. They raise a ConfigError if the weights do not fit the config, the network
+cannot be cut, or other files are there already.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +16,13 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.registry import MODELS
 from torch import nn
 
 from ..errors import ConfigError
 from ..slimmable import extract_subnet
-from ..type_names import class_of, type_name
 from .key_maps import key_map, load_external, load_strictly
 from .narrow import build_stock, narrow_backbone, narrow_detector, require_equal
-from .record import backbone_name
+from .record import backbone_name, record_of
 from .source import (
     BACKBONE,
     SAFETENSORS,
@@ -41,28 +45,14 @@ Needs MMDetection 3.x alone. Written by mmgradaug {mmgradaug_version} from {sour
 
 
 def publish_detector(source: Source, cut: Cut, out: Path, overwrite: bool) -> tuple[Path, Path]:
-    """Write a config and a checkpoint for an mmdet without mmgradaug.
-
-    Args:
-        source: A detector.
-        cut: The sub-network.
-        out: The folder.
-        overwrite: Whether to replace files.
-
-    Returns:
-        Paths of the config and of the checkpoint.
-
-    Raises:
-        ConfigError: If the weights do not fit, the detector cannot be cut, or other files are
-            there already.
-    """
+    """Write a config and a checkpoint for an mmdet without mmgradaug; return their paths."""
     if cut.width is None:
         stock = stock_config(source.config())
         detector = build_stock(stock)
         load_strictly(detector, source.weights, source.path)
     else:
         stock, detector = narrow_detector(*load_trained_model(source, cut), cut.width)
-    record = source.record(cut)
+    record = record_of(source, cut)
     record['network'] = f'{stock.model.type}, {backbone_name(stock.model.backbone)}'
     text = stock.pretty_text
     meta = {'cfg': text, 'mmgradaug': record}
@@ -77,54 +67,34 @@ def publish_detector(source: Source, cut: Cut, out: Path, overwrite: bool) -> tu
 
 
 def publish_backbone(
-    source: Source, cut: Cut, out: Path, overwrite: bool, classifier: bool = False
+    source: Source,
+    cut: Cut,
+    out: Path,
+    overwrite: bool,
+    classifier: bool = False,
+    for_mmdet: bool = False,
 ) -> Path:
     """Write the backbone alone, for ``init_cfg=dict(type='Pretrained', checkpoint=...)``.
 
-    Args:
-        source: A detector, a classifier or a backbone.
-        cut: The sub-network.
-        out: The folder.
-        overwrite: Whether to replace files.
-        classifier: Whether to write a classifier's linear layer beside it, as torchvision's
-            files have it.
-
-    Returns:
-        The path.
-
-    Raises:
-        ConfigError: If the checkpoint has no backbone, it cannot be cut, or another file is
-            there already.
+    With ``classifier``, a classifier's linear layer is written beside it, as torchvision's files
+    have it. With ``for_mmdet``, a network that mmdet lacks is an error.
     """
-    record = source.record(cut)
-    state, _ = source.parts()
+    record, state = record_of(source, cut), source.backbone
     if cut.width is not None:
         options, backbone = cut_backbone(source, cut)
         record |= {'network': backbone_name(options), 'backbone': options}
         state = backbone.state_dict()
-    elif source.cfg is not None:
-        load_backbone(source)  # whether everything is there
+    elif source.cfg is not None or for_mmdet:
+        backbone = load_backbone(source)  # whether everything is there
+        name = type(backbone).__name__
+        if for_mmdet and type(backbone).__module__.split('.')[0] == PACKAGE:
+            raise ConfigError(
+                f'the backbone of {source.path} is {name}, which mmdet has not, expected a ResNet: '
+                f'--to backbone writes its weights for {name} of {PACKAGE}, --to onnx the network'
+            )
     state = {**state, **kept_classifier(source, classifier)}
     data = checkpoint_bytes(state, {'mmgradaug': record})
     return write_named(data, out, f'{file_stem(record, cut)}_backbone', '.pth', overwrite)
-
-
-def require_mmdets_backbone(source: Source) -> None:
-    """Raise if a classifier's backbone is of a kind that mmdet lacks.
-
-    Raises:
-        ConfigError: With its name.
-    """
-    if source.cfg is None:
-        load_external(source.parts()[0], 'mmdet', source.path)
-        return
-    kind = stock_backbone(source.cfg.model.backbone)['type']
-    name = type_name(kind)
-    if getattr(class_of(kind, MODELS), '__module__', '').split('.')[0] == PACKAGE:
-        raise ConfigError(
-            f'the backbone of {source.path} is {name}, which mmdet has not, expected a ResNet: '
-            f'--to backbone writes its weights for {name} of {PACKAGE}, --to onnx the network'
-        )
 
 
 def publish_weights(
@@ -137,24 +107,12 @@ def publish_weights(
 ) -> Path:
     """Write a ResNet under the names of another library, as its own files have them.
 
-    The weights are the whole file, so what they are is told by a JSON file beside it.
-
-    Args:
-        source: A classifier, a detector or a backbone.
-        library: One of :data:`~mmgradaug.publishing.key_maps.LIBRARIES`.
-        out: The folder.
-        overwrite: Whether to replace files.
-        classifier: Whether to keep the linear layer; None keeps it if there is one.
-        safetensors: Whether to write that format instead of torch's.
-
-    Returns:
-        The path of the weights.
-
-    Raises:
-        ConfigError: If the library has no such network, or one that computes something else, or
-            another file is there already.
+    The weights are the whole file, so what they are is told by a JSON file beside it. The library
+    (one of :data:`~mmgradaug.publishing.key_maps.LIBRARIES`) has to have a network that computes
+    the same. ``classifier`` keeps the linear layer, None if there is one; ``safetensors`` writes
+    that format instead of torch's.
     """
-    state = {**source.parts()[0], **kept_classifier(source, classifier)}
+    state = {**source.backbone, **kept_classifier(source, classifier)}
     options, network = load_external(state, 'mmdet', source.path)
     if source.cfg is not None:
         image = torch.randn(1, 3, 96, 64, generator=torch.Generator().manual_seed(0))
@@ -167,7 +125,7 @@ def publish_weights(
         require_equal(found, expected, fix, tolerance=1e-5)
     names = key_map(network, library)
     theirs = {names[key]: tensor for key, tensor in network.state_dict().items()}
-    record = {**source.record(Cut()), 'network': backbone_name(options), 'library': library}
+    record = {**record_of(source, Cut()), 'network': backbone_name(options), 'library': library}
     stem = f'{record["config"]}_{library}'
     if safetensors:
         from safetensors.torch import save  # optional
@@ -181,16 +139,12 @@ def publish_weights(
 
 
 def publish_classifier(source: Source, out: Path, overwrite: bool) -> Path:
-    """Write a checkpoint that ``tools/pretrain.py --eval`` takes.
-
-    Raises:
-        ConfigError: If the checkpoint is no classifier's, or another file is there already.
-    """
+    """Write a checkpoint that ``tools/pretrain.py --eval`` takes."""
     head = kept_classifier(source, True)
-    state = {**{f'{BACKBONE}{key}': value for key, value in source.parts()[0].items()}, **head}
+    state = {**{f'{BACKBONE}{key}': value for key, value in source.backbone.items()}, **head}
     if source.cfg is not None:
         load_strictly(_plain_classifier(source), state, source.path)
-    record = source.record(Cut())
+    record = record_of(source, Cut())
     data = checkpoint_bytes(state, {'mmgradaug': record})
     return write_named(data, out, f'{record["config"]}_classifier', '.pth', overwrite)
 
@@ -200,9 +154,6 @@ def dense_classifier(source: Source, cut: Cut) -> Any:
 
     Returns:
         In evaluation mode, from normalised images (N, C, H, W) to logits (N, classes).
-
-    Raises:
-        ConfigError: If the weights do not fit, or the backbone cannot be cut.
     """
     plain = _plain_classifier(source)
     load_strictly(plain, source.weights, source.path)
@@ -233,19 +184,17 @@ def kept_classifier(source: Source, keep: bool | None) -> State:
     Raises:
         ConfigError: If there is none, and one is asked for.
     """
-    _, head = source.parts()
-    if keep and not head:
+    if keep and not source.classifier:
         raise ConfigError(
             f'{source.path} has no classifier (fc.weight and fc.bias), expected a checkpoint of '
             'tools/pretrain.py, or weights with a classifier: leave out --classifier'
         )
-    return {} if keep is False else head
+    return {} if keep is False else source.classifier
 
 
 def cut_backbone(source: Source, cut: Cut) -> tuple[dict[str, Any], Any]:
     """Return config and network of a narrow backbone, in mmdet's layers."""
     assert cut.width is not None
-    require_mmdets_backbone(source)
     model, cfg = load_trained_model(source, cut)
     stock = stock_backbone(cfg.model.backbone)
     options, backbone, _ = narrow_backbone(model.backbone, stock, cut.width)

@@ -58,11 +58,8 @@ def recalibrate(model: Any, width: float, batches: Iterable[dict[str, Any]]) -> 
     Raises:
         ConfigError: If there is no batch.
     """
-    norms = {
-        name: m
-        for name, m in model.named_modules()
-        if isinstance(m, _BatchNorm) and m.running_mean is not None
-    }
+    norms = {n: m for n, m in model.named_modules() if isinstance(m, _BatchNorm)}
+    norms = {name: norm for name, norm in norms.items() if norm.running_mean is not None}
     seen: dict[Any, list[tuple[int, Tensor, Tensor]]] = defaultdict(list)
     images: list[int] = []
 

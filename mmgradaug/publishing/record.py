@@ -11,46 +11,39 @@ from mmengine.config import Config
 
 from ..engine.run_log import NOT_METRICS, Scalars, placed, read_entries
 from ..version import __version__
+from .source import Cut, Source
+from .stock_config import stock_backbone
 
 # mmengine names an experiment CONFIG_DATE_TIME, and the folder of its log DATE_TIME.
 EXPERIMENT = re.compile(r'(?P<config>.+)_(?P<started>\d{8}_\d{6})')
+HASH = re.compile(r'-[0-9a-f]{8}$')
 
 
-def record_of(
-    meta: Mapping[str, Any],
-    path: Path,
-    cfg: Config | None,
-    width: float = 1.0,
-    recalibration_images: int = 0,
-    validated: bool = True,
-) -> dict[str, Any]:
+def record_of(source: Source, cut: Cut) -> dict[str, Any]:
     """Return recipe, training state, precision and origin of what is published, as plain data.
 
-    Args:
-        meta: What the run stored beside the weights.
-        path: The checkpoint's file.
-        cfg: Config of the run, if known.
-        width: Width of the network that is published.
-        recalibration_images: Images that its BatchNorm statistics were averaged over; 0 if they
-            are the run's own.
-        validated: Whether the run validated these weights.
-
-    Returns:
-        The record. ``metrics`` are those of exactly this network, empty where they are unknown.
+    ``metrics`` are those of exactly this network: empty where they are unknown, as those of
+    sub-networks and of weights that the run did not validate.
     """
-    validated = validated and width == 1 and not recalibration_images
+    meta, path = source.meta, source.path
     match = EXPERIMENT.fullmatch(str(meta.get('experiment_name')))
-    return {
+    is_validated = source.validated and cut.width in (None, 1) and not cut.images
+    record = {
         'config': match['config'] if match else f'{path.absolute().parent.name}_{path.stem}',
-        'width': width,
-        'recalibration_images': recalibration_images,
+        'width': 1.0 if cut.width is None else cut.width,
+        'recalibration_images': cut.images,
         'epoch': meta.get('epoch'),
         'iter': meta.get('iter'),
-        'metrics': validated_metrics(meta, path, cfg) if validated else {},
+        'metrics': validated_metrics(meta, path, source.cfg) if is_validated else {},
         'mmgradaug_version': __version__,
         'source': path.name,
         'run': meta.get('experiment_name'),
     }
+    if source.cfg is not None:
+        record['network'] = backbone_name(stock_backbone(source.cfg.model.backbone))
+    if source.library is not None:
+        record |= {'config': HASH.sub('', path.stem), 'library': source.library}
+    return record
 
 
 def backbone_name(backbone: Mapping[str, Any]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import inspect
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
@@ -26,12 +25,10 @@ from ..type_names import class_of, type_name
 from .config_text import config_from_text
 from .key_maps import CLASSIFIER, load_external, load_strictly
 from .recalibration import recalibrate, training_batches
-from .record import backbone_name, record_of
 from .stock_config import stock_backbone
 
 BACKBONE = 'backbone.'
 SAFETENSORS = '.safetensors'
-HASH = re.compile(r'-[0-9a-f]{8}$')
 
 State = dict[str, Tensor]
 
@@ -95,31 +92,17 @@ class Source:
         found = class_of(self.cfg.model.get('type'), MODELS)
         return found is not None and issubclass(found, Classifier)
 
-    def parts(self) -> tuple[State, State]:
-        """Return the weights of the backbone and of a classifier's linear layer.
-
-        Returns:
-            The backbone's weights by its own names; ``fc.weight`` and ``fc.bias``, or nothing.
-
-        Raises:
-            ConfigError: If there is no backbone.
-        """
-        head = {k: v for k, v in self.weights.items() if k.startswith(f'{CLASSIFIER}.')}
+    @property
+    def backbone(self) -> State:
+        """The weights of the backbone by its own names."""
         inside = {k: v for k, v in self.weights.items() if k.startswith(BACKBONE)}
-        if inside:
-            return {k.removeprefix(BACKBONE): v for k, v in inside.items()}, head
-        load_external(self.weights, 'mmdet', self.path)
-        return {k: v for k, v in self.weights.items() if k not in head}, head
+        others = {k: v for k, v in self.weights.items() if not k.startswith(f'{CLASSIFIER}.')}
+        return {k.removeprefix(BACKBONE): v for k, v in (inside or others).items()}
 
-    def record(self, cut: Cut) -> dict[str, Any]:
-        """Return what a published file says about itself."""
-        width = 1.0 if cut.width is None else cut.width
-        record = record_of(self.meta, self.path, self.cfg, width, cut.images, self.validated)
-        if self.cfg is not None:
-            record['network'] = backbone_name(stock_backbone(self.cfg.model.backbone))
-        if self.library is not None:
-            record |= {'config': HASH.sub('', self.path.stem), 'library': self.library}
-        return record
+    @property
+    def classifier(self) -> State:
+        """``fc.weight`` and ``fc.bias`` of a classifier, or nothing."""
+        return {k: v for k, v in self.weights.items() if k.startswith(f'{CLASSIFIER}.')}
 
 
 def open_source(path: Path, config: Config | None = None, averaged: bool | None = None) -> Source:
@@ -199,8 +182,7 @@ def load_trained_model(source: Source, cut: Cut) -> tuple[Any, Config]:
     """Return the trained model, recalibrated at the width to be cut, and its config.
 
     Raises:
-        ConfigError: If the training data to recalibrate on are not there, or the weights do not
-            fit.
+        ConfigError: If training data to recalibrate on are missing, or the weights do not fit.
     """
     cfg = source.config()
     if cut.images:
@@ -217,13 +199,15 @@ def load_trained_model(source: Source, cut: Cut) -> tuple[Any, Config]:
 
 
 def load_backbone(source: Source) -> Any:
-    """Return the backbone with stock layers and the trained weights.
+    """Return the backbone with stock layers and the trained weights, in evaluation mode.
 
     Raises:
-        ConfigError: If the weights do not fit.
+        ConfigError: If the weights do not fit the config or, without one, an ImageNet ResNet.
     """
-    backbone = build_model(stock_backbone(source.config().model.backbone))
-    load_strictly(backbone, source.parts()[0], source.path)
+    if source.cfg is None:
+        return load_external(source.backbone, 'mmdet', source.path)[1]
+    backbone = build_model(stock_backbone(source.cfg.model.backbone))
+    load_strictly(backbone, source.backbone, source.path)
     return backbone
 
 

@@ -1,10 +1,7 @@
 """Networks of other libraries, there and back: their names, bitwise, computing the same."""
 
-import importlib.util
 import json
 import os
-import subprocess
-import sys
 from hashlib import sha256
 from pathlib import Path
 
@@ -25,7 +22,7 @@ from tools.publish import main
 HERE = Path(__file__).parent
 # Names and shapes as timm has them, without counters: `timm.create_model(NAME).state_dict()`.
 TIMM = json.loads((HERE / 'timm_keys.json').read_text())
-# And as mmpretrain has them, printed by mmpretrain_alone.py.
+# And as mmpretrain 1.2.0 has them.
 MMPRETRAIN = json.loads((HERE / 'mmpretrain_keys.json').read_text())
 RESNETS = {
     'ResNet-18': dict(type='ResNet', depth=18),
@@ -37,12 +34,13 @@ RESNETS = {
 PLAIN = ('torchvision', 'gradaug')  # which have no deep stem
 
 
-def network(name, classes=5):
+def network(name, classes=5, values=True):
     """A ResNet with a classifier and random weights, in evaluation mode."""
     init_default_scope('mmdet')
     found = MODELS.build(RESNETS[name])
     found.add_module('fc', nn.Linear(found.feat_dim, classes))
-    randomised(found).eval()
+    if values:
+        randomised(found).eval()
     return found
 
 
@@ -78,17 +76,9 @@ def test_round_trips_are_bitwise(name):
 )
 def test_names_and_shapes_are_theirs(library, name, theirs):
     with torch.device('meta'):
-        state = renamed(network_on_meta(name), library)
+        state = renamed(network(name, classes=1000, values=False), library)
     shapes = {k: list(v.shape) for k, v in state.items() if 'num_batches' not in k}
     assert shapes == theirs
-
-
-def network_on_meta(name):
-    """A ResNet for ImageNet without values."""
-    init_default_scope('mmdet')
-    found = MODELS.build(RESNETS[name])
-    found.add_module('fc', nn.Linear(found.feat_dim, 1000))
-    return found
 
 
 @pytest.mark.parametrize('depth', [18, 34, 50, 101, 152])
@@ -184,22 +174,6 @@ def test_timms_resnet_gives_our_logits(tmp_path, name, network, options):
     theirs = timm.create_model(name, checkpoint_path=str(weights))  # strict, as it is timm's
     logits_agree(theirs.eval(), ours)
     assert record['library'] == 'timm'
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize('name', ['ResNet-18', 'ResNet-50', 'ResNetV1c-50', 'ResNetV1d-50'])
-def test_mmpretrains_resnet_gives_our_logits(tmp_path, name):
-    if importlib.util.find_spec('mmpretrain') is None:
-        pytest.skip('needs the files of mmpretrain: pip install --no-deps mmpretrain')
-    ours = classifier_of(name)
-    weights, _ = publish(tmp_path, ours, '--to', 'mmpretrain')
-    torch.save(random_images(2, 3, 64, 64), tmp_path / 'images.pt')
-    type_, depth = name.split('-')
-    backbone = json.dumps(dict(type=type_, depth=int(depth)))
-    files = [weights, tmp_path / 'images.pt', tmp_path / 'logits.pt']
-    script = HERE / 'mmpretrain_alone.py'
-    subprocess.run([sys.executable, script, backbone, '1000', *files], check=True)
-    logits_agree(lambda images: torch.load(files[-1]), ours)
 
 
 def test_safetensors_there_and_back(tmp_path):

@@ -1,10 +1,12 @@
 """Published files tell where they come from."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from mmengine.config import Config
 
+from mmgradaug.publishing import Cut, Source
 from mmgradaug.publishing.record import record_of, validated_metrics
 from mmgradaug.version import __version__
 
@@ -51,7 +53,7 @@ def test_metrics_of_a_run_by_iteration(tmp_path):
 
 def test_record(tmp_path):
     path = run_folder(tmp_path)
-    assert record_of(META, path, None) == {
+    assert record_of(Source(path, META, {}, None), Cut()) == {
         'config': 'mask_rcnn_mine',
         'width': 1.0,
         'recalibration_images': 0,
@@ -65,11 +67,12 @@ def test_record(tmp_path):
 
 
 def test_the_full_networks_metrics_are_not_a_narrow_ones(tmp_path):
-    path = run_folder(tmp_path)
-    assert record_of(META, path, None, 0.9, 8)['metrics'] == {}
-    assert record_of(META, path, None, 1.0, 8)['metrics'] == {}
-    assert record_of(META, path, None, validated=False)['metrics'] == {}
+    source = Source(run_folder(tmp_path), META, {}, None)
+    for cut in (Cut(0.9, 8), Cut(1.0, 8)):
+        assert record_of(source, cut)['metrics'] == {}
+    assert record_of(replace(source, validated=False), Cut())['metrics'] == {}
 
 
 def test_a_file_without_a_run_is_named_by_its_place(tmp_path):
-    assert record_of({}, tmp_path / 'mine/weights.pth', None)['config'] == 'mine_weights'
+    source = Source(tmp_path / 'mine/weights.pth', {}, {}, None)
+    assert record_of(source, Cut())['config'] == 'mine_weights'
