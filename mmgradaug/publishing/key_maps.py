@@ -119,7 +119,7 @@ def load_external(
         network = MODELS.build(config)
         head = state.get(f'{LIBRARIES[library](CLASSIFIER, network)}.weight')
         if head is not None:
-            network.add_module(CLASSIFIER, nn.Linear(*reversed(head.shape)))
+            network.add_module(CLASSIFIER, nn.Linear(head.size(1), head.size(0)))
     ours = {theirs: key for key, theirs in key_map(network, library).items()}
     load_strictly(network, {ours.get(k, k): v for k, v in state.items()}, path, assign=True)
     network.eval()  # returns nothing, in mmdet's ResNet

@@ -217,14 +217,14 @@ def _narrow_neck(model: Any, channels: Sequence[Channels]) -> None:
     neck = model.get('neck')
     first = neck[0] if isinstance(neck, (list, tuple)) and neck else neck
     declared = (first or {}).get('in_channels')
-    is_list = isinstance(declared, (list, tuple))
+    listed = list(declared) if isinstance(declared, (list, tuple)) else [declared]
     full, narrow = [c.full for c in channels], [c.narrow for c in channels]
-    if (list(declared) if is_list else [declared]) != full:
+    if listed != full:
         raise ConfigError(
             f'model.neck.in_channels={declared!r} are not the outputs of the backbone, expected '
             f'{full}: {BACKBONE_ONLY}'
         )
-    first['in_channels'] = narrow if is_list else narrow[0]
+    first['in_channels'] = narrow if isinstance(declared, (list, tuple)) else narrow[0]
 
 
 def _fitted(key: str, weight: Tensor, shape: torch.Size, channels: Sequence[Channels]) -> Tensor:

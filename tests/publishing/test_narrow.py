@@ -120,11 +120,11 @@ def test_backbone_outputs_are_the_subnets(options, width):
 def test_detections_of_a_resnext_are_the_parents():
     groups = dict(groups=8, base_width=2, base_channels=16)
     parent, cfg = detector('faster', depth=50, type='SlimmableResNeXt', **groups)
-    narrow_cfg, narrow = narrow_detector(parent, cfg, 0.75)
+    narrow_cfg, narrow = narrow_detector(parent, cfg, 0.5)
     backbone = narrow_cfg.model.backbone
-    assert (backbone.type, backbone.groups, backbone.base_channels) == ('ResNeXt', 6, 12)
+    assert (backbone.type, backbone.groups, backbone.base_channels) == ('ResNeXt', 4, 8)
     data = batch(mask=False)
-    with at_width(parent, 0.75):
+    with at_width(parent, 0.5):
         expected = detections(parent, data)
     for found, wanted in zip(detections(narrow, data), expected, strict=True):
         assert len(found) == len(wanted) > 0
