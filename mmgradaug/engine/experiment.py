@@ -65,8 +65,8 @@ class Run:
         logs = sorted(self.work_dir.glob('*/vis_data/scalars.json'))
         if self.is_done or not logs:
             return float(self.is_done)
-        entries, _ = read_entries(logs[-1])  # the last line may be half written
-        return max((e.get('epoch', 0) for e in entries), default=0) / self._cfg.train_cfg.max_epochs
+        epochs = [entry.get('epoch', 0) for entry in read_entries(logs[-1])]
+        return max(epochs, default=0) / self._cfg.train_cfg.max_epochs
 
     def start(self, tool: Path, threads: int) -> subprocess.Popen[bytes]:
         """Start it, or resume it; what another recipe left in its folder goes."""

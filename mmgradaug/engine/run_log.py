@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,38 +68,19 @@ def placed(entries: Sequence[dict[str, Any]], start: float = 0) -> list[dict[str
 
 
 def read_scalars(path: Path | str) -> Scalars:
-    """Read ``vis_data/scalars.json`` of a run: one JSON object a line.
+    """Read ``vis_data/scalars.json`` of a run."""
+    return Scalars.of(read_entries(path))
 
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: A line is not a JSON object; the message names the line.
+
+def read_entries(path: Path | str) -> list[dict[str, Any]]:
+    """Return the JSON objects of a log, one a line, in their order.
+
+    A line that a killed run left half written is left out, as is one that is being written.
     """
-    entries, damaged = read_entries(path)
-    if damaged:
-        number, line = next(iter(damaged.items()))
-        raise ValueError(
-            f'{path}, line {number}: expected a JSON object, got {line[:60]!r}; '
-            'a run that was killed while it wrote leaves such a line: delete it'
-        )
-    return Scalars.of(entries)
-
-
-def read_entries(path: Path | str) -> tuple[list[dict[str, Any]], dict[int, str]]:
-    """Return the JSON objects of a log in their order, and what is none, by number of its line.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-    """
-    entries: list[dict[str, Any]] = []
-    damaged: dict[int, str] = {}
-    text = Path(path).read_text(encoding='utf-8', errors='replace')
-    for number, line in enumerate(text.splitlines(), start=1):
-        try:
+    entries = []
+    for line in Path(path).read_text(encoding='utf-8', errors='replace').splitlines():
+        with suppress(ValueError):
             entry = json.loads(line)
-        except (ValueError, RecursionError):
-            entry = None
-        if isinstance(entry, dict):
-            entries.append(entry)
-        else:
-            damaged[number] = line
-    return entries, damaged
+            if isinstance(entry, dict):
+                entries.append(entry)
+    return entries

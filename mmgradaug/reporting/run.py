@@ -137,7 +137,7 @@ def read_run(path: Path, name: str = '') -> Run:
             f'TIMESTAMP/vis_data/scalars.json{hint}'
         )
     logs = [log for log in (folder / 'scalars.json' for folder in folders) if log.is_file()]
-    starts = {log.parents[1].name: read_entries(log)[0] for log in logs}
+    starts = {log.parents[1].name: read_entries(log) for log in logs}
     starts = {start: entries for start, entries in starts.items() if entries}
     scalars, notes = merge(starts)
     configs = [folder / 'config.py' for folder in folders if (folder / 'config.py').is_file()]
