@@ -94,7 +94,9 @@ def make_nuclei(root: Path | str = 'data/nuclei', fetch: Fetch | None = None) ->
     SOURCE.require(root / 'source', fetch)
     write_atomically(_README.encode(), root / 'README.txt')
     # The image and the label image (0 is ground, each nucleus has a number), both (512, 512).
-    image, labels = (_read_tiff(root / 'source' / name) for name in SOURCE.sha256)
+    image, labels = (
+        np.asarray(Image.open(root / 'source' / name)).astype(np.uint16) for name in SOURCE.sha256
+    )
     pixels = to_8_bit(image, reference=image[:, :SPLIT_COLUMN])
     for split, columns in (('train', (0, SPLIT_COLUMN)), ('val', (SPLIT_COLUMN, image.shape[1]))):
         write_coco(root, split, cut_tiles(pixels, labels, columns), CLASSES, _INFO)
@@ -130,24 +132,15 @@ def cut_tiles(
     Yields:
         A sample per tile, row by row, named by the tile's top left corner.
     """
-    sizes = np.bincount(labels.ravel())
+    sizes = np.bincount(labels.ravel())  # of whole nuclei, by number
     for top in range(0, image.shape[0], TILE):
         for left in range(columns[0], columns[1], TILE):
             window = (slice(top, top + TILE), slice(left, min(left + TILE, columns[1])))
             name = f'tile_y{top:03d}_x{left:03d}.png'
-            yield Sample(name, image[window], _instances(labels[window], sizes))
-
-
-def _instances(labels: NDArray[np.uint16], sizes: NDArray[np.intp]) -> list[Instance]:
-    """Return the nuclei of a tile but slivers; ``sizes`` are whole nuclei's pixels by number."""
-    numbers, areas = np.unique(labels, return_counts=True)
-    return [
-        Instance(0, labels == number)
-        for number, area in zip(numbers, areas, strict=True)
-        if number != 0 and area >= max(MIN_AREA, MIN_SHARE * sizes[number])
-    ]
-
-
-def _read_tiff(path: Path) -> NDArray[np.uint16]:
-    with Image.open(path) as picture:
-        return np.asarray(picture).astype(np.uint16)
+            numbers, areas = np.unique(labels[window], return_counts=True)
+            kept = [
+                Instance(0, labels[window] == number)
+                for number, area in zip(numbers, areas, strict=True)
+                if number != 0 and area >= max(MIN_AREA, MIN_SHARE * sizes[number])
+            ]
+            yield Sample(name, image[window], kept)

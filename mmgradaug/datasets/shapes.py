@@ -174,7 +174,7 @@ def _paint(
     for _, outline in scene:
         # COCO's own rasteriser paints, so that pixels and labels agree.
         mask = rasterize([_ring(outline)], size[1], size[0])
-        colour = ground
+        colour: NDArray[np.float64] = ground
         while np.abs(colour - ground).mean() < 60:  # grey levels
             colour = rng.uniform(0, 255, size=3)
         image[mask] = (colour + _texture(size, rng, strength=6))[mask]
@@ -190,5 +190,5 @@ def _texture(
     total = np.zeros((height, width, 3))
     for cell in (8, 24):
         coarse = rng.normal(0, strength, size=(height // cell + 2, width // cell + 2, 3))
-        total += cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+        total += np.asarray(cv2.resize(coarse, size, interpolation=cv2.INTER_CUBIC), dtype=float)
     return total

@@ -105,7 +105,7 @@ def comparison_panels(runs: Sequence[Run]) -> list[Panel]:
 
 def _metric_line(run: Run, name: str, colour: str) -> Line:
     """Return a metric over the run."""
-    return Line(run.name, *zip(*run.metrics()[name], strict=True), colour)
+    return Line(run.name, *run.metrics()[name], colour)
 
 
 def _panels(scalars: Scalars, wanted: Callable[[str, str], bool]) -> list[Panel]:

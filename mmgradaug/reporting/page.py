@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -31,12 +31,8 @@ _MOST_BYTES = 400_000  # from which on a picture is made smaller
 _MOST_WIDTH = 1400
 
 
-@dataclass(frozen=True)
-class Picture:
-    """A picture: what it is, and its content as a ``data:`` address."""
-
-    title: str
-    address: str
+Picture = tuple[str, str]
+"""What it is, and its content as a ``data:`` address."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +134,7 @@ def _chart(title: str, panels: list[charts.Panel], columns: int) -> list[Picture
     """Return the picture of some panels; none where there is no panel."""
     if not panels:
         return []
-    return [Picture(title, _address(png_of(charts.panels_figure(panels, columns)), 'png'))]
+    return [(title, _address(png_of(charts.panels_figure(panels, columns)), 'png'))]
 
 
 def _pictures_of(run: Run, predictions: int, device: str) -> Part:
@@ -146,11 +142,11 @@ def _pictures_of(run: Run, predictions: int, device: str) -> Part:
     beside = _images(run.path.iterdir())[:_MOST_BESIDE]
     logged = sorted(_images(run.path.glob('*/vis_data/**/*')), key=lambda p: p.stat().st_mtime)
     found = [*beside, *logged[-_MOST_LOGGED:]]
-    left = [Picture(str(path.relative_to(run.path)), _address_of(path)) for path in found]
+    left = [(str(path.relative_to(run.path)), _address_of(path)) for path in found]
     return Part(pictures=[*([_predict(run, predictions, device)] if predictions else []), *left])
 
 
-def _images(paths) -> list[Path]:
+def _images(paths: Iterable[Path]) -> list[Path]:
     """Return the picture files among paths, by name; hidden ones are being written."""
     found = (p for p in paths if p.suffix.lower() in _SUFFIXES and not p.name.startswith('.'))
     return sorted(path for path in found if path.is_file())
@@ -165,7 +161,7 @@ def _predict(run: Run, images: int, device: str) -> Picture:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / 'predictions.png'
         save_predictions(config, load_detector(config, run.checkpoint, device), path, images)
-        return Picture(f'{run.checkpoint.name} on validation images', _address_of(path))
+        return f'{run.checkpoint.name} on validation images', _address_of(path)
 
 
 def _address_of(path: Path) -> str:

@@ -74,16 +74,16 @@ class Run:
             return f'finished: {total} {unit}'
         return f'{done} of {total} {unit} done, iteration {steps[-1]}'
 
-    def metrics(self) -> dict[str, list[tuple[float, float]]]:
-        """Return (step, value) of each validation by metric, but those that are always -1.
+    def metrics(self) -> dict[str, tuple[list[float], list[float]]]:
+        """Return steps and values of each metric, but those that are always -1.
 
         That is what COCO's evaluator gives where there is nothing to measure.
         """
         found = {}
         for name in dict.fromkeys(key for entry in self.scalars.val for key in entry):
-            pairs = list(zip(*self.scalars.series('val', name), strict=True))
-            if name not in NOT_METRICS and any(value != -1 for _, value in pairs):
-                found[name] = pairs
+            series = self.scalars.series('val', name)
+            if name not in NOT_METRICS and any(value != -1 for value in series[1]):
+                found[name] = series
         return found
 
     def _epochs_done(self) -> int:

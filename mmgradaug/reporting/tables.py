@@ -53,8 +53,9 @@ def metrics_table(runs: Sequence[Run]) -> Table:
             if name not in found:
                 row.append(_NO_VALUE)
                 continue
-            step, highest = max(found[name], key=lambda pair: pair[1])
-            row.append(f'{found[name][-1][1]:.3f}, highest {highest:.3f} ({run.unit} {step:g})')
+            steps, values = found[name]
+            step = steps[values.index(max(values))]
+            row.append(f'{values[-1]:.3f}, highest {max(values):.3f} ({run.unit} {step:g})')
         rows.append(row)
     return Table(['metric', *(run.name for run in runs)], rows)
 
@@ -76,7 +77,7 @@ def config_differences(
     """
     found: dict[str, list[Any]] = {}
     for key in dict.fromkeys(key for config in configs for key in config):
-        values = [config.get(key) for config in configs]
+        values: list[Any] = [config.get(key) for config in configs]
         if _are_alike_lists(values):
             values = [dict(enumerate(value)) for value in values]
         if all(isinstance(value, Mapping) for value in values):

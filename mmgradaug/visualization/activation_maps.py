@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from matplotlib.axes import Axes
 from mmengine.config import Config
 from mmengine.registry import DATASETS, init_default_scope
 from numpy.typing import NDArray
@@ -52,9 +51,16 @@ def save_activation_maps(
         axes.imshow(image, cmap='gray', vmin=0, vmax=255)
         axes.set_title(name, fontsize=10)
     for row, (model, width) in zip(grid[1:], networks.values(), strict=True):
-        found = maps_of(model, pixels, width)
-        for label, (axes, image, *one) in enumerate(zip(row, images, *found, strict=True)):
-            _draw_map(axes, image, *one, label, names)
+        maps, predicted, scores = maps_of(model, pixels, width)
+        for label, axes in enumerate(row):
+            axes.imshow(maps[label], cmap='inferno')
+            # The image's own brightness as opacity, so that the map shows around the strokes.
+            ink = np.ones((*images[label].shape, 4))
+            ink[..., 3] = 0.75 * images[label] / 255
+            axes.imshow(ink)
+            found = int(predicted[label])
+            colour = RIGHT if found == label else WRONG
+            axes.set_title(f'{names[found]}  {scores[label]:.0%}', fontsize=8, color=colour)
     for axes, name in zip(grid[:, 0], ['image', *networks], strict=True):
         axes.set_ylabel(name, fontsize=9, rotation=0, ha='right', va='center')
     return save_figure(figure, path)
@@ -85,22 +91,3 @@ def maps_of(model: Any, pixels: Tensor, width: float = 1.0) -> tuple[NDArray, ND
         scores, predicted = model(inputs).softmax(dim=1).max(dim=1)
         maps = smooth_activation_maps(model, inputs, torch.arange(len(pixels)))
     return maps.numpy(), predicted.numpy(), scores.numpy()
-
-
-def _draw_map(
-    axes: Axes,
-    image: NDArray[np.uint8],
-    activation: NDArray,
-    predicted: int,
-    score: float,
-    label: int,
-    names: Sequence[str],
-) -> None:
-    """Draw one map under the strokes of its image."""
-    axes.imshow(activation, cmap='inferno')
-    # The image's own brightness as opacity, so that the map shows around and through the strokes.
-    ink = np.ones((*image.shape, 4))
-    ink[..., 3] = 0.75 * image / 255
-    axes.imshow(ink)
-    colour = RIGHT if predicted == label else WRONG
-    axes.set_title(f'{names[predicted]}  {score:.0%}', fontsize=8, color=colour)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from ..engine.run_log import Scalars
 from ..evaluation.widths import AP_NAMES
@@ -42,7 +43,7 @@ def draw_lines(axes: Axes, lines: Sequence[Line], title: str, xlabel: str) -> No
         )
     axes.set_title(title.replace('$', r'\$'), fontsize=10)
     axes.set_xlabel(xlabel, fontsize=8)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.tick_params(labelsize=8)
     axes.grid(alpha=0.3)
     values = [value for line in lines for value in line.values if math.isfinite(value)]

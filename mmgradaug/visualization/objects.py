@@ -36,10 +36,11 @@ def draw_objects(
     Returns:
         The drawn image (k * H, k * W, 3), enlarged by a whole number k if it is small.
     """
-    factor = max(1, _SIDE // max(image.shape[:2]))
-    drawn = [_enlarged(instances, image.shape[:2], factor)]
+    height, width = image.shape[:2]
+    factor = max(1, _SIDE // max(height, width))
+    drawn = [_enlarged(instances, (height, width), factor)]
     if ignored is not None and len(ignored):
-        drawn.append(_enlarged(ignored, image.shape[:2], factor))
+        drawn.append(_enlarged(ignored, (height, width), factor))
         drawn[1].labels = torch.full_like(drawn[1].labels, len(classes))
     visualizer = DetLocalVisualizer(line_width=1.5, alpha=0.4)
     colours = [*(to_rgb(colour_at(index)) for index in range(len(classes))), (0.7, 0.7, 0.7)]

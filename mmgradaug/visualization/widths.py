@@ -51,8 +51,9 @@ def precision_lines(results: Sequence[WidthResult]) -> list[Line]:
     """Return a line for each metric; widths whose evaluator gave none are left out."""
     lines = []
     for index, name in enumerate(shown_metrics(results)):
-        points = [(r.width, r.shown()[name]) for r in results if name in r.shown()]
-        lines.append(Line(name, *zip(*points, strict=True), colour_at(index)))
+        having = [r for r in results if name in r.shown()]
+        values = [r.shown()[name] for r in having]
+        lines.append(Line(name, [r.width for r in having], values, colour_at(index)))
     return lines
 
 

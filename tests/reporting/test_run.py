@@ -29,7 +29,7 @@ def test_a_resumed_run_is_one(tmp_path):
     run = read_run(tmp_path)
     assert steps(run.scalars.train) == list(range(1, 9))
     assert [e['loss'] for e in run.scalars.train] == [12, 6, 4, 3, 105, 106, 107, 108]
-    assert run.metrics()['coco/bbox_mAP'] == [(1, 0.54), (2, 0.9)]
+    assert run.metrics()['coco/bbox_mAP'] == ([1, 2], [0.54, 0.9])
     assert run.notes == [
         f'{SECOND} resumed after 4 iterations; 3 log entries before it were dropped'
     ]
@@ -41,7 +41,7 @@ def test_a_validation_that_was_due_counts_once(tmp_path):
     killed(tmp_path)
     write_start(tmp_path, SECOND, [val_entry(1, 0.7), train_entry(5)])
     run = read_run(tmp_path)
-    assert run.metrics()['coco/bbox_mAP'] == [(1, 0.7)]
+    assert run.metrics()['coco/bbox_mAP'] == ([1], [0.7])
     assert run.progress() == '1 of 2 epochs done, iteration 5'
 
 
@@ -74,7 +74,7 @@ def test_validations_of_runs_by_iteration_are_placed(tmp_path):
     config = 'train_cfg = dict(max_iters=45, type="IterBasedTrainLoop", val_interval=20)'
     write_start(tmp_path, FIRST, entries, config=config)
     run = read_run(tmp_path)
-    assert run.metrics()['coco/bbox_mAP'] == [(20, 0.2), (40, 0.4)]
+    assert run.metrics()['coco/bbox_mAP'] == ([20, 40], [0.2, 0.4])
     assert run.progress() == '40 of 45 iterations done, iteration 40'
     (tmp_path / 'last_checkpoint').write_text('iter_45.pth')
     assert read_run(tmp_path).progress() == 'finished: 45 iterations'

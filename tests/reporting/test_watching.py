@@ -159,7 +159,7 @@ def test_the_report_reads_what_a_run_leaves(work_dir):
     run = read_run(work_dir)
     assert run.notes == []
     assert run.progress() == 'finished: 2 epochs'
-    assert run.metrics() == {'coco/bbox_mAP': [(1, 0.25), (2, 0.25)]}
+    assert run.metrics() == {'coco/bbox_mAP': ([1, 2], [0.25, 0.25])}
     assert run.config['model']['gradaug']['num_subnets'] == 2
     assert run.checkpoint == work_dir / 'epoch_2.pth'
     titles = [panel.title for panel in loss_panels(run)]
