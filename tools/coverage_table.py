@@ -72,9 +72,6 @@ OUTSIDE = {
 }
 STOCK_FAILS = 'mmdet without mmgradaug fails here too: '
 
-Row = tuple[str, str, str, str, str]
-"""Family, config, detector, what sub-networks learn from or ``'fails'``, remark."""
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Try all configs, print the counts and write the page; returns the exit status."""
@@ -171,11 +168,14 @@ def plainness(name: str, model: Any) -> tuple[bool, int, str]:
     return any(r.get('depth', 50) > 50 for r in resnets(model)), len(name), name
 
 
-def try_family(models: Mapping[str, Any]) -> Row:
+def try_family(models: Mapping[str, Any]) -> tuple[str, ...]:
     """Try the first config that mmdet itself can train, each in a process of its own.
 
-    Neither its memory nor its end then concerns another. Returns the first config's row if mmdet
-    can train none.
+    Neither its memory nor its end then concerns another.
+
+    Returns:
+        Family, config, detector, what sub-networks learn from or ``'fails'``, and a remark; of the
+        first config if mmdet can train none.
     """
     context = multiprocessing.get_context('forkserver')
     context.set_forkserver_preload(['mmdet.models', 'mmgradaug'])
@@ -212,9 +212,7 @@ def try_config(name: str, model: Any) -> tuple[str, str]:
     size = LARGER.get(family_of(name), SIZE)
     stock, gradaug = reduced(copy.deepcopy(model)), reduced(copy.deepcopy(model))
     for resnet in list(resnets(gradaug)):
-        options = slimmable(resnet)
-        resnet.clear()
-        resnet.update(options)
+        resnet.update(slimmable(resnet), pretrained=None)
     gradaug.update(type='GradAugDetector', detector=str(model.type), gradaug=GRADAUG)
     try:
         detector = train_and_predict(gradaug, size)
@@ -310,17 +308,10 @@ class WatchedOptimWrapper(OptimWrapper):
 def report(
     models: Mapping[str, Any],
     failures: Mapping[str, str],
-    rows: Sequence[Row],
+    rows: Sequence[Sequence[str]],
     unread: Mapping[str, str],
 ) -> str:
-    """Return the page as Markdown.
-
-    Args:
-        models: Models with a ResNet by their configs' names.
-        failures: Why the backbone does not swap, by name; empty where it does.
-        rows: One a family.
-        unread: Why mmdet cannot read a config, by name.
-    """
+    """Return the page as Markdown, of the results of :func:`main`."""
     kinds = {name: type_name(next(resnets(model))['type']) for name, model in models.items()}
     good = Counter(kinds[name] for name, reason in failures.items() if not reason)
     counts = [f'{good[k]} of {n} with a {k}' for k, n in Counter(kinds.values()).items()]
