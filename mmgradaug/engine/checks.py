@@ -92,7 +92,7 @@ def check_model(cfg: Config, loops: tuple[str, ...] = ()) -> Any:
 def _check_num_classes(model: Any, key: str, dataset: Any) -> None:
     if isinstance(model, Classifier) and dataset is not None:
         dataset.full_init()  # classes are folders
-        numbers = {'model.num_classes': model.num_classes}
+        numbers: dict[str, Any] = {'model.num_classes': model.num_classes}
     elif reads_coco(dataset) and not dataset.return_classes:  # then, classes are texts
         numbers = {
             f'model.{name}.num_classes': getattr(head, 'num_classes', None)
@@ -124,7 +124,7 @@ def check_pretrained(model: nn.Module) -> None:
     if getattr(model, 'teacher', None) is not None:
         parts['teacher.network'] = model.teacher.network  # type: ignore[union-attr, assignment]
     for name, part in parts.items():
-        init_cfg = getattr(part, 'init_cfg', None)
+        init_cfg: Any = getattr(part, 'init_cfg', None)
         for entry in init_cfg if isinstance(init_cfg, (list, tuple)) else [init_cfg]:
             if not builds(entry, PretrainedInit, WEIGHT_INITIALIZERS):
                 continue

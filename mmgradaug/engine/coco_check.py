@@ -49,7 +49,7 @@ def find_datasets(cfg: Config, loop: str) -> dict[str, Any]:
 
 
 def _unwrap(config: Any, key: str) -> dict[str, Any]:
-    inner = dict(enumerate(config)) if isinstance(config, (list, tuple)) else {}
+    inner: dict[Any, Any] = dict(enumerate(config)) if isinstance(config, (list, tuple)) else {}
     if isinstance(config, Mapping):
         inner = {name: config[name] for name in ('dataset', 'datasets') if name in config}
         if not inner:
@@ -131,20 +131,20 @@ def check_annotations(cfg: Config, loops: Iterable[str]) -> None:
             _load(where, dataset, coco)
             _check_images(where, dataset, allowed=replaced if loop == 'train' else 0)
             if not dataset.return_classes:  # there, classes are texts
-                labels[where] = _check_classes(where, dataset, coco)
+                _check_classes(where, dataset, coco, labels)
         if loop == 'train':
             _check_objects(ours, read, others=len(ours) < len(datasets))
         for key, entry in _find_evaluators(cfg, loop).items():
             if builds(entry, CocoMetric, METRICS) and not entry.get('format_only'):
                 _check_evaluator(f'{entry["ann_file"]} ({key})', entry, ours, read)
-    _check_labels(labels)
 
 
 def _read(path: str) -> COCO:
     try:
         with redirect_stdout(io.StringIO()):
             coco = COCO(path)
-        coco.dataset['images'], coco.dataset['categories']
+        for name in ('images', 'categories'):
+            coco.dataset[name]  # or KeyError
     except (AssertionError, LookupError, TypeError, ValueError) as error:
         said = f'it has no {error}' if isinstance(error, KeyError) else error
         raise ConfigError(f'{path} is no annotation file ({said}): {_FORMAT}') from error
@@ -157,11 +157,11 @@ def _load(where: str, dataset: Any, coco: COCO) -> None:
     masks = any(getattr(step, 'with_mask', False) for step in dataset.pipeline.transforms)
     try:
         dataset.full_init()
-        if masks and not dataset.test_mode:
-            [instance['mask'] for instance in _instances(dataset)]
+        trains_masks = masks and not dataset.test_mode
+        if trains_masks and any('mask' not in instance for instance in _instances(dataset)):
+            raise KeyError('segmentation')
     except KeyError as error:
-        name = "'segmentation', which masks need" if error.args == ('mask',) else error
-        raise ConfigError(f'{where} has an entry without {name}: add it to the file') from error
+        raise ConfigError(f'{where} has an entry without {error}: add it to the file') from error
 
 
 def _instances(dataset: Any) -> Iterable[Mapping[str, Any]]:
@@ -173,7 +173,7 @@ def _check_images(where: str, dataset: Any, allowed: int) -> None:
 
     Listing folders asks less of a network disk than asking for every file.
     """
-    load = next(iter(dataset.pipeline.transforms), None)
+    load: Any = next(iter(dataset.pipeline.transforms), None)
     paths = [info['img_path'] for info in dataset.data_list]
     loads = type(load) is LoadImageFromFile and not load.ignore_empty
     if not (loads and paths and _is_local(vars(load), paths[0])):
@@ -189,11 +189,14 @@ def _check_images(where: str, dataset: Any, allowed: int) -> None:
         )
 
 
-def _check_classes(where: str, dataset: Any, coco: COCO) -> list[str]:
-    """Raise if no category is one of the classes, or one is misspelt.
+def _check_classes(where: str, dataset: Any, coco: COCO, labels: dict[str, list[str]]) -> None:
+    """Raise if no category is one of the classes, one is misspelt, or files number them otherwise.
 
-    Returns:
-        Names of the classes by label, which mmdet numbers in the order of the file's categories.
+    Args:
+        where: The file and its config key.
+        dataset: The data set.
+        coco: The file.
+        labels: Names of the classes by label, for each file so far; this one is added.
     """
     classes = list(dataset.metainfo['classes'])
     categories = [category['name'] for category in coco.dataset['categories']]
@@ -216,7 +219,13 @@ def _check_classes(where: str, dataset: Any, coco: COCO) -> list[str]:
             f'{where} has of metainfo.classes ({listed(classes)}) the categories {listed(names)}: '
             'what it lacks is not learnt, and in another order predictions get wrong names'
         )
-    return names
+    labels[where] = names  # mmdet numbers classes in the order of the file's categories
+    first, expected = next(iter(labels.items()))
+    if any(one != other for one, other in zip(names, expected, strict=False)):
+        raise ConfigError(
+            f'{where} has the categories {listed(names)}, {first} has {listed(expected)}: mmdet '
+            "numbers classes in a file's order, so all files need the same in the same order"
+        )
 
 
 def _misspelling(name: str, others: Sequence[str]) -> str | None:
@@ -230,17 +239,6 @@ def _misspelling(name: str, others: Sequence[str]) -> str | None:
     found = others[plain.index(near[0])] if near else name
     words = [re.findall('[a-z]{2,}', text.casefold()) for text in (name, found)]
     return found if near and (near[0] == own or words[0] != words[1]) else None
-
-
-def _check_labels(labels: Mapping[str, Sequence[str]]) -> None:
-    for where, names in labels.items():
-        first, expected = next(iter(labels.items()))
-        if any(one != other for one, other in zip(names, expected, strict=False)):
-            raise ConfigError(
-                f'{where} has the categories {listed(names)}, {first} has {listed(expected)}: '
-                "mmdet numbers classes in the order of a file's categories, so all files need the "
-                'same in the same order'
-            )
 
 
 def _check_objects(datasets: Mapping[str, Any], read: Any, others: bool) -> None:

@@ -49,13 +49,6 @@ def test_a_complete_run_passes(cfg, saved, state, capsys):
     assert capsys.readouterr().err == ''
 
 
-@pytest.mark.parametrize('channels', [1, 4])
-def test_images_need_not_have_three_channels(cfg, channels):
-    cfg.model.backbone.in_channels = channels
-    cfg.model.data_preprocessor.update(mean=None, std=None, bgr_to_rgb=False)
-    check_run(cfg, LOOPS)
-
-
 def test_the_first_process_checks(cfg, monkeypatch):
     cfg.train_dataloader.dataset.ann_file = 'none.json'
     cfg.launcher = 'pytorch'

@@ -190,7 +190,7 @@ def test_files_that_number_classes_differently_are_an_error(cfg, root, spoil, ca
     dataset = cfg.train_dataloader.dataset
     other = dict(dataset, ann_file='annotations/val.json', data_prefix=dict(img='val/'))
     cfg.train_dataloader.dataset = dict(type='ConcatDataset', datasets=[dataset, other])
-    fails(cfg, 'so all files need the same', ('train',))
+    fails(cfg, 'all files need the same', ('train',))
 
 
 # ---------------------------------------------------------------- objects and images
@@ -241,7 +241,7 @@ def test_one_training_data_set_may_be_without_objects(cfg, spoil):
     [
         (lambda c: c['images'][0].pop('file_name'), "without 'file_name'"),
         (lambda c: c['annotations'][0].pop('area'), "without 'area'"),
-        (lambda c: c['annotations'][0].pop('segmentation'), "'segmentation', which masks need"),
+        (lambda c: c['annotations'][0].pop('segmentation'), "without 'segmentation'"),
         (lambda c: c['annotations'][0].pop('category_id'), "it has no 'category_id'"),
         (lambda c: c.update(annotations=None), 'is no annotation file'),
     ],
