@@ -16,7 +16,6 @@ from .source import (
     load_trained_model,
     open_external,
     open_source,
-    trains_subnets,
     untrained_widths,
 )
 
@@ -34,6 +33,5 @@ __all__ = [
     'publish_detector',
     'publish_onnx',
     'publish_weights',
-    'trains_subnets',
     'untrained_widths',
 ]

@@ -227,10 +227,12 @@ def untrained_widths(source: Source, widths: Sequence[float]) -> dict[float, str
     """
     if source.cfg is None or source.library is not None:
         return {}
-    options = source.cfg.model.get('gradaug') or {}
+    model = source.cfg.model
+    is_gradaug = 'gradaug' in model or 'GradAug' in type_name(model.get('type'))
     known = inspect.signature(SubnetSampler).parameters
-    sampler = SubnetSampler(**{k: v for k, v in options.items() if k in known})
-    if not trains_subnets(source.cfg.model) or not sampler.num_subnets:
+    options = {k: v for k, v in (model.get('gradaug') or {}).items() if k in known}
+    sampler = SubnetSampler(**options)
+    if not is_gradaug or not sampler.num_subnets:
         least, reason = 1.0, 'the run trained the full network alone'
     elif sampler.shrink == 'depth':
         least, reason = 1.0, "gradaug.shrink='depth' of the run keeps all widths"
@@ -241,8 +243,3 @@ def untrained_widths(source: Source, widths: Sequence[float]) -> dict[float, str
         for width in widths
         if width < least - 1e-9
     }
-
-
-def trains_subnets(model: Mapping[str, Any]) -> bool:
-    """Return whether a model's config is a GradAug one; its options may be left out."""
-    return 'gradaug' in model or 'GradAug' in type_name(model.get('type'))
