@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from mmengine.evaluator import BaseMetric
 from mmengine.registry import METRICS
-from torch import Tensor
 
 
 @METRICS.register_module()
@@ -38,15 +37,10 @@ class TopKAccuracy(BaseMetric):
         """
         logits = torch.stack([sample['logits'] for sample in data_samples])
         labels = torch.stack([torch.as_tensor(sample['gt_label']) for sample in data_samples])
-        self.results += ranks(logits, labels.to(logits.device)).tolist()
+        own = logits.gather(1, labels.to(logits.device).view(-1, 1))
+        self.results += ((~(logits < own)).sum(dim=1) - 1).tolist()
 
     def compute_metrics(self, results: list[int]) -> dict[str, float]:
         """Return percentages over all images."""
         places = torch.tensor(results)
         return {f'top{k}': 100 * (places < k).double().mean().item() for k in self.topk}
-
-
-def ranks(logits: Tensor, labels: Tensor) -> Tensor:
-    """How many other classes are not behind the right one: (N,) from (N, classes) and (N,)."""
-    own = logits.gather(1, labels.view(-1, 1))
-    return (~(logits < own)).sum(dim=1) - 1

@@ -26,7 +26,6 @@ WRAP = (
     "set model_wrapper_cfg=dict(type='GradAugDistributedDataParallel') in the config "
     '(tools/train.py does), or gradaug.num_subnets=0 for plain training'
 )
-NETWORK_STRIDE = 32  # of a ResNet's last stage
 
 # oneDNN builds a kernel for every new shape of a convolution and keeps the newest 1,024.
 # Sub-networks of a few widths and scales ask for more, and would build them again and again.
@@ -175,7 +174,7 @@ class GradAugMixin:
         preprocessor: Any = self.data_preprocessor  # type: ignore[attr-defined]
         divisor = getattr(preprocessor, 'pad_size_divisor', 1)
         value = getattr(preprocessor, 'pad_value', 0)
-        least = min(divisor, NETWORK_STRIDE)
+        least = min(divisor, 32)  # the stride of a ResNet's last stage
         if max(images.shape[-2:]) < least:
             raise ConfigError(
                 f'gradaug.transform made images of {images.size(-2)} x {images.size(-1)} pixels, '

@@ -11,7 +11,9 @@ from torch import nn
 
 from mmgradaug import at_width
 from mmgradaug.errors import ConfigError
+from tests.classification import tiny
 from tests.networks import batch, build, detector_config, stock_config
+from tests.oracles import assert_equal
 from tests.training.steps import assert_close, frozen_norms, gradients, sgd, summed_gradients
 
 EVERYTHING = dict(rpn_cls='both', rpn_bbox='both', roi_cls='both', roi_bbox='both', roi_mask='both')
@@ -225,3 +227,17 @@ def test_images_smaller_than_the_stride_are_refused():
     with pytest.raises(ValueError, match=words):
         model.train_step(batch(size=128), OptimWrapper(optimizer))
     assert model.pad_images(torch.zeros(1, 3, 26, 40)).shape == (1, 3, 32, 64)  # a narrow strip
+
+
+def test_a_compiled_step_trains_as_an_eager_one_bitwise():
+    """A runner's ``compile`` key replaces ``train_step``; the passes stay eager."""
+    states = []
+    for compiled in (False, True):
+        model = tiny.build()
+        if compiled:
+            model.train_step = torch.compile(model.train_step, backend='eager')
+        wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9))
+        for seed in range(2):
+            model.train_step(tiny.batch(seed=seed), wrapper)
+        states.append(model.state_dict())
+    assert_equal(*states)
