@@ -1,7 +1,8 @@
 """GradAug (NeurIPS 2020) for MMDetection.
 
 Importing the package registers its backbones, classifiers, detector wrapper, model wrapper and
-hooks with mmengine; a config does so with ``custom_imports = dict(imports=['mmgradaug'])``.
+hooks with mmengine, and loaders that read checkpoints as data; a config does so with
+``custom_imports = dict(imports=['mmgradaug'])``.
 """
 
 from .backbones import (

@@ -28,7 +28,6 @@ from rich.table import Table
 
 from mmgradaug.classification import GradAugClassifier
 from mmgradaug.detection import GradAugDetector
-from mmgradaug.engine.checkpoint_loading import register_safe_loading
 from mmgradaug.engine.cli import at_least, config_parser, load_config, one_line_errors
 from mmgradaug.evaluation.cost import StepCost, build_models, measure_costs
 from mmgradaug.evaluation.random_batch import random_batch
@@ -61,7 +60,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
     cfg = load_config(args.config, args.cfg_options, (GradAugDetector, GradAugClassifier))
     MMLogger.get_current_instance().setLevel(logging.WARNING)  # not how each weight is initialised
-    register_safe_loading()
     is_classifier = 'detector' not in cfg.model
     height, width = args.size or ((224, 224) if is_classifier else (320, 512))
     images = args.batch or (16 if is_classifier else 2)

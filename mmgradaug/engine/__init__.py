@@ -1,5 +1,6 @@
 """Config in, Runner out: command lines, checks, safe loading, and hooks that lose nothing."""
 
+from . import checkpoint_loading as checkpoint_loading  # its loaders take mmengine's place
 from .hooks import (
     BadImagesHook,
     FinalAndBestHook,

@@ -20,6 +20,7 @@ from urllib.parse import urlparse
 import numpy as np
 import torch
 from mmengine.dist import barrier, is_main_process
+from mmengine.fileio import get_local_path
 from mmengine.logging import HistoryBuffer
 from mmengine.optim import OneCycleParamScheduler
 from mmengine.runner import CheckpointLoader
@@ -34,11 +35,7 @@ _METHODS = {
     HistoryBuffer: ('min', 'max', 'mean', 'current'),
     OneCycleParamScheduler: ('_annealing_cos', '_annealing_linear'),
 }
-_WEIGHT_KEYS = (
-    'state_dict',
-    'model',
-    'model_state_dict',
-)  # of mmengine; torchvision and timm; others
+_WEIGHT_KEYS = ('state_dict', 'model', 'model_state_dict')  # mmengine; torchvision, timm; others
 
 
 def load_checkpoint(path: str | Path, map_location: Any = 'cpu') -> Any:
@@ -118,25 +115,25 @@ def is_damaged(path: str | os.PathLike) -> bool:
         return True
 
 
-def register_safe_loading() -> None:
-    """Make mmengine load every checkpoint by :func:`load_checkpoint`, from now on.
-
-    That is what ``init_cfg``, ``load_from``, resuming and ``init_detector`` load. mmengine's own
-    loaders execute a file that cannot be loaded as data, or any file.
-    """
-    named = ('torchvision://', 'modelzoo://', 'open-mmlab://', 'openmmlab://')
-    refused = ('mmcls://', 'pavi://', r'(\S+\:)?s3://', r'(\S+\:)?petrel://')
-    CheckpointLoader.register_scheme('', load_from_local, force=True)
-    CheckpointLoader.register_scheme(('http://', 'https://'), load_from_http, force=True)
-    CheckpointLoader.register_scheme(named, load_from_zoo, force=True)
-    CheckpointLoader.register_scheme(refused, refuse_scheme, force=True)
+# In place of mmengine's loaders, which execute a file that cannot be loaded as data, or any file:
+# for `init_cfg`, `load_from`, resuming and `init_detector`, from when this package is imported.
+_STORAGE = (r'(\S+\:)?s3://', r'(\S+\:)?petrel://')
 
 
+@CheckpointLoader.register_scheme('', force=True)
 def load_from_local(filename: str, map_location: Any = None) -> Any:
     """Load a local file."""
     return load_checkpoint(filename, map_location)
 
 
+@CheckpointLoader.register_scheme(_STORAGE, force=True)
+def load_from_storage(filename: str, map_location: Any = None) -> Any:
+    """Load a file of one of mmengine's storage backends."""
+    with get_local_path(filename) as path:
+        return load_checkpoint(path, map_location)
+
+
+@CheckpointLoader.register_scheme(('http://', 'https://'), force=True)
 def load_from_http(filename: str, map_location: Any = None) -> Any:
     """Download a file into torch's cache, the first process before the others, and load it."""
     path = Path(torch.hub.get_dir(), 'checkpoints', Path(urlparse(filename).path).name)
@@ -150,6 +147,10 @@ def load_from_http(filename: str, map_location: Any = None) -> Any:
     return load_checkpoint(path, map_location)
 
 
+_NAMED = ('torchvision://', 'modelzoo://', 'open-mmlab://', 'openmmlab://')
+
+
+@CheckpointLoader.register_scheme(_NAMED, force=True)
 def load_from_zoo(filename: str, map_location: Any = None) -> Any:
     """Load a model of torchvision or OpenMMLab by its name."""
     scheme, _, name = filename.partition('://')
@@ -159,9 +160,10 @@ def load_from_zoo(filename: str, map_location: Any = None) -> Any:
     return load_from_http(zoo.get_external_models()[name], map_location)
 
 
+@CheckpointLoader.register_scheme(('mmcls://', 'pavi://'), force=True)
 def refuse_scheme(filename: str, map_location: Any = None) -> Any:
-    """Refuse a storage from which mmengine loads in ways of its own."""
-    raise ConfigError(f"{filename} cannot be loaded safely: download it and give the file's path")
+    """Refuse a source from which mmengine loads in ways of its own."""
+    raise ConfigError(f"{filename} cannot be loaded as data: download it and give the file's path")
 
 
 def _run_state_globals() -> list[Any]:

@@ -22,7 +22,7 @@ from ..backbones.mixin import SlimmableMixin
 from ..classification import Classifier
 from ..errors import ConfigError, path_suggestion
 from ..type_names import builds
-from .checkpoint_loading import is_damaged, load_checkpoint, register_safe_loading, weights_of
+from .checkpoint_loading import is_damaged, load_checkpoint, weights_of
 from .cli import make_output_dir, warn
 from .coco_check import check_annotations, check_files, find_datasets, listed, reads_coco
 
@@ -80,7 +80,6 @@ def check_model(cfg: Config, loops: tuple[str, ...] = ()) -> Any:
             of a head is not the number of classes.
     """
     init_default_scope(cfg.get('default_scope', 'mmdet'))
-    register_safe_loading()  # for a teacher
     model = MODELS.build(copy.deepcopy(cfg.model))
     model = getattr(model, 'module', model)  # inside test-time augmentation
     for loop in loops:

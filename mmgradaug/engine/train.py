@@ -31,7 +31,6 @@ from mmengine.utils.dl_utils import set_multi_processing
 from ..errors import ConfigError
 from ..training import GradAugDistributedDataParallel, GradAugMixin
 from ..type_names import builds, class_of
-from .checkpoint_loading import register_safe_loading
 from .checks import check_run
 from .cli import config_parser, load_config, make_output_dir, one_line_errors
 
@@ -112,7 +111,6 @@ def build_runner(cfg: Config, loops: tuple[str, ...] = ('train', 'val')) -> Runn
     Raises:
         ConfigError: If its model wrapper would train without sub-networks.
     """
-    register_safe_loading()
     setup_cache_size_limit_of_dynamo()
     cfg.setdefault('launcher', 'none')
     _add_hooks(cfg, loops)

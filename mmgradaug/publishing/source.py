@@ -17,7 +17,7 @@ from rich.progress import track
 from torch import Tensor, nn
 
 from ..classification import Classifier
-from ..engine.checkpoint_loading import load_checkpoint, register_safe_loading, weights_of
+from ..engine.checkpoint_loading import load_checkpoint, weights_of
 from ..engine.checks import check_data
 from ..errors import ConfigError
 from ..training import SubnetSampler
@@ -214,7 +214,6 @@ def load_backbone(source: Source) -> Any:
 def build_model(options: Mapping[str, Any], scope: str = 'mmdet') -> nn.Module:
     """Build a network of a config for one process, in evaluation mode."""
     init_default_scope(scope)
-    register_safe_loading()  # of a teacher
     model = revert_sync_batchnorm(MODELS.build(copy.deepcopy(options)))
     model.eval()  # returns nothing, in mmdet's ResNet
     return model

@@ -12,7 +12,7 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import Runner
 
-from ..engine.checkpoint_loading import load_checkpoint, register_safe_loading, weights_of
+from ..engine.checkpoint_loading import load_checkpoint, weights_of
 
 
 def start_detector(cfg: Config, backbone: Path, seed: int = 0) -> tuple[Any, int]:
@@ -31,7 +31,6 @@ def start_detector(cfg: Config, backbone: Path, seed: int = 0) -> tuple[Any, int
         RuntimeError: If the detector's backbone holds other values.
     """
     init_default_scope(cfg.get('default_scope', 'mmdet'))
-    register_safe_loading()
     torch.manual_seed(seed)
     detector = MODELS.build(copy.deepcopy(cfg.model))
     detector.init_weights()

@@ -15,14 +15,12 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from torch import nn
 
-from ..engine.checkpoint_loading import register_safe_loading
 from .canvas import new_figure, save_figure
 from .objects import draw_objects
 
 
 def load_detector(cfg: Config, checkpoint: Path | str, device: str = 'cpu') -> nn.Module:
     """Load a detector as mmdet's own ``init_detector`` does, the checkpoint as data only."""
-    register_safe_loading()
     return init_detector(cfg, str(checkpoint), device=device)
 
 

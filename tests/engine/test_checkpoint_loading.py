@@ -1,5 +1,6 @@
 """Checkpoints are loaded as data, and damaged ones found; nothing in them is executed."""
 
+import contextlib
 import copy
 import io
 import os
@@ -16,12 +17,8 @@ from mmengine.runner import CheckpointLoader
 from mmengine.runner import load_checkpoint as mmengine_load
 from torch import nn
 
-from mmgradaug.engine.checkpoint_loading import (
-    is_damaged,
-    load_checkpoint,
-    register_safe_loading,
-    weights_of,
-)
+from mmgradaug.engine import checkpoint_loading
+from mmgradaug.engine.checkpoint_loading import is_damaged, load_checkpoint, weights_of
 from mmgradaug.errors import ConfigError
 from tests.harmful import Command
 
@@ -37,13 +34,6 @@ def nothing_allowed(monkeypatch):
     yield
     torch.serialization.clear_safe_globals()
     torch.serialization.add_safe_globals(allowed)
-
-
-@pytest.fixture
-def safe(monkeypatch):
-    """mmengine with our loaders, for one test."""
-    monkeypatch.setattr(CheckpointLoader, '_schemes', dict(CheckpointLoader._schemes))
-    register_safe_loading()
 
 
 @pytest.fixture
@@ -128,10 +118,9 @@ def test_what_would_execute_a_command_is_refused(harmful):
     assert not made.exists()
 
 
-def test_what_mmengine_would_execute_is_refused(harmful, safe):
+def test_what_mmengine_would_execute_is_refused(harmful):
     path, made = harmful
     torch.serialization.add_safe_globals([HistoryBuffer])
-    register_safe_loading()  # once more changes nothing
     with pytest.raises(ConfigError, match=r'harmful\.pth holds '):
         mmengine_load(nn.Linear(2, 1), str(path))
     assert not made.exists()
@@ -140,7 +129,7 @@ def test_what_mmengine_would_execute_is_refused(harmful, safe):
     assert made.exists()
 
 
-def test_what_mmengine_fetches_is_loaded_as_data_too(harmful, hub, safe):
+def test_what_mmengine_fetches_is_loaded_as_data_too(harmful, hub):
     path, made = harmful
     path.rename(hub / path.name)
     torch.save(run_state(), hub / 'run.pth')
@@ -157,18 +146,28 @@ def test_what_mmengine_fetches_is_loaded_as_data_too(harmful, hub, safe):
     ('open-mmlab://detectron2/resnet50_caffe', 'resnet50_msra-5891d200.pth'),
     ('openmmlab://detectron2/resnet50_caffe', 'resnet50_msra-5891d200.pth'),
 ])  # fmt: skip
-def test_models_are_found_by_name(hub, safe, name, file):
+def test_models_are_found_by_name(hub, name, file):
     torch.save({'a': torch.ones(2)}, hub / file)
     assert CheckpointLoader.load_checkpoint(name)['a'].tolist() == [1, 1]
 
 
-@pytest.mark.parametrize('scheme', ['mmcls://', 'pavi://', 's3://', 'my:s3://', 'petrel://'])
-def test_what_mmengine_fetches_in_its_own_ways_is_refused(safe, scheme):
-    with pytest.raises(ConfigError, match=f'^{scheme}a cannot be loaded safely: download it'):
+@pytest.mark.parametrize('scheme', ['mmcls://', 'pavi://'])
+def test_what_mmengine_fetches_in_its_own_ways_is_refused(scheme):
+    with pytest.raises(ConfigError, match=f'^{scheme}a cannot be loaded as data: download it'):
         CheckpointLoader.load_checkpoint(f'{scheme}a')
 
 
-def test_no_loader_of_mmengines_is_left(safe):
+def test_files_of_a_storage_are_loaded_as_data_too(harmful, monkeypatch):
+    path, made = harmful
+    fetched = lambda filename: contextlib.nullcontext(path)  # noqa: E731
+    monkeypatch.setattr(checkpoint_loading, 'get_local_path', fetched)
+    for scheme in ('s3://', 'my:s3://', 'petrel://'):
+        with pytest.raises(ConfigError, match=r'/harmful\.pth holds '):
+            CheckpointLoader.load_checkpoint(f'{scheme}a.pth')
+    assert not made.exists()
+
+
+def test_no_loader_of_mmengines_is_left():
     modules = {loader.__module__ for loader in CheckpointLoader._schemes.values()}
     assert modules == {load_checkpoint.__module__}
 
@@ -194,7 +193,7 @@ class Attribute:
 
 
 @pytest.mark.parametrize('name', ['__init__', '__class__', '_statistics_methods', 'update'])
-def test_getattr_reaches_nothing_but_statistics(hub, safe, name):
+def test_getattr_reaches_nothing_but_statistics(hub, name):
     """The maintained mmengine allows it, with which a file reaches any method of any class."""
     torch.save(Attribute(HistoryBuffer, name), hub / 'a.pth')
     for path in (str(hub / 'a.pth'), 'https://localhost/a.pth'):
@@ -210,7 +209,7 @@ def test_everything_unknown_is_named(tmp_path):
         load_checkpoint(tmp_path / 'a.pth')
 
 
-def test_trusting_all_files_is_the_users_choice(harmful, safe, monkeypatch):
+def test_trusting_all_files_is_the_users_choice(harmful, monkeypatch):
     path, made = harmful
     monkeypatch.setenv(TRUST_ALL, '1')
     mmengine_load(nn.Linear(2, 1), str(path))

@@ -19,7 +19,6 @@ from torch import nn
 from torch.utils.data import Dataset
 
 import mmgradaug.engine.hooks  # noqa: F401  registers them
-from mmgradaug.engine.checkpoint_loading import register_safe_loading
 from tests.engine.killing import differences
 
 
@@ -117,7 +116,6 @@ def runner(
 ) -> Runner:
     """Build a run of three epochs of four batches (the last has one sample less)."""
     torch.manual_seed(0)
-    register_safe_loading()
     return Runner(
         ToyModel(),
         str(work_dir),

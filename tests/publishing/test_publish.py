@@ -18,7 +18,6 @@ from mmengine.logging.history_buffer import HistoryBuffer
 from mmengine.registry import MODELS, init_default_scope
 
 from mmgradaug import at_width
-from mmgradaug.engine.checkpoint_loading import register_safe_loading
 from mmgradaug.publishing import Cut, load_trained_model, open_source
 from tests.messages import one_line
 from tests.networks import build, detector_config, random_images, randomised
@@ -87,7 +86,6 @@ def image_of(run):
 def test_detections_without_mmgradaug_are_identical(run, published):
     config, found, _ = published[0]
     assert 'mmgradaug' not in config.read_text().split('"""')[2]
-    register_safe_loading()  # which the original mmengine lacks: torch refuses its logs
     model = init_detector(str(run.parent / 'config.py'), str(run), device='cpu')
     expected = inference_detector(model, image_of(run)).pred_instances
     assert len(expected) > 10
