@@ -18,7 +18,7 @@ CONFIG = 'configs/mask_rcnn_r18_gradaug_shapes.py'
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory):
     """A small data set."""
-    spec = ShapesSpec(num_images=7, num_crowd=1, size=(64, 64))
+    spec = ShapesSpec(8, size=(64, 64))
     return make_shapes(tmp_path_factory.mktemp('shapes'), spec, spec)
 
 

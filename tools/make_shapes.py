@@ -8,8 +8,7 @@ import sys
 from mmgradaug.datasets import ShapesSpec, make_shapes
 
 
-def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    """Read the command line."""
+def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
@@ -21,19 +20,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add('--size', type=int, nargs=2, default=(160, 160), metavar=('W', 'H'), help='pixels')
     add('--objects', type=int, default=(2, 7), help='objects tried for an image', **pair)
     add('--radius', type=float, default=(0.06, 0.22), help='share of the shorter side', **pair)
-    add('--empty', type=int, default=0, metavar='N', help='more training images without objects')
-    add('--crowd', type=int, default=0, metavar='N', help='more training images of a crowd region')
     add('--seed', type=int, default=0, help='the same seed gives the same images, bit by bit')
-    return parser.parse_args(argv)
-
-
-def main(argv: list[str] | None = None) -> int:
-    args = parse_args(argv)
+    args = parser.parse_args(argv)
     same = {'size': tuple(args.size), 'objects': tuple(args.objects), 'radius': tuple(args.radius)}
-    train = ShapesSpec(args.train, args.empty, args.crowd, seed=args.seed, **same)
-    root = make_shapes(args.out, train, ShapesSpec(args.val, seed=args.seed, **same))
-    total = args.train + args.empty + args.crowd
-    print(f'shapes: {total} training and {args.val} validation images in {root}')
+    train, val = (ShapesSpec(n, seed=args.seed, **same) for n in (args.train, args.val))
+    root = make_shapes(args.out, train, val)
+    print(f'shapes: {args.train} training and {args.val} validation images in {root}')
     return 0
 
 

