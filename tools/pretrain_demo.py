@@ -41,8 +41,6 @@ CONFIGS = {
     'GradAug': 'configs/classification/resnet18_digits_gradaug.py',
 }
 FAST = {'GradAug fast': 'configs/classification/resnet18_digits_gradaug_fast.py'}
-# Time of a step as a multiple of a plain one's, roughly: for the time that is left.
-WORK = {'baseline': 1.0, 'GradAug': 3.3, 'GradAug fast': 3.3}
 DETECTOR = 'configs/mask_rcnn_r18_gradaug_nuclei.py'
 WORK_DIR = 'work_dirs/resnet18_digits_demo'
 METRIC = 'accuracy/top1'
@@ -62,7 +60,7 @@ def main(argv: list[str] | None = None) -> int:
     make_digits()
     make_output_dir(work_dir, '--work-dir')
     methods = CONFIGS | (FAST if args.fast else {})
-    experiment = Experiment(work_dir, methods, args.seeds, args.cfg_options, WORK)
+    experiment = Experiment(work_dir, methods, args.seeds, args.cfg_options)
     experiment.train(ROOT / 'tools/pretrain.py', args.jobs, say)
     runs = experiment.runs
     say('drawing')

@@ -36,14 +36,12 @@ class Run:
         config: Path of its config.
         options: Its ``--cfg-options``.
         work_dir: Its folder.
-        work: How much work it is, in units that the runs share.
     """
 
     name: str
     config: str
     options: tuple[str, ...]
     work_dir: Path
-    work: float = 1.0
 
     @property
     def is_done(self) -> bool:
@@ -87,9 +85,8 @@ class Run:
         """
         if status:
             output = self.work_dir / OUTPUT
-            lines = output.read_text(errors='replace').strip().splitlines()
-            told = [line for line in lines if line.startswith('error: ')] or lines or ['']
-            raise ConfigError(f'{self.name} ended with status {status}, see {output}: {told[-1]}')
+            last_line = output.read_text(errors='replace').strip().rpartition('\n')[2]
+            raise ConfigError(f'{self.name} ended with status {status}, see {output}: {last_line}')
         write_atomically(self._recipe.encode(), self.work_dir / DONE)
 
     @cached_property
@@ -114,7 +111,6 @@ class Experiment:
         methods: Path of each method's config, by its name.
         seeds: How many.
         options: ``--cfg-options`` of all runs.
-        work: How much work a run of each method is, in units that they share; 1 by default.
 
     Attributes:
         runs: The runs of each method, one a seed.
@@ -126,16 +122,18 @@ class Experiment:
         methods: Mapping[str, str],
         seeds: int,
         options: Sequence[str] = (),
-        work: Mapping[str, float] | None = None,
     ) -> None:
         self.runs = {
             name: [
                 Run(
                     name=f'{name} seed {seed}',
                     config=config,
-                    options=(*seed_options(seed), *options),
+                    options=(
+                        f'randomness.seed={seed}',
+                        f'train_dataloader.dataset.subset_seed={seed}',
+                        *options,
+                    ),
                     work_dir=work_dir / f'{name.lower().replace(" ", "_")}_seed{seed}',
-                    work=(work or {}).get(name, 1.0),
                 )
                 for seed in range(seeds)
             ]
@@ -143,7 +141,7 @@ class Experiment:
         }
 
     def train(self, tool: Path, jobs: int, say: Callable[[str], None], every: float = 15.0) -> None:
-        """Train what is not complete, the long runs first.
+        """Train what is not complete, the last method first: give those that take longest last.
 
         Args:
             tool: Path of tools/pretrain.py.
@@ -155,7 +153,7 @@ class Experiment:
             ConfigError: If a run fails. The others are stopped, and resumed when this is called
                 again.
         """
-        runs = sorted((r for runs in self.runs.values() for r in runs), key=lambda r: -r.work)
+        runs = [run for of_method in reversed(self.runs.values()) for run in of_method]
         waiting = [run for run in runs if not run.is_done]
         threads = max(1, (os.cpu_count() or 1) // jobs)
         say(
@@ -163,8 +161,7 @@ class Experiment:
             'threads'
         )
         running: dict[Run, subprocess.Popen[bytes]] = {}
-        start = told = time.monotonic()
-        before = sum(run.work * run.progress() for run in runs)
+        told = time.monotonic()
         try:
             while waiting or running:
                 while waiting and len(running) < jobs:
@@ -177,26 +174,10 @@ class Experiment:
                         run.finish(process.returncode)
                 if running and time.monotonic() - told >= every:
                     told = time.monotonic()
-                    say(_progress(runs, list(running), told - start, before))
+                    active = ', '.join(f'{run.name} {run.progress():.0%}' for run in running)
+                    say(f'{sum(run.is_done for run in runs)} of {len(runs)} runs done; {active}')
         finally:
             for process in running.values():
                 process.terminate()
             for process in running.values():
                 process.wait()
-
-
-def seed_options(seed: int) -> tuple[str, str]:
-    """Return options of what a seed draws: weights, batches, sub-networks; and labelled images."""
-    return f'randomness.seed={seed}', f'train_dataloader.dataset.subset_seed={seed}'
-
-
-def _progress(runs: list[Run], running: list[Run], seconds: float, before: float) -> str:
-    """Return how far the runs are, and how long they will take at the pace so far."""
-    done = sum(run.work * run.progress() for run in runs)
-    active = ', '.join(f'{run.name} {run.progress():.0%}' for run in running)
-    left = 'time left not known yet'
-    if done > before:
-        todo = sum(run.work for run in runs) - done
-        minutes, rest = divmod(round(seconds * todo / (done - before)), 60)
-        left = f'about {minutes}:{rest:02d} min left'
-    return f'{sum(run.is_done for run in runs)} of {len(runs)} runs done; {active}; {left}'

@@ -120,15 +120,6 @@ def test_samples_of_an_iteration_and_of_epochs_differ(tmp_path):
     assert len(noise.unique(dim=0)) == len(noise) == 27
 
 
-def test_another_length_of_the_epoch_starts_it_again(tmp_path):
-    trained(tmp_path, stop=5, checkpoint=dict(by_epoch=False, interval=4))
-    run = runner(tmp_path, resume=True)
-    loader = run._train_dataloader
-    loader['batch_size'] = 2
-    run.train()
-    assert len(run.model.seen) == 5 + 5  # epochs two and three, of five batches now
-
-
 def test_generators_are_seeded_by_every_number():
     def draws(*key):
         seed_generators(*key)

@@ -75,7 +75,7 @@ class CheckedLoading:
         self.load, self.max_bad_images, self.fix = load, max_bad_images, fix
         # Marks of samples, in memory that worker processes share.
         self.bad = torch.zeros(num_samples, dtype=torch.bool).share_memory_()
-        self.told_of_size = False
+        self.warned_of_size = False
 
     def __call__(self, results: dict) -> dict | None:
         """Load the image; None asks the data set for another sample.
@@ -89,7 +89,7 @@ class CheckedLoading:
         except Exception as error:  # decoders raise what they like
             self._count(results, error)
             return None
-        if loaded is not None and not self.told_of_size:
+        if loaded is not None:
             self._compare_size(loaded)
         return loaded
 
@@ -108,16 +108,14 @@ class CheckedLoading:
             print_log(text, logger='current', level=logging.WARNING)
 
     def _compare_size(self, results: dict) -> None:
-        """Warn once of an image of another size than its annotations were written for."""
-        read, told = results['img_shape'][:2], (results.get('height'), results.get('width'))
-        if None in told or tuple(read) == told:
+        """Warn once if boxes and masks will not fit, as of images with an EXIF orientation."""
+        size, annotated = tuple(results['img_shape']), (results.get('height'), results.get('width'))
+        if self.warned_of_size or None in annotated or size == annotated:
             return
-        self.told_of_size = True
+        self.warned_of_size = True
         print_log(
-            f'the image {results["img_path"]} has {read[0]} x {read[1]} pixels (height x width, '
-            f'turned as its EXIF orientation says), its annotations say {told[0]} x {told[1]}: '
-            'boxes and masks will not fit; write the size as read to the annotations, and boxes '
-            'in its pixels. Further ones are not named',
+            f'the image {results["img_path"]} is read with height and width {size}, its '
+            f'annotations say {annotated}: write both, and the boxes, as it is read',
             logger='current',
             level=logging.WARNING,
         )
@@ -140,11 +138,9 @@ def check_images(dataset: Any, max_bad_images: int = 0, fix: str = WHY_NOT) -> N
 
 def _leaves(dataset: Any) -> Iterator[Any]:
     """Yield the data sets with a pipeline behind wrappers."""
-    inner = [getattr(dataset, name, None) for name in ('dataset', '_dataset')]
-    inner += list(getattr(dataset, 'datasets', None) or [])
+    inner = [dataset.dataset] if hasattr(dataset, 'dataset') else getattr(dataset, 'datasets', [])
     for wrapped in inner:
-        if wrapped is not None:
-            yield from _leaves(wrapped)
+        yield from _leaves(wrapped)
     if hasattr(getattr(dataset, 'pipeline', None), 'transforms'):
         yield dataset
 

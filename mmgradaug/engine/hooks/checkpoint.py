@@ -69,6 +69,7 @@ class SafeCheckpointHook(CheckpointHook):
         super().before_train(runner)
         if self.file_client_args is None and type(self.file_backend) is LocalBackend:
             self.backend_args = {'backend': ATOMIC_BACKEND}
+            self.file_backend = _LateRemovals()
             if is_main_process():
                 with self._superseding():
                     Path(self.out_dir).mkdir(parents=True, exist_ok=True)
@@ -90,8 +91,6 @@ class SafeCheckpointHook(CheckpointHook):
         Raises:
             ConfigError: If one cannot be written; those before stay.
         """
-        backend, late = self.file_backend, _LateRemovals(self.file_backend)
-        self.file_backend = late
         try:
             yield
         except OSError as error:
@@ -99,34 +98,29 @@ class SafeCheckpointHook(CheckpointHook):
                 f'cannot write a checkpoint to {self.out_dir}: {error}. Those before are as they '
                 'were: make space (one more than max_keep_ckpts has to fit), then --resume'
             ) from error
-        finally:
-            self.file_backend = backend
         best = getattr(self, 'best_ckpt_path_dict', {None: getattr(self, 'best_ckpt_path', None)})
-        for path in late.paths:
+        late = getattr(self.file_backend, 'late', [])
+        while late:
+            path = late.pop()
             if path not in best.values():  # validated again
-                backend.remove(path)
+                Path(path).unlink(missing_ok=True)
 
     def _newest_first(self, runner: Any) -> list[Path]:
         """Return the checkpoints of a run, those of higher epochs or iterations before others."""
         folder = Path(runner.work_dir)
         if self.out_dir is not None and str(self.out_dir) != str(runner.work_dir):
             folder = Path(self.out_dir, folder.name)  # mmengine's rule
-        name = re.compile(re.escape(self.filename_tmpl).replace(r'\{\}', r'(\d+)'))
-        names = [(name.fullmatch(path.name), path) for path in folder.glob('*')]
-        by_step = {int(match[1]): path for match, path in names if match}
-        return [by_step[step] for step in sorted(by_step, reverse=True)]
+        name = re.escape(self.filename_tmpl).replace(r'\{\}', r'(\d+)')
+        found = [(re.fullmatch(name, path.name), path) for path in folder.glob('*')]
+        return [path for _, path in sorted((int(m[1]), p) for m, p in found if m)][::-1]
 
 
-class _LateRemovals:
+class _LateRemovals(LocalBackend):
     """A file backend that only notes what it was asked to remove."""
 
-    def __init__(self, backend: Any) -> None:
-        self.backend = backend
-        self.paths: list[str] = []
+    def __init__(self) -> None:
+        self.late: list[Any] = []
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.backend, name)
-
-    def remove(self, path: str) -> None:
+    def remove(self, filepath: str | Path) -> None:
         """Note it."""
-        self.paths.append(path)
+        self.late.append(filepath)

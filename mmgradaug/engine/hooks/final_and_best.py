@@ -23,7 +23,7 @@ FILE = 'final_and_best.json'
 
 @HOOKS.register_module()
 class FinalAndBestHook(Hook):
-    """Logs the final and the best value of a metric, and writes them to the work dir.
+    """Writes the final and the best value of a metric to the work dir.
 
     After each validation ``final_and_best.json`` holds the metrics of the newest and of the best
     epoch (iteration, in runs without epochs) so far. Those before a resume count.
@@ -45,21 +45,11 @@ class FinalAndBestHook(Hook):
         history = {**runner.message_hub.runtime_info.get(HISTORY, {}), step: dict(metrics or {})}
         runner.message_hub.update_info(HISTORY, history)
         if is_main_process():
-            found = {'unit': 'epoch' if epochs else 'iteration', **self._summary(history)}
+            best = max(sorted(history), key=lambda step: history[step][self.metric])
+            found = {
+                'unit': 'epoch' if epochs else 'iteration',
+                'final': {'step': step, **history[step]},
+                'best': {'step': best, **history[best]},
+            }
             text = json.dumps(found, indent=2) + '\n'
             write_atomically(text.encode(), Path(runner.work_dir, FILE))
-
-    def after_train(self, runner: Any) -> None:
-        """Log both."""
-        history = runner.message_hub.runtime_info.get(HISTORY)
-        if history:
-            unit = 'epoch' if isinstance(runner.train_loop, EpochBasedTrainLoop) else 'iteration'
-            for name, entry in self._summary(history).items():
-                values = ', '.join(f'{k} {v:.4g}' for k, v in entry.items() if k != 'step')
-                runner.logger.info(f'{name} {unit} {entry["step"]}: {values}')
-
-    def _summary(self, history: dict[int, dict[str, float]]) -> dict[str, dict[str, Any]]:
-        """Return the final and the best entry; of equal ones the first."""
-        best = max(sorted(history), key=lambda step: history[step][self.metric])
-        steps = {'final': max(history), 'best': best}
-        return {name: {'step': step, **history[step]} for name, step in steps.items()}

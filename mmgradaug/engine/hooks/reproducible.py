@@ -15,7 +15,7 @@ from mmengine.dist import get_rank
 from mmengine.hooks import DistSamplerSeedHook
 from mmengine.registry import HOOKS
 from mmengine.runner import EpochBasedTrainLoop
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader
 
 from ...errors import ConfigError
 
@@ -158,12 +158,6 @@ class ReproducibleHook(DistSamplerSeedHook):
             ConfigError: If there is nothing to train on.
         """
         loop, loader = runner.train_loop, runner.train_dataloader
-        if loader.batch_sampler is None or isinstance(loader.dataset, IterableDataset):
-            runner.logger.warning(
-                f'{type(loader.dataset).__name__} is not loaded by batches of indices: random '
-                'draws of its samples will differ after a resume'
-            )
-            return
         if not len(loader):
             raise ConfigError(
                 'train_dataloader gives no batch, expected at least one: check the annotation '
@@ -189,11 +183,9 @@ class ReproducibleHook(DistSamplerSeedHook):
         """Start an epoch's numbers where the run stands."""
         super().before_train_epoch(runner)
         loop, batches = runner.train_loop, runner.train_dataloader.batch_sampler
-        if not isinstance(batches, SeededBatchSampler):
-            return
         if isinstance(loop, EpochBasedTrainLoop):
             batches.number = runner.iter
-            batches.skip = self._done = self._batches_to_skip(runner)
+            batches.skip = self._done = self._resumed.pop('batches_done', 0)
         elif getattr(loop, 'fast_forward_on_resume', False):
             batches.number = runner.iter
 
@@ -211,22 +203,8 @@ class ReproducibleHook(DistSamplerSeedHook):
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict) -> None:
         """Add what a resume needs and mmengine forgets."""
-        batches = runner.train_dataloader.batch_sampler
-        if isinstance(batches, SeededBatchSampler):
-            checkpoint['meta'][META_KEY] = {
-                'sampler_seed': getattr(batches.sampler, 'seed', None),
-                'batches_done': self._done,
-                'batches_an_epoch': len(batches),
-            }
-
-    def _batches_to_skip(self, runner: Any) -> int:
-        """Return how many batches of a resumed epoch the checkpoint has seen; once."""
-        done, before = self._resumed.pop('batches_done', 0), self._resumed.get('batches_an_epoch')
-        length = len(runner.train_dataloader)
-        if done and length != before:
-            runner.logger.warning(
-                f'the checkpoint was written {done} batches into an epoch of {before}, and an '
-                f'epoch has {length} now: the epoch starts again'
-            )
-            return 0
-        return done
+        sampler = runner.train_dataloader.batch_sampler.sampler
+        checkpoint['meta'][META_KEY] = {
+            'sampler_seed': getattr(sampler, 'seed', None),
+            'batches_done': self._done,
+        }
