@@ -8,7 +8,7 @@ from mmdet.models.dense_heads import FSAFHead
 from mmdet.models.task_modules.prior_generators import AnchorGenerator
 
 from mmgradaug.detection.distillation.dense_outputs import Deltas, LogDistances, SideDistributions
-from mmgradaug.detection.distillation.priors import PriorPyramid
+from mmgradaug.detection.distillation.scale_space import PriorPyramid
 from mmgradaug.errors import ConfigError
 from mmgradaug.transforms import DrawnChain, GeometricMap, Rotate, Scale
 from tests.detection.dense import FAMILIES, all_keys, detector, random_feats, teach
@@ -180,7 +180,7 @@ def test_distributions_over_distances_move_with_their_means(transform):
     means = values_of(distiller, boxes, box, size)
     places = torch.arange(bins.kind.bins).view(-1, 1, 1)
     spread = [(1 - (m[:, :, :, None].clamp(0, 16) - places).abs()).clamp(min=0) for m in means]
-    distiller._teacher = {bins.name: [s.flatten(2, 3) for s in spread]}
+    distiller._teacher = {bins.name: spread}
     _, mapping = transform(torch.zeros(1, 3, *size))
     targets = distiller._targets(bins, mapping, cells(distiller, mapping.out_size))
     moved = mapping.boxes(torch.tensor(box))
@@ -188,7 +188,7 @@ def test_distributions_over_distances_move_with_their_means(transform):
     for step, target in enumerate(targets):
         if target is None:
             continue
-        sides = target[0, 0].unflatten(0, (4, -1))
+        sides = target[0, 0]
         torch.testing.assert_close(sides.sum(dim=1), torch.ones_like(sides[:, 0]))
         distances = (sides * places).sum(dim=1)
         centre = centres_of(distiller, step, *target.shape[-2:])

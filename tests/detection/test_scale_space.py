@@ -1,11 +1,12 @@
 import pytest
 import torch
 
-from mmgradaug.detection.distillation.scale_space import same_level_target, scale_space_target
+from mmgradaug.detection.distillation.scale_space import PriorPyramid, same_level_target
 from mmgradaug.transforms import GeometricMap
 from tests.networks import random_images
 
 STRIDES = [(4, 4), (8, 8), (16, 16), (32, 32), (64, 64)]
+PRIORS = PriorPyramid(STRIDES, STRIDES, 0.0)  # anchors of one size a level
 
 
 def pyramid(height, width, function=None):
@@ -32,7 +33,8 @@ def test_at_half_scale_a_level_is_taught_by_the_next_exactly(skipped, offset):
     teacher = pyramid(256, 384)
     small = (256 // 2**skipped, 384 // 2**skipped)
     mapping = GeometricMap((256, 384), small)
-    targets = scale_space_target(teacher, STRIDES, mapping, sizes_of(pyramid(*small)), offset)
+    priors = PriorPyramid(STRIDES, STRIDES, offset)
+    targets = priors.targets(teacher, mapping, sizes_of(pyramid(*small)))
     for level in range(5 - skipped):
         assert torch.equal(targets[level], teacher[level + skipped])
     assert targets[5 - skipped :] == [None] * skipped
@@ -41,7 +43,7 @@ def test_at_half_scale_a_level_is_taught_by_the_next_exactly(skipped, offset):
 def test_at_full_scale_it_is_the_same_level():
     teacher = pyramid(250, 333)
     mapping = GeometricMap((250, 333), (250, 333))
-    targets = scale_space_target(teacher, STRIDES, mapping, sizes_of(teacher))
+    targets = PRIORS.targets(teacher, mapping, sizes_of(teacher))
     assert all(torch.equal(a, b) for a, b in zip(targets, teacher, strict=True))
 
 
@@ -58,9 +60,7 @@ def test_values_come_from_the_same_place_and_size(scale):
     sx, sy = mapping.scale
     zoom = torch.log2(torch.tensor(sx * sy)) / 2
     student = pyramid(*out)
-    targets = scale_space_target(
-        pyramid(height, width, linear), STRIDES, mapping, sizes_of(student)
-    )
+    targets = PRIORS.targets(pyramid(height, width, linear), mapping, sizes_of(student))
     checked = 0
     for level, target in enumerate(targets):
         if target is None or level - zoom > 4 or level - zoom < 0:
@@ -83,7 +83,7 @@ def test_turned_maps_are_read_at_the_turned_place(turns):
     mapping = GeometricMap(size, (192, 128) if turns % 2 else size, turns)
     teacher = pyramid(*size, lambda x, y, level: 2.0 * x + 7.0 * y)
     student = pyramid(*mapping.out_size)
-    targets = scale_space_target(teacher, STRIDES, mapping, sizes_of(student))
+    targets = PRIORS.targets(teacher, mapping, sizes_of(student))
     for level, target in enumerate(targets[:3]):
         stride = float(STRIDES[level][0])
         y, x = torch.meshgrid(*(torch.arange(n) * stride for n in target.shape[-2:]), indexing='ij')
@@ -97,7 +97,7 @@ def test_turned_maps_are_read_at_the_turned_place(turns):
 def test_levels_just_outside_take_the_nearest():
     teacher = pyramid(256, 256)
     mapping = GeometricMap((256, 256), (200, 200))
-    targets = scale_space_target(teacher, STRIDES, mapping, sizes_of(pyramid(200, 200)))
+    targets = PRIORS.targets(teacher, mapping, sizes_of(pyramid(200, 200)))
     assert targets[4] is not None
     assert targets[4].min() >= teacher[4].min() - 1e-5
 

@@ -25,8 +25,7 @@ from .base import recording_forward, zero_loss
 from .config import DistillConfig, Target
 from .dense_heads import CLS, QUALITY, DenseOutput, HeadSpec, head_spec
 from .divergence import set_agreement
-from .priors import PriorPyramid
-from .scale_space import scale_space_target
+from .scale_space import PriorPyramid
 
 Maps = Sequence[Sequence[Tensor]]  # one output after the other, level by level
 Steps = list[Tensor]  # one output, step by step of the priors' sizes
@@ -176,17 +175,13 @@ class DenseDistiller:
         """Return the teacher's values of an output for the student's priors, step by step."""
         assert self._teacher is not None, 'the full pass comes first'
 
-        def rescale(values: Tensor, source: int, target: int) -> Tensor:
-            factor = self.priors.factor(mapping, source, target)
+        def rescale(values: Tensor, factor: tuple[float, float]) -> Tensor:
             return output.kind.rescaled(values, mapping.scale if output.in_pixels else factor)
 
         turned = [output.kind.turned(values, mapping) for values in self._teacher[output.name]]
         if mapping.turns % 2:
             turned = [values[:, self.priors.turned_anchors] for values in turned]
-        priors = self.priors
-        return scale_space_target(
-            turned, priors.strides, mapping, sizes, priors.offset, priors.sizes, rescale
-        )
+        return self.priors.targets(turned, mapping, sizes, rescale)
 
     def _foreground(self, probabilities: dict[str, Steps]) -> Steps:
         """Return how much each prior (N, A, h, w) of each step is taken for an object."""

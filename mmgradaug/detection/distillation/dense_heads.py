@@ -29,7 +29,7 @@ from .dense_outputs import (
     read_expected_distances,
     read_point_sets,
 )
-from .priors import PriorPyramid
+from .scale_space import PriorPyramid
 
 CLS, BBOX, QUALITY, DFL = 'cls', 'bbox', 'quality', 'dfl'
 METHODS = ('forward', 'forward_single', 'loss', 'loss_by_feat', 'loss_by_feat_single')

@@ -179,17 +179,16 @@ class SideDistributions(OutputKind):
     bins: int
 
     def student(self, raw: Tensor) -> Tensor:
-        """Return logits, side by side."""
-        return raw.unflatten(1, (-1, 4 * self.bins)).float()
+        """Return logits (N, A, 4, bins, h, w)."""
+        return raw.unflatten(1, (-1, 4, self.bins)).float()
 
     def teacher(self, raw: Tensor) -> Tensor:
-        """Return probabilities, side by side."""
-        sides = self.student(raw).unflatten(2, (4, self.bins))
-        return sides.softmax(dim=3).flatten(2, 3)
+        """Return probabilities (N, A, 4, bins, h, w)."""
+        return self.student(raw).softmax(dim=3)
 
     def turned(self, values: Tensor, mapping: GeometricMap) -> Tensor:
         """Return distributions of the sides of the turned box."""
-        return mapping.sides(values.unflatten(2, (4, self.bins)), dim=2).flatten(2, 3)
+        return mapping.sides(values, dim=2)
 
     def rescaled(self, values: Tensor, factor: Factor) -> Tensor:
         """Return each bin's mass at its new distance, shared by the two bins beside it."""
@@ -199,13 +198,11 @@ class SideDistributions(OutputKind):
         # How much of each bin's mass (columns) goes to each bin (rows), side by side.
         places = [(bins * f).clamp(max=self.bins - 1) for f in (*factor, *factor)]
         moves = torch.stack([(1 - (bins[:, None] - p).abs()).clamp(min=0) for p in places])
-        sides = values.unflatten(2, (4, self.bins))
         with torch.autocast(values.device.type, enabled=False):
-            return torch.einsum('skb,nasbhw->naskhw', moves, sides).flatten(2, 3)
+            return torch.einsum('skb,nasbhw->naskhw', moves, values)
 
     def divergence(self, student: Tensor, target: Tensor) -> Tensor:
         """Return the KL divergence, mean over sides."""
-        student, target = (v.unflatten(2, (4, self.bins)) for v in (student, target))
         return distribution_kl(student, target, dim=3).mean(dim=2)
 
 
