@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mmdet.models.detectors import BaseDetector
 from mmdet.registry import MODELS as MMDET_MODELS
@@ -20,17 +20,9 @@ from ..transforms import GeometricMap
 from .distillation import DistillConfig, HeadDistiller, find_distillers, is_query_based
 from .labels import move_samples
 
-if TYPE_CHECKING:
-
-    class _Detector(GradAugMixin, BaseDetector):
-        """A detector with the training step, which the named class completes."""
-
-else:
-    _Detector = GradAugMixin
-
 
 @MODELS.register_module()
-class GradAugDetector(_Detector):
+class GradAugDetector(GradAugMixin):
     """A detector whose training step trains sub-networks too (GradAug, sections 3.1 and 4.4).
 
     ``GradAugDetector(detector='MaskRCNN', ...)`` builds an instance of a subclass of
@@ -72,10 +64,9 @@ class GradAugDetector(_Detector):
         distill = (gradaug or {}).get('distill')
         self._distillers: Sequence[HeadDistiller] = []
         self._undistilled: str | None = None  # the head that has no distillation
-        self._config = DistillConfig()
+        self._config = DistillConfig.parse(None if distill == 'labels' else distill)
         if distill == 'labels':
             return
-        self._config = DistillConfig.parse(distill)
         self._distillers, self._undistilled = find_distillers(self, self._config)
         if self._distillers:
             outputs = [key for distiller in self._distillers for key in distiller.keys]
@@ -123,8 +114,9 @@ class GradAugDetector(_Detector):
         assert mapping is not None
         if not self._distillers:
             size = (inputs.size(-2), inputs.size(-1))
-            return self.loss(inputs, move_samples(data_samples, mapping, size))
-        feats = self.extract_feat(inputs)
+            moved = move_samples(data_samples, mapping, size)
+            return self.loss(inputs, moved)  # type: ignore[attr-defined]
+        feats = self.extract_feat(inputs)  # type: ignore[attr-defined]
         ramp = self._config.soft_ramp(self.gradaug_iteration)
         losses: dict[str, Tensor] = {}
         for distiller in self._distillers:

@@ -87,7 +87,7 @@ def test_at_half_scale_a_level_is_taught_by_the_next_exactly(name):
     mapping = GeometricMap((256, 384), (128, 192))
     small = cells(distiller, (128, 192))
     for output in distiller.spec.outputs:
-        kept = distiller._teacher[output.name]
+        kept = distiller.teacher[output.name]
         targets = distiller._targets(output, mapping, small)
         assert targets[-1] is None
         for level, target in enumerate(targets[:-1]):
@@ -109,7 +109,7 @@ def test_boxes_are_read_as_the_stock_head_decodes_them(name, monkeypatch):
     feats = random_feats(model, size)
     teach(distiller, feats)
     output = [o for o in distiller.spec.outputs if o.key == 'bbox'][-1]
-    ours = boxes_of(distiller, output, distiller._teacher[output.name])
+    ours = boxes_of(distiller, output, distiller.teacher[output.name])
     monkeypatch.setattr(head, 'training', False)
     monkeypatch.setattr(getattr(head, 'bbox_coder', head), 'add_ctr_clamp', False, raising=False)
     meta = dict(img_shape=size, scale_factor=(1.0, 1.0), batch_input_shape=size)
@@ -147,7 +147,7 @@ def test_a_box_is_the_moved_box_wherever_it_is_read(name):
         for output in distiller.spec.outputs:
             if output.key != 'bbox':
                 continue
-            distiller._teacher = {output.name: values_of(distiller, output, box, size)}
+            distiller.teacher = {output.name: values_of(distiller, output, box, size)}
             targets = distiller._targets(output, mapping, cells(distiller, mapping.out_size))
             # A cell beyond the teacher's outermost ones reads the nearest, which is elsewhere.
             boxes = boxes_of(distiller, output, targets[:3])
@@ -161,7 +161,7 @@ def test_logarithms_of_distances_move_exactly_at_half_scale_and_under_turns():
     size, box = (256, 384), (0.0, 0.0, 380.0, 250.0)
     output = distiller.spec.outputs[1]
     values = [v.clamp(min=1e-3).log() for v in values_of(distiller, output, box, size)]
-    distiller._teacher = {output.name: values}
+    distiller.teacher = {output.name: values}
     for transform in (Scale(0.5), Rotate(1), Rotate(2), DrawnChain((Rotate(3), Scale(0.5)))):
         _, mapping = transform(torch.zeros(1, 3, *size))
         targets = distiller._targets(output, mapping, cells(distiller, mapping.out_size))
@@ -180,7 +180,7 @@ def test_distributions_over_distances_move_with_their_means(transform):
     means = values_of(distiller, boxes, box, size)
     places = torch.arange(bins.kind.bins).view(-1, 1, 1)
     spread = [(1 - (m[:, :, :, None].clamp(0, 16) - places).abs()).clamp(min=0) for m in means]
-    distiller._teacher = {bins.name: spread}
+    distiller.teacher = {bins.name: spread}
     _, mapping = transform(torch.zeros(1, 3, *size))
     targets = distiller._targets(bins, mapping, cells(distiller, mapping.out_size))
     moved = mapping.boxes(torch.tensor(box))
@@ -223,7 +223,7 @@ def test_turned_students_learn_turned_scores(name, turns):
     scores = distiller.spec.outputs[0]
     targets = distiller._targets(scores, mapping, cells(distiller, size))
     ratios = 3 if name == 'RetinaNet' else 1
-    for kept, target in zip(distiller._teacher['cls'], targets, strict=True):
+    for kept, target in zip(distiller.teacher['cls'], targets, strict=True):
         if ratios == 3 and turns % 2:
             kept = kept.unflatten(1, (3, 3)).flip(1).flatten(1, 2)  # tall ones for wide ones
         expected = torch.rot90(kept, turns, (-2, -1))

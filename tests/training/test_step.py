@@ -217,7 +217,7 @@ def test_a_step_leaves_the_full_network_behind():
     norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
     assert all(norm.track_running_stats for norm in norms)
     rpn, roi = model._distillers
-    assert rpn._teacher is roi.stages[0].boxes is roi.stages[0].masks is None
+    assert rpn.teacher is roi.stages[0].boxes is roi.stages[0].masks is None
 
 
 def test_images_smaller_than_the_stride_are_refused():

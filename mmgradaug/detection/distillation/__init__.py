@@ -12,7 +12,6 @@ from mmdet.models.detectors import (
     TwoStageDetector,
     TwoStagePanopticSegmentor,
 )
-from torch import nn
 
 from .base import HeadDistiller
 from .cascade import CascadeDistiller, HTCDistiller
@@ -45,9 +44,7 @@ HEADS: dict[str, Sequence[Any]] = {
 }
 
 
-def find_distillers(
-    detector: nn.Module, config: DistillConfig
-) -> tuple[list[HeadDistiller], str | None]:
+def find_distillers(detector: Any, config: DistillConfig) -> tuple[list[HeadDistiller], str | None]:
     """Find the distillation of all heads of a detector.
 
     Args:
@@ -76,7 +73,7 @@ def find_distillers(
     return [classes[name](head, config) for name, head in heads.items()], None
 
 
-def is_query_based(detector: nn.Module) -> bool:
+def is_query_based(detector: Any) -> bool:
     """Return whether a detector answers with a set of queries that its losses match to the labels.
 
     A soft label would need to know which of the student's answers corresponds to which of the

@@ -3,35 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from typing import Any, Protocol
+from contextlib import contextmanager
+from typing import Any
 
 from mmdet.structures import SampleList
 from torch import Tensor, nn
 
 from ...transforms import GeometricMap
+from .config import DistillConfig
 
 
-class HeadDistiller(Protocol):
+class HeadDistiller:
     """Trains a head of sub-networks with what the head said in the full pass.
 
-    Its class is called with the head and the targets (:class:`DistillConfig`).
+    Args:
+        head: The head.
+        config: The targets of sub-networks.
 
     Attributes:
         keys: Config keys of the head's outputs.
+        teacher: What was recorded in the full pass; None before it.
     """
 
     keys: Sequence[str]
+    teacher: Any = None
+
+    def __init__(self, head: Any, config: DistillConfig) -> None:
+        self.head, self.config = head, config
 
     @classmethod
     def supports(cls, head: Any) -> bool:
         """Return whether ``head`` computes its outputs and losses as expected here."""
+        raise NotImplementedError
 
-    def recording(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def recording(self) -> Iterator[None]:
         """Record what the head sees and says in the full pass, which runs in this context."""
+        with recording_forward(self.head, self.record):
+            yield
+
+    def record(self, outputs: Any) -> None:
+        """Record what the head's forward returned."""
+        raise NotImplementedError
 
     def clear(self) -> None:
         """Drop what was recorded."""
+        self.teacher = None
 
     def loss(
         self, feats: Sequence[Tensor], samples: SampleList, mapping: GeometricMap, ramp: float
@@ -48,6 +65,7 @@ class HeadDistiller(Protocol):
             Losses, with ``loss`` in their names, and agreements, without. Every output of the
             head is part of some loss, so that no parameter lacks a gradient.
         """
+        raise NotImplementedError
 
 
 @contextmanager

@@ -27,14 +27,12 @@ import torch
 from mmdet.models.roi_heads import CascadeRoIHead, HybridTaskCascadeRoIHead
 from mmdet.models.roi_heads.mask_heads import FusedSemanticHead
 from mmdet.structures import SampleList
-from mmengine.structures import PixelData
 from torch import Tensor, nn
 
 from ...transforms import GeometricMap
-from ..labels import move_pixels
 from .base import has_stock_methods, recording_forward, zero_loss
 from .roi import RoIDistiller
-from .semantic import is_exclusive, soft_semantic
+from .semantic import is_exclusive, move_labels, soft_semantic
 
 
 class CascadeDistiller(RoIDistiller):
@@ -80,7 +78,6 @@ class HTCDistiller(CascadeDistiller):
     """Trains every stage of a hybrid task cascade, and its semantic branch."""
 
     head_classes = (HybridTaskCascadeRoIHead,)
-    _segmentation: Tensor | None = None  # of the full pass: class probabilities (N, C, H, W)
 
     @classmethod
     def supports(cls, head: Any) -> bool:
@@ -96,20 +93,15 @@ class HTCDistiller(CascadeDistiller):
     @contextmanager
     def recording(self) -> Iterator[None]:
         """Record RoIs, outputs and targets of the full pass, and its segmentation."""
-
-        def record(outputs: tuple) -> None:
-            self._segmentation = outputs[0].detach().float().softmax(dim=1)
-
         with ExitStack() as stack:
             stack.enter_context(super().recording())
             if self.head.with_semantic:
-                stack.enter_context(recording_forward(self.head.semantic_head, record))
+                stack.enter_context(recording_forward(self.head.semantic_head, self.record))
             yield
 
-    def clear(self) -> None:
-        """Drop what was recorded."""
-        super().clear()
-        self._segmentation = None
+    def record(self, outputs: tuple) -> None:
+        """Record the semantic branch's class probabilities (N, C, H, W)."""
+        self.teacher = outputs[0].detach().float().softmax(dim=1)
 
     def loss(
         self,
@@ -122,19 +114,17 @@ class HTCDistiller(CascadeDistiller):
         """Compute the losses of the active sub-network; see :class:`HeadDistiller`."""
         if not self.head.with_semantic:
             return super().loss(feats, samples, mapping, ramp)
-        assert self._segmentation is not None, 'the full pass comes first'
+        assert self.teacher is not None, 'the full pass comes first'
         head, target = self.head.semantic_head, self.config.roi_mask
         logits, embedding = head(feats)
         losses = {'loss_semantic_untrained': zero_loss(logits, embedding)}
         factor = ramp * head.criterion.loss_weight
-        losses |= soft_semantic(logits, self._segmentation, mapping, target, factor)
+        losses |= soft_semantic(logits, self.teacher, mapping, target, factor)
         if target.hard:
-            # Labels padded with ignored ones as the images are.
             ignored = head.criterion.ignore_index
             ignored = -100 if ignored is None else ignored
-            height, width = (round(length / head.seg_scale_factor) for length in logits.shape[-2:])
-            maps = [PixelData(sem_seg=sample.gt_sem_seg.sem_seg.long()) for sample in samples]
-            moved = [move_pixels(pixels, mapping, (height, width), ignored) for pixels in maps]
+            scale, cells = head.seg_scale_factor, logits.shape[-2:]
+            moved = move_labels(samples, mapping, cells, scale, ignored)
             labels = torch.stack([pixels.sem_seg for pixels in moved])
             losses['loss_semantic_seg_hard'] = head.loss(logits, labels) * target.hard
         return losses | super().loss(feats, samples, mapping, ramp, semantic_feat=embedding)

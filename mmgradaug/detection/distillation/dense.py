@@ -7,8 +7,7 @@ the head's own, whose assigner runs on the moved labels.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
@@ -21,7 +20,7 @@ from torch import Tensor, nn
 from ...errors import ConfigError
 from ...transforms import GeometricMap
 from ..labels import move_samples
-from .base import recording_forward, zero_loss
+from .base import HeadDistiller, zero_loss
 from .config import DistillConfig, Target
 from .dense_heads import CLS, QUALITY, DenseOutput, HeadSpec, head_spec
 from .divergence import set_agreement
@@ -31,7 +30,7 @@ Maps = Sequence[Sequence[Tensor]]  # one output after the other, level by level
 Steps = list[Tensor]  # one output, step by step of the priors' sizes
 
 
-class DenseDistiller:
+class DenseDistiller(HeadDistiller):
     """Trains a sub-network's dense outputs on the full network's, on labels, or both.
 
     Args:
@@ -45,7 +44,7 @@ class DenseDistiller:
     prefix = 'dense'
 
     def __init__(self, head: nn.Module, config: DistillConfig) -> None:
-        self.head: Any = head
+        super().__init__(head, config)
         self.spec = cast(HeadSpec, head_spec(head))
         self.priors = cast(PriorPyramid, PriorPyramid.of(self.head.prior_generator))
         keys = {output.key for output in self.spec.outputs}
@@ -64,7 +63,6 @@ class DenseDistiller:
             for output in self.spec.outputs
             if self.targets[output.key].soft or (output in self._scores and self._has_soft)
         ]
-        self._teacher: dict[str, Steps] | None = None
         for name, joined in self.spec.joint_losses.items():
             weights = {f'{self.prefix}_{key}': self.targets[key].hard for key in joined}
             if len(set(weights.values())) > 1:
@@ -78,25 +76,15 @@ class DenseDistiller:
         """Return whether ``head`` computes outputs and losses as a known head of mmdet's does."""
         return head_spec(head) is not None
 
-    @contextmanager
-    def recording(self) -> Iterator[None]:
+    @torch.no_grad()  # RepPoints makes boxes of points by a trained parameter
+    def record(self, outputs: Maps) -> None:
         """Record the outputs that soft losses need, in the form that may be interpolated."""
-
-        def record(outputs: Maps) -> None:
-            with torch.no_grad():  # RepPoints makes boxes of points by a trained parameter
-                self._teacher = {
-                    output.name: self.priors.split(
-                        [output.kind.teacher(level_map) for level_map in outputs[output.index]]
-                    )
-                    for output in self._used
-                }
-
-        with recording_forward(self.head, record):
-            yield
-
-    def clear(self) -> None:
-        """Drop what was recorded."""
-        self._teacher = None
+        self.teacher = {
+            output.name: self.priors.split(
+                [output.kind.teacher(level_map) for level_map in outputs[output.index]]
+            )
+            for output in self._used
+        }
 
     def loss(
         self, feats: Sequence[Tensor], samples: SampleList, mapping: GeometricMap, ramp: float
@@ -173,12 +161,12 @@ class DenseDistiller:
         self, output: DenseOutput, mapping: GeometricMap, sizes: list[tuple[int, int]]
     ) -> list[Tensor | None]:
         """Return the teacher's values of an output for the student's priors, step by step."""
-        assert self._teacher is not None, 'the full pass comes first'
+        assert self.teacher is not None, 'the full pass comes first'
 
         def rescale(values: Tensor, factor: tuple[float, float]) -> Tensor:
             return output.kind.rescaled(values, mapping.scale if output.in_pixels else factor)
 
-        turned = [output.kind.turned(values, mapping) for values in self._teacher[output.name]]
+        turned = [output.kind.turned(values, mapping) for values in self.teacher[output.name]]
         if mapping.turns % 2:
             turned = [values[:, self.priors.turned_anchors] for values in turned]
         return self.priors.targets(turned, mapping, sizes, rescale)

@@ -47,7 +47,6 @@ class MaskScoringDistiller(RoIDistiller):
     """Trains a sub-network's predicted mask IoU beside its boxes and masks."""
 
     head_classes = (MaskScoringRoIHead,)
-    ious: IoUTeacher | None = None
 
     @classmethod
     def supports(cls, head: Any) -> bool:
@@ -68,7 +67,7 @@ class MaskScoringDistiller(RoIDistiller):
             result: dict, predicted: Tensor, masks: Tensor, targets: Tensor, samples: list, *_: Any
         ) -> None:
             chosen = subsample_rois(samples, self.config.max_rois)[1]
-            self.ious = IoUTeacher(predicted.detach()[chosen], torch.cat(shares)[chosen])
+            self.teacher = IoUTeacher(predicted.detach()[chosen], torch.cat(shares)[chosen])
 
         head = self.head.mask_iou_head
         with (
@@ -78,16 +77,11 @@ class MaskScoringDistiller(RoIDistiller):
         ):
             yield
 
-    def clear(self) -> None:
-        """Drop what was recorded."""
-        super().clear()
-        self.ious = None
-
     def _mask_losses(
         self, outputs: dict[str, Tensor], mapping: GeometricMap, ramp: float
     ) -> dict[str, Tensor]:
         """Compute losses of the masks and of how well they are predicted to fit."""
-        teacher, masks, target = self.ious, self.stages[0].masks, self.config.roi_mask
+        teacher, masks, target = self.teacher, self.stages[0].masks, self.config.roi_mask
         assert masks is not None and teacher is not None
         own = select_class(self.head.mask_head, outputs['mask_preds'], masks.labels)
         scores = self.head.mask_iou_head(outputs['mask_feats'], own)

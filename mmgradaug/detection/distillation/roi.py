@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from ...errors import ConfigError
 from ...transforms import GeometricMap
-from .base import has_stock_methods, zero_loss
+from .base import HeadDistiller, has_stock_methods, zero_loss
 from .config import DistillConfig
 from .divergence import bernoulli_kl, categorical_kl, set_agreement
 
@@ -236,7 +236,7 @@ class RoIStage:
         return losses
 
 
-class RoIDistiller:
+class RoIDistiller(HeadDistiller):
     """Trains a sub-network's RoI outputs on the full network's, on labels, or both.
 
     Args:
@@ -252,7 +252,7 @@ class RoIDistiller:
     head_classes: tuple[type, ...] = (StandardRoIHead, DoubleHeadRoIHead)
 
     def __init__(self, head: BaseRoIHead, config: DistillConfig) -> None:
-        self.head, self.config = head, config
+        super().__init__(head, config)
         self.stages = [RoIStage(*heads, config) for heads in self.stage_heads(head)]
         masks = head.with_mask or getattr(head, 'with_semantic', False)
         self.keys = ['roi_cls', 'roi_bbox', *(['roi_mask'] if masks else [])]
@@ -281,6 +281,7 @@ class RoIDistiller:
 
     def clear(self) -> None:
         """Drop what was recorded."""
+        super().clear()
         for stage in self.stages:
             stage.clear()
 

@@ -126,7 +126,7 @@ class PriorPyramid:
                 unit = self.sizes[source][:: -1 if mapping.turns % 2 else 1]
                 factor = (unit[0] * scale_x / own[0], unit[1] * scale_y / own[1])
                 values.append(rescale(_read(teacher[source], cells), factor))
-            targets.append(values[0] if len(values) == 1 else torch.lerp(*values, share))
+            targets.append(values[0] if len(values) == 1 else values[0].lerp(values[1], share))
         return targets
 
     @cached_property

@@ -6,24 +6,24 @@ at the place each cell comes from, hard by their own loss on the moved semantic 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 from mmdet.models.losses import CrossEntropyLoss
 from mmdet.models.seg_heads import PanopticFPNHead
 from mmdet.structures import DetDataSample, SampleList
+from mmengine.structures import PixelData
 from torch import Tensor, nn
 
 from ...transforms import GeometricMap
 from ..labels import move_pixels
-from .base import has_stock_methods, recording_forward, zero_loss
-from .config import DistillConfig, Target
+from .base import HeadDistiller, has_stock_methods, recording_forward, zero_loss
+from .config import Target
 from .divergence import distribution_kl
 from .scale_space import same_level_target
 
 
-class SemanticDistiller:
+class SemanticDistiller(HeadDistiller):
     """Trains a sub-network's segmentation on the full network's, on labels, or both.
 
     Args:
@@ -31,12 +31,7 @@ class SemanticDistiller:
         config: The target ``roi_mask``.
     """
 
-    keys: Sequence[str] = ('roi_mask',)
-
-    def __init__(self, head: nn.Module, config: DistillConfig) -> None:
-        self.head: Any = head
-        self.target = config.roi_mask
-        self._teacher: Tensor | None = None  # class probabilities (N, C, H, W)
+    keys = ('roi_mask',)
 
     @classmethod
     def supports(cls, head: Any) -> bool:
@@ -44,54 +39,57 @@ class SemanticDistiller:
         stock = has_stock_methods(head, (PanopticFPNHead,), ('forward', 'loss'))
         return stock and is_exclusive(head.loss_seg)
 
-    @contextmanager
-    def recording(self) -> Iterator[None]:
-        """Record the segmentation of the full pass."""
-
-        def record(outputs: dict[str, Tensor]) -> None:
-            self._teacher = outputs['seg_preds'].detach().float().softmax(dim=1)
-
-        with recording_forward(self.head, record):
-            yield
-
-    def clear(self) -> None:
-        """Drop what was recorded."""
-        self._teacher = None
+    def record(self, outputs: dict[str, Tensor]) -> None:
+        """Record class probabilities (N, C, H, W)."""
+        self.teacher = outputs['seg_preds'].detach().float().softmax(dim=1)
 
     def loss(
         self, feats: Sequence[Tensor], samples: SampleList, mapping: GeometricMap, ramp: float
     ) -> dict[str, Tensor]:
         """Compute the losses of the active sub-network; see :class:`HeadDistiller`."""
-        assert self._teacher is not None, 'the full pass comes first'
+        assert self.teacher is not None, 'the full pass comes first'
+        target = self.config.roi_mask
         outputs: list[dict[str, Tensor]] = []
         with recording_forward(self.head, outputs.append):
-            if self.target.hard:
-                hard = self.head.loss(feats, self._moved_labels(samples, mapping, feats))
+            if target.hard:
+                cells = feats[self.head.start_level].shape[-2:]  # as many as the head gives
+                maps = move_labels(samples, mapping, cells, self.head.seg_rescale_factor)
+                hard = self.head.loss(feats, [DetDataSample(gt_sem_seg=labels) for labels in maps])
             else:
                 self.head(feats)
         logits = outputs[0]['seg_preds']
         losses = {'loss_seg_untrained': zero_loss(logits)}
         factor = ramp * self.head.loss_seg.loss_weight
-        losses |= soft_semantic(logits, self._teacher, mapping, self.target, factor)
-        if self.target.hard:
-            losses['loss_seg_hard'] = hard['loss_seg'] * self.target.hard
+        losses |= soft_semantic(logits, self.teacher, mapping, target, factor)
+        if target.hard:
+            losses['loss_seg_hard'] = hard['loss_seg'] * target.hard
         return losses
-
-    def _moved_labels(
-        self, samples: SampleList, mapping: GeometricMap, feats: Sequence[Tensor]
-    ) -> SampleList:
-        """Return semantic labels of the transformed images, padded as these are."""
-        cells = feats[self.head.start_level].shape[-2:]  # as many as the head gives
-        height, width = (round(length / self.head.seg_rescale_factor) for length in cells)
-        return [
-            DetDataSample(gt_sem_seg=move_pixels(sample.gt_sem_seg, mapping, (height, width)))
-            for sample in samples
-        ]
 
 
 def is_exclusive(criterion: nn.Module) -> bool:
     """Return whether a loss takes the classes of a cell for exclusive: a softmax over them."""
     return isinstance(criterion, CrossEntropyLoss) and not criterion.use_sigmoid
+
+
+def move_labels(
+    samples: SampleList,
+    mapping: GeometricMap,
+    cells: Sequence[int],
+    factor: float,
+    ignored: int = 255,
+) -> list[PixelData]:
+    """Return semantic labels of the transformed images, padded with ignored ones as these are.
+
+    Args:
+        samples: Labels of the original images.
+        mapping: Where the transform moved things.
+        cells: Height and width of the head's maps.
+        factor: How much smaller these are than the labels.
+        ignored: Label of the padding.
+    """
+    size = (round(cells[0] / factor), round(cells[1] / factor))
+    maps = [PixelData(sem_seg=sample.gt_sem_seg.sem_seg.long()) for sample in samples]
+    return [move_pixels(labels, mapping, size, ignored) for labels in maps]
 
 
 def soft_semantic(
