@@ -11,7 +11,6 @@ from .depth import (
     at_depth,
     draw_depth,
     linear_survival,
-    require_skippable,
     skippable_blocks,
 )
 from .extract import extract_subnet
@@ -46,7 +45,6 @@ __all__ = [
     'has_slimmable_layers',
     'linear_survival',
     'pad_channels',
-    'require_skippable',
     'skippable_blocks',
     'with_class',
 ]

@@ -12,19 +12,20 @@ import math
 from ..errors import ConfigError
 
 
-def check_width(width: float) -> float:
+def check_width(width: float, name: str = 'width') -> float:
     """Return ``width`` if it is a valid sub-network width.
 
     Args:
         width: Share of the channels to keep.
+        name: What the message calls it.
 
     Raises:
         ConfigError: If ``width`` is not a number in (0, 1].
     """
     if isinstance(width, bool) or not isinstance(width, (int, float)) or not 0 < width <= 1:
         raise ConfigError(
-            f'width must be a number in (0, 1], got {width!r}: it is the share of channels that a '
-            'sub-network keeps, for example 0.9'
+            f'{name} must be a number in (0, 1], got {width!r}: it is the share of channels that '
+            'a sub-network keeps, for example 0.9'
         )
     return float(width)
 
@@ -34,19 +35,12 @@ def round_half_up(value: float, divisor: int = 1) -> int:
     return math.floor(value / divisor + 0.5) * divisor
 
 
-def _nearest_channels(channels: int, width: float, divisor: int) -> int:
-    """Return the nearest multiple of ``divisor``, at least one and 0.9 of the exact product."""
-    exact = channels * width
-    kept = max(divisor, round_half_up(exact, divisor))
-    if kept < 0.9 * exact:
-        kept += divisor
-    return min(kept, channels)
-
-
 def active_channels(
     channels: int, width: float, divisor: int = 1, bottleneck_rounding: bool = False
 ) -> int:
     """Return the number of channels that a layer keeps at a width.
+
+    The nearest multiple of ``divisor``, at least one and 0.9 of the exact product.
 
     Args:
         channels: Channels of the full layer.
@@ -64,5 +58,9 @@ def active_channels(
     if width == 1:
         return channels
     if bottleneck_rounding and divisor == 1:
-        return max(1, _nearest_channels(4 * channels, width, divisor) // 4)
-    return _nearest_channels(channels, width, divisor)
+        return max(1, active_channels(4 * channels, width) // 4)
+    exact = channels * width
+    kept = max(divisor, round_half_up(exact, divisor))
+    if kept < 0.9 * exact:
+        kept += divisor
+    return min(kept, channels)

@@ -13,7 +13,6 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from ..errors import ConfigError
 from .width import own_statistics
 
 
@@ -79,26 +78,6 @@ def skippable_blocks(model: nn.Module) -> list[SkippableBlock]:
     return [module for module in model.modules() if isinstance(module, SkippableBlock)]
 
 
-def require_skippable(model: nn.Module) -> list[SkippableBlock]:
-    """Return the blocks of :func:`skippable_blocks`; raise a ConfigError if there are none."""
-    blocks = skippable_blocks(model)
-    if not blocks:
-        raise ConfigError(
-            f'{type(model).__name__} has no residual block that can be left out: random depth '
-            "(gradaug.shrink='depth' or 'both') needs a backbone such as SlimmableDepthResNet"
-        )
-    return blocks
-
-
-def check_kept(blocks: Sequence[SkippableBlock], kept: Sequence[bool]) -> None:
-    """Raise a ValueError unless ``kept`` has one entry a block."""
-    if len(kept) != len(blocks):
-        raise ValueError(
-            f'kept has {len(kept)} entries, expected {len(blocks)}: one True or False for each '
-            'residual block, from input to output'
-        )
-
-
 def linear_survival(blocks: int, last: float, keep_first: bool = False) -> list[float]:
     """Return survival probabilities that fall linearly with depth (Huang et al., equation 4).
 
@@ -122,12 +101,9 @@ def draw_depth(model: nn.Module, seed: int) -> tuple[bool, ...]:
     Args:
         model: Any module with skippable blocks somewhere inside.
         seed: The draw depends on it, and on the survival probabilities, alone.
-
-    Raises:
-        ConfigError: If no block can be skipped.
     """
     generator = random.Random(seed)
-    return tuple(generator.random() < block.survival for block in require_skippable(model))
+    return tuple(generator.random() < block.survival for block in skippable_blocks(model))
 
 
 @contextmanager
@@ -146,11 +122,9 @@ def at_depth(model: nn.Module, kept: Sequence[bool]) -> Iterator[nn.Module]:
         The model.
 
     Raises:
-        ConfigError: If no block can be skipped.
         ValueError: If ``kept`` has not one entry a block.
     """
-    blocks = require_skippable(model)
-    check_kept(blocks, kept)
+    blocks = skippable_blocks(model)
     before = [block.kept for block in blocks]
     with own_statistics(model):
         try:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ConfigError
-from .depth import check_kept, skippable_blocks
+from .depth import skippable_blocks
 from .layers import SlimConv, SlimmableNetwork, with_class
 from .width import at_width, has_slimmable_layers
 
@@ -43,20 +43,14 @@ def extract_subnet(
             the depth as it is.
 
     Raises:
-        ConfigError: If the width is not in (0, 1], if the network has no slimmable layer or is a
-            whole model around a backbone.
+        ConfigError: If the width is not in (0, 1], or the network is no slimmable backbone.
         ValueError: If the example does not reach a layer, or ``kept`` has not one entry a block.
     """
-    backbone = getattr(network, 'backbone', None)
-    if isinstance(backbone, nn.Module) and has_slimmable_layers(backbone):
+    if hasattr(network, 'backbone') or not has_slimmable_layers(network):
         raise ConfigError(
-            f'{type(network).__name__} is a model around a backbone, expected the backbone: pass '
-            'model.backbone (for a whole narrow detector see tools/publish.py --width)'
-        )
-    if not has_slimmable_layers(network):
-        raise ConfigError(
-            f'{type(network).__name__} has no slimmable layer to extract a sub-network from: '
-            'pass a slimmable backbone such as SlimmableResNet'
+            f'cannot extract a sub-network from {type(network).__name__}, expected a slimmable '
+            'backbone such as SlimmableResNet: of a detector, pass model.backbone (for a whole '
+            'narrow detector see tools/publish.py --width)'
         )
     dense = copy.deepcopy(network)
     if kept is not None:
@@ -75,10 +69,8 @@ def extract_subnet(
 
 def _leave_out(network: nn.Module, width: float, kept: Sequence[bool]) -> None:
     """Replace blocks that a sub-network has not by their shortcuts, and fix those it has."""
-    blocks = skippable_blocks(network)
-    check_kept(blocks, kept)
     names = {module: name for name, module in network.named_modules()}
-    for block, keep in zip(blocks, kept, strict=True):
+    for block, keep in zip(skippable_blocks(network), kept, strict=True):
         if keep:
             block.survival, block.stochastic = 1.0, False
             continue

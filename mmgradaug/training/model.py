@@ -16,7 +16,7 @@ from mmengine.registry import MODELS
 from torch import Tensor
 
 from ..errors import ConfigError
-from ..slimmable import has_slimmable_layers, require_skippable
+from ..slimmable import has_slimmable_layers, skippable_blocks
 from ..transforms import GeometricMap
 from .ddp import require_usable_norms
 from .sampler import GradAugOptions, Subnet, SubnetSampler
@@ -73,8 +73,12 @@ class GradAugMixin:
                     f'another of {", ".join(slimmable)}; Res2Net, ResNeSt, RegNet and others '
                     'cannot be sliced), or gradaug.min_width=1.0 to train full-width copies only'
                 )
-            if self.sampler.shrink != 'width':
-                require_skippable(model)
+            if self.sampler.shrink != 'width' and not skippable_blocks(model):
+                raise ConfigError(
+                    f'gradaug.shrink={self.sampler.shrink!r} needs a backbone whose residual '
+                    f'blocks can be left out, got {type(model.backbone).__name__}: set backbone '
+                    "type='SlimmableDepthResNet', or gradaug.shrink='width'"
+                )
 
     def train_step(self, data: Any, optim_wrapper: OptimWrapper) -> dict[str, Any]:
         """Train on a batch: full network and sub-networks, one optimizer step.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import random
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +13,7 @@ from torch import nn
 
 from ..errors import ConfigError, suggestion
 from ..slimmable import at_depth, at_width, check_width, draw_depth
-from ..transforms import Transform, build_transform, possible_turns
+from ..transforms import Transform, build_transform
 
 SHRINK = ('width', 'depth', 'both')
 DEFAULT_TRANSFORM = {'type': 'RandomScale', 'scales': [1.0, 0.8, 0.6, 0.4]}
@@ -91,10 +91,7 @@ class SubnetSampler:
         _require('shrink', shrink, shrink in SHRINK, f'one of {SHRINK}')
         is_switch = force_min_width in (None, True, False)
         _require('force_min_width', force_min_width, is_switch, 'None, True or False')
-        try:
-            min_width = check_width(min_width)
-        except ConfigError as error:
-            raise ConfigError(f'gradaug.min_width: {error}') from None
+        min_width = check_width(min_width, 'gradaug.min_width')
         fits = width_step is None or (
             isinstance(width_step, float) and 0 < width_step <= 1 - min_width + 1e-9
         )
@@ -106,11 +103,6 @@ class SubnetSampler:
         self.width_step = None if shrink == 'depth' else width_step
         self.shrink = shrink
         self.transform = build_transform(transform)
-
-    @property
-    def turns(self) -> frozenset[int]:
-        """Quarter turns that the images of sub-networks may make."""
-        return possible_turns(self.transform) if self.num_subnets else frozenset()
 
     def sample(self, seed: int, iteration: int) -> list[Subnet]:
         """Draw the sub-networks of an iteration, in the order they are trained."""
@@ -149,28 +141,22 @@ class GradAugOptions:
     recompute_above: float = RECOMPUTE_ABOVE
 
     @classmethod
-    def parse(
-        cls, gradaug: Mapping[str, Any] | None, others: Iterable[str] = ('distill',)
-    ) -> GradAugOptions:
+    def parse(cls, gradaug: Mapping[str, Any] | None) -> GradAugOptions:
         """Build from the config key; missing options take their defaults.
-
-        Args:
-            gradaug: The config key.
-            others: Options in it that are not the training step's.
 
         Raises:
             ConfigError: If an option is unknown or out of its range; the message names it.
         """
-        options = {k: v for k, v in (gradaug or {}).items() if k not in others}
+        options = dict(gradaug or {})
         drawing = list(inspect.signature(SubnetSampler).parameters)
-        known = [*drawing, 'seed', 'recompute_above', *others]
+        known = [*drawing, 'seed', 'recompute_above', 'distill']  # the last is the model's
         for name in options:
             if name not in known:
                 raise ConfigError(
                     f'gradaug.{name} is no option{suggestion(name, known)}, expected some of '
                     f'{", ".join(known)}'
                 )
-        sampler = SubnetSampler(**{k: options.pop(k) for k in drawing if k in options})
+        sampler = SubnetSampler(**{k: options[k] for k in drawing if k in options})
         seed, share = options.get('seed'), options.get('recompute_above', RECOMPUTE_ABOVE)
         is_seed = seed is None or _is_whole(seed)
         _require('seed', seed, is_seed, "None, the runner's, or a whole number >= 0")

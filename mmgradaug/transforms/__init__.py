@@ -7,7 +7,6 @@ from .base import (
     RandomTransform,
     Transform,
     build_transform,
-    possible_turns,
 )
 from .geometry import GeometricMap
 from .rotate import RandomRotate, Rotate
@@ -25,5 +24,4 @@ __all__ = [
     'Scale',
     'Transform',
     'build_transform',
-    'possible_turns',
 ]

@@ -25,23 +25,10 @@ class Transform(Protocol):
 
 
 class RandomTransform(Protocol):
-    """A distribution of transforms.
-
-    One that can turn images has an attribute ``possible_turns``, see :func:`possible_turns`.
-    """
+    """A distribution of transforms."""
 
     def draw(self, generator: random.Random) -> Transform:
         """Draw one transform."""
-
-
-def possible_turns(transform: RandomTransform) -> frozenset[int]:
-    """Return the counter-clockwise quarter turns, 0 to 3, that drawn transforms may make.
-
-    What cannot be turned, such as some anchors, is then refused before training starts. A
-    transform that does not say is taken to make none; if it does make some, training stops
-    at the first that meets what cannot be turned.
-    """
-    return frozenset(getattr(transform, 'possible_turns', {0}))
 
 
 @dataclass(frozen=True)
@@ -70,14 +57,6 @@ class Chain:
 
     def __init__(self, transforms: Sequence[Any] = ()) -> None:
         self.transforms = [build_transform(transform) for transform in transforms]
-
-    @property
-    def possible_turns(self) -> frozenset[int]:
-        """Quarter turns, 0 to 3, that the drawn transforms may make together."""
-        sums = {0}
-        for transform in self.transforms:
-            sums = {(a + b) % 4 for a in sums for b in possible_turns(transform)}
-        return frozenset(sums)
 
     def draw(self, generator: random.Random) -> Transform:
         """Draw every transform."""

@@ -48,11 +48,6 @@ class RandomRotate:
             )
         self.angles = list(angles)
 
-    @property
-    def possible_turns(self) -> frozenset[int]:
-        """Quarter turns, 0 to 3, that :meth:`draw` may draw."""
-        return frozenset(angle // 90 % 4 for angle in self.angles)
-
     def draw(self, generator: random.Random) -> Transform:
         """Draw one of the angles."""
         return Rotate(generator.choice(self.angles) // 90 % 4)

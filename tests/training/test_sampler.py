@@ -72,8 +72,8 @@ def test_without_a_transform_images_are_rescaled_and_none_keeps_them():
     [
         (dict(num_subnets=-1), r'gradaug\.num_subnets=-1, expected a whole number >= 0'),
         (dict(num_subnets=1.5), 'num_subnets=1.5'),
-        (dict(min_width=0), r'gradaug\.min_width: width must be a number in'),
-        (dict(min_width=1.2), 'width must be a number'),
+        (dict(min_width=0), r'gradaug\.min_width must be a number in'),
+        (dict(min_width=1.2), r'min_width must be a number'),
         (dict(width_step=2), 'width_step=2, expected'),
         (dict(width_step=0.5, min_width=0.8), r'width_step=0\.5, expected .* 1 - min_width = 0\.2'),
         (dict(force_min_width='no'), "force_min_width='no', expected None, True or False"),

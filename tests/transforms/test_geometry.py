@@ -14,7 +14,6 @@ from mmgradaug.transforms import (
     Rotate,
     Scale,
     build_transform,
-    possible_turns,
 )
 from tests.networks import random_images
 
@@ -142,22 +141,6 @@ def test_configs_build_chains():
         build_transform(dict(type='RandomShear'))
     with pytest.raises(ConfigError, match='must be a dict'):
         build_transform(3)
-
-
-def test_transforms_say_how_they_may_turn():
-    scale, half = dict(type='RandomScale', scales=[0.5]), dict(type='RandomRotate', angles=[180])
-    quarter = dict(type='RandomRotate', angles=[-90, 360])
-    configs = [None, scale, [scale, half], quarter, [half, quarter], [quarter, quarter]]
-    turns = [possible_turns(build_transform(config)) for config in configs]
-    assert turns == [{0}, {0}, {2}, {0, 3}, {2, 1}, {0, 3, 2}]
-
-
-def test_a_transform_that_does_not_say_is_taken_not_to_turn():
-    class Own:
-        def draw(self, generator):
-            return Scale(0.5)
-
-    assert possible_turns(build_transform(Own())) == {0}
 
 
 @pytest.mark.parametrize('turns', [0, 1, 2, 3])
