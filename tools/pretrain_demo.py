@@ -20,17 +20,20 @@ import time
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
+from mmengine.runner import Runner
 
 from mmgradaug.datasets import make_digits, make_nuclei
 from mmgradaug.engine.atomic import write_atomically
+from mmgradaug.engine.checks import check_model, check_pretrained
 from mmgradaug.engine.cli import at_least, make_output_dir, one_line_errors
 from mmgradaug.engine.experiment import Experiment, Run
 from mmgradaug.engine.hooks.versions import versions
 from mmgradaug.errors import ConfigError
 from mmgradaug.evaluation.spread import Spread
 from mmgradaug.publishing import Cut, load_trained_model, open_source, publish_backbone
-from mmgradaug.publishing.starting import first_losses, start_detector
 from mmgradaug.reporting import read_run
 from mmgradaug.visualization.activation_maps import save_activation_maps
 from mmgradaug.visualization.curves import save_seed_curves
@@ -141,10 +144,13 @@ def into_detector(backbone: Path) -> dict[str, Any]:
     cfg = Config.fromfile(DETECTOR)
     init_cfg = dict(type='Pretrained', checkpoint=str(backbone))
     cfg.model.backbone.init_cfg = init_cfg
-    detector, matched = start_detector(cfg, backbone)
+    torch.manual_seed(0)  # of the other layers' weights
+    detector = check_model(cfg)
+    check_pretrained(detector)
+    detector.init_weights()
     return {
         'config': DETECTOR,
-        'matched_entries': matched,
+        'matched_entries': len(detector.backbone.state_dict()),
         'option': f'model.backbone.init_cfg={init_cfg}',
         'first_losses': losses_with_data(cfg, detector),
     }
@@ -157,7 +163,11 @@ def losses_with_data(cfg: Config, detector: Any) -> list[float]:
     except ConfigError as error:
         say(f'no training steps of the detector: {error}')
         return []
-    return first_losses(cfg, detector, DETECTOR_STEPS)
+    torch.manual_seed(0)
+    optim_wrapper = build_optim_wrapper(detector.train(), cfg.optim_wrapper)
+    batches = iter(Runner.build_dataloader(cfg.train_dataloader, seed=0))
+    logs = [detector.train_step(next(batches), optim_wrapper) for _ in range(DETECTOR_STEPS)]
+    return [float(log['loss']) for log in logs]
 
 
 def conclude(

@@ -58,7 +58,11 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         action=BooleanOptionalAction,
         help='keep or drop the linear layer (default: kept but for mmdet and backbone)',
     )
-    add('--safetensors', action='store_true', help="write that format instead of torch's")
+    add(
+        '--safetensors',
+        action='store_true',
+        help='write that format of the weights of another library',
+    )
     add('--config', help="default: the checkpoint's own")
     add('--width', type=float, help='publish the sub-network of this width')
     add(
@@ -70,11 +74,8 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     add('--seed', type=at_least(0), default=0, help='of the choice of images (default: 0)')
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
     add('--device', default=device, help='to recalibrate on')
-    add(
-        '--ema',
-        action=BooleanOptionalAction,
-        help='averaged or trained weights of a run with EMAHook (default: the validated ones)',
-    )
+    text = 'the trained weights of a run with EMAHook (default: the averaged ones, as validated)'
+    add('--no-ema', action='store_true', help=text)
     add('--out', type=Path, help="folder (default: 'published' beside CHECKPOINT)")
     add('--link', type=Path, metavar='NAME', help='also make NAME, without a hash, a link to it')
     add('--overwrite', action='store_true', help='replace other files, and a link of the name')
@@ -93,7 +94,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.library:
         source = open_external(args.checkpoint, args.library, config)
     else:
-        source = open_source(args.checkpoint, config, args.ema)
+        source = open_source(args.checkpoint, config, args.no_ema)
     if args.cfg_options:
         source.config().merge_from_dict(args.cfg_options)
     if width is not None:
@@ -124,10 +125,6 @@ def check_combination(args: argparse.Namespace) -> None:
             f'--width {args.width:g} --to {args.to}{kept}: no such network has that width, '
             f'expected --to {", ".join(NARROW)}, with --classifier onnx'
         )
-    if args.safetensors and args.to not in EXTERNAL:
-        raise ConfigError(f'--safetensors --to {args.to}, expected --to {", ".join(EXTERNAL)}')
-    if args.library and args.ema is not None:
-        raise ConfigError(f'--ema with --from {args.library}: only runs keep two sets of weights')
 
 
 def publish(source: Source, cut: Cut, out: Path, args: argparse.Namespace) -> Path:

@@ -105,7 +105,7 @@ class Source:
         return {k: v for k, v in self.weights.items() if k.startswith(f'{CLASSIFIER}.')}
 
 
-def open_source(path: Path, config: Config | None = None, averaged: bool | None = None) -> Source:
+def open_source(path: Path, config: Config | None = None, trained: bool = False) -> Source:
     """Read a checkpoint of a run and, unless another one is given, the config that it carries.
 
     mmengine's ``EMAHook`` exchanges two sets of weights when it saves: ``state_dict`` then holds
@@ -114,27 +114,18 @@ def open_source(path: Path, config: Config | None = None, averaged: bool | None 
     Args:
         path: The checkpoint.
         config: Config to use instead of the checkpoint's own.
-        averaged: True for averaged weights, False for the trained ones; None for what the run
-            validated, which are the averaged ones if there are any.
+        trained: Whether to take the trained weights, not the averaged ones that the run validated.
 
     Raises:
-        ConfigError: If the file is missing, damaged or would have to be executed to read it, or
-            averaged weights are asked for that it lacks.
+        ConfigError: If the file is missing, damaged or would have to be executed to read it.
     """
     checkpoint = load_checkpoint(path)
-    meta, trained = checkpoint.get('meta') or {}, checkpoint.get('ema_state_dict')
-    weights = weights_of(checkpoint)
-    if averaged and trained is None:
-        raise ConfigError(
-            f'{path} has no averaged weights (no ema_state_dict), expected a checkpoint of a run '
-            'with EMAHook: leave out --ema'
-        )
-    if averaged is False and trained is not None:
-        weights |= {k.removeprefix('module.'): v for k, v in trained.items() if k != 'steps'}
+    meta, weights = checkpoint.get('meta') or {}, weights_of(checkpoint)
+    exchanged = checkpoint.get('ema_state_dict', {}) if trained else {}
+    weights |= {k.removeprefix('module.'): v for k, v in exchanged.items() if k != 'steps'}
     if config is None and isinstance(meta.get('cfg'), str):
         config = config_from_text(meta['cfg'])
-    validated = averaged is not False or trained is None
-    return Source(path, meta, weights, config, validated)
+    return Source(path, meta, weights, config, validated=not exchanged)
 
 
 def open_external(path: Path, library: str, config: Config | None = None) -> Source:

@@ -253,8 +253,6 @@ def test_a_file_that_would_be_executed_is_refused(tmp_path):
         ('--from timm --to timm --width 0.9 --recalibrate 2', '--width 0.9 --to timm: no such'),
         ('--from timm --width 0.9 --recalibrate 2 --classifier', '--to mmdet --classifier: no'),
         ('--width 0.9', 'expected both --width W and --recalibrate N'),
-        ('--from timm --safetensors', '--safetensors --to mmdet, expected --to torchvision'),
-        ('--from timm --ema', '--ema with --from timm'),
         ('--from timm --to classifier', 'has no classifier'),
         ('--from gradaug', r'mine\.pth does not fit DepthResNet: '),
         ('--to torchvision --link {0} --overwrite', r'--link \S+mine\.pth exists, expected nothin'),

@@ -6,28 +6,25 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmgradaug.errors import ConfigError
 from mmgradaug.publishing import Source, open_source, untrained_widths
 
 DETECTOR = dict(type='mmgradaug.GradAugDetector', detector='MaskRCNN')
 
 
 def test_weights_are_the_validated_ones_unless_asked_otherwise(tmp_path):
-    averaged, trained, mean = torch.tensor(1.0), torch.tensor(2.0), torch.tensor(3.0)
+    averaged, last, mean = torch.tensor(1.0), torch.tensor(2.0), torch.tensor(3.0)
     checkpoint = {
         'state_dict': {'w': averaged, 'bn.running_mean': mean},
-        'ema_state_dict': {'steps': torch.tensor(5), 'module.w': trained},
+        'ema_state_dict': {'steps': torch.tensor(5), 'module.w': last},
     }
     torch.save(checkpoint, tmp_path / 'a.pth')
-    for choice in (None, True, False):
-        source = open_source(tmp_path / 'a.pth', averaged=choice)
-        assert source.weights == {'w': trained if choice is False else averaged,
+    for trained in (False, True):
+        source = open_source(tmp_path / 'a.pth', trained=trained)
+        assert source.weights == {'w': last if trained else averaged,
                                   'bn.running_mean': mean}  # fmt: skip
-        assert source.validated == (choice is not False)
+        assert source.validated == (not trained)
     torch.save({'state_dict': {'w': averaged}}, tmp_path / 'b.pth')
-    assert open_source(tmp_path / 'b.pth', averaged=False).validated
-    with pytest.raises(ConfigError, match=r'b\.pth has no averaged weights .* leave out --ema'):
-        open_source(tmp_path / 'b.pth', averaged=True)
+    assert open_source(tmp_path / 'b.pth', trained=True).validated
 
 
 @pytest.mark.parametrize(
