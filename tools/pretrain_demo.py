@@ -70,7 +70,7 @@ def main(argv: list[str] | None = None) -> int:
     pictures = draw(work_dir, runs)
     first = runs['GradAug'][0]
     cut, folder = Cut(), work_dir / 'published'
-    backbone = publish_backbone(open_source(first.checkpoint), cut, folder, overwrite=True)
+    backbone = publish_backbone(open_source(first.checkpoint), cut, folder)
     say(f'loading the backbone into {DETECTOR}')
     spreads = {name: Spread(tuple(r.final[METRIC] for r in rs)) for name, rs in runs.items()}
     gap = spreads['GradAug'] - spreads['baseline']

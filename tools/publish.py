@@ -78,7 +78,6 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     add('--no-ema', action='store_true', help=text)
     add('--out', type=Path, help="folder (default: 'published' beside CHECKPOINT)")
     add('--link', type=Path, metavar='NAME', help='also make NAME, without a hash, a link to it')
-    add('--overwrite', action='store_true', help='replace other files, and a link of the name')
     add('--cfg-options', nargs='+', action=DictAction, help='as of tools/train.py')
     return parser.parse_args(argv)
 
@@ -102,7 +101,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             warn(reason)
     path = publish(source, cut, args.out or args.checkpoint.parent / 'published', args)
     if args.link is not None:
-        link(path, args.link, args.overwrite)
+        link(path, args.link)
         print(f'{args.link} is a link to it')
     return 0
 
@@ -129,24 +128,23 @@ def check_combination(args: argparse.Namespace) -> None:
 
 def publish(source: Source, cut: Cut, out: Path, args: argparse.Namespace) -> Path:
     """Write what is asked for and print how to use it; returns the weights' path."""
-    overwrite = args.overwrite
     if args.to == 'mmdet' and not source.is_classifier:
-        config, path = publish_detector(source, cut, out, overwrite)
+        config, path = publish_detector(source, cut, out)
         use = (
             f"{config}\ninit_detector('{config}', '{path}') uses them, as does mmdet's own training"
         )
     elif args.to in ('mmdet', 'backbone'):
         keep, for_mmdet = bool(args.classifier), args.to == 'mmdet'
-        path = publish_backbone(source, cut, out, overwrite, keep, for_mmdet)
+        path = publish_backbone(source, cut, out, keep, for_mmdet)
         use = f"init_cfg=dict(type='Pretrained', checkpoint='{path}') starts from it"
     elif args.to == 'classifier':
-        path = publish_classifier(source, out, overwrite)
+        path = publish_classifier(source, out)
         use = f'tools/pretrain.py CONFIG --eval {path} evaluates it'
     elif args.to == 'onnx':
-        path = publish_onnx(source, cut, out, overwrite, args.classifier)
+        path = publish_onnx(source, cut, out, args.classifier)
         use = 'from normalised images; mean and std are in its meta data'
     else:
-        path = publish_weights(source, args.to, out, overwrite, args.classifier, args.safetensors)
+        path = publish_weights(source, args.to, out, args.classifier, args.safetensors)
         use = f'{path.with_suffix(".json")} says what it is'
     print(f'{path}\n{use}')
     return path

@@ -203,13 +203,22 @@ def build_stock(cfg: Config) -> Any:
         ConfigError: If any of its modules is of this package after all.
     """
     detector = build_model(cfg.model, cfg.get('default_scope', 'mmdet'))
-    for name, module in detector.named_modules():
+    require_stock(detector)
+    return detector
+
+
+def require_stock(network: nn.Module) -> None:
+    """Raise if any module of a network is of this package.
+
+    Raises:
+        ConfigError: With its name and class.
+    """
+    for name, module in network.named_modules():
         if any(kind.__module__.split('.')[0] == PACKAGE for kind in type(module).__mro__):
             raise ConfigError(
-                f'{name or "the detector"} of the stock config is a {type(module).__name__}, which '
-                f'needs {PACKAGE}: give the config of the stock detector by --config'
+                f'{name or "the network"} is a {type(module).__name__}, which needs {PACKAGE}: '
+                'give the config of the stock network by --config, or try --to backbone or onnx'
             )
-    return detector
 
 
 def _narrow_neck(model: Any, channels: Sequence[Channels]) -> None:

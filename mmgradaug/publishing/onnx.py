@@ -12,18 +12,15 @@ from torch import Tensor, nn
 
 from ..backbones.deformable import deformable_layers
 from ..errors import ConfigError
-from .publish import cut_backbone, dense_classifier, file_stem, kept_classifier
-from .record import record_of
+from .publish import cut_backbone, dense_classifier, kept_classifier
 from .source import Cut, Source, load_backbone
-from .writing import write_named
+from .writing import record_of, write_named
 
 TOLERANCE = 1e-4  # of the largest entry of an output, at least of 1
 CHECKED_SIZES = ((2, 96, 128), (1, 160, 64))  # images, height, width
 
 
-def publish_onnx(
-    source: Source, cut: Cut, out: Path, overwrite: bool, classifier: bool | None = None
-) -> Path:
+def publish_onnx(source: Source, cut: Cut, out: Path, classifier: bool | None = None) -> Path:
     """Write a backbone or a classifier as ONNX, and return the path.
 
     It is the logits (N, classes) of normalised images (N, C, H, W) with ``classifier``, or the
@@ -49,13 +46,13 @@ def publish_onnx(
             record |= {key: getattr(norm, key).flatten().tolist() for key in ('mean', 'std')}
             record['bgr_to_rgb'] = True
         data = to_onnx(network, ['logits'], record, channels)
-        return write_named(data, out, file_stem(record, cut), '.onnx', overwrite)
+        return write_named(data, out, record, '.onnx')
     backbone = load_backbone(source) if cut.width is None else cut_backbone(source, cut)[1]
     # As mmdet and the papers count: C2 has a stride of 4. Networks for small images have one map.
     stages = getattr(backbone, 'out_indices', None)
     names = ['features'] if stages is None else [f'c{stage + 2}' for stage in stages]
     data = to_onnx(backbone, names, record, channels)
-    return write_named(data, out, f'{file_stem(record, cut)}_backbone', '.onnx', overwrite)
+    return write_named(data, out, record, '.onnx', 'backbone')
 
 
 def to_onnx(

@@ -1,16 +1,14 @@
 """From a checkpoint to files that need no mmgradaug: detectors, backbones and classifiers.
 
-All functions take what to publish (``source``), which sub-network of it (``cut``), the folder
-(``out``) and whether to replace files that hold something else (``overwrite``), and return the
-path of what they wrote. They raise a ConfigError if the weights do not fit the config, the network
-cannot be cut, or other files are there already.
+All functions take what to publish (``source``), which sub-network of it (``cut``) and the folder
+(``out``), and return the path of what they wrote. They raise a ConfigError if the weights do not
+fit the config, the network cannot be cut, or other files are there already.
 """
 
 from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +19,7 @@ from torch import nn
 from ..errors import ConfigError
 from ..slimmable import extract_subnet
 from .key_maps import key_map, load_external, load_strictly
-from .narrow import build_stock, narrow_backbone, narrow_detector, require_equal
-from .record import backbone_name, record_of
+from .narrow import build_stock, narrow_backbone, narrow_detector, require_equal, require_stock
 from .source import (
     BACKBONE,
     SAFETENSORS,
@@ -33,8 +30,15 @@ from .source import (
     load_backbone,
     load_trained_model,
 )
-from .stock_config import PACKAGE, stock_backbone, stock_config
-from .writing import checkpoint_bytes, own_tensors, write, write_named
+from .stock_config import stock_backbone, stock_config
+from .writing import (
+    backbone_name,
+    checkpoint_bytes,
+    own_tensors,
+    record_of,
+    write,
+    write_named,
+)
 
 HEADER = '''"""{network}: the config of {weights}.
 
@@ -44,7 +48,7 @@ Needs MMDetection 3.x alone. Written by mmgradaug {mmgradaug_version} from {sour
 '''
 
 
-def publish_detector(source: Source, cut: Cut, out: Path, overwrite: bool) -> tuple[Path, Path]:
+def publish_detector(source: Source, cut: Cut, out: Path) -> tuple[Path, Path]:
     """Write a config and a checkpoint for an mmdet without mmgradaug; return their paths."""
     if cut.width is None:
         stock = stock_config(source.config())
@@ -59,18 +63,17 @@ def publish_detector(source: Source, cut: Cut, out: Path, overwrite: bool) -> tu
     if source.meta.get('dataset_meta'):
         meta['dataset_meta'] = dict(source.meta['dataset_meta'])
     data = checkpoint_bytes(detector.state_dict(), meta)
-    checkpoint = write_named(data, out, file_stem(record, cut), '.pth', overwrite)
+    checkpoint = write_named(data, out, record, '.pth')
     header = HEADER.format(**record, weights=checkpoint.name)
     load_from = f"load_from = '{{{{ fileDirname }}}}/{checkpoint.name}'\n"
     config = f'{header}\n{text}{load_from}'.encode()
-    return write(config, checkpoint.with_suffix('.py'), overwrite), checkpoint
+    return write(config, checkpoint.with_suffix('.py')), checkpoint
 
 
 def publish_backbone(
     source: Source,
     cut: Cut,
     out: Path,
-    overwrite: bool,
     classifier: bool = False,
     for_mmdet: bool = False,
 ) -> Path:
@@ -86,22 +89,17 @@ def publish_backbone(
         state = backbone.state_dict()
     elif source.cfg is not None or for_mmdet:
         backbone = load_backbone(source)  # whether everything is there
-        name = type(backbone).__name__
-        if for_mmdet and type(backbone).__module__.split('.')[0] == PACKAGE:
-            raise ConfigError(
-                f'the backbone of {source.path} is {name}, which mmdet has not, expected a ResNet: '
-                f'--to backbone writes its weights for {name} of {PACKAGE}, --to onnx the network'
-            )
+        if for_mmdet:
+            require_stock(backbone)
     state = {**state, **kept_classifier(source, classifier)}
     data = checkpoint_bytes(state, {'mmgradaug': record})
-    return write_named(data, out, f'{file_stem(record, cut)}_backbone', '.pth', overwrite)
+    return write_named(data, out, record, '.pth', 'backbone')
 
 
 def publish_weights(
     source: Source,
     library: str,
     out: Path,
-    overwrite: bool,
     classifier: bool | None = None,
     safetensors: bool = False,
 ) -> Path:
@@ -126,19 +124,18 @@ def publish_weights(
     names = key_map(network, library)
     theirs = {names[key]: tensor for key, tensor in network.state_dict().items()}
     record = {**record_of(source, Cut()), 'network': backbone_name(options), 'library': library}
-    stem = f'{record["config"]}_{library}'
     if safetensors:
         from safetensors.torch import save  # optional
 
         data = save(own_tensors(theirs), {'mmgradaug': json.dumps(record)})
-        path = write_named(data, out, stem, SAFETENSORS, overwrite)
+        path = write_named(data, out, record, SAFETENSORS, library)
     else:
-        path = write_named(checkpoint_bytes(theirs), out, stem, '.pth', overwrite)
-    write(f'{json.dumps(record, indent=2)}\n'.encode(), path.with_suffix('.json'), overwrite)
+        path = write_named(checkpoint_bytes(theirs), out, record, '.pth', library)
+    write(f'{json.dumps(record, indent=2)}\n'.encode(), path.with_suffix('.json'))
     return path
 
 
-def publish_classifier(source: Source, out: Path, overwrite: bool) -> Path:
+def publish_classifier(source: Source, out: Path) -> Path:
     """Write a checkpoint that ``tools/pretrain.py --eval`` takes."""
     head = kept_classifier(source, True)
     state = {**{f'{BACKBONE}{key}': value for key, value in source.backbone.items()}, **head}
@@ -146,7 +143,7 @@ def publish_classifier(source: Source, out: Path, overwrite: bool) -> Path:
         load_strictly(_plain_classifier(source), state, source.path)
     record = record_of(source, Cut())
     data = checkpoint_bytes(state, {'mmgradaug': record})
-    return write_named(data, out, f'{record["config"]}_classifier', '.pth', overwrite)
+    return write_named(data, out, record, '.pth', 'classifier')
 
 
 def dense_classifier(source: Source, cut: Cut) -> Any:
@@ -199,8 +196,3 @@ def cut_backbone(source: Source, cut: Cut) -> tuple[dict[str, Any], Any]:
     stock = stock_backbone(cfg.model.backbone)
     options, backbone, _ = narrow_backbone(model.backbone, stock, cut.width)
     return Config(options).to_dict(), backbone
-
-
-def file_stem(record: Mapping[str, Any], cut: Cut) -> str:
-    """Return the start of a file's name."""
-    return record['config'] if cut.width is None else f'{record["config"]}_w{cut.width:g}'

@@ -143,7 +143,15 @@ def open_external(path: Path, library: str, config: Config | None = None) -> Sou
         ConfigError: If the file is missing, damaged or would have to be executed to read it, or
             anything of the network is missing or too much.
     """
-    state = _read_weights(path)
+    if path.suffix == SAFETENSORS:
+        from safetensors import SafetensorError, torch  # optional
+
+        try:
+            state = torch.load_file(path)
+        except (OSError, SafetensorError) as error:
+            raise ConfigError(f'{path} is missing or damaged ({error})') from error
+    else:
+        state = weights_of(load_checkpoint(path))
     if library == 'mmdet' and any(key.startswith(BACKBONE) for key in state):  # a whole detector
         state = {k.removeprefix(BACKBONE): v for k, v in state.items() if k.startswith(BACKBONE)}
     backbone, network = load_external(state, library, path)
@@ -155,18 +163,6 @@ def open_external(path: Path, library: str, config: Config | None = None) -> Sou
     if 'fc.bias' in weights:
         model['num_classes'] = len(weights['fc.bias'])
     return Source(path, {}, weights, config or Config({'model': model}), library=library)
-
-
-def _read_weights(path: Path) -> Mapping[str, Tensor]:
-    """Return the tensors of a file."""
-    if path.suffix != SAFETENSORS:
-        return weights_of(load_checkpoint(path))
-    from safetensors import SafetensorError, torch  # optional
-
-    try:
-        return torch.load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise ConfigError(f'{path} is missing or damaged ({error}), expected weights') from error
 
 
 def load_trained_model(source: Source, cut: Cut) -> tuple[Any, Config]:
@@ -218,18 +214,13 @@ def untrained_widths(source: Source, widths: Sequence[float]) -> dict[float, str
     if source.cfg is None or source.library is not None:
         return {}
     model = source.cfg.model
-    is_gradaug = 'gradaug' in model or 'GradAug' in type_name(model.get('type'))
     known = inspect.signature(SubnetSampler).parameters
     options = {k: v for k, v in (model.get('gradaug') or {}).items() if k in known}
     sampler = SubnetSampler(**options)
-    if not is_gradaug or not sampler.num_subnets:
-        least, reason = 1.0, 'the run trained the full network alone'
-    elif sampler.shrink == 'depth':
-        least, reason = 1.0, "gradaug.shrink='depth' of the run keeps all widths"
-    else:
-        least, reason = sampler.min_width, f'the run has gradaug.min_width={sampler.min_width:g}'
+    is_gradaug = 'GradAug' in type_name(model.get('type')) and sampler.num_subnets > 0
+    least = sampler.min_width if is_gradaug and sampler.shrink != 'depth' else 1.0
     return {
-        width: f'width {width:g} was never trained: {reason}'
+        width: f'width {width:g} was never trained, the least that was is {least:g}'
         for width in widths
         if width < least - 1e-9
     }

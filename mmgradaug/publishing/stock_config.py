@@ -47,8 +47,6 @@ def stock_config(cfg: Config) -> Config:
     wrapper = values.get('model_wrapper_cfg') or {}
     if type_name(wrapper.get('type')) in ours:
         del values['model_wrapper_cfg']
-        if wrapper.get('find_unused_parameters'):
-            values['find_unused_parameters'] = True
     return Config({key: _stock(value, ours, key) for key, value in values.items()})
 
 

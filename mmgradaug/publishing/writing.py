@@ -1,69 +1,134 @@
-"""Write results whole or not at all, under names that tell their contents."""
+"""Published files: what they say of their origin, names that tell their contents, whole or not."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.config import Config
 from torch import Tensor
 
 from ..engine.atomic import write_atomically
+from ..engine.run_log import NOT_METRICS, Scalars, placed, read_entries
 from ..errors import ConfigError
+from ..version import __version__
+from .source import Cut, Source
+from .stock_config import stock_backbone
+
+# mmengine names an experiment CONFIG_DATE_TIME, and the folder of its log DATE_TIME.
+EXPERIMENT = re.compile(r'(?P<config>.+)_(?P<started>\d{8}_\d{6})')
+HASH = re.compile(r'-[0-9a-f]{8}$')
 
 
-def write_named(data: bytes, folder: Path, stem: str, suffix: str, overwrite: bool) -> Path:
-    """Write ``stem-HASH.suffix``, HASH the first 8 hexadecimal digits of the data's SHA-256.
+def record_of(source: Source, cut: Cut) -> dict[str, Any]:
+    """Return recipe, training state, precision and origin of what is published, as plain data.
 
-    torch.hub and mmengine check that part of the name when they download a file.
+    ``metrics`` are those of exactly this network: empty where they are unknown, as those of
+    sub-networks and of weights that the run did not validate.
+    """
+    meta, path = source.meta, source.path
+    match = EXPERIMENT.fullmatch(str(meta.get('experiment_name')))
+    is_validated = source.validated and cut.width in (None, 1) and not cut.images
+    record = {
+        'config': match['config'] if match else f'{path.absolute().parent.name}_{path.stem}',
+        'width': 1.0 if cut.width is None else cut.width,
+        'recalibration_images': cut.images,
+        'epoch': meta.get('epoch'),
+        'iter': meta.get('iter'),
+        'metrics': validated_metrics(meta, path, source.cfg) if is_validated else {},
+        'mmgradaug_version': __version__,
+        'source': path.name,
+        'run': meta.get('experiment_name'),
+    }
+    if source.cfg is not None:
+        record['network'] = backbone_name(stock_backbone(source.cfg.model.backbone))
+    if source.library is not None:
+        record |= {'config': HASH.sub('', path.stem), 'library': source.library}
+    return record
+
+
+def backbone_name(backbone: Mapping[str, Any]) -> str:
+    """Return type and depth of a backbone config, such as ``ResNet-18``."""
+    return '-'.join(str(backbone[key]) for key in ('type', 'depth') if key in backbone)
+
+
+def validated_metrics(meta: Mapping[str, Any], path: Path, cfg: Config | None) -> dict[str, float]:
+    """Return what the validation of exactly these weights gave, from the log beside the file.
+
+    The checkpoint itself does not tell: it is saved before its epoch's validation.
+
+    Returns:
+        Metrics by name; none where the log or its entry is missing.
+    """
+    match = EXPERIMENT.fullmatch(str(meta.get('experiment_name')))
+    log = path.absolute().parent / match['started'] / 'vis_data/scalars.json' if match else None
+    if log is None or not log.is_file():
+        return {}
+    by_epoch = cfg is None or 'IterBased' not in str((cfg.get('train_cfg') or {}).get('type'))
+    step = meta.get('epoch' if by_epoch else 'iter')
+    # A run that goes on, or was killed, may have left half a line.
+    logged = [entry for entry in read_entries(log) if 'step' in entry]
+    scalars = Scalars.of(logged if by_epoch else placed(logged))
+    entries = [entry for entry in scalars.val if entry['step'] == step]
+    return {
+        key: value
+        for key, value in (entries[-1] if entries else {}).items()
+        if key not in NOT_METRICS and isinstance(value, (int, float))
+    }
+
+
+def write_named(
+    data: bytes, folder: Path, record: Mapping[str, Any], suffix: str, kind: str = ''
+) -> Path:
+    """Write ``CONFIG_wWIDTH_KIND-HASH.suffix`` and return its path.
+
+    HASH is the first 8 hexadecimal digits of the data's SHA-256: torch.hub and mmengine check that
+    part of the name when they download a file. Width 1 and an empty kind are not in the name.
 
     Raises:
-        ConfigError: If the file is there with other contents and is not to be overwritten.
+        ConfigError: If the file is there with other contents.
     """
     digest = hashlib.sha256(data).hexdigest()[:8]
-    return write(data, folder / f'{stem}-{digest}{suffix}', overwrite)
+    width = '' if record['width'] == 1 else f'w{record["width"]:g}'
+    stem = '_'.join(part for part in (record['config'], width, kind) if part)
+    return write(data, folder / f'{stem}-{digest}{suffix}')
 
 
-def write(data: bytes, path: Path, overwrite: bool) -> Path:
+def write(data: bytes, path: Path) -> Path:
     """Write a file in one step, so that nobody ever sees half of it; make its folder.
 
     One that has these contents already is left as it is, so that a command can be repeated.
 
     Raises:
-        ConfigError: If the file is there with other contents and is not to be overwritten.
+        ConfigError: If the file is there with other contents.
     """
-    if path.exists() and not overwrite:
-        if path.read_bytes() == data:
-            return path
+    if not path.exists():
+        write_atomically(data, path)
+    elif path.read_bytes() != data:
         raise ConfigError(
-            f'{path} exists and holds something else: give --overwrite, or another folder by --out'
+            f'{path} exists and holds something else: remove it, or give another folder by --out'
         )
-    write_atomically(data, path)
     return path
 
 
-def link(path: Path, name: Path, overwrite: bool) -> None:
+def link(path: Path, name: Path) -> None:
     """Make ``name`` a link to a file, by a path that outlasts a move of both; make its folder.
 
     Raises:
-        ConfigError: If something else has that name. Only a link is replaced, if ``overwrite``.
+        ConfigError: If something other than a link has that name.
     """
-    # Of where folders really are: the name's may be a link, from which `..` leads elsewhere.
-    target = os.path.relpath(path.parent.resolve() / path.name, name.parent.resolve())
-    if name.is_symlink() and os.readlink(name) == target:
-        return
-    if os.path.lexists(name) and not (overwrite and name.is_symlink()):
-        raise ConfigError(
-            f'--link {name} exists, expected nothing there: give another --link, or --overwrite '
-            'to replace it if it is a link'
-        )
+    if os.path.lexists(name) and not name.is_symlink():
+        raise ConfigError(f'--link {name} exists and is no link: remove it, or give another --link')
     name.parent.mkdir(parents=True, exist_ok=True)
     partial = name.with_name(f'{name.name}.{os.getpid()}.incomplete')
-    partial.symlink_to(target)
+    # Of where folders really are: the name's may be a link, from which `..` leads elsewhere.
+    partial.symlink_to(os.path.relpath(path.parent.resolve() / path.name, name.parent.resolve()))
     os.replace(partial, name)
 
 

@@ -155,7 +155,7 @@ def test_what_mmdet_and_torchvision_have_not_is_refused(run, tmp_path):
     options = {'model.backbone.depth': 10, 'model.backbone.widen_factor': 1}
     write_run(tmp_path, config, Path('epoch_1.pth'), options)
     args = [str(tmp_path / 'epoch_1.pth'), '--out', str(tmp_path / 'out')]
-    with pytest.raises(SystemExit, match='is WideResNet, which mmdet has not'):
+    with pytest.raises(SystemExit, match='the network is a WideResNet, which needs mmgradaug'):
         main(args)
     with pytest.raises(SystemExit, match='no network that is known from mmdet'):
         main([*args, '--to', 'timm'])

@@ -211,7 +211,7 @@ def test_the_authors_resnet_starts_a_detector_and_can_be_evaluated(tmp_path):
     (path,) = name.parent.glob('released_classifier-*.pth')
     whole = torch.load(path, weights_only=True)['state_dict']
     assert same({k.removeprefix('backbone.'): v for k, v in whole.items()}, ours.state_dict())
-    assert main([*args, '--classifier', '--overwrite']) == 0
+    assert main([*args, '--classifier']) == 0
     paths = [torch.load(p, weights_only=True) for p in name.parent.glob('released_backbone-*')]
     assert any(same(contents['state_dict'], ours.state_dict()) for contents in paths)
 
@@ -255,7 +255,7 @@ def test_a_file_that_would_be_executed_is_refused(tmp_path):
         ('--width 0.9', 'expected both --width W and --recalibrate N'),
         ('--from timm --to classifier', 'has no classifier'),
         ('--from gradaug', r'mine\.pth does not fit DepthResNet: '),
-        ('--to torchvision --link {0} --overwrite', r'--link \S+mine\.pth exists, expected nothin'),
+        ('--to torchvision --link {0}', r'--link \S+mine\.pth exists and is no link'),
     ],
 )
 def test_mistakes_are_one_line(tmp_path, options, message):
