@@ -29,7 +29,7 @@ from mmgradaug.engine.hooks.versions import versions
 from mmgradaug.engine.run_log import read_scalars
 from mmgradaug.engine.train import build_runner
 from mmgradaug.visualization.curves import save_curves
-from mmgradaug.visualization.predictions import load_detector, save_predictions
+from mmgradaug.visualization.predictions import save_predictions
 from mmgradaug.visualization.subnets import picture_subnets
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -104,12 +104,11 @@ def train(cfg: Config, work_dir: Path) -> tuple[dict[str, Any], list[Path]]:
     }
     (work_dir / 'summary.json').write_text(json.dumps(summary, indent=2) + '\n')
     say('drawing')
-    model = load_detector(cfg, checkpoint)
     name = 'Mask R-CNN R-18 with GradAug, nuclei'
     pictures = [work_dir / f'{what}.png' for what in ('curves', 'predictions', 'subnets')]
     save_curves(scalars, pictures[0], name)
-    save_predictions(cfg, model, pictures[1], title=f'{name}: validation tiles')
-    picture_subnets(cfg, model, [pictures[2]], title=name)
+    save_predictions(cfg, runner.model, pictures[1], title=f'{name}: validation tiles')
+    picture_subnets(cfg, runner.model, [pictures[2]], title=name)
     return summary, pictures
 
 

@@ -35,7 +35,7 @@ from mmgradaug.errors import ConfigError
 from mmgradaug.evaluation.spread import Spread
 from mmgradaug.publishing import Cut, load_trained_model, open_source, publish_backbone
 from mmgradaug.reporting import read_run
-from mmgradaug.visualization.activation_maps import save_activation_maps
+from mmgradaug.visualization.class_activation import save_activation_maps
 from mmgradaug.visualization.curves import save_seed_curves
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -79,7 +79,8 @@ def validation_panels(run: Run) -> list[Panel]:
     if lines:
         return [Panel('average precision', lines, run.unit)]
     return [
-        Panel(name, [_metric_line(run, name, colour_at(0))], run.unit) for name in run.metrics()
+        Panel(name, [Line(run.name, *series, colour_at(0))], run.unit)
+        for name, series in run.metrics().items()
     ]
 
 
@@ -90,7 +91,7 @@ def comparison_panels(runs: Sequence[Run]) -> list[Panel]:
     panels = []
     for name in ap or names:
         having = [(i, run) for i, run in enumerate(runs) if name in run.metrics()]
-        lines = [_metric_line(run, name, run_colour(i)) for i, run in having]
+        lines = [Line(run.name, *run.metrics()[name], run_colour(i)) for i, run in having]
         panels.append(Panel(name, lines, having[0][1].unit))
     compared = {"full network's loss": ('full/loss', 'loss'), 'seconds an iteration': ('time',)}
     for title, keys in compared.items():
@@ -101,11 +102,6 @@ def comparison_panels(runs: Sequence[Run]) -> list[Panel]:
             lines.append(Line(run.name, *pair, run_colour(index)))
         panels.append(Panel(title, lines))
     return panels
-
-
-def _metric_line(run: Run, name: str, colour: str) -> Line:
-    """Return a metric over the run."""
-    return Line(run.name, *run.metrics()[name], colour)
 
 
 def _panels(scalars: Scalars, wanted: Callable[[str, str], bool]) -> list[Panel]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 import io
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import StrictUndefined, Template
+from mmdet.apis import init_detector
 from mmengine.config import Config
 from PIL import Image
 
@@ -19,12 +20,12 @@ from ..engine.checks import check_data
 from ..errors import ConfigError
 from ..version import __version__
 from ..visualization.canvas import png_of
-from ..visualization.predictions import load_detector, save_predictions
+from ..visualization.predictions import save_predictions
 from . import charts
 from .run import Run
 from .tables import Table, config_table, metrics_table, overview
 
-_SUFFIXES = ('.png', '.jpg', '.jpeg')
+_TEMPLATE = Path(__file__).with_name('page.html.jinja')
 _MOST_BESIDE = 6  # pictures in the work dir, as the demo leaves them
 _MOST_LOGGED = 4  # newest ones in log folders, as mmdet's DetVisualizationHook leaves them
 _MOST_BYTES = 400_000  # from which on a picture is made smaller
@@ -47,7 +48,7 @@ class Part:
     @property
     def empty(self) -> bool:
         """Whether there is nothing to show."""
-        return not (self.tables or self.pictures or self.notes or self.text)
+        return self == Part()
 
 
 @dataclass(frozen=True)
@@ -58,11 +59,6 @@ class Section:
     parts: list[Part]
     shared: Part = field(default_factory=Part)
     lead: str = ''
-
-    @property
-    def empty(self) -> bool:
-        """Whether there is nothing to show."""
-        return all(part.empty for part in (self.shared, *self.parts))
 
 
 def write_report(
@@ -80,16 +76,17 @@ def write_report(
     Raises:
         ConfigError: Predictions of a run cannot be drawn.
     """
-    environment = Environment(
-        loader=PackageLoader('mmgradaug', 'reporting'),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
+    template = Template(
+        _TEMPLATE.read_text(), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     pictures = [_pictures_of(run, predictions, device) for run in runs]
-    text = environment.get_template('page.html.jinja').render(
+    text = template.render(
         runs=[(run.name, charts.run_colour(index)) for index, run in enumerate(runs)],
-        sections=[s for s in _sections(runs, pictures) if not s.empty],
+        sections=[
+            section
+            for section in _sections(runs, pictures)
+            if not all(part.empty for part in (section.shared, *section.parts))
+        ],
         now=f'{datetime.now():%Y-%m-%d %H:%M:%S}',
         version=__version__,
     )
@@ -134,22 +131,16 @@ def _chart(title: str, panels: list[charts.Panel], columns: int) -> list[Picture
     """Return the picture of some panels; none where there is no panel."""
     if not panels:
         return []
-    return [(title, _address(png_of(charts.panels_figure(panels, columns)), 'png'))]
+    return [(title, _address(png_of(charts.panels_figure(panels, columns))))]
 
 
 def _pictures_of(run: Run, predictions: int, device: str) -> Part:
     """Return predictions drawn now, pictures in the work dir and the newest of the log."""
-    beside = _images(run.path.iterdir())[:_MOST_BESIDE]
-    logged = sorted(_images(run.path.glob('*/vis_data/**/*')), key=lambda p: p.stat().st_mtime)
+    beside = sorted(run.path.glob('*.png'))[:_MOST_BESIDE]
+    logged = sorted(run.path.glob('*/vis_data/**/*.png'), key=lambda p: p.stat().st_mtime)
     found = [*beside, *logged[-_MOST_LOGGED:]]
     left = [(str(path.relative_to(run.path)), _address_of(path)) for path in found]
     return Part(pictures=[*([_predict(run, predictions, device)] if predictions else []), *left])
-
-
-def _images(paths: Iterable[Path]) -> list[Path]:
-    """Return the picture files among paths, by name; hidden ones are being written."""
-    found = (p for p in paths if p.suffix.lower() in _SUFFIXES and not p.name.startswith('.'))
-    return sorted(path for path in found if path.is_file())
 
 
 def _predict(run: Run, images: int, device: str) -> Picture:
@@ -158,24 +149,25 @@ def _predict(run: Run, images: int, device: str) -> Picture:
         raise ConfigError(f'{run.path}: expected last_checkpoint and a config, for --predict')
     config = Config(run.config)
     check_data(config, ('val',))
+    model = init_detector(config, str(run.checkpoint), device=device)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / 'predictions.png'
-        save_predictions(config, load_detector(config, run.checkpoint, device), path, images)
+        save_predictions(config, model, path, images)
         return f'{run.checkpoint.name} on validation images', _address_of(path)
 
 
 def _address_of(path: Path) -> str:
-    """Return a picture file as a ``data:`` address, a large one smaller and as JPEG."""
-    data, kind = path.read_bytes(), path.suffix.lower().lstrip('.').replace('jpg', 'jpeg')
-    if len(data) > _MOST_BYTES:
-        with Image.open(path) as picture:
-            small = picture.convert('RGB')
-        small.thumbnail((_MOST_WIDTH, 10 * _MOST_WIDTH))
-        buffer = io.BytesIO()
-        small.save(buffer, 'JPEG', quality=85)
-        data, kind = buffer.getvalue(), 'jpeg'
-    return _address(data, kind)
+    """Return a PNG file as a ``data:`` address, a large one smaller and as JPEG."""
+    data = path.read_bytes()
+    if len(data) <= _MOST_BYTES:
+        return _address(data)
+    with Image.open(path) as picture:
+        small = picture.convert('RGB')
+    small.thumbnail((_MOST_WIDTH, 10 * _MOST_WIDTH))
+    buffer = io.BytesIO()
+    small.save(buffer, 'JPEG', quality=85)
+    return _address(buffer.getvalue(), 'jpeg')
 
 
-def _address(data: bytes, kind: str) -> str:
+def _address(data: bytes, kind: str = 'png') -> str:
     return f'data:image/{kind};base64,{base64.b64encode(data).decode()}'

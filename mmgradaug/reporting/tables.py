@@ -63,7 +63,10 @@ def metrics_table(runs: Sequence[Run]) -> Table:
 def config_table(runs: Sequence[Run]) -> Table:
     """Return the options that differ between configs."""
     found = config_differences([run.config for run in runs])
-    rows = [[key, *map(_shown, values)] for key, values in found.items()]
+    rows = [
+        [key, *('not set' if v is None else pformat(v, width=72, sort_dicts=False) for v in values)]
+        for key, values in found.items()
+    ]
     return Table(['option', *(run.name for run in runs)], rows, code=True)
 
 
@@ -94,10 +97,6 @@ def _are_alike_lists(values: Sequence[Any]) -> bool:
     items = [item for value in values for item in value]
     alike = len({len(value) for value in values}) == 1
     return alike and all(isinstance(item, Mapping) for item in items)
-
-
-def _shown(value: Any) -> str:
-    return 'not set' if value is None else pformat(value, width=72, sort_dicts=False)
 
 
 def _model(model: Mapping[str, Any]) -> str:

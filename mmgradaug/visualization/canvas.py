@@ -9,8 +9,6 @@ from matplotlib.figure import Figure
 
 from ..engine.atomic import write_atomically
 
-DPI = 110
-
 # Okabe and Ito's colours, told apart by colour-blind readers; black and yellow left out, which
 # vanish on dark and on bright images.
 COLOURS = ('#56b4e9', '#e69f00', '#009e73', '#cc79a7', '#d55e00', '#0072b2')
@@ -23,7 +21,7 @@ def colour_at(index: int) -> str:
 
 def new_figure(width: float, height: float, title: str = '') -> Figure:
     """Return an empty figure; sizes in inches."""
-    figure = Figure(figsize=(width, height), dpi=DPI, layout='constrained')
+    figure = Figure(figsize=(width, height), dpi=110, layout='constrained')
     figure.suptitle(title, fontsize=11)
     return figure
 

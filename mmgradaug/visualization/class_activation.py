@@ -2,15 +2,78 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from mmengine.config import Config
+from mmengine.registry import DATASETS, init_default_scope
 from torch import Tensor
+
+from ..slimmable import at_width
+from .canvas import new_figure, save_figure
+
+RIGHT, WRONG = '#007a5a', '#b03a00'
+_CELL = 1.15  # inches
+
+
+def save_activation_maps(
+    networks: Mapping[str, tuple[Any, float]], cfg: Config, path: Path | str, title: str = ''
+) -> Path:
+    """Draw maps of the right classes over the first validation image of each class.
+
+    The predicted class and its probability stand above each map. Each map has its own scale of
+    colours, from its smallest to its largest value: pictures show where a network looks, not how
+    sure it is.
+
+    Args:
+        networks: By name, a classifier in evaluation mode and the width that it runs at; one row
+            each.
+        cfg: Config with the validation data.
+        path: The PNG file to write.
+        title: Title of the whole picture.
+
+    Returns:
+        The path.
+    """
+    init_default_scope(cfg.get('default_scope', 'mmdet'))
+    dataset: Any = DATASETS.build(cfg.val_dataloader.dataset)
+    names = dataset.classes
+    labels = [int(dataset.get_data_info(index)['gt_label']) for index in range(len(dataset))]
+    pixels = torch.stack([dataset[labels.index(label)]['inputs'] for label in range(len(names))])
+    images = pixels[:, 0].numpy()
+    rows, columns = len(networks) + 1, len(names)
+    figure = new_figure(_CELL * columns + 1.2, (_CELL + 0.2) * rows + 0.6, title)
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes in grid.flat:
+        axes.set(xticks=[], yticks=[], frame_on=False)
+    for axes, image, name in zip(grid[0], images, names, strict=True):
+        axes.imshow(image, cmap='gray', vmin=0, vmax=255)
+        axes.set_title(name, fontsize=10)
+    for row, (model, width) in zip(grid[1:], networks.values(), strict=True):
+        inputs = model.data_preprocessor({'inputs': pixels})['inputs']
+        with torch.no_grad(), at_width(model, width):
+            scores, predicted = model(inputs).softmax(dim=1).max(dim=1)
+            maps = smooth_activation_maps(model, inputs, torch.arange(len(pixels)))
+        for label, axes in enumerate(row):
+            axes.imshow(maps[label].numpy(), cmap='inferno')
+            # The image's own brightness as opacity, so that the map shows around the strokes.
+            ink = np.ones((*images[label].shape, 4))
+            ink[..., 3] = 0.75 * images[label] / 255
+            axes.imshow(ink)
+            found = int(predicted[label])
+            colour = RIGHT if found == label else WRONG
+            axes.set_title(f'{names[found]}  {scores[label]:.0%}', fontsize=8, color=colour)
+    for axes, name in zip(grid[:, 0], ['image', *networks], strict=True):
+        axes.set_ylabel(name, fontsize=9, rotation=0, ha='right', va='center')
+    return save_figure(figure, path)
 
 
 def class_activation_maps(model: Any, inputs: Tensor, classes: Tensor) -> Tensor:
-    """How much each place of an image speaks for a class.
+    """Return how much each place of an image speaks for a class.
 
     The map is the class's weights of the linear layer times the features of the place, plus its
     bias; so its mean is the class's logit. Inside :func:`~mmgradaug.at_width` it is a
@@ -33,7 +96,7 @@ def class_activation_maps(model: Any, inputs: Tensor, classes: Tensor) -> Tensor
 def smooth_activation_maps(
     model: Any, inputs: Tensor, classes: Tensor, shifts: int = 2, step: int = 8
 ) -> Tensor:
-    """Class activation maps in pixels, averaged over shifted images.
+    """Return class activation maps in pixels, averaged over shifted images.
 
     Features of small images are a few cells only (2 x 2 of 64 x 64 pixels). Each shift puts the
     cells elsewhere on the image, so the average over shifts shows where between their centres

@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import mmcv
 import torch
-from mmdet.apis import init_detector
-from mmdet.structures import DetDataSample
 from mmengine.config import Config
 from mmengine.runner import Runner
-from torch import nn
 
 from .canvas import new_figure, save_figure
 from .objects import draw_objects
-
-
-def load_detector(cfg: Config, checkpoint: Path | str, device: str = 'cpu') -> nn.Module:
-    """Load a detector as mmdet's own ``init_detector`` does, the checkpoint as data only."""
-    return init_detector(cfg, str(checkpoint), device=device)
 
 
 def save_predictions(
@@ -36,7 +27,7 @@ def save_predictions(
 
     Args:
         cfg: Config with the validation data, whose pipeline loads labels.
-        model: The detector, from :func:`load_detector`.
+        model: The trained detector; it is in evaluation mode afterwards.
         path: The PNG file to write.
         num_images: How many.
         score_threshold: Predictions below this score are left out.
@@ -45,8 +36,11 @@ def save_predictions(
     Returns:
         The path.
     """
-    classes = model.dataset_meta['classes']
-    samples = list(islice(_predicted(cfg, model), num_images))
+    loader = Runner.build_dataloader(cfg.val_dataloader, seed=0)
+    classes = loader.dataset.metainfo['classes']
+    with torch.no_grad():
+        batches = map(model.eval().test_step, loader)
+        samples = list(islice(chain.from_iterable(batches), num_images))
     figure = new_figure(10.5, 3.45 * len(samples) + 0.5, title)
     grid = figure.subplots(len(samples), 3, squeeze=False)
     for row, sample in zip(grid, samples, strict=True):
@@ -65,11 +59,3 @@ def save_predictions(
             axes.set_title(name, fontsize=9)
             axes.set_axis_off()
     return save_figure(figure, path)
-
-
-def _predicted(cfg: Config, model: Any) -> Iterator[DetDataSample]:
-    """Yield validation images with labels and predictions, in pixels of the image files."""
-    model.eval()
-    for batch in Runner.build_dataloader(cfg.val_dataloader, seed=0):
-        with torch.no_grad():
-            yield from model.test_step(batch)

@@ -24,8 +24,6 @@ from ..training import Subnet
 from .canvas import new_figure, save_figure
 from .objects import draw_objects
 
-_MOST_COLUMNS = 3
-
 
 @dataclass(frozen=True)
 class SubnetView:
@@ -162,7 +160,7 @@ def save_subnets(
     views: Sequence[SubnetView], path: Path | str, classes: Sequence[str], title: str = ''
 ) -> Path:
     """Draw passes side by side, all axes of the same size in pixels; returns the path."""
-    columns = min(len(views), _MOST_COLUMNS)
+    columns = min(len(views), 3)
     rows = math.ceil(len(views) / columns)
     height, width = (max(view.pixels.shape[side] for view in views) for side in (0, 1))
     figure = new_figure(4.2 * columns, (3.7 * height / width + 0.8) * rows + 0.3, title)

@@ -1,9 +1,18 @@
+import numpy as np
 import torch
 import torch.nn.functional as F
+from mmengine.config import Config
 
 from mmgradaug import at_width, extract_subnet
-from mmgradaug.visualization.class_activation import class_activation_maps, smooth_activation_maps
-from tests.classification.tiny import build
+from mmgradaug.visualization.class_activation import (
+    RIGHT,
+    WRONG,
+    class_activation_maps,
+    save_activation_maps,
+    smooth_activation_maps,
+)
+from tests.classification.tiny import build, make_folders
+from tests.visualization.pictures import count_pixels, pixels_of
 
 CLASSES = torch.tensor([2, 0])
 
@@ -47,3 +56,23 @@ def test_shifted_maps_are_put_back_in_place():
         alone = smooth_activation_maps(model, images, CLASSES, shifts=0)
         cells = class_activation_maps(model, images, CLASSES)
     torch.testing.assert_close(alone, F.interpolate(cells[None], (12, 20), mode='bilinear')[0])
+
+
+def test_each_network_has_a_row_of_its_width_and_wrong_predictions_a_colour(tmp_path):
+    pipeline = [dict(type='LoadImageFromFile'), dict(type='ToImageTensor'), dict(type='PackImage')]
+    root = str(make_folders(tmp_path / 'images'))
+    dataset = dict(type='ClassFolders', data_root=root, split='val', pipeline=pipeline)
+    cfg = Config(dict(val_dataloader=dict(dataset=dataset)))
+    model = build().eval()
+
+    def picture(**networks):
+        return pixels_of(save_activation_maps(networks, cfg, tmp_path / 'maps.png', 'maps'))
+
+    one, other = picture(a=(model, 1.0)), picture(a=(model, 0.5))
+    assert one.shape == other.shape
+    rows = np.flatnonzero((one != other).any(axis=(1, 2)))
+    assert rows.min() > len(one) / 2, 'the images are the same'
+    model.fc.bias.data[0] += 99  # the first class is predicted throughout
+    pixels = picture(a=(model, 1.0), b=(model, 1.0))
+    assert pixels.shape[1] == one.shape[1] and pixels.shape[0] > one.shape[0]
+    assert count_pixels(pixels, WRONG, 25) > count_pixels(pixels, RIGHT, 25) > 0

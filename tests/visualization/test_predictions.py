@@ -1,36 +1,23 @@
-"""A trained detector's predictions, and what its sub-networks see, from its files."""
-
 import numpy as np
 import torch
 from mmdet.utils import register_all_modules
-from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
-from mmengine.runner import save_checkpoint
 
-from mmgradaug.datasets.shapes import CLASSES
-from mmgradaug.visualization.predictions import load_detector, save_predictions
+from mmgradaug.visualization.predictions import save_predictions
 from mmgradaug.visualization.subnets import picture_subnets
 from tests.shapes_run import shapes_config
 from tests.visualization.pictures import pixels_of
 
 
-def small_config(folder) -> Config:
-    cfg = shapes_config(folder, size=(96, 96), objects=(3, 5))
+def test_pictures_of_a_detector(tmp_path):
+    cfg = shapes_config(tmp_path / 'shapes', size=(96, 96), objects=(3, 5))
     cfg.model.backbone.base_channels = 8
     cfg.model.neck.in_channels = [8, 16, 32, 64]
-    return cfg
-
-
-def test_pictures_of_a_checkpoint(tmp_path):
-    cfg = small_config(tmp_path / 'shapes')
     register_all_modules()
     init_default_scope('mmdet')
     torch.manual_seed(0)
     model = MODELS.build(cfg.model)
     model.init_weights()
-    meta = {'dataset_meta': {'classes': CLASSES}}
-    save_checkpoint({'state_dict': model.state_dict(), 'meta': meta}, str(tmp_path / 'a.pth'))
-    model = load_detector(cfg, tmp_path / 'a.pth')
     before = {name: value.clone() for name, value in model.state_dict().items()}
     paths = [tmp_path / 'all.png', tmp_path / 'none.png', tmp_path / 'subnets.png']
     for path, threshold in zip(paths, (0.0, 1.1), strict=False):
