@@ -2,73 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import signal
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.hooks import Hook
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
-from mmengine.registry import HOOKS, OPTIM_WRAPPERS
+from mmengine.registry import OPTIM_WRAPPERS
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 
-from mmgradaug.datasets.shapes import ShapesSpec, make_shapes
 from mmgradaug.engine import atomic
 from mmgradaug.engine.train import train_main
+from tests.launching import CONFIG, ROOT
 
-ROOT = Path(__file__).parents[2]
-CONFIG = ROOT / 'configs/mask_rcnn_r18_gradaug_shapes.py'
-PIPELINE = 'train_dataloader.dataset.dataset.pipeline'
-SMALL = [
-    'model.backbone.base_channels=4',
-    'model.neck.in_channels=4,8,16,32',
-    'model.neck.out_channels=8',
-    'model.rpn_head.in_channels=8',
-    'model.rpn_head.feat_channels=8',
-    'model.roi_head.bbox_roi_extractor.out_channels=8',
-    'model.roi_head.bbox_head.in_channels=8',
-    'model.roi_head.bbox_head.fc_out_channels=16',
-    'model.roi_head.mask_roi_extractor.out_channels=8',
-    'model.roi_head.mask_head.in_channels=8',
-    'model.roi_head.mask_head.conv_out_channels=8',
-    'model.train_cfg.rpn_proposal.nms_pre=50',
-    'model.train_cfg.rcnn.sampler.num=16',
-    'model.gradaug.num_subnets=1',
-    f'{PIPELINE}.2.scale=(64,64)',
-    'train_dataloader.dataset.times=1',
-    'train_dataloader.batch_size=2',
-    'default_hooks.logger.interval=1',
-    'val_dataloader=None',
-    'val_evaluator=None',
-    'val_cfg=None',
-]
+NO_VALIDATION = ['val_dataloader=None', 'val_evaluator=None', 'val_cfg=None']
 # A server that has imported everything once: its children start in no time, and no thread of
 # the test process is copied into them.
 CONTEXT = multiprocessing.get_context('forkserver')
 CONTEXT.set_forkserver_preload(['tests.engine.killing'])
-
-
-@HOOKS.register_module()
-class MeasureHook(Hook):
-    """Notes resident memory, open files and CPU time after each iteration."""
-
-    def __init__(self, path: str) -> None:
-        self.file = open(path, 'w')  # noqa: SIM115  as long as the process
-
-    def after_train_iter(self, runner: Any, *args: Any, **kwargs: Any) -> None:
-        pages = int(Path('/proc/self/statm').read_text().split()[1])
-        row = {
-            'bytes': pages * os.sysconf('SC_PAGE_SIZE'),
-            'files': len(os.listdir('/proc/self/fd')),
-            'seconds': time.process_time(),
-        }
-        print(json.dumps(row), file=self.file, flush=True)
 
 
 @OPTIM_WRAPPERS.register_module()
@@ -106,16 +61,16 @@ class Kill:
     write: int | None = None
 
 
-def shapes(root: Path, num_images: int = 8) -> list[str]:
-    """Make a small data set; returns the options that make a config train on it."""
-    size = (64, 64)
-    make_shapes(root, ShapesSpec(num_images=num_images, size=size), ShapesSpec(1, size=size))
-    return [f'train_dataloader.dataset.dataset.data_root={root}/']
-
-
 def train(work_dir: Path, options: list[str], *args: str, kill: Kill | None = None) -> int:
-    """Run tools/train.py in a process of its own; returns its exit status (-9: killed)."""
-    argv = [str(CONFIG), '--work-dir', str(work_dir), *args, '--cfg-options', *SMALL, *options]
+    """Run tools/train.py in a process of its own; returns its exit status (-9: killed).
+
+    Args:
+        work_dir: Its folder.
+        options: Of ``small_options``, and more.
+        args: Further words.
+        kill: Where it dies.
+    """
+    argv = [str(CONFIG), '--work-dir', str(work_dir), *args, *options, *NO_VALIDATION]
     process = CONTEXT.Process(target=_train, args=(argv, kill, str(work_dir) + '.log'))
     process.start()
     process.join()

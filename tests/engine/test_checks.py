@@ -83,7 +83,7 @@ def test_an_rpn_alone_knows_objects(cfg):
     check_run(cfg, ('train',))
 
 
-def test_folders_and_the_classifier(tmp_path):
+def test_classes_of_a_classifier(tmp_path):
     for name in ('cat', 'dog'):
         (tmp_path / 'train' / name).mkdir(parents=True)
         (tmp_path / 'train' / name / 'a.png').touch()
@@ -117,7 +117,6 @@ def check_backbone(options, kind=SlimmableResNet):
 
 def test_pretrained_weights_that_fit(tmp_path, capsys):
     options = backbone(tmp_path, lambda w: w.update({'fc.weight': torch.zeros(9)}))
-    check_backbone(options)
     check_backbone(options | dict(num_stages=2, strides=(1, 2), dilations=(1, 1), out_indices=(1,)))
     check_backbone(options | dict(init_cfg=[dict(type='Kaiming'), options['init_cfg']]))
     dcn = dict(dcn=dict(type='DCNv2'), stage_with_dcn=(False, True, True, True))
@@ -140,12 +139,7 @@ def test_weights_for_images_of_other_channels_are_loaded_but_for_the_first(
         check_backbone(wider)
 
 
-def test_pretrained_weights_of_another_network(tmp_path):
-    for other in (dict(depth=34), dict(depth=50), dict(base_channels=16)):
-        with pytest.raises(
-            ConfigError, match=r'w\.pth \(model\.backbone\.init_cfg\) is of another'
-        ):
-            check_backbone(backbone(tmp_path) | other)
+def test_pretrained_weights_of_other_groups(tmp_path):
     options = dict(depth=50, groups=8, base_width=1)
     options = backbone(tmp_path, kind=SlimmableResNeXt, **options)
     check_backbone(options, SlimmableResNeXt)
@@ -230,9 +224,7 @@ STEPS_ALONE = dict(type='MultiStepLR', milestones=[8, 11])
         ([WARM_UP], dict(max_iters=100), 'ends at iter 500, but training at 100'),
         ([WARM_UP, COSINE], dict(max_epochs=120), None),
         ([WARM_UP, STEPS_ALONE], dict(max_epochs=36), None),
-        ([WARM_UP], dict(max_iters=900), None),
         ([WARM_UP], dict(max_epochs=1), None),
-        (None, dict(max_iters=10), None),
         ([WARM_UP, STEPS], dict(), None),
     ],
 )  # fmt: skip

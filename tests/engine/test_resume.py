@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from tests.engine.killing import Kill, checkpoint, differences, output, shapes, train
+from tests.engine.killing import Kill, checkpoint, differences, output, train
+from tests.launching import small_options
 
 EPOCHS = ['train_cfg.max_epochs=3', 'default_hooks.checkpoint.interval=1']
 ITERATIONS = 12  # 8 images in batches of 2, three times
@@ -36,7 +37,11 @@ def assert_same_end(whole, killed, name, kills):
 
 
 def test_a_killed_run_ends_with_the_same_weights(tmp_path, generator):
-    options = [*shapes(tmp_path / 'shapes'), *EPOCHS, 'default_hooks.checkpoint.max_keep_ckpts=1']
+    options = [
+        *small_options(tmp_path / 'shapes'),
+        *EPOCHS,
+        'default_hooks.checkpoint.max_keep_ckpts=1',
+    ]
     assert train(tmp_path / 'whole', options) == 0, output(tmp_path / 'whole')
     # Somewhere in the second epoch, so that there is something to resume; then half-way through
     # writing its checkpoint.
@@ -60,7 +65,7 @@ def test_a_killed_run_ends_with_the_same_weights(tmp_path, generator):
 def test_killed_anywhere_any_number_of_times(tmp_path, generator, extra):
     """Checkpoints by iterations, also within epochs; several kills, some during a write."""
     every = ['default_hooks.checkpoint.by_epoch=False', 'default_hooks.checkpoint.interval=3']
-    options = [*shapes(tmp_path / 'shapes'), *EPOCHS, *every, *extra]
+    options = [*small_options(tmp_path / 'shapes'), *EPOCHS, *every, *extra]
     if 'randomness.seed=None' in extra:  # both runs start from one checkpoint, and its seed
         assert train(tmp_path / 'start', options, kill=Kill(3, after=True)) == -9
         options = [*options, f'load_from={tmp_path}/start/iter_3.pth', 'resume=True']
