@@ -26,7 +26,7 @@ from mmgradaug.datasets import make_nuclei
 from mmgradaug.engine.checks import check_run
 from mmgradaug.engine.cli import load_config, one_line_errors
 from mmgradaug.engine.hooks.versions import versions
-from mmgradaug.engine.run_log import read_scalars
+from mmgradaug.engine.run_log import Scalars, read_entries
 from mmgradaug.engine.train import build_runner
 from mmgradaug.visualization.curves import save_curves
 from mmgradaug.visualization.predictions import save_predictions
@@ -88,7 +88,7 @@ def train(cfg: Config, work_dir: Path) -> tuple[dict[str, Any], list[Path]]:
     runner = build_runner(cfg)
     runner.train()
     seconds = time.time() - start
-    scalars = read_scalars(Path(runner.log_dir) / 'vis_data/scalars.json')
+    scalars = Scalars.of(read_entries(Path(runner.log_dir) / 'vis_data/scalars.json'))
     checkpoint = Path((work_dir / 'last_checkpoint').read_text().strip())
     summary = {
         'bbox_mAP': scalars.last('bbox_mAP'),

@@ -24,7 +24,7 @@ from .run_log import read_entries
 
 STARTED, DONE = 'recipe.txt', 'done.txt'  # hold the recipe that a folder is of
 OUTPUT = 'output.txt'
-PAUSE = 0.5  # seconds between looks at the runs
+PAUSE, REPORT = 0.5, 15.0  # seconds between looks at the runs, and between lines of progress
 
 
 @dataclass(frozen=True)
@@ -140,14 +140,13 @@ class Experiment:
             for name, config in methods.items()
         }
 
-    def train(self, tool: Path, jobs: int, say: Callable[[str], None], every: float = 15.0) -> None:
+    def train(self, tool: Path, jobs: int, say: Callable[[str], None]) -> None:
         """Train what is not complete, the last method first: give those that take longest last.
 
         Args:
             tool: Path of tools/pretrain.py.
             jobs: How many runs at a time; they share the processor's cores.
             say: Takes lines of progress.
-            every: Seconds between such lines.
 
         Raises:
             ConfigError: If a run fails. The others are stopped, and resumed when this is called
@@ -172,7 +171,7 @@ class Experiment:
                     if process.poll() is not None:
                         del running[run]
                         run.finish(process.returncode)
-                if running and time.monotonic() - told >= every:
+                if running and time.monotonic() - told >= REPORT:
                     told = time.monotonic()
                     active = ', '.join(f'{run.name} {run.progress():.0%}' for run in running)
                     say(f'{sum(run.is_done for run in runs)} of {len(runs)} runs done; {active}')

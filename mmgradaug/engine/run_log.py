@@ -67,11 +67,6 @@ def placed(entries: Sequence[dict[str, Any]], start: float = 0) -> list[dict[str
     return moved
 
 
-def read_scalars(path: Path | str) -> Scalars:
-    """Read ``vis_data/scalars.json`` of a run."""
-    return Scalars.of(read_entries(path))
-
-
 def read_entries(path: Path | str) -> list[dict[str, Any]]:
     """Return the JSON objects of a log, one a line, in their order.
 

@@ -16,13 +16,9 @@ from PIL import Image
 
 from ...errors import ConfigError
 
-HOW_TO_GO_ON = (
-    'fix or remove the file, or let other samples take the place of up to N such images: '
-    '--cfg-options default_hooks.bad_images.max_bad_images=N'
-)
-WHY_NOT = (
-    'fix the file, or take it out of the annotation file or class folder: a metric is over all '
-    'images'
+FIX = (
+    'fix it, or take it out of the annotation file or class folder; in training, other samples can '
+    'take the place of up to N images: --cfg-options default_hooks.bad_images.max_bad_images=N'
 )
 JPEG_START, JPEG_END = b'\xff\xd8', b'\xff\xd9'
 
@@ -48,7 +44,7 @@ class BadImagesHook(Hook):
 
     def before_train_epoch(self, runner: Any) -> None:
         """Check images from now on; pipelines may have been switched since the last epoch."""
-        check_images(runner.train_dataloader.dataset, self.max_bad_images, HOW_TO_GO_ON)
+        check_images(runner.train_dataloader.dataset, self.max_bad_images)
 
     def before_val_epoch(self, runner: Any) -> None:
         """Check validation images."""
@@ -66,13 +62,10 @@ class CheckedLoading:
         load: The transform that reads the image at ``img_path`` of a sample.
         num_samples: Size of the data set.
         max_bad_images: Samples that may be replaced.
-        fix: What to do about one more.
     """
 
-    def __init__(
-        self, load: LoadImageFromFile, num_samples: int, max_bad_images: int, fix: str
-    ) -> None:
-        self.load, self.max_bad_images, self.fix = load, max_bad_images, fix
+    def __init__(self, load: LoadImageFromFile, num_samples: int, max_bad_images: int) -> None:
+        self.load, self.max_bad_images = load, max_bad_images
         # Marks of samples, in memory that worker processes share.
         self.bad = torch.zeros(num_samples, dtype=torch.bool).share_memory_()
         self.warned_of_size = False
@@ -102,7 +95,7 @@ class CheckedLoading:
         text = f'cannot read the image {results["img_path"]} ({reason})'
         if count > most:
             more = f', {count} images after {most} allowed' if most else ''
-            raise ConfigError(f'{text}{more}: {self.fix}') from error
+            raise ConfigError(f'{text}{more}: {FIX}') from error
         if new:
             text += f': another sample takes its place (bad image {count} of at most {most})'
             print_log(text, logger='current', level=logging.WARNING)
@@ -121,19 +114,18 @@ class CheckedLoading:
         )
 
 
-def check_images(dataset: Any, max_bad_images: int = 0, fix: str = WHY_NOT) -> None:
+def check_images(dataset: Any, max_bad_images: int = 0) -> None:
     """Make every image that a data set loads from a file a checked one, in place.
 
     Args:
         dataset: Any data set of mmdet; wrappers such as ``RepeatDataset`` are looked into.
         max_bad_images: See :class:`BadImagesHook`.
-        fix: What to do about one more.
     """
     for leaf in _leaves(dataset):
         transforms = leaf.pipeline.transforms
         for place, transform in enumerate(transforms):
             if isinstance(transform, LoadImageFromFile):
-                transforms[place] = CheckedLoading(transform, len(leaf), max_bad_images, fix)
+                transforms[place] = CheckedLoading(transform, len(leaf), max_bad_images)
 
 
 def _leaves(dataset: Any) -> Iterator[Any]:
