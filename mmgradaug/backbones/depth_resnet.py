@@ -118,10 +118,8 @@ class DepthResNet(StagedNetwork):
         shortcut: Of the two blocks that halve the image: ``'padding'``, without parameters (option
             A of He et al.), or ``'projection'``, a 1 x 1 convolution with BatchNorm (option B), as
             the released ResNet-110 has it.
-        in_channels: Channels of the images.
-        conv_cfg: Config of the convolutions; None is ``nn.Conv2d``.
-        norm_cfg: Config of the normalisations; None is BatchNorm.
-        init_cfg: Initialisation; None is He's by outgoing connections.
+        **kwargs: ``in_channels``, ``conv_cfg``, ``norm_cfg`` and ``init_cfg``, see
+            :class:`~mmgradaug.backbones.residual.StagedNetwork`; there is no ``regulariser``.
 
     Raises:
         ValueError: If no network of this kind has that depth, or for an unknown ``evaluation`` or
@@ -136,10 +134,7 @@ class DepthResNet(StagedNetwork):
         evaluation: str = 'full',
         stochastic: bool = False,
         shortcut: str = 'padding',
-        in_channels: int = 3,
-        conv_cfg: dict | None = None,
-        norm_cfg: dict | None = None,
-        init_cfg: Any = None,
+        **kwargs: Any,
     ) -> None:
         each = blocks_a_stage(depth, 6, 2)
         if evaluation not in EVALUATIONS or shortcut not in SHORTCUTS:
@@ -148,9 +143,8 @@ class DepthResNet(StagedNetwork):
                 f'expected one of {SHORTCUTS}'
             )
         channels = [count for count in STAGE_CHANNELS for _ in range(each)]
-        projection = shortcut == 'projection'
-        settings = (in_channels, conv_cfg, norm_cfg, init_cfg)
-        super().__init__(DepthBlock, channels, *settings, projection=projection)
+        kwargs['projection'] = shortcut == 'projection'
+        super().__init__(DepthBlock, channels, regulariser=None, **kwargs)
         blocks = skippable_blocks(self)
         law = linear_survival(len(blocks), survival, keep_first)
         for block, probability in zip(blocks, law, strict=True):

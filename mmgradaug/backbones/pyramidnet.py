@@ -89,12 +89,9 @@ class PyramidNet(StagedNetwork):
         depth: With bottlenecks 9n + 2, otherwise 6n + 2, with n blocks in each of three stages.
         alpha: Channels that all blocks add up to, on the 16 of the stem.
         bottleneck: Whether blocks are bottlenecks, with four times as many output channels.
-        in_channels: Channels of the images.
-        conv_cfg: Config of the convolutions; None is ``nn.Conv2d``.
         norm_cfg: Config of the normalisations; None is BatchNorm.
-        init_cfg: Initialisation; None is He's by outgoing connections, as the authors have it.
-        regulariser: What acts on residual branches in training, see
-            :func:`~mmgradaug.backbones.regularisers.branch_regularisers`; None is nothing.
+        **kwargs: ``in_channels``, ``conv_cfg``, ``init_cfg`` and ``regulariser``, see
+            :class:`~mmgradaug.backbones.residual.StagedNetwork`.
 
     Raises:
         ValueError: If no network of this kind has that depth.
@@ -105,17 +102,14 @@ class PyramidNet(StagedNetwork):
         depth: int = 200,
         alpha: float = 240,
         bottleneck: bool = True,
-        in_channels: int = 3,
-        conv_cfg: dict | None = None,
         norm_cfg: dict | None = None,
-        init_cfg: Any = None,
-        regulariser: Any = None,
+        **kwargs: Any,
     ) -> None:
         each = blocks_a_stage(depth, 9 if bottleneck else 6, 2)
         factor = EXPANSION if bottleneck else 1
         channels = [factor * count for count in pyramid_channels(3 * each, alpha)]
-        settings = (in_channels, conv_cfg, norm_cfg, init_cfg, True, regulariser)
-        super().__init__(PyramidBlock, channels, *settings, bottleneck=bottleneck)
+        kwargs |= dict(norm_cfg=norm_cfg, bottleneck=bottleneck)
+        super().__init__(PyramidBlock, channels, **kwargs)
         self.bn_final: Any = norm(norm_cfg, channels[-1])
 
     @property

@@ -32,13 +32,12 @@ class StagedNetwork(BaseModule):
             ``conv_cfg``, ``norm_cfg`` and the options.
         channels: Output channels of every block, a third of them for each stage.
         in_channels: Channels of the images.
-        conv_cfg: Config of the convolutions.
-        norm_cfg: Config of the normalisations.
-        init_cfg: Initialisation; None is :data:`INIT_CFG`.
+        conv_cfg: Config of the convolutions; None is ``nn.Conv2d``.
+        norm_cfg: Config of the normalisations; None is BatchNorm.
+        init_cfg: Initialisation; None is He's by outgoing connections, as the authors have it.
         stem_norm: Whether BatchNorm follows the first convolution.
         regulariser: Config of what acts on the end of each block's branch, see
-            :func:`~mmgradaug.backbones.regularisers.branch_regularisers`: it replaces the
-            blocks' own ``regulariser``. None leaves that alone.
+            :func:`~mmgradaug.backbones.regularisers.branch_regularisers`; None is nothing.
         **options: The blocks' own.
     """
 
@@ -46,10 +45,10 @@ class StagedNetwork(BaseModule):
         self,
         block: type[nn.Module],
         channels: list[int],
-        in_channels: int,
-        conv_cfg: dict | None,
-        norm_cfg: dict | None,
-        init_cfg: Any,
+        in_channels: int = 3,
+        conv_cfg: dict | None = None,
+        norm_cfg: dict | None = None,
+        init_cfg: Any = None,
         stem_norm: bool = True,
         regulariser: Any = None,
         **options: Any,

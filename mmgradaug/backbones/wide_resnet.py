@@ -63,12 +63,9 @@ class WideResNet(StagedNetwork):
         depth: 6n + 4 with n blocks in each of three stages: 16, 22, 28, 40, ...
         widen_factor: Channels of the stages are 16, 32 and 64 times this.
         dropout: Share of values dropped inside blocks, in training.
-        in_channels: Channels of the images.
-        conv_cfg: Config of the convolutions; None is ``nn.Conv2d``.
         norm_cfg: Config of the normalisations; None is BatchNorm.
-        init_cfg: Initialisation; None is He's by outgoing connections, as the authors have it.
-        regulariser: What acts on residual branches in training, see
-            :func:`~mmgradaug.backbones.regularisers.branch_regularisers`; None is nothing.
+        **kwargs: ``in_channels``, ``conv_cfg``, ``init_cfg`` and ``regulariser``, see
+            :class:`~mmgradaug.backbones.residual.StagedNetwork`.
 
     Raises:
         ValueError: If no network of this kind has that depth.
@@ -79,17 +76,14 @@ class WideResNet(StagedNetwork):
         depth: int = 28,
         widen_factor: float = 10,
         dropout: float = 0.0,
-        in_channels: int = 3,
-        conv_cfg: dict | None = None,
         norm_cfg: dict | None = None,
-        init_cfg: Any = None,
-        regulariser: Any = None,
+        **kwargs: Any,
     ) -> None:
         each = blocks_a_stage(depth, 6, 4)
         widths = [max(1, round(STEM_CHANNELS * widen_factor)) * 2**stage for stage in range(3)]
         channels = [width for width in widths for _ in range(each)]
-        settings = (in_channels, conv_cfg, norm_cfg, init_cfg, False, regulariser)
-        super().__init__(WideBlock, channels, *settings, dropout=dropout)
+        kwargs |= dict(norm_cfg=norm_cfg, stem_norm=False, dropout=dropout)
+        super().__init__(WideBlock, channels, **kwargs)
         self.bn1 = norm(norm_cfg, widths[-1])
 
     @property

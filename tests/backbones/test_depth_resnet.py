@@ -1,17 +1,15 @@
 """Random depth: sub-networks, the stochastic depth of the full network, and the training step."""
 
 import copy
-from contextlib import nullcontext
 
 import pytest
 import torch
 import torch.nn.functional as F
-from mmengine.model import BaseModel
 
 from mmgradaug import SlimmableDepthResNet, at_depth, at_width
 from mmgradaug.slimmable import skippable_blocks
-from mmgradaug.training import GradAugMixin
 from tests.backbones.small import small
+from tests.classification import tiny
 from tests.networks import build, detector_config, random_images, randomised
 from tests.oracles import assert_equal, assert_slice_equals_dense, run, statistics
 from tests.training.steps import assert_close, gradients, sgd
@@ -100,57 +98,27 @@ def test_stochastic_depth_trains_on_the_blocks_that_survive():
             assert torch.equal(before[key], after[key]) != kept[blocks.index(block)]
 
 
-class Plain(BaseModel):
-    """A classifier of three classes."""
-
-    def __init__(self):
-        super().__init__()
-        self.backbone = SlimmableDepthResNet(14)
-        self.fc = torch.nn.Linear(64, 3)
-
-    def forward(self, inputs, data_samples=None, mode='tensor'):
-        scores = self.fc(self.backbone(inputs)[-1].mean((2, 3)))
-        return {'loss_cls': F.cross_entropy(scores, data_samples)} if mode == 'loss' else scores
-
-
-class Classifier(GradAugMixin, Plain):
-    """The same with sub-networks, which learn from labels."""
-
-    def __init__(self, **gradaug):
-        super().__init__()
-        scale = dict(type='RandomScale', scales=[1.0, 0.5])
-        self.set_options(dict(num_subnets=3, transform=scale, seed=2) | gradaug)
-
-    def recording(self):
-        return nullcontext()
-
-    def clear(self):
-        pass
-
-    def subnet_loss(self, inputs, data_samples, mapping):
-        return Plain.forward(self, inputs, data_samples, mode='loss')
-
-
 @pytest.mark.parametrize('shrink', ['depth', 'both'])
 def test_the_training_step_runs_the_drawn_blocks(shrink):
-    model = randomised(Classifier(shrink=shrink, min_width=0.5)).double().train()
-    data = {
-        'inputs': random_images(4, 3, 16, 16, dtype=torch.float64),
-        'data_samples': torch.tensor([0, 1, 2, 1]),
-    }
+    gradaug = dict(num_subnets=3, distill='labels', shrink=shrink)
+    backbone = dict(type='SlimmableDepthResNet', depth=14)
+    model = randomised(tiny.build(backbone=backbone, gradaug=gradaug)).double().train()
+    raw = tiny.batch(size=16)
+    data = model.data_preprocessor(raw)
     twin, alone = copy.deepcopy(model), copy.deepcopy(model)
-    full = alone(**data, mode='loss')['loss_cls']
-    total = twin(**data, mode='loss')['loss_cls']
-    subnets = model.sampler.sample(2, 0)
+    full = alone(**data, mode='full')['loss_cls']
+    total = twin(**data, mode='full')['loss_cls']
+    subnets = model.sampler.sample(0, 0)
     depths = []
     for subnet in subnets:
         kept = subnet.kept_blocks(twin.backbone)
         depths.append(sum(kept) / 6)
         with at_width(twin, subnet.width), at_depth(twin, kept):
-            images = subnet.transform(data['inputs'])[0]
-            total = total + twin(images, data['data_samples'], mode='loss')['loss_cls']
+            images, mapping = subnet.transform(data['inputs'])
+            losses = twin(images, data['data_samples'], mode='subnet', mapping=mapping)
+            total = total + losses['loss_cls_hard']
     total.backward()
-    logs = model.train_step(data, sgd(model))
+    logs = model.train_step(raw, sgd(model))
     assert_close(gradients(model), gradients(twin), 1e-10)
     assert_equal(statistics(model), statistics(alone))
     assert [logs[f'subnet{i}/depth'] for i in (1, 2, 3)] == depths
@@ -168,6 +136,11 @@ def test_every_pass_reaches_every_parameter(name):
     with at_depth(network, (False,) * 6):
         network(random_images(2, 3, 8, 8))[0].sum().backward()
     assert all(p.grad is not None for p in network.parameters())
+
+
+def test_a_regulariser_is_refused():
+    with pytest.raises(TypeError, match='regulariser'):
+        SlimmableDepthResNet(14, regulariser=dict(type='DropPath'))
 
 
 def test_random_depth_of_a_network_without_such_blocks_is_refused():
