@@ -9,7 +9,7 @@ from mmengine.model import revert_sync_batchnorm
 from torch import nn
 
 from mmgradaug import at_width
-from mmgradaug.slimmable import SlimBatchNorm2d, SlimConv2d, has_slimmable_layers
+from mmgradaug.slimmable import SlimBatchNorm2d, SlimConv2d
 from tests.networks import batch, build, detector_config, random_images, randomised, small_resnet
 from tests.oracles import assert_equal, statistics
 
@@ -88,29 +88,6 @@ def test_contexts_nest_and_restore_after_an_error():
     assert network.bn1.track_running_stats
 
 
-def test_subnet_of_an_evaluated_model_reads_running_statistics():
-    network = small_resnet(18).eval()
-    x = random_images(1, 3, 32, 32)
-    with at_width(network, 0.5):
-        single = network(x)
-        pair = network(torch.cat([x, 2 * x]))
-    for alone, beside in zip(single, pair, strict=True):
-        torch.testing.assert_close(alone[0], beside[0], rtol=1e-4, atol=1e-4)
-
-
-def test_has_slimmable_layers():
-    assert has_slimmable_layers(small_resnet(18))
-    assert not has_slimmable_layers(nn.Conv2d(3, 3, 1))
-
-
-def converted(network, convert):
-    """The network after a conversion of its BatchNorms as a runner does it."""
-    state = network.state_dict()
-    network = convert(network)
-    assert list(network.state_dict()) == list(state)
-    return network
-
-
 @pytest.mark.parametrize('norm', ['BN', 'SyncBN'])
 @pytest.mark.parametrize(
     'convert',
@@ -120,7 +97,8 @@ def converted(network, convert):
 def test_conversions_of_batchnorm_leave_it_slimmable(norm, convert):
     network = small_resnet(18, norm_cfg=dict(type=norm))
     expected = copy.deepcopy(network)
-    network = converted(network, convert).eval()
+    network = convert(network).eval()  # as a runner does it
+    assert list(network.state_dict()) == list(expected.state_dict())
     x = random_images(2, 3, 32, 32)
     with at_width(network, 0.5), at_width(expected.eval(), 0.5):
         for left, right in zip(network(x), expected(x), strict=True):
