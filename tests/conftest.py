@@ -8,8 +8,9 @@ os.environ['CUDA_VISIBLE_DEVICES'] = ''
 
 import pytest
 from mmdet.utils import register_all_modules
+from mmdet.visualization import DetLocalVisualizer
 from mmengine.logging import MessageHub
-from mmengine.registry import VISUALIZERS
+from mmengine.visualization import Visualizer
 
 
 @pytest.fixture(autouse=True)
@@ -25,5 +26,5 @@ def no_earlier_run():
     mmengine names a run by the second: two of one second would share a message hub, whose
     iteration fixes draws, and a visualizer, which writes into the first one's folder.
     """
-    for kind in (MessageHub, *VISUALIZERS.module_dict.values()):
+    for kind in (MessageHub, Visualizer, DetLocalVisualizer):
         kind._instance_dict.clear()

@@ -11,34 +11,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.shapes_run import shapes_options
+from tests.networks import ROOT
+from tests.shapes_run import CONFIG, shapes_options
 
-ROOT = Path(__file__).parents[1]
-TOOLS = ROOT / 'tools'
-CONFIG = ROOT / 'configs/mask_rcnn_r18_gradaug_shapes.py'
+TOOLS = Path(ROOT, 'tools')
 SECONDS = 600  # for one run; a hang fails, it does not stall the tests
-SMALL = [
-    'model.backbone.base_channels=8',
-    'model.neck.in_channels=8,16,32,64',
-    'model.neck.out_channels=16',
-    'model.rpn_head.in_channels=16',
-    'model.rpn_head.feat_channels=16',
-    'model.roi_head.bbox_roi_extractor.out_channels=16',
-    'model.roi_head.bbox_head.in_channels=16',
-    'model.roi_head.bbox_head.fc_out_channels=32',
-    'model.roi_head.mask_roi_extractor.out_channels=16',
-    'model.roi_head.mask_head.in_channels=16',
-    'model.roi_head.mask_head.conv_out_channels=16',
-    'train_dataloader.dataset.dataset.pipeline.2.scale=(64,64)',
-    'val_dataloader.dataset.pipeline.1.scale=(64,64)',
-    'test_dataloader.dataset.pipeline.1.scale=(64,64)',
-    'train_dataloader.dataset.times=1',
-    'train_dataloader.batch_size=2',
-    'train_cfg.max_epochs=1',
-    'train_cfg.val_interval=1',
-    'default_hooks.checkpoint.interval=1',
-    'default_hooks.logger.interval=1',
-]
 
 
 def free_port():
@@ -97,8 +74,8 @@ def run(script, *args, expect=0, **variables):
 
 
 def small_options(root):
-    """Make a data set of eight images; returns small networks on it, as `--cfg-options`."""
-    return ['--cfg-options', *SMALL, *shapes_options(root)]
+    """Make a data set of eight images; returns a tiny network on it, as `--cfg-options`."""
+    return ['--cfg-options', *shapes_options(root)]
 
 
 def logged(work_dir, key):

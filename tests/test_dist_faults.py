@@ -10,7 +10,6 @@ import pytest
 
 from tests.engine.killing import checkpoint, differences
 from tests.launching import (
-    CONFIG,
     children,
     count_logged,
     finish,
@@ -22,6 +21,7 @@ from tests.launching import (
     start,
     wait_until_training,
 )
+from tests.shapes_run import CONFIG
 
 pytestmark = pytest.mark.slow
 SEED = int(os.environ.get('KILL_SEED', random.SystemRandom().randrange(10**6)))

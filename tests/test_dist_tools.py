@@ -10,9 +10,6 @@ import time
 import pytest
 
 from tests.launching import (
-    CONFIG,
-    ROOT,
-    SECONDS,
     TOOLS,
     children,
     endless,
@@ -25,11 +22,12 @@ from tests.launching import (
     start,
     wait_until_training,
 )
+from tests.shapes_run import CONFIG
 
 
 @pytest.fixture(scope='module')
 def options(tmp_path_factory):
-    """Small networks and images, as `--cfg-options`."""
+    """Small networks and images."""
     return small_options(tmp_path_factory.mktemp('shapes'))
 
 
@@ -48,34 +46,26 @@ def require_trained(work_dir, steps):
 
 
 def test_training_by_two_processes_trains_sub_networks(options, tmp_path):
-    work_dir = tmp_path / 'a work dir'
-    run('dist_train.sh', CONFIG, 2, '--work-dir', work_dir, *options, PORT=free_port())
+    """They end well, and do what is registered for their end."""
+    (tmp_path / 'mine.py').write_text("import atexit\natexit.register(print, 'it has ended')\n")
+    config, work_dir = tmp_path / 'my_config.py', tmp_path / 'a work dir'
+    imports = "custom_imports = dict(imports=['mmgradaug', 'mine'])"
+    config.write_text(f"_base_ = '{CONFIG}'\n{imports}\n")
+    arguments = ['dist_train.sh', config, 2, '--work-dir', work_dir, *options]
+    out = run(*arguments, PORT=free_port(), PYTHONPATH=tmp_path)
     require_trained(work_dir, steps=2)  # 8 images, 2 on each process
+    assert out.count('it has ended') == 2
 
 
 @pytest.mark.slow
 def test_plain_training_and_testing_by_two_processes(options, tmp_path):
-    plain = ROOT / 'configs/mask_rcnn_r18_shapes.py'
+    plain = CONFIG.with_name('mask_rcnn_r18_shapes.py')
     run('dist_train.sh', plain, 2, '--work-dir', tmp_path, *options, PORT=free_port())
     assert len(logged(tmp_path, 'loss')) == 2
-    checkpoint = tmp_path / 'epoch_1.pth'
     for config in (plain, CONFIG):  # the checkpoint's keys are the same
-        folder = tmp_path / config.stem
-        out = run(
-            *('dist_test.sh', config, checkpoint, 2, '--work-dir', folder, *options),
-            PORT=free_port(),
-        )
+        arguments = [config, tmp_path / 'epoch_1.pth', 2, '--work-dir', tmp_path / config.stem]
+        out = run('dist_test.sh', *arguments, *options, PORT=free_port())
         assert 'Evaluate annotation type *segm*' in out
-
-
-@pytest.mark.slow
-def test_a_killed_process_ends_the_run(options, tmp_path):
-    with running(endless(tmp_path, options, GPUS=2)) as (parent,):
-        wait_until_training(parent, tmp_path)
-        os.kill(children(parent.pid)[1], signal.SIGKILL)
-        out = finish(parent)
-    assert parent.returncode != 0
-    assert 'Signal 9 (SIGKILL)' in out
 
 
 # ------------------------------------------------------------------ two machines
@@ -129,98 +119,72 @@ def test_a_machine_that_fails_ends_the_other(options, tmp_path, number, seconds,
 
 
 @pytest.fixture
-def echo(tmp_path):
-    """A program that prints its arguments, one a line, and what it finds on PYTHONPATH."""
-    program = tmp_path / 'a program'
-    program.write_text('#!/usr/bin/env bash\nprintf "%s\\n" "PATH=$PYTHONPATH" "$@"\n')
-    program.chmod(0o755)
-    return program
+def call(tmp_path):
+    """Returns the words that a script, in a folder whose name has a space, starts or complains."""
+    folder = shutil.copytree(TOOLS, tmp_path / 'my checkout/tools')
+    for name in ('my python', 'srun'):
+        program = folder / name
+        program.write_text('#!/bin/sh\nprintf "%s\\n" "PYTHONPATH=$PYTHONPATH" "$@"\n')
+        program.chmod(0o755)
+    env = dict(PATH=f'{folder}:{os.environ["PATH"]}', PYTHON='my python')
+
+    def words(script, *args, expect=0, **variables):
+        command = ['bash', folder / script, *args]
+        result = subprocess.run(command, env=env | variables, capture_output=True, text=True)
+        assert result.returncode == expect, result.stderr
+        out = result.stderr if expect else result.stdout
+        return out.replace(str(folder.parent), 'CHECKOUT').splitlines()
+
+    return words
 
 
-@pytest.fixture
-def checkout(tmp_path):
-    """The scripts in a folder whose name has a space."""
-    folder = tmp_path / 'my checkout'
-    shutil.copytree(TOOLS, folder / 'tools')
-    return folder
+TORCHRUN = ['-m', 'torch.distributed.run']
 
 
-def call(script, *args, expect=0, **variables):
-    """Run a script that only prints; returns the lines."""
-    env = {k: v for k, v in os.environ.items() if k not in ('NNODES', 'PORT', 'PYTHONPATH')}
-    result = subprocess.run(
-        ['bash', script, *map(str, args)],
-        env=env | {k: str(v) for k, v in variables.items()},
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-    )
-    assert result.returncode == expect, result.stderr
-    return (result.stdout if expect == 0 else result.stderr).splitlines()
-
-
-def test_variables_and_arguments_reach_the_launcher(checkout, echo):
-    tool = f'{checkout}/tools/train.py'
-    common = ['-m', 'torch.distributed.run']
-    script = checkout / 'tools/dist_train.sh'
-    assert call(script, 'my config.py', 4, '--amp', PYTHON=echo) == [
-        *(f'PATH={checkout}', *common, '--nnodes=1', '--node-rank=0', '--master-addr=127.0.0.1'),
-        *('--master-port=29500', '--nproc-per-node=4'),
-        *(tool, 'my config.py', '--amp', '--launcher', 'pytorch'),
+@pytest.mark.parametrize(('script', 'args', 'tool', 'tool_args'), [
+    ('dist_train', ['my config.py', '4', '--amp'], 'train', ['my config.py', '--amp']),
+    ('dist_test', ['c.py', 'my a.pth', '4', '--tta'], 'test', ['c.py', 'my a.pth', '--tta']),
+    ('dist_pretrain', ['c.py', '4', '--resume'], 'pretrain', ['c.py', '--resume']),
+])  # fmt: skip
+def test_arguments_reach_the_tool(call, script, args, tool, tool_args):
+    assert call(f'{script}.sh', *args) == [
+        *('PYTHONPATH=CHECKOUT', *TORCHRUN, '--nnodes=1', '--node-rank=0'),
+        *('--master-addr=127.0.0.1', '--master-port=29500', '--nproc-per-node=4'),
+        *(f'CHECKOUT/tools/{tool}.py', *tool_args, '--launcher', 'pytorch'),
     ]
-    nodes = dict(NNODES=3, NODE_RANK=2, MASTER_ADDR='10.0.0.1', PORT=29511)
-    lines = call(script, 'c.py', 8, PYTHON=echo, PYTHONPATH='/else where', **nodes)
-    assert lines == [
-        *(f'PATH={checkout}:/else where', *common, '--nnodes=3', '--node-rank=2'),
+
+
+def test_variables_reach_the_launcher(call):
+    nodes = dict(NNODES='3', NODE_RANK='2', MASTER_ADDR='10.0.0.1', PORT='29511')
+    assert call('dist_train.sh', 'c.py', '8', PYTHONPATH='/else where', **nodes)[:8] == [
+        *('PYTHONPATH=CHECKOUT:/else where', *TORCHRUN, '--nnodes=3', '--node-rank=2'),
         *('--master-addr=10.0.0.1', '--master-port=29511', '--nproc-per-node=8'),
-        *(tool, 'c.py', '--launcher', 'pytorch'),
     ]
 
 
-def test_testing_takes_a_checkpoint(checkout, echo):
-    script = checkout / 'tools/dist_test.sh'
-    lines = call(script, 'c.py', 'my checkpoint.pth', 2, '--tta', PYTHON=echo)
-    assert lines[-7:] == [
-        *('--nproc-per-node=2', f'{checkout}/tools/test.py', 'c.py', 'my checkpoint.pth'),
-        *('--tta', '--launcher', 'pytorch'),
-    ]
-
-
-@pytest.mark.parametrize(
-    ('script', 'args', 'expected'),
-    [
-        ('dist_train.sh', ['c.py'], 'a config and a number of processes, got: c.py'),
-        ('dist_train.sh', ['c.py', '--amp'], 'a config and a number of processes, got: c.py --amp'),
-        ('dist_test.sh', ['c.py', '8'], 'a config, a checkpoint and a number of processes'),
-        ('dist_pretrain.sh', ['c.py'], 'a config and a number of processes'),
-        ('slurm_train.sh', ['gpu', 'job', 'c.py'], 'a partition, a job name, a config and a work'),
-        ('slurm_test.sh', [], 'a partition, a job name, a config and a checkpoint, got: '),
-    ],
-)
-def test_wrong_arguments_are_named(script, args, expected):
-    *usage, error = call(TOOLS / script, *args, expect=2)
+@pytest.mark.parametrize('line', [
+    'dist_train.sh c.py', 'dist_train.sh c.py --amp', 'dist_test.sh c.py 8',
+    'dist_pretrain.sh c.py', 'slurm_train.sh gpu job c.py', 'slurm_test.sh',
+])  # fmt: skip
+def test_wrong_arguments_are_told_with_the_help(call, line):
+    script, *args = line.split()
+    *usage, error = call(script, *args, expect=2)
     assert any(f'tools/{script}' in line for line in usage)
-    assert f'error: expected {expected}' in error
+    assert error == f'error: these arguments do not fit: {" ".join(args)}'
 
 
-@pytest.mark.parametrize(
-    ('script', 'tool', 'option'),
-    [('slurm_train.sh', 'train.py', ['--work-dir']), ('slurm_test.sh', 'test.py', [])],
-)
-def test_slurm(checkout, echo, script, tool, option):
-    echo.rename(echo.with_name('srun'))
-    args = ['gpu', 'my job', 'c.py', 'my file', '--amp']
-    variables = dict(GPUS=16, SRUN_ARGS='--time=1:00 -x bad', PYTHON='python3')
-    path = f'{echo.parent}:{os.environ["PATH"]}'
-    lines = call(checkout / 'tools' / script, *args, PATH=path, **variables)
-    assert lines == [
-        *(f'PATH={checkout}', '-p', 'gpu', '--job-name=my job', '--gres=gpu:8', '--ntasks=16'),
+@pytest.mark.parametrize(('tool', 'option'), [('train', ['--work-dir']), ('test', [])])
+def test_slurm(call, tool, option):
+    args = [f'slurm_{tool}.sh', 'gpu', 'my job', 'c.py', 'my file', '--amp']
+    words = [
+        *('PYTHONPATH=CHECKOUT', '-p', 'gpu', '--job-name=my job', '--gres=gpu:8', '--ntasks=16'),
         *('--ntasks-per-node=8', '--cpus-per-task=5', '--kill-on-bad-exit=1'),
-        *('--time=1:00', '-x', 'bad', 'python3', '-u', f'{checkout}/tools/{tool}'),
-        *('c.py', *option, 'my file', '--amp', '--launcher', 'slurm'),
+        *('my python', '-u', f'CHECKOUT/tools/{tool}.py', 'c.py', *option, 'my file', '--amp'),
+        *('--launcher', 'slurm'),
     ]
-    del variables['SRUN_ARGS']
-    assert '--time=1:00' not in call(checkout / 'tools' / script, *args, PATH=path, **variables)
+    assert call(*args, GPUS='16') == words
+    words[9:9] = ['--time=1:00', '-x', 'bad']
+    assert call(*args, GPUS='16', SRUN_ARGS='--time=1:00 -x bad') == words
 
 
 SRUN = """\

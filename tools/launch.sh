@@ -1,20 +1,21 @@
 # shellcheck shell=bash
 # What the scripts that start several processes share; they read this file.
 
+set -euo pipefail
 tools=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 export PYTHONPATH="${tools%/*}${PYTHONPATH:+:$PYTHONPATH}"
 # Processes that share cores must not spin while they wait for each other.
 export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-PASSIVE}"
 python=${PYTHON:-python}
 
-# Shows how a script is used and what it was given instead: wrong_usage EXPECTED ARGUMENT...
+# Print a script's first comment, which is its help, and what it was given instead.
 wrong_usage() {
-    usage >&2
-    echo "error: expected $1, got: ${*:2}" >&2
+    sed -n '2,/^$/s/^# \{0,1\}//p' "$0" >&2
+    echo "error: these arguments do not fit: $*" >&2
     exit 2
 }
 
-# Becomes the parent of this machine's processes: run_processes COUNT TOOL ARGUMENT...
+# Become the parent of this machine's processes: run_processes COUNT TOOL ARGUMENT...
 run_processes() {
     exec "$python" -m torch.distributed.run \
         --nnodes="${NNODES:-1}" \
@@ -25,10 +26,9 @@ run_processes() {
         "$tools/$2" "${@:3}" --launcher pytorch
 }
 
-# Becomes a slurm job step: run_slurm PARTITION JOB_NAME TOOL ARGUMENT...
+# Become a slurm job step: run_slurm PARTITION JOB_NAME TOOL ARGUMENT...
 run_slurm() {
-    local srun_args
-    read -r -a srun_args <<< "${SRUN_ARGS:-}"
+    # shellcheck disable=SC2086  # SRUN_ARGS is several words
     exec srun -p "$1" \
         --job-name="$2" \
         --gres="gpu:${GPUS_PER_NODE:-8}" \
@@ -36,6 +36,6 @@ run_slurm() {
         --ntasks-per-node="${GPUS_PER_NODE:-8}" \
         --cpus-per-task="${CPUS_PER_TASK:-5}" \
         --kill-on-bad-exit=1 \
-        "${srun_args[@]}" \
+        ${SRUN_ARGS:-} \
         "$python" -u "$tools/$3" "${@:4}" --launcher slurm
 }

@@ -53,8 +53,12 @@ def load_checkpoint(path: str | Path, map_location: Any = 'cpu') -> Any:
     path = Path(path).expanduser()
     if not path.is_file():
         raise ConfigError(f'no checkpoint at {path.absolute()}{path_suggestion(path)}')
+    damaged = ConfigError(
+        f'{path} ({path.stat().st_size} bytes) is damaged or no checkpoint: copy it again, or use '
+        'an earlier one'
+    )
     if is_damaged(path):
-        raise ConfigError(_damaged(path, 'incomplete, or its checksums are wrong'))
+        raise damaged
     trusted = os.environ.get(_TRUST_ALL, '0') in ('1', 'y', 'yes', 'true')
     # torch removes on the way out what was given on the way in, allowed before or not.
     known = torch.serialization.get_safe_globals()
@@ -64,14 +68,14 @@ def load_checkpoint(path: str | Path, map_location: Any = 'cpu') -> Any:
             return torch.load(path, map_location=map_location, weights_only=not trusted)
         except pickle.UnpicklingError as error:
             names = _unsafe_names(path, error)
-            if names:
-                raise ConfigError(
-                    f'{path} holds {names}, expected tensors, plain data and the state of a run. '
-                    f'Nothing of it was executed. If you trust who made it, set {_TRUST_ALL}=1'
-                ) from error
-            raise ConfigError(_damaged(path, 'of another format')) from error
+            if not names:
+                raise damaged from error
+            raise ConfigError(
+                f'{path} holds {names}, expected tensors, plain data and the state of a run. '
+                f'Nothing of it was executed. If you trust who made it, set {_TRUST_ALL}=1'
+            ) from error
         except (AttributeError, EOFError, IndexError, KeyError, TypeError, ValueError) as error:
-            raise ConfigError(_damaged(path, repr(error))) from error
+            raise damaged from error
 
 
 def weights_of(checkpoint: Any) -> OrderedDict[str, Tensor]:
@@ -115,55 +119,45 @@ def is_damaged(path: str | os.PathLike) -> bool:
         return True
 
 
-# In place of mmengine's loaders, which execute a file that cannot be loaded as data, or any file:
-# for `init_cfg`, `load_from`, resuming and `init_detector`, from when this package is imported.
-_STORAGE = (r'(\S+\:)?s3://', r'(\S+\:)?petrel://')
+# Wherever mmengine loads from: its own loaders execute a file that cannot be loaded as data.
+_SOURCES = ('', 'http://', 'https://', r'(\S+\:)?s3://', r'(\S+\:)?petrel://')
+_NAMED = ('torchvision://', 'modelzoo://', 'open-mmlab://', 'openmmlab://', 'mmcls://', 'pavi://')
 
 
-@CheckpointLoader.register_scheme('', force=True)
-def load_from_local(filename: str, map_location: Any = None) -> Any:
-    """Load a local file."""
-    return load_checkpoint(filename, map_location)
+@CheckpointLoader.register_scheme(_SOURCES + _NAMED, force=True)
+def load_from_mmgradaug(filename: str, map_location: Any = None) -> Any:
+    """Load a checkpoint by path, URL or name of a model, in place of mmengine's loaders.
 
+    Serves ``init_cfg``, ``load_from``, resuming and ``init_detector`` from when this package is
+    imported.
 
-@CheckpointLoader.register_scheme(_STORAGE, force=True)
-def load_from_storage(filename: str, map_location: Any = None) -> Any:
-    """Load a file of one of mmengine's storage backends."""
-    with get_local_path(filename) as path:
+    Raises:
+        ConfigError: As :func:`load_checkpoint`, or for a source that only mmengine can read.
+    """
+    scheme, _, name = filename.partition('://')
+    if scheme in ('mmcls', 'pavi'):
+        raise ConfigError(f'{filename} cannot be loaded as data: download it and give its path')
+    if scheme in ('torchvision', 'modelzoo'):
+        filename = zoo.get_torchvision_models()[name]
+    elif scheme in ('open-mmlab', 'openmmlab'):
+        filename = zoo.get_external_models()[zoo.get_deprecated_model_names().get(name, name)]
+    if filename.startswith(('http://', 'https://')):
+        return load_checkpoint(_download(filename), map_location)
+    with get_local_path(filename) as path:  # a file, or one of mmengine's storage backends
         return load_checkpoint(path, map_location)
 
 
-@CheckpointLoader.register_scheme(('http://', 'https://'), force=True)
-def load_from_http(filename: str, map_location: Any = None) -> Any:
-    """Download a file into torch's cache, the first process before the others, and load it."""
-    path = Path(torch.hub.get_dir(), 'checkpoints', Path(urlparse(filename).path).name)
+def _download(url: str) -> Path:
+    """Download a file into torch's cache, the first process before the others."""
+    path = Path(torch.hub.get_dir(), 'checkpoints', Path(urlparse(url).path).name)
     if not is_main_process():
         barrier()
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(filename, str(path))
+        torch.hub.download_url_to_file(url, str(path))
     if is_main_process():
         barrier()
-    return load_checkpoint(path, map_location)
-
-
-_NAMED = ('torchvision://', 'modelzoo://', 'open-mmlab://', 'openmmlab://')
-
-
-@CheckpointLoader.register_scheme(_NAMED, force=True)
-def load_from_zoo(filename: str, map_location: Any = None) -> Any:
-    """Load a model of torchvision or OpenMMLab by its name."""
-    scheme, _, name = filename.partition('://')
-    if scheme in ('torchvision', 'modelzoo'):
-        return load_from_http(zoo.get_torchvision_models()[name], map_location)
-    name = zoo.get_deprecated_model_names().get(name, name)
-    return load_from_http(zoo.get_external_models()[name], map_location)
-
-
-@CheckpointLoader.register_scheme(('mmcls://', 'pavi://'), force=True)
-def refuse_scheme(filename: str, map_location: Any = None) -> Any:
-    """Refuse a source from which mmengine loads in ways of its own."""
-    raise ConfigError(f"{filename} cannot be loaded as data: download it and give the file's path")
+    return path
 
 
 def _run_state_globals() -> list[Any]:
@@ -195,10 +189,3 @@ def _unsafe_names(path: Path, error: pickle.UnpicklingError) -> str:
     with suppress(ValueError, RuntimeError, EOFError, pickle.UnpicklingError):  # an old format
         names = torch.serialization.get_unsafe_globals_in_checkpoint(str(path))
     return ', '.join(sorted(names)) or ', '.join(re.findall(r'GLOBAL (\S+)', str(error))[:1])
-
-
-def _damaged(path: Path, reason: str) -> str:
-    return (
-        f'{path} ({path.stat().st_size} bytes) is damaged or no checkpoint ({reason}): copy it '
-        'again, or use an earlier one'
-    )

@@ -6,7 +6,7 @@ import argparse
 import inspect
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -36,17 +36,14 @@ _KNOWN_KEYS = set(inspect.signature(Runner.__init__).parameters) | {
 }
 
 
-def config_parser(
-    description: str | None, config: str = 'a GradAug config'
-) -> argparse.ArgumentParser:
+def config_parser(description: str | None) -> argparse.ArgumentParser:
     """Return a parser of ``CONFIG`` and ``--cfg-options``.
 
     Args:
         description: The tool's docstring, whose first line describes it.
-        config: What the config has to be.
     """
     parser = argparse.ArgumentParser(description=(description or '').split('\n')[0])
-    parser.add_argument('config', help=config)
+    parser.add_argument('config', help='a config file')
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -85,21 +82,8 @@ def load_config(
             no effect, or if the model is of another class.
     """
     cfg = Config.fromfile(path)
-    _check_first_keys(cfg, options or {})
-    cfg.merge_from_dict(dict(options or {}))
-    kind = cfg.get('model', {}).get('type')
-    model = class_of(kind, MODELS)
-    if models and not (model and issubclass(model, models)):
-        raise ConfigError(
-            f'{path} has model type {kind!r}, expected {" or ".join(m.__name__ for m in models)}'
-        )
-    return cfg
-
-
-def _check_first_keys(cfg: Config, options: Iterable[str]) -> None:
-    """Raise on options that nothing would read."""
     known = {*cfg, *_KNOWN_KEYS}
-    for option in options:
+    for option in options or {}:
         key = option.split('.')[0]
         if key == 'gradaug':  # a variable of the recipes, already copied into the model
             raise ConfigError(f'--cfg-options {option} has no effect: write model.{option}')
@@ -108,6 +92,14 @@ def _check_first_keys(cfg: Config, options: Iterable[str]) -> None:
                 f'--cfg-options {option}: nothing reads {key!r}{suggestion(key, known)}, expected '
                 'a key of the config or of mmengine'
             )
+    cfg.merge_from_dict(dict(options or {}))
+    kind = cfg.get('model', {}).get('type')
+    model = class_of(kind, MODELS)
+    if models and not (model and issubclass(model, models)):
+        raise ConfigError(
+            f'{path} has model type {kind!r}, expected {" or ".join(m.__name__ for m in models)}'
+        )
+    return cfg
 
 
 def make_output_dir(path: str | Path, option: str = '--out') -> Path:
@@ -144,7 +136,5 @@ def one_line_errors() -> Iterator[None]:
     except ConfigError as error:
         text = str(error)
         if text.startswith('Caught '):  # torch passes on a worker's traceback as the message
-            text = text.rpartition(f'\n{type(error).__module__}.{type(error).__name__}: ')[
-                2
-            ].strip()
+            text = text.rpartition(f'\n{ConfigError.__module__}.ConfigError: ')[2].strip()
         raise SystemExit(f'error: {text}') from error

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import atexit
-import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -15,14 +14,14 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-import torch.distributed as distributed
+import torch
 from mmdet.engine.hooks.utils import trigger_visualization_hook
 from mmdet.evaluation import DumpDetResults
 from mmdet.registry import RUNNERS
 from mmdet.utils import setup_cache_size_limit_of_dynamo
 from mmengine.config import Config, ConfigDict
 from mmengine.device import get_device
-from mmengine.dist import init_dist
+from mmengine.dist import init_dist, is_distributed
 from mmengine.hooks import CheckpointHook, DistSamplerSeedHook
 from mmengine.registry import HOOKS, MODEL_WRAPPERS, MODELS
 from mmengine.runner import Runner
@@ -60,7 +59,15 @@ def test_main(argv: Sequence[str] | None = None) -> None:  # noqa: PT028
     Args:
         argv: The command line, ``sys.argv`` by default.
     """
-    args = _test_parser().parse_args(argv)
+    parser = _parser('Test a detector.')
+    add = parser.add_argument
+    add('checkpoint', help='a checkpoint of it')
+    add('--out', metavar='PKL', help='write the predictions to a file')
+    add('--show', action='store_true', help='show the predictions')
+    add('--show-dir', help='write pictures into this folder of the work dir')
+    add('--wait-time', type=float, default=2, help='seconds that a picture is shown')
+    add('--tta', action='store_true', help='test-time augmentation')
+    args = parser.parse_args(argv)
     with one_line_errors():
         cfg = _config_of(args)
         if args.out and not args.out.endswith(('.pkl', '.pickle')):
@@ -121,46 +128,24 @@ def build_runner(cfg: Config, loops: tuple[str, ...] = ('train', 'val')) -> Runn
 
 def _parser(description: str) -> argparse.ArgumentParser:
     """Return a parser of the options that training and testing share."""
-    parser = config_parser(description, 'a config')
-    parser.add_argument('--work-dir', help='where logs and checkpoints go')
-    parser.add_argument(
-        '--launcher',
-        choices=['none', *_LOCAL_RANKS],
-        default='none',
-        help='what starts several processes',
-    )
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+    parser = config_parser(description)
+    add = parser.add_argument
+    add('--work-dir', help='where logs and checkpoints go')
+    launchers = ['none', *_LOCAL_RANKS]
+    add('--launcher', choices=launchers, default='none', help='what starts several processes')
+    add('--local_rank', '--local-rank', type=int, default=0)
     return parser
 
 
 def _training_parser(description: str) -> argparse.ArgumentParser:
     """Return the parser of mmdet's ``tools/train.py``."""
     parser = _parser(description)
-    parser.add_argument('--amp', action='store_true', help='mixed precision')
-    parser.add_argument(
-        '--auto-scale-lr', action='store_true', help='scale the learning rate to the batch size'
-    )
-    parser.add_argument(
-        '--resume',
-        nargs='?',
-        const='auto',
-        metavar='CKPT',
-        help="go on from a checkpoint, by default the work dir's newest",
-    )
-    return parser
-
-
-def _test_parser() -> argparse.ArgumentParser:
-    """Return the parser of mmdet's ``tools/test.py``."""
-    parser = _parser('Test a detector.')
-    parser.add_argument('checkpoint', help='a checkpoint of it')
-    parser.add_argument('--out', metavar='PKL', help='write the predictions to a file')
-    parser.add_argument('--show', action='store_true', help='show the predictions')
-    parser.add_argument('--show-dir', help='write pictures into this folder of the work dir')
-    parser.add_argument(
-        '--wait-time', type=float, default=2, help='seconds that a picture is shown'
-    )
-    parser.add_argument('--tta', action='store_true', help='test-time augmentation')
+    add = parser.add_argument
+    add('--amp', action='store_true', help='mixed precision')
+    text = 'scale the learning rate to the batch size'
+    add('--auto-scale-lr', action='store_true', help=text)
+    text = "go on from a checkpoint, by default the work dir's newest"
+    add('--resume', nargs='?', const='auto', metavar='CKPT', help=text)
     return parser
 
 
@@ -169,8 +154,7 @@ def _config_of(args: argparse.Namespace) -> Config:
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = load_config(args.config, args.cfg_options)
     cfg.launcher = args.launcher
-    default = f'work_dirs/{Path(args.config).stem}'
-    cfg.work_dir = args.work_dir or cfg.get('work_dir') or default
+    cfg.work_dir = args.work_dir or cfg.get('work_dir') or f'work_dirs/{Path(args.config).stem}'
     return cfg
 
 
@@ -288,10 +272,9 @@ def _leave_processes() -> None:
     Threads of torch may outlive their group and abort an interpreter that ends in the usual way:
     the launcher then takes a complete run for a failed one.
     """
-    if distributed.is_available() and distributed.is_initialized():
-        distributed.destroy_process_group()
-        atexit._run_exitfuncs()  # such as W&B's last message
-        logging.shutdown()
+    if is_distributed():
+        torch.distributed.destroy_process_group()
+        atexit._run_exitfuncs()  # of logging, or W&B's last message
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)

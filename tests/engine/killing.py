@@ -17,7 +17,8 @@ from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 
 from mmgradaug.engine import atomic
 from mmgradaug.engine.train import train_main
-from tests.launching import CONFIG, ROOT
+from tests.networks import ROOT
+from tests.shapes_run import CONFIG
 
 NO_VALIDATION = ['val_dataloader=None', 'val_evaluator=None', 'val_cfg=None']
 # A server that has imported everything once: its children start in no time, and no thread of

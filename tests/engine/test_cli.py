@@ -40,12 +40,16 @@ def test_options_that_nothing_reads_are_refused(option, words):
         load_config(CONFIG, {option: 3})
 
 
-@pytest.mark.parametrize('option', ['model.backbone.with_cp', 'randomness.seed', 'load_from'])
-def test_options_replace_and_extend_the_config(option):
-    cfg = load_config(CONFIG, {option: 3})
-    for key in option.split('.'):
-        cfg = cfg[key]
-    assert cfg == 3
+def test_options_replace_and_extend_the_config():
+    """Also those of lists, and `--cfg-options` more than once; the last value counts."""
+    scale = 'train_dataloader.dataset.dataset.pipeline.2.scale=(8,16)'
+    first = ['load_from=a.pth', 'randomness.seed=2', 'model.backbone.with_cp=True']
+    argv = [CONFIG, '--cfg-options', *first, '--cfg-options', scale, 'load_from=b.pth']
+    cfg = load_config(CONFIG, config_parser('').parse_args(argv).cfg_options)
+    assert (cfg.load_from, cfg.randomness.seed, cfg.model.backbone.with_cp) == ('b.pth', 2, True)
+    pipeline = cfg.train_dataloader.dataset.dataset.pipeline
+    assert [step.scale for step in pipeline if 'scale' in step] == [(8, 16)]
+    assert len(pipeline) > 3
 
 
 def test_a_config_of_another_model_is_refused():

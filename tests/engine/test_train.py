@@ -1,9 +1,5 @@
 """tools/train.py and tools/test.py on a few generated images, and what they put into a config."""
 
-import json
-import subprocess
-import sys
-from pathlib import Path
 from unittest import mock
 
 import pytest
@@ -19,49 +15,32 @@ from mmgradaug import GradAugDistributedDataParallel
 from mmgradaug.engine import train
 from mmgradaug.errors import ConfigError
 from tests.harmful import Command
-from tests.messages import one_line
-from tests.shapes_run import shapes_options
+from tests.launching import logged
+from tests.shapes_run import CONFIG, shapes_options
 from tests.training.steps import amp_on_cpu
 
-ROOT = Path(__file__).parents[2]
-CONFIG = ROOT / 'configs/mask_rcnn_r18_gradaug_shapes.py'
-SMALL = [
-    'model.backbone.base_channels=8',
-    'model.neck.in_channels=8,16,32,64',
-    'train_dataloader.dataset.times=1',
-    'train_cfg.max_epochs=2',
-    'train_cfg.val_interval=2',
-    'default_hooks.checkpoint.interval=1',
-    'default_hooks.checkpoint.max_keep_ckpts=-1',
-    'default_hooks.logger.interval=1',
-]
+EPOCHS = ['train_cfg.max_epochs=2', 'train_cfg.val_interval=2']
 MODEL = dict(type='GradAugDetector', gradaug=dict(num_subnets=2))
 
 
 @pytest.fixture(scope='module')
 def data(tmp_path_factory):
-    return [*SMALL, *shapes_options(tmp_path_factory.mktemp('shapes'))]
+    keep = 'default_hooks.checkpoint.max_keep_ckpts=-1'
+    return [*shapes_options(tmp_path_factory.mktemp('shapes'), train=4), *EPOCHS, keep]
 
 
 @pytest.fixture(scope='module')
 def trained(data, tmp_path_factory):
-    """A run of two epochs, started as a user does."""
+    """A run of two epochs."""
     work_dir = tmp_path_factory.mktemp('run')
-    command = [sys.executable, 'tools/train.py', CONFIG, '--work-dir', work_dir]
-    subprocess.run([*command, '--cfg-options', *data], check=True, cwd=ROOT)
+    start(train.train_main, CONFIG, '--work-dir', work_dir, options=data)
     return work_dir
 
 
 def start(main, *args, options=()):
     """Run a tool in this process."""
-    main([str(arg) for arg in (*args, *(['--cfg-options', *options] if options else []))])
-
-
-def logged(work_dir, key):
-    """Values of a key by iteration."""
-    (path,) = work_dir.glob('*/vis_data/scalars.json')
-    lines = map(json.loads, path.read_text().splitlines())
-    return {line['iter']: line[key] for line in lines if key in line}
+    words = (*args, '--cfg-options', *options) if options else args
+    main([str(word) for word in words])
 
 
 # ------------------------------------------------------------------ whole runs
@@ -105,19 +84,6 @@ def test_testing_with_flips(trained, data, tmp_path, capfd):
     cfg = Config.fromfile(tmp_path / CONFIG.name)
     flip, no_flip = cfg.test_dataloader.dataset.pipeline[-1].transforms[0]
     assert (flip.prob, no_flip.prob) == (1, 0)
-
-
-def test_a_checkpoint_that_would_execute_a_command_stops_the_run(trained, data, tmp_path):
-    made, harmful = tmp_path / 'made', tmp_path / 'harmful.pth'
-    checkpoint = torch.load(trained / 'epoch_2.pth', weights_only=False)
-    torch.save({**checkpoint, 'extra': Command(made)}, harmful)
-    where = ['--work-dir', tmp_path / 'run']
-    for main, args in ((train.test_main, [harmful]), (train.train_main, ['--resume', harmful])):
-        with pytest.raises(SystemExit, match=r'harmful\.pth holds posix\.system') as stopped:
-            start(main, CONFIG, *args, *where, options=data)
-        one_line(stopped.value)
-    assert not made.exists()
-    assert not (tmp_path / 'run').exists()
 
 
 @pytest.mark.parametrize('main', [train.train_main, train.test_main])
@@ -271,23 +237,3 @@ def test_plain_training_on_the_cpu_names_no_gpu(monkeypatch):
     assert wrapper_of(stock, launcher='none') is None
     monkeypatch.setattr(train, 'get_device', lambda: 'cuda')
     assert wrapper_of(stock) is None
-
-
-LEAVING = """
-import atexit, sys
-import torch.distributed as distributed
-from mmgradaug.engine.train import _leave_processes
-_leave_processes()
-print('alone it goes on')
-atexit.register(print, 'what is registered runs')
-distributed.init_process_group('gloo', init_method=f'file://{sys.argv[1]}', rank=0, world_size=1)
-_leave_processes()
-print('too far')
-"""
-
-
-def test_a_process_of_several_ends_with_what_is_registered_for_the_end(tmp_path):
-    command = [sys.executable, '-c', LEAVING, str(tmp_path / 'store')]
-    result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
-    said = [line for line in result.stdout.splitlines() if not line.startswith('[Gloo]')]
-    assert said[-2:] == ['alone it goes on', 'what is registered runs']
