@@ -8,7 +8,7 @@ from mmengine.optim import OptimWrapper
 from torch import nn
 
 from mmgradaug.transforms import Scale
-from tests.detection.passes import BOTH, SOFT, preprocessed, subnet_losses, taught
+from tests.detection.passes import BOTH, SOFT, full_losses, preprocessed, subnet_losses, taught
 from tests.networks import batch, build, detector_config
 
 SOFT_LOSSES = {
@@ -48,6 +48,16 @@ def reads_batch_statistics(network, images):
         handle.remove()
 
 
+def test_hard_losses_of_the_region_proposal_network_are_the_stock_ones_of_one_class():
+    model = build(detector_config(distill=BOTH))
+    data = preprocessed(model, batch())
+    full = model.parse_losses(full_losses(model, data))[1]
+    subnet = subnet_losses(model, data, Scale(1.0))
+    for name in ('rpn_cls', 'rpn_bbox'):
+        assert full[f'loss_{name}'] > 0
+        assert torch.equal(subnet[f'loss_{name}_hard'], full[f'loss_{name}'])
+
+
 def test_full_pass_losses_are_the_stock_ones():
     model = build(detector_config())
     data = preprocessed(model, batch())
@@ -73,6 +83,7 @@ def test_unusual_batches_train(mask, distill, num_items):
     optim = torch.optim.SGD(model.parameters(), lr=0.001)
     log = model.train_step(batch(num_items, mask=mask), OptimWrapper(optim))
     assert torch.isfinite(log['loss'])
+    assert any('_soft' in key for key in log) == (distill != 'labels')
     after = model.state_dict()
     assert all(tensor.isfinite().all() for tensor in after.values())
     assert not torch.equal(before['rpn_cls.weight'], after['rpn_head.rpn_cls.weight'])
