@@ -18,7 +18,7 @@ from .backbones import (
 )
 from .classification import Classifier, GradAugClassifier
 from .detection import GradAugDetector
-from .engine import (
+from .engine.hooks import (
     BadImagesHook,
     FinalAndBestHook,
     PendingValidationHook,

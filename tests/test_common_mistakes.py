@@ -170,10 +170,6 @@ DATA = {
         r'1 of 3 images of \S+/train\.json .* the first is \S+/train/shapes_00001\.png.*: get them',
     ),
     'no COCO file': (no_coco, r'train\.json is no annotation file .* expected a JSON .*: convert'),
-    'no images in it': (
-        rewrite(lambda c: c.pop('images')),
-        r"train\.json is no annotation file \(it has no 'images'\): expected .* lists \"images\"",
-    ),
     'a box missing': (
         rewrite(lambda c: c['annotations'][0].pop('bbox')),
         r"train\.json \(train_dataloader\.dataset\) has an entry without 'bbox': add it",
@@ -224,12 +220,6 @@ def pretrained_deeper(run):
     pretrained(run, build(config).backbone.state_dict())
 
 
-def pretrained_wider(run):
-    state = build(detector_config()).backbone.state_dict()
-    state['layer2.0.conv1.weight'] = torch.zeros(32, 8, 3, 3)
-    pretrained(run, state)
-
-
 def to_test(run, path):
     run.main, run.argv = train.test_main, [str(path)]
 
@@ -250,11 +240,6 @@ def checkpoint_holding_code(run):
     to_test(run, run.save({}, extra=Command(run.root.parent / 'executed')))
 
 
-def resumed_damaged(run):
-    checkpoint_damaged(run)
-    run.main, run.argv = train.train_main, ['--resume', *run.argv]
-
-
 WEIGHTS = {
     'pretrained file missing': (
         pretrained_missing,
@@ -265,19 +250,12 @@ WEIGHTS = {
         r'weights\.pth \(model\.backbone\.init_cfg\) is of another network than SlimmableResNet: '
         r'.* unexpected \(layer1\.2\.conv1\.weight, ',
     ),
-    'pretrained file of a wider network': (
-        pretrained_wider,
-        r'is of another network .*: 1 of another shape \(layer2\.0\.conv1\.weight\)',
-    ),
     'checkpoint missing': (
         lambda run: to_test(run, run.root / 'epoch_1.pth'),
         r'no checkpoint at \S+/epoch_1\.pth',
     ),
     'checkpoint damaged': (
         checkpoint_damaged, r'weights\.pth \(\d+ bytes\) is damaged .*: copy it again'
-    ),
-    'checkpoint to resume damaged': (
-        resumed_damaged, r'weights\.pth \(\d+ bytes\) is damaged .*: copy it again'
     ),
     'checkpoint of another network': (
         checkpoint_of_another_network,

@@ -52,14 +52,6 @@ def loaded(dataset):
     return [dataset[i]['data_samples'].img_path.rsplit('/')[-1] for i in range(len(dataset))]
 
 
-def test_whole_images_are_loaded_as_before(images):
-    dataset, _ = images
-    plain, checked = dataset(), dataset()
-    check_images(checked)
-    assert loaded(checked) == loaded(plain)
-    assert all((plain[i]['inputs'] == checked[i]['inputs']).all() for i in range(6))
-
-
 @pytest.mark.parametrize('damage', ['cut', 'empty', 'text', 'missing'])
 def test_a_bad_image_is_named(images, damage):
     dataset, files = images
@@ -123,25 +115,6 @@ def test_images_of_another_size_than_their_entries_are_told_once(images, message
     assert f'{files[2]} is read with height and width (32, 64)' in message
 
 
-def test_repeated_data_sets_are_looked_into(images):
-    dataset, files = images
-    checked = RepeatDataset(dataset(), 2)
-    check_images(checked)
-    cut(files[0])
-    with pytest.raises(ConfigError, match='cannot read'):
-        loaded(checked)
-
-
-def test_one_more_than_allowed_is_an_error(images):
-    dataset, files = images
-    checked = dataset()
-    check_images(checked, 2)
-    for path in files[:3]:
-        cut(path)
-    with pytest.raises(ConfigError, match='3 images after 2 allowed'):
-        [loaded(checked) for _ in range(3)]
-
-
 def test_workers_count_together(images):
     dataset, files = images
     checked = dataset()
@@ -158,6 +131,7 @@ def test_a_metric_over_other_images_is_never_computed(images):
     hook = BadImagesHook(max_bad_images=3)
     loaders = {name: SimpleNamespace(dataset=dataset(test_mode=True)) for name in ('val', 'test')}
     runner = SimpleNamespace(**{f'{name}_dataloader': loader for name, loader in loaders.items()})
+    runner.test_dataloader.dataset = RepeatDataset(runner.test_dataloader.dataset, 1)
     hook.before_val_epoch(runner)
     hook.before_test_epoch(runner)
     cut(files[0])

@@ -160,10 +160,3 @@ def test_nothing_complete_is_an_error_and_no_new_start(tmp_path):
             trained(tmp_path, resume=True)
     (tmp_path / 'epoch_1.pth').unlink()
     assert trained(tmp_path, stop=1, resume=True).iter == 1, 'a run without checkpoints starts anew'
-
-
-def test_leftovers_of_a_killed_write_go(tmp_path):
-    trained(tmp_path, stop=4)
-    (tmp_path / 'epoch_2.pth.incomplete').write_bytes(b'half')
-    trained(tmp_path, resume=True)
-    assert not list(tmp_path.glob('*.incomplete'))

@@ -144,11 +144,6 @@ def test_ids_may_be_text(cfg, spoil, capsys):
 # ---------------------------------------------------------------- classes
 
 
-def test_default_classes_are_the_data_sets(cfg):
-    del cfg.train_dataloader.dataset['metainfo']
-    fails(cfg, r'circle, square, triangle, none .* \(person, bicycle, .* \(80 in all\)\)')
-
-
 @pytest.mark.parametrize(
     ('name', 'other', 'alike'),
     [
@@ -220,6 +215,7 @@ def test_one_training_data_set_may_be_without_objects(cfg, spoil):
         (lambda c: c['annotations'][0].pop('segmentation'), "without 'segmentation'"),
         (lambda c: c['annotations'][0].pop('category_id'), "it has no 'category_id'"),
         (lambda c: c.update(annotations=None), 'is no annotation file'),
+        (lambda c: c.pop('images'), r"is no annotation file \(it has no 'images'\)"),
     ],
 )
 def test_entries_without_a_key(cfg, spoil, change, words):
