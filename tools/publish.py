@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from argparse import BooleanOptionalAction
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -53,11 +52,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         choices=list(LIBRARIES),
         help="whose names the weights have; gradaug: the authors' released code",
     )
-    add(
-        '--classifier',
-        action=BooleanOptionalAction,
-        help='keep or drop the linear layer (default: kept but for mmdet and backbone)',
-    )
+    add('--no-classifier', action='store_true', help='leave out the linear layer')
     add(
         '--safetensors',
         action='store_true',
@@ -118,11 +113,10 @@ def check_combination(args: argparse.Namespace) -> None:
             'expected both --width W and --recalibrate N or neither: training keeps no BatchNorm '
             'statistics of sub-networks; give a number of training images, such as 200'
         )
-    if narrow and (args.to not in NARROW or (args.classifier and args.to != 'onnx')):
-        kept = ' --classifier' if args.classifier else ''
+    if narrow and args.to not in NARROW:
         raise ConfigError(
-            f'--width {args.width:g} --to {args.to}{kept}: no such network has that width, '
-            f'expected --to {", ".join(NARROW)}, with --classifier onnx'
+            f'--width {args.width:g} --to {args.to}: no such network has that width, expected --to '
+            f'{", ".join(NARROW)}'
         )
 
 
@@ -134,17 +128,17 @@ def publish(source: Source, cut: Cut, out: Path, args: argparse.Namespace) -> Pa
             f"{config}\ninit_detector('{config}', '{path}') uses them, as does mmdet's own training"
         )
     elif args.to in ('mmdet', 'backbone'):
-        keep, for_mmdet = bool(args.classifier), args.to == 'mmdet'
-        path = publish_backbone(source, cut, out, keep, for_mmdet)
+        path = publish_backbone(source, cut, out, for_mmdet=args.to == 'mmdet')
         use = f"init_cfg=dict(type='Pretrained', checkpoint='{path}') starts from it"
     elif args.to == 'classifier':
         path = publish_classifier(source, out)
         use = f'tools/pretrain.py CONFIG --eval {path} evaluates it'
     elif args.to == 'onnx':
-        path = publish_onnx(source, cut, out, args.classifier)
+        path = publish_onnx(source, cut, out, not args.no_classifier)
         use = 'from normalised images; mean and std are in its meta data'
     else:
-        path = publish_weights(source, args.to, out, args.classifier, args.safetensors)
+        keep = not args.no_classifier
+        path = publish_weights(source, args.to, out, keep, args.safetensors)
         use = f'{path.with_suffix(".json")} says what it is'
     print(f'{path}\n{use}')
     return path

@@ -25,7 +25,6 @@ from .source import (
     SAFETENSORS,
     Cut,
     Source,
-    State,
     build_model,
     load_backbone,
     load_trained_model,
@@ -70,17 +69,10 @@ def publish_detector(source: Source, cut: Cut, out: Path) -> tuple[Path, Path]:
     return write(config, checkpoint.with_suffix('.py')), checkpoint
 
 
-def publish_backbone(
-    source: Source,
-    cut: Cut,
-    out: Path,
-    classifier: bool = False,
-    for_mmdet: bool = False,
-) -> Path:
+def publish_backbone(source: Source, cut: Cut, out: Path, for_mmdet: bool = False) -> Path:
     """Write the backbone alone, for ``init_cfg=dict(type='Pretrained', checkpoint=...)``.
 
-    With ``classifier``, a classifier's linear layer is written beside it, as torchvision's files
-    have it. With ``for_mmdet``, a network that mmdet lacks is an error.
+    With ``for_mmdet``, a network that mmdet lacks is an error.
     """
     record, state = record_of(source, cut), source.backbone
     if cut.width is not None:
@@ -91,26 +83,21 @@ def publish_backbone(
         backbone = load_backbone(source)  # whether everything is there
         if for_mmdet:
             require_stock(backbone)
-    state = {**state, **kept_classifier(source, classifier)}
     data = checkpoint_bytes(state, {'mmgradaug': record})
     return write_named(data, out, record, '.pth', 'backbone')
 
 
 def publish_weights(
-    source: Source,
-    library: str,
-    out: Path,
-    classifier: bool | None = None,
-    safetensors: bool = False,
+    source: Source, library: str, out: Path, classifier: bool = True, safetensors: bool = False
 ) -> Path:
     """Write a ResNet under the names of another library, as its own files have them.
 
     The weights are the whole file, so what they are is told by a JSON file beside it. The library
     (one of :data:`~mmgradaug.publishing.key_maps.LIBRARIES`) has to have a network that computes
-    the same. ``classifier`` keeps the linear layer, None if there is one; ``safetensors`` writes
-    that format instead of torch's.
+    the same. ``classifier`` keeps the linear layer, if there is one; ``safetensors`` writes that
+    format instead of torch's.
     """
-    state = {**source.backbone, **kept_classifier(source, classifier)}
+    state = {**source.backbone, **(source.classifier if classifier else {})}
     options, network = load_external(state, 'mmdet', source.path)
     if source.cfg is not None:
         image = torch.randn(1, 3, 96, 64, generator=torch.Generator().manual_seed(0))
@@ -137,8 +124,10 @@ def publish_weights(
 
 def publish_classifier(source: Source, out: Path) -> Path:
     """Write a checkpoint that ``tools/pretrain.py --eval`` takes."""
-    head = kept_classifier(source, True)
-    state = {**{f'{BACKBONE}{key}': value for key, value in source.backbone.items()}, **head}
+    if not source.classifier:
+        raise ConfigError(f'{source.path} has no classifier, expected fc.weight and fc.bias in it')
+    backbone = {f'{BACKBONE}{key}': value for key, value in source.backbone.items()}
+    state = {**backbone, **source.classifier}
     if source.cfg is not None:
         load_strictly(_plain_classifier(source), state, source.path)
     record = record_of(source, Cut())
@@ -173,20 +162,6 @@ def _plain_classifier(source: Source) -> Any:
     options = {key: copy.deepcopy(model[key]) for key in known if key in model}
     backbone = stock_backbone(model.backbone)
     return build_model({'type': 'Classifier', 'backbone': backbone, **options})
-
-
-def kept_classifier(source: Source, keep: bool | None) -> State:
-    """Return a classifier's linear layer if it is to be kept; None is if there is one.
-
-    Raises:
-        ConfigError: If there is none, and one is asked for.
-    """
-    if keep and not source.classifier:
-        raise ConfigError(
-            f'{source.path} has no classifier (fc.weight and fc.bias), expected a checkpoint of '
-            'tools/pretrain.py, or weights with a classifier: leave out --classifier'
-        )
-    return {} if keep is False else source.classifier
 
 
 def cut_backbone(source: Source, cut: Cut) -> tuple[dict[str, Any], Any]:

@@ -16,12 +16,11 @@ from mmengine.registry import MODELS, init_default_scope
 from rich.progress import track
 from torch import Tensor, nn
 
-from ..classification import Classifier
 from ..engine.checkpoint_loading import load_checkpoint, weights_of
 from ..engine.checks import check_data
 from ..errors import ConfigError
 from ..training import SubnetSampler
-from ..type_names import class_of, type_name
+from ..type_names import type_name
 from .config_text import config_from_text
 from .key_maps import CLASSIFIER, load_external, load_strictly
 from .recalibration import recalibrate, training_batches
@@ -87,10 +86,7 @@ class Source:
     @property
     def is_classifier(self) -> bool:
         """Whether it is of an image classifier of this package."""
-        if self.cfg is None:
-            return {key.split('.')[0] for key in self.weights} == {'backbone', CLASSIFIER}
-        found = class_of(self.cfg.model.get('type'), MODELS)
-        return found is not None and issubclass(found, Classifier)
+        return {key.split('.')[0] for key in self.weights} <= {'backbone', CLASSIFIER}
 
     @property
     def backbone(self) -> State:

@@ -72,8 +72,7 @@ def validated_metrics(meta: Mapping[str, Any], path: Path, cfg: Config | None) -
         return {}
     by_epoch = cfg is None or 'IterBased' not in str((cfg.get('train_cfg') or {}).get('type'))
     step = meta.get('epoch' if by_epoch else 'iter')
-    # A run that goes on, or was killed, may have left half a line.
-    logged = [entry for entry in read_entries(log) if 'step' in entry]
+    logged = read_entries(log)
     scalars = Scalars.of(logged if by_epoch else placed(logged))
     entries = [entry for entry in scalars.val if entry['step'] == step]
     return {

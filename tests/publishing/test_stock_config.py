@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 from mmengine.config import Config
-from mmengine.hooks import Hook
-from mmengine.registry import HOOKS, MODELS
+from mmengine.registry import MODELS
 
 from mmgradaug.classification import Classifier
 from mmgradaug.errors import ConfigError
@@ -27,15 +26,6 @@ def config(**extra):
         ),
     )
     return Config(values | extra)
-
-
-@pytest.fixture
-def own_hook():
-    """A hook of this package, as far as the registry can tell."""
-    hook = type('OwnHook', (Hook,), {'__module__': 'mmgradaug.visualization.hook'})
-    HOOKS.register_module(module=hook)
-    yield 'OwnHook'
-    HOOKS.module_dict.pop('OwnHook')
 
 
 @pytest.mark.parametrize('path', GRADAUG, ids=lambda path: path.stem)
@@ -100,16 +90,6 @@ def test_only_this_packages_imports_go():
     assert 'custom_imports' not in stock_config(config())
 
 
-def test_only_this_packages_hooks_go(own_hook):
-    cfg = config(
-        custom_hooks=[dict(type='EMAHook'), dict(type=own_hook)],
-        default_hooks=dict(timer=dict(type='IterTimerHook'), own=dict(type=own_hook)),
-    )
-    stock = stock_config(cfg)
-    assert stock.custom_hooks == [dict(type='EMAHook')]
-    assert stock.default_hooks == dict(timer=dict(type='IterTimerHook'))
-
-
 def test_only_this_packages_wrapper_goes():
     wrapper = dict(type='GradAugDistributedDataParallel')
     assert 'model_wrapper_cfg' not in stock_config(config(model_wrapper_cfg=wrapper))
@@ -129,13 +109,18 @@ def test_pretrained_weights_go_and_other_initialisations_stay():
     assert model.rpn_head.init_cfg == [dict(type='Kaiming', layer='Conv2d')]
 
 
-def test_hooks_that_extend_mmengines_become_those_again():
+def test_hooks_of_this_package_go_or_become_those_that_they_extend():
     hooks = dict(
+        timer=dict(type='IterTimerHook'),
         checkpoint=dict(type='SafeCheckpointHook', interval=3, save_best='auto'),
         sampler_seed=dict(type='ReproducibleHook'),
         bad_images=dict(type='BadImagesHook'),
     )
-    assert stock_config(config(default_hooks=hooks)).default_hooks == dict(
+    custom = [dict(type='EMAHook'), dict(type='mmgradaug.BadImagesHook')]
+    stock = stock_config(config(default_hooks=hooks, custom_hooks=custom))
+    assert stock.custom_hooks == [dict(type='EMAHook')]
+    assert stock.default_hooks == dict(
+        timer=dict(type='IterTimerHook'),
         checkpoint=dict(type='CheckpointHook', interval=3, save_best='auto'),
         sampler_seed=dict(type='DistSamplerSeedHook'),
     )
