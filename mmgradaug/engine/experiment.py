@@ -160,7 +160,8 @@ class Experiment:
             'threads'
         )
         running: dict[Run, subprocess.Popen[bytes]] = {}
-        told = time.monotonic()
+        start = told = time.monotonic()
+        before = sum(run.progress() for run in runs)
         try:
             while waiting or running:
                 while waiting and len(running) < jobs:
@@ -174,7 +175,11 @@ class Experiment:
                 if running and time.monotonic() - told >= REPORT:
                     told = time.monotonic()
                     active = ', '.join(f'{run.name} {run.progress():.0%}' for run in running)
-                    say(f'{sum(run.is_done for run in runs)} of {len(runs)} runs done; {active}')
+                    done = sum(run.progress() for run in runs)
+                    pace = (done - before) * 60 / (told - start)  # runs a minute, all alike
+                    left = f'{(len(runs) - done) / pace:.0f} min left' if pace else 'just begun'
+                    finished = sum(run.is_done for run in runs)
+                    say(f'{finished} of {len(runs)} runs done; {active}; {left}')
         finally:
             for process in running.values():
                 process.terminate()
