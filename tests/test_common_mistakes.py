@@ -190,8 +190,8 @@ DATA = {
     ),
     'no object left': (
         rewrite(drop_every_object),
-        r'no training image has an object left .*\(\d+ in \S+/train\.json .*drops .*categories.*'
-        r'label objects, or set filter_cfg',
+        r'no training image has an object left \(\S+/train\.json .*: (\d+) of other categories '
+        r'than metainfo\.classes of \1 annotations are not learnt\): label the objects',
     ),
     'evaluator of other images': (
         evaluate_on_training_images,

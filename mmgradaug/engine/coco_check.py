@@ -12,6 +12,7 @@ import functools
 import io
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path, PureWindowsPath
@@ -241,21 +242,41 @@ def _misspelling(name: str, others: Sequence[str]) -> str | None:
 
 
 def _check_objects(datasets: Mapping[str, Any], read: Any, others: bool) -> None:
-    """Raise if no training image has an object left.
+    """Raise if no training image has an object left, warn of annotations that are dropped.
 
     Other data sets than these may have objects; ``filter_empty_gt=False`` asks for images without.
     """
-    for dataset in datasets.values():
+    told = []
+    for where, dataset in datasets.items():
+        coco = read(dataset.ann_file)
+        reasons = Counter(_reason(a, coco, dataset.cat2label) for a in coco.anns.values())
+        dropped = ', '.join(f'{n} {reason}' for reason, n in reasons.items() if reason)
+        told.append(f'{where}: {dropped or 0} of {len(coco.anns)} annotations are not learnt')
+        if dropped:
+            warn(told[-1])
         others |= (dataset.filter_cfg or {}).get('filter_empty_gt') is False
         others |= any(not instance['ignore_flag'] for instance in _instances(dataset))
     if datasets and not others:
-        counts = [f'{len(read(d.ann_file).anns)} in {where}' for where, d in datasets.items()]
         raise ConfigError(
-            f'no training image has an object left of the annotations ({", ".join(counts)}): mmdet '
-            'drops those of other images and categories, crowds, and boxes beside their image or '
-            'of less than a pixel; label objects, or set filter_cfg=dict(filter_empty_gt=False) if '
-            'images without any are meant'
+            f'no training image has an object left ({"; ".join(told)}): label the objects, or set '
+            'filter_cfg=dict(filter_empty_gt=False) if images without any are meant'
         )
+
+
+def _reason(annotation: Mapping[str, Any], coco: COCO, known: Mapping[Any, int]) -> str:
+    """Return why mmdet does not train on an annotation; empty if it does."""
+    image = coco.imgs.get(annotation['image_id'])
+    if image is None:
+        return 'of unknown images'
+    if annotation.get('ignore'):
+        return "marked 'ignore'"
+    if annotation['category_id'] not in known:
+        return 'of other categories than metainfo.classes'
+    x, y, width, height = annotation['bbox']
+    beside = x >= image['width'] or y >= image['height'] or x + width <= 0 or y + height <= 0
+    if beside or annotation['area'] <= 0 or width < 1 or height < 1:
+        return 'with a box beside the image or without area'
+    return 'of crowds' if annotation.get('iscrowd') else ''
 
 
 def _check_evaluator(

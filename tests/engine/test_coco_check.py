@@ -1,5 +1,6 @@
 """Annotation files against configs: what is found, and what mmdet trains on is never refused."""
 
+import copy
 import json
 import shutil
 
@@ -134,9 +135,14 @@ def test_what_mmdet_trains_is_not_refused(cfg, root, unusual, capsys):
     assert capsys.readouterr().err == ''
 
 
-def test_ids_may_be_text(cfg, spoil, capsys):
-    spoil(lambda c: [image.update(id=str(image['id'])) for image in c['images']])
-    spoil(lambda c: [a.update(image_id=str(a['image_id'])) for a in c['annotations']])
+def test_ids_may_be_floats_or_text(cfg, spoil, capsys):
+    def as_floats(content):
+        for annotation in content['annotations']:
+            annotation.update({k: float(annotation[k]) for k in ('image_id', 'category_id')})
+
+    spoil(as_floats)
+    spoil(lambda c: [image.update(id=str(image['id'])) for image in c['images']], 'val')
+    spoil(lambda c: [a.update(image_id=str(a['image_id'])) for a in c['annotations']], 'val')
     check_data(cfg, LOOPS)
     assert capsys.readouterr().err == ''
 
@@ -165,6 +171,7 @@ def test_misspellings(name, other, alike):
 
 def test_a_class_without_a_category_is_warned_of(cfg, spoil, capsys):
     spoil(lambda c: c['categories'].pop())
+    spoil(each(category_id=1))
     line = warning(cfg, capsys, ('train',))
     assert 'of metainfo.classes (circle, square, triangle) the categories circle, square:' in line
 
@@ -184,13 +191,30 @@ def test_files_that_number_classes_differently_are_an_error(cfg, root, spoil, ca
 # ---------------------------------------------------------------- objects and images
 
 
-@pytest.mark.parametrize('fields', [dict(image_id=99), dict(bbox=[200, 2, 9, 9]), dict(iscrowd=1)])
-def test_no_object_left(cfg, spoil, fields):
-    """The rules are those of the data set itself; crowds alone are no objects."""
-    spoil(lambda c: [a.update(fields) for a in c['annotations'][1:]])
-    check_data(cfg, LOOPS)
+@pytest.mark.parametrize(
+    ('fields', 'words'),
+    [
+        (dict(image_id=99), 'of unknown images'),
+        (dict(ignore=1), "marked 'ignore'"),
+        (dict(category_id=99), 'of other categories'),
+        (dict(bbox=[200, 2, 9, 9]), 'with a box beside the image'),
+        (dict(bbox=[-9, 2, 9, 9]), 'with a box beside the image'),
+        (dict(area=0), 'or without area'),
+        (dict(bbox=[2, 2, 0.5, 9]), 'or without area'),
+        (dict(iscrowd=1), 'of crowds'),
+    ],
+)
+def test_objects_that_mmdet_drops_are_counted(cfg, spoil, capsys, fields, words):
+    """The rules are those of the data set itself."""
+    spoil(lambda c: [a.update(fields) for a in c['annotations'][:2]])
+    line = warning(cfg, capsys)
+    assert 'train.json (train_dataloader.dataset): 2 ' in line and words in line
+    dataset = DATASETS.build(copy.deepcopy(cfg.train_dataloader.dataset))
+    infos = [dataset.get_data_info(index) for index in range(len(dataset))]
+    kept = sum(not i['ignore_flag'] for info in infos for i in info['instances'])
+    assert f'of {kept + 2} annotations' in line
     spoil(each(**fields))
-    fails(cfg, r'no training image has an object left .*train\.json')
+    fails(cfg, rf'no training image has an object left .*{words}')
     cfg.train_dataloader.dataset.filter_cfg = dict(filter_empty_gt=False)
     check_data(cfg, LOOPS)  # images of nothing are meant
 
