@@ -84,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     init_default_scope('mmdet')
     models, unread = shipped_configs(args.only or ['*'])
     failures = {n: swap_failure(m) for n, m in track(models.items(), 'swapping', transient=True)}
-    families = defaultdict(dict)
+    families: dict[str, dict] = defaultdict(dict)
     for name in sorted(models, key=lambda n: (failures[n] != '', plainness(n, models[n]))):
         families[family_of(name)][name] = models[name]
     rows = []

@@ -80,8 +80,8 @@ def table_of(results: list[list[TermGradient]]) -> Table:
         for row in rows:
             values = (row.loss, row.norm / full, row.cosine)
             found.setdefault((row.pass_name, row.term), []).append(values)
-    for key, values in found.items():
-        loss, norm, cosine = map(statistics.mean, zip(*values, strict=True))
+    for key, batches in found.items():
+        loss, norm, cosine = map(statistics.mean, zip(*batches, strict=True))
         table.add_row(*key, f'{loss:.4f}', f'{norm:.3f}', f'{cosine:+.3f}')
     return table
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import Any
 
 from mmgradaug.datasets import ShapesSpec, make_shapes
 
@@ -12,7 +13,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    pair = {'nargs': 2, 'metavar': ('MIN', 'MAX')}
+    pair: dict[str, Any] = {'nargs': 2, 'metavar': ('MIN', 'MAX')}
     add = parser.add_argument
     add('--out', default='data/shapes', help='folder of the data set')
     add('--train', type=int, default=120, metavar='N', help='training images')
@@ -22,7 +23,11 @@ def main(argv: list[str] | None = None) -> int:
     add('--radius', type=float, default=(0.06, 0.22), help='share of the shorter side', **pair)
     add('--seed', type=int, default=0, help='the same seed gives the same images, bit by bit')
     args = parser.parse_args(argv)
-    same = {'size': tuple(args.size), 'objects': tuple(args.objects), 'radius': tuple(args.radius)}
+    same: dict[str, Any] = {
+        'size': tuple(args.size),
+        'objects': tuple(args.objects),
+        'radius': tuple(args.radius),
+    }
     train, val = (ShapesSpec(n, seed=args.seed, **same) for n in (args.train, args.val))
     root = make_shapes(args.out, train, val)
     print(f'shapes: {args.train} training and {args.val} validation images in {root}')
