@@ -172,7 +172,7 @@ def test_plain_wrapper_of_several_processes_is_refused(monkeypatch):
     model = build(detector_config())
     data = model.data_preprocessor(batch(), True)
     monkeypatch.setattr('torch.distributed.is_initialized', lambda: True)
-    with pytest.raises(RuntimeError, match='GradAugDistributedDataParallel'):
+    with pytest.raises(ConfigError, match='GradAugDistributedDataParallel'):
         model(**data, mode='loss')
 
 

@@ -22,7 +22,7 @@ from tests.networks import build, stock_config
 LOOPS = ('train', 'val')
 
 
-@pytest.fixture(scope='module')
+@pytest.fixture
 def state(detector):
     return build(detector).state_dict()
 
