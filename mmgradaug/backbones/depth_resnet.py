@@ -63,11 +63,11 @@ class DepthBlock(SkippableBlock):
         return getattr(self.conv2, 'active_out_channels', self.conv2.out_channels)
 
     def residual(self, x: Tensor) -> Tensor:
-        """The branch with the convolutions."""
+        """Return the branch with the convolutions."""
         return self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
 
     def shortcut(self, x: Tensor) -> Tensor:
-        """The projection, or every stride-th pixel and silent channels after the own ones."""
+        """Return the projection, or every stride-th pixel and silent channels after its own."""
         if self.downsample is not None:
             return self.downsample(x)
         return padded_shortcut(x, self.active_channels, self.stride)
@@ -77,7 +77,7 @@ class DepthBlock(SkippableBlock):
         return F.relu(residual + shortcut)
 
     def shortcut_alone(self) -> nn.Module:
-        """What takes this block's place in a shallower dense network."""
+        """Return what takes this block's place in a shallower dense network."""
         return ShortcutBlock(self.active_channels, self.stride, self.downsample)
 
 
@@ -159,7 +159,7 @@ class DepthResNet(StagedNetwork):
         return last.active_channels
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Features of images (N, C, H, W) of any size: one map (N, out_channels, H/4, W/4)."""
+        """Return the features of images (N, C, H, W): one map (N, out_channels, H/4, W/4)."""
         return (self.run_stages(F.relu(self.bn1(self.conv1(x)))),)
 
 

@@ -118,7 +118,7 @@ class PyramidNet(StagedNetwork):
         return self.bn_final.num_features
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Features of images (N, C, H, W) of any size: one map (N, out_channels, H/4, W/4)."""
+        """Return the features of images (N, C, H, W): one map (N, out_channels, H/4, W/4)."""
         x = self.run_stages(self.bn1(self.conv1(x)))
         return (F.relu(self.bn_final(x)),)
 

@@ -64,7 +64,7 @@ class ShakeDrop(nn.Module):
         return _Weighed.apply(residual, *weights)
 
     def extra_repr(self) -> str:
-        """The options, as in a config."""
+        """Return the options, as in a config."""
         return f'survival={self.survival:.4g}, alpha={self.alpha}, beta={self.beta}'
 
 

@@ -92,7 +92,7 @@ class WideResNet(StagedNetwork):
         return self.bn1.num_features
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Features of images (N, C, H, W) of any size: one map (N, out_channels, H/4, W/4)."""
+        """Return the features of images (N, C, H, W): one map (N, out_channels, H/4, W/4)."""
         return (F.relu(self.bn1(self.run_stages(self.conv1(x)))),)
 
 

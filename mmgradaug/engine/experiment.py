@@ -45,7 +45,7 @@ class Run:
 
     @property
     def is_done(self) -> bool:
-        """Whether it is complete, with today's config, options and version of this package."""
+        """Return whether it is complete, with today's config, options and version."""
         return self._is_of_recipe(DONE)
 
     @property

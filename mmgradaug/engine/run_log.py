@@ -31,7 +31,7 @@ class Scalars:
 
     @property
     def by_epoch(self) -> bool:
-        """Whether the run counts epochs; ``step`` of a validation is an iteration otherwise."""
+        """Return whether the run counts epochs; else ``step`` of a validation is an iteration."""
         return any('epoch' in entry for entry in self.train)
 
     def series(self, part: str, key: str) -> tuple[list[float], list[float]]:

@@ -85,7 +85,7 @@ class Source:
 
     @property
     def is_classifier(self) -> bool:
-        """Whether it is of an image classifier of this package."""
+        """Return whether it is of an image classifier of this package."""
         return {key.split('.')[0] for key in self.weights} <= {'backbone', CLASSIFIER}
 
     @property

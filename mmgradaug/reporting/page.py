@@ -47,7 +47,7 @@ class Part:
 
     @property
     def empty(self) -> bool:
-        """Whether there is nothing to show."""
+        """Return whether there is nothing to show."""
         return self == Part()
 
 

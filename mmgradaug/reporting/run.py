@@ -44,7 +44,7 @@ class Run:
 
     @property
     def unit(self) -> str:
-        """What the steps of validations count: ``epoch`` or ``iteration``."""
+        """Return what the steps of validations count: ``epoch`` or ``iteration``."""
         return 'epoch' if self.scalars.by_epoch else 'iteration'
 
     @property

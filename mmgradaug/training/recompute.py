@@ -37,7 +37,7 @@ def recomputing(model: nn.Module) -> Iterator[None]:
 
 
 def _is_block(module: nn.Module) -> bool:
-    """Whether a module is a block, not recomputed already, and not what holds such modules."""
+    """Return whether a module is a block that is not recomputed already and holds no such block."""
     if getattr(module, 'recomputable', False):
         return True
     if getattr(module, 'with_cp', None) is not False:

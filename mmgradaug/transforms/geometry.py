@@ -42,7 +42,7 @@ class GeometricMap:
         return out_width / width, out_height / height
 
     def then(self, other: GeometricMap) -> GeometricMap:
-        """The map that applies this one and then ``other``.
+        """Return the map that applies this one and then ``other``.
 
         Raises:
             ValueError: If ``other`` does not start from this map's size.

@@ -130,6 +130,6 @@ def smooth_activation_maps(
 
 
 def _tent(length: int) -> Tensor:
-    """Numbers (length,) that rise evenly to the middle and fall again, all above 0."""
+    """Return numbers (length,) that rise evenly to the middle and fall again, all above 0."""
     places = torch.arange(length) + 0.5
     return torch.minimum(places, length - places)
