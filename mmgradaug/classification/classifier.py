@@ -36,7 +36,8 @@ class Classifier(BaseModel):
             of them, of which the last counts. BatchNorm trains, unlike mmdet's own default for
             ResNets, unless the config says ``norm_eval=True``.
         num_classes: Number of classes.
-        in_channels: Channels of the features; None asks the backbone's ``out_channels``.
+        in_channels: Channels of the features; None asks the backbone's ``out_channels`` or
+            ``feat_dim``, which networks other than ResNets may not have.
         label_smoothing: Share of each label that is spread evenly over all classes.
         channels_last: Whether weights and images lie in memory with their channels next to each
             other, which many convolution kernels like better; nothing else changes. Not with
@@ -49,7 +50,7 @@ class Classifier(BaseModel):
         init_cfg: As of every module of mmengine.
 
     Raises:
-        ConfigError: If the backbone does not say its channels, or the teacher has other classes.
+        ConfigError: If deformable convolutions would read their input wrongly.
     """
 
     def __init__(
@@ -71,28 +72,20 @@ class Classifier(BaseModel):
         self.num_classes = num_classes
         self.label_smoothing = label_smoothing
         self.teacher = None if teacher is None else FrozenTeacher(**teacher)
-        if self.teacher and self.teacher.network.num_classes != num_classes:
-            raise ConfigError(
-                f'model.teacher.network.num_classes={self.teacher.network.num_classes}, expected '
-                f'the {num_classes} of model.num_classes: their outputs are compared'
-            )
-        self.fc = nn.Linear(in_channels or _out_channels(self.backbone), num_classes)
+        if in_channels is None:
+            in_channels = getattr(self.backbone, 'out_channels', None) or self.backbone.feat_dim
+        self.fc = nn.Linear(in_channels, num_classes)
         for name, layer in deformable_layers(self) if channels_last else ():
             if not isinstance(layer, SlimConv):
                 raise ConfigError(
-                    f'model.channels_last=True, expected False with {name}, a '
-                    f'{type(layer).__name__}, which would read its input wrongly: remove '
-                    'channels_last, or put Slimmable before the type of the backbone'
+                    f'model.channels_last=True with {name}, a {type(layer).__name__}, which would '
+                    'read its input wrongly: remove channels_last, or take a slimmable backbone'
                 )
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.to(memory_format=self.memory_format)  # type: ignore[call-overload]
 
     def init_weights(self) -> None:
-        """Initialise, to the same values in every memory format, and load the teacher.
-
-        Raises:
-            ConfigError: If the teacher's weights do not fit.
-        """
+        """Initialise, to the same values in every memory format, and load the teacher."""
         # Random numbers fill a tensor in the order of its memory.
         self.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         super().init_weights()
@@ -110,15 +103,24 @@ class Classifier(BaseModel):
                 ``'predict'`` for a data element an image: ``logits`` and ``pred_scores``
                 (classes,), ``pred_label``, and ``gt_label`` where labels are given.
         """
+        logits = self.logits(inputs)
         if mode == 'tensor':
-            return self.logits(inputs)
+            return logits
         if mode == 'loss':
-            logits = self.logits(inputs)
             losses = {'loss_cls': self.label_loss(logits, data_samples)}
             if self.teacher:
                 losses['loss_teacher'] = self.teacher.loss(inputs, logits)
             return losses
-        return _data_elements(self.logits(inputs).float(), data_samples)
+        logits = logits.float()
+        outputs = zip(logits, logits.softmax(dim=1), logits.argmax(dim=1), strict=True)
+        elements = [
+            BaseDataElement(logits=one, pred_scores=scores, pred_label=label)
+            for one, scores, label in outputs
+        ]
+        if data_samples is not None:
+            for element, label in zip(elements, data_samples, strict=True):
+                element.gt_label = label
+        return elements
 
     def extract_feat(self, inputs: Tensor) -> Any:
         """Return the backbone's features of normalised images (N, C, H, W)."""
@@ -206,28 +208,3 @@ class GradAugClassifier(GradAugMixin, Classifier):
             losses['loss_cls_hard'] = config.hard * self.label_loss(logits, data_samples)
         agree = logits.detach().argmax(1) == self._teacher.argmax(1)
         return {**losses, 'agree_cls': agree.float().mean()}
-
-
-def _out_channels(backbone: nn.Module) -> int:
-    """Return the channels of a backbone's last features."""
-    found: Any = getattr(backbone, 'out_channels', getattr(backbone, 'feat_dim', None))
-    if isinstance(found, (list, tuple)):
-        found = found[-1]
-    if not isinstance(found, int):
-        raise ConfigError(
-            f'{type(backbone).__name__} does not say how many channels its features have: set '
-            "the classifier's in_channels"
-        )
-    return found
-
-
-def _data_elements(logits: Tensor, labels: Tensor | None) -> list[BaseDataElement]:
-    """Return one data element an image from logits (N, classes) and labels (N,)."""
-    scores, predicted = logits.softmax(dim=1), logits.argmax(dim=1)
-    elements = [
-        BaseDataElement(logits=one, pred_scores=score, pred_label=label)
-        for one, score, label in zip(logits, scores, predicted, strict=True)
-    ]
-    for element, label in zip(elements, [] if labels is None else labels, strict=False):
-        element.gt_label = label
-    return elements

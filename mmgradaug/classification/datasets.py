@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -91,25 +92,17 @@ class ClassFolders(ClassDataset):
 
     def load_data_list(self) -> list[dict]:
         """Return one entry an image: ``img_path`` and ``gt_label``."""
-        root = Path(self.data_root, self.split)
-        if not root.is_dir():
+        root = Path(self.data_root, self.split).absolute()
+        try:
+            found = sorted(p.name for p in root.iterdir() if p.is_dir() and p.name[0] != '.')
+            classes = self._metainfo.setdefault('classes', found)
+            labels = {name: label for label, name in enumerate(classes)}
+            samples = make_dataset(str(root), labels, IMG_EXTENSIONS)
+        except (OSError, ValueError) as error:
             raise ConfigError(
-                f'no folder {root.absolute()}, expected one with a folder of images for each '
-                'class: set data_root (and split) of the data set to where it is'
-            )
-        found = sorted(p.name for p in root.iterdir() if p.is_dir() and p.name[0] != '.')
-        classes = self._metainfo.setdefault('classes', found)
-        places = {name: label for label, name in enumerate(classes)}
-        samples = (
-            make_dataset(str(root), places, IMG_EXTENSIONS, allow_empty=True) if places else []
-        )
-        empty = sorted(set(classes) - {classes[label] for _, label in samples})
-        if empty or not classes:
-            raise ConfigError(
-                f'{root.absolute()} has no image of the classes {empty[:5]}, expected a folder '
-                f'with some for each class, and has the folders {found[:5]}: set data_root (and '
-                'split) to the folder that holds the class folders, or metainfo.classes'
-            )
+                f'{root} has no folder of images for each class ({error}): set data_root (and '
+                'split) of the data set to where they are, or metainfo.classes to those there are'
+            ) from error
         return [{'img_path': path, 'gt_label': label} for path, label in samples]
 
 
@@ -139,11 +132,22 @@ class TorchvisionImages(ClassDataset):
 
     def load_data_list(self) -> list[dict]:
         """Return one entry an image: ``gt_label`` and its place among ``images``."""
-        if self.download and is_main_process():
-            self._read(download=True)
-        if self.download:
-            barrier()
-        source = self._read(download=False)
+        read: Any = partial(getattr(datasets, self.name), self.data_root)
+        if self.name == 'STL10':
+            read = partial(read, split=self.split)
+        else:
+            read = partial(read, train=self.split == 'train')
+        try:
+            if self.download:
+                if is_main_process():
+                    read(download=True)
+                barrier()
+            source = read(download=False)
+        except RuntimeError as error:  # not there, or other MD5 sums
+            raise ConfigError(
+                f'no complete {self.name} in {Path(self.data_root).absolute()}: set data_root to '
+                'the folder of its unpacked archive, or download=True of the data set'
+            ) from error
         data = torch.from_numpy(source.data)
         self.images = data if self.name == 'STL10' else data.permute(0, 3, 1, 2)
         self._metainfo.setdefault('classes', list(source.classes))
@@ -155,17 +159,3 @@ class TorchvisionImages(ClassDataset):
         info = super().get_data_info(idx)
         info['img'] = self.images[info['place']]
         return info
-
-    def _read(self, download: bool) -> Any:
-        """Return torchvision's data set."""
-        options = (
-            dict(split=self.split) if self.name == 'STL10' else dict(train=self.split == 'train')
-        )
-        try:
-            return getattr(datasets, self.name)(self.data_root, download=download, **options)
-        except RuntimeError as error:  # not there, or other MD5 sums
-            raise ConfigError(
-                f'no complete {self.name} in {Path(self.data_root).absolute()}: set data_root to '
-                'the folder of its unpacked archive, or download=True of the data set to download '
-                'it'
-            ) from error

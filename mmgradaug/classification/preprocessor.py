@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from mmengine.model import BaseDataPreprocessor
+from mmengine.model import ImgDataPreprocessor
 from mmengine.registry import MODELS
 from torch import Tensor
 from torchvision.transforms import v2
@@ -34,32 +34,26 @@ class BatchMix:
             for mix in listed
         ]
         if sum(prob for prob, _ in self.mixes) > 1 + 1e-9:
-            raise ValueError(
-                f'data_preprocessor.mix={mixes!r} has probabilities that sum up to more than 1; a '
-                'batch is mixed once'
-            )
+            raise ValueError(f'mix={mixes!r} has probabilities that sum up to more than 1')
 
-    def __call__(self, images: Tensor, labels: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Mix a batch.
+    def __call__(self, images: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, Tensor]:
+        """Return mixed images (N, C, H, W) and probabilities (N, classes), or what is given.
 
         Args:
             images: Images (N, C, H, W).
             labels: Their classes (N,).
-            targets: The same as probabilities (N, classes).
-
-        Returns:
-            Mixed images and probabilities, or the given images and ``labels``.
+            classes: Number of classes.
         """
         draw = torch.rand(()).item()
         for prob, mix in self.mixes:
             if draw < prob:
-                return mix(images, targets)
+                return mix(images, F.one_hot(labels, classes).float())
             draw -= prob
         return images, labels
 
 
 @MODELS.register_module()
-class ImagePreprocessor(BaseDataPreprocessor):
+class ImagePreprocessor(ImgDataPreprocessor):
     """Normalises images on the device, where they arrive as bytes, and mixes training batches.
 
     Args:
@@ -74,8 +68,6 @@ class ImagePreprocessor(BaseDataPreprocessor):
         num_classes: Number of classes; set by the classifier.
     """
 
-    mean: Tensor
-    std: Tensor
     num_classes: int
 
     def __init__(
@@ -85,9 +77,7 @@ class ImagePreprocessor(BaseDataPreprocessor):
         mix: Any = None,
         non_blocking: bool = True,
     ) -> None:
-        super().__init__(non_blocking)
-        self.register_buffer('mean', torch.tensor(mean).view(-1, 1, 1), persistent=False)
-        self.register_buffer('std', torch.tensor(std).view(-1, 1, 1), persistent=False)
+        super().__init__(mean, std, non_blocking=non_blocking)
         self.mix = BatchMix(mix) if mix else None
 
     def forward(self, data: dict, training: bool = False) -> dict[str, Any]:
@@ -102,14 +92,10 @@ class ImagePreprocessor(BaseDataPreprocessor):
             ``inputs`` (N, C, H, W) in float32, and ``data_samples``: labels (N,), probabilities
             (N, classes) where the batch is mixed, or None.
         """
-        cast: Any = self.cast_data(data)
-        images, labels = cast['inputs'], cast.get('data_samples')
-        if not isinstance(images, Tensor):
-            images = torch.stack(list(images))
-        if labels is not None and not isinstance(labels, Tensor):
+        batch: Any = super().forward(data, training)
+        images, labels = batch['inputs'], batch['data_samples']
+        if labels is not None:
             labels = torch.as_tensor(labels, device=images.device)
-        images = (images.float() - self.mean) / self.std
         if training and self.mix is not None and labels is not None:
-            targets = F.one_hot(labels, self.num_classes).float()
-            images, labels = self.mix(images, labels, targets)
+            images, labels = self.mix(images, labels, self.num_classes)
         return {'inputs': images, 'data_samples': labels}

@@ -7,14 +7,13 @@ normalises on the device.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
 import torch
 from mmcv.transforms import BaseTransform
 from mmengine.registry import TRANSFORMS
-from torch import Tensor
 from torchvision.transforms import InterpolationMode, v2
 
 # Directions, as columns, in which the colours of ImageNet's pixels (from 0 to 1) vary, and how
@@ -43,14 +42,17 @@ class OnImage(BaseTransform):
     """Applies one of torchvision's transforms to the image.
 
     Args:
-        transform: It, or any function of a tensor (C, H, W).
+        cls: Its class.
+        options: As there; ``interpolation`` may be a name such as ``'bicubic'``.
     """
 
-    def __init__(self, transform: Callable[[Tensor], Tensor]) -> None:
-        self.function = transform
+    def __init__(self, cls: type, options: dict[str, Any]) -> None:
+        if isinstance(options.get('interpolation'), str):
+            options['interpolation'] = InterpolationMode(options['interpolation'])
+        self.function = cls(**options)
 
     def transform(self, results: dict) -> dict:
-        """Apply it to the image of ``results``."""
+        """Apply it to the image (C, H, W) of ``results``."""
         results['img'] = self.function(results['img'])
         return results
 
@@ -58,22 +60,10 @@ class OnImage(BaseTransform):
         return f'torchvision/{self.function!r}'
 
 
-def _builder(cls: type) -> Callable[..., OnImage]:
-    """Return what builds a transform of torchvision from a config."""
-
-    def build(**options: Any) -> OnImage:
-        if isinstance(options.get('interpolation'), str):
-            options['interpolation'] = InterpolationMode(options['interpolation'])
-        return OnImage(cls(**options))
-
-    return build
-
-
-# ``torchvision/RandomResizedCrop`` and so on, with the options they have there; ``interpolation``
-# may be a name such as ``'bicubic'``.
-for _name, _cls in vars(v2).items():
+for _name, _cls in vars(v2).items():  # torchvision/RandomResizedCrop and so on
     if inspect.isclass(_cls) and issubclass(_cls, v2.Transform) and _cls is not v2.Transform:
-        TRANSFORMS.register_module(f'torchvision/{_name}', force=True, module=_builder(_cls))
+        build = lambda _cls=_cls, **options: OnImage(_cls, options)  # noqa: E731
+        TRANSFORMS.register_module(f'torchvision/{_name}', force=True, module=build)
 
 
 @TRANSFORMS.register_module()

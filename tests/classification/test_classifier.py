@@ -11,7 +11,6 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torchvision.models import resnet18, resnet50
 
 from mmgradaug import at_width, extract_subnet
-from mmgradaug.classification.distillation import ClassDistillation
 from mmgradaug.errors import ConfigError
 from mmgradaug.transforms import Scale
 from tests.classification.tiny import BACKBONE, batch, build, config
@@ -108,20 +107,6 @@ def test_a_student_equal_to_its_teacher_has_nothing_to_learn():
     assert max(p.grad.abs().max() for p in model.parameters()) < 1e-6
 
 
-def test_a_students_loss_is_zero_where_it_agrees_with_its_teacher():
-    logits = torch.randn(5, 7).mul(3).requires_grad_()
-    for distillation in (ClassDistillation(), ClassDistillation(temperature=4.0)):
-        loss = distillation.divergence(logits, logits.detach())
-        (gradient,) = torch.autograd.grad(loss, logits)
-        assert loss == 0
-        assert gradient.abs().max() < 1e-6
-    other = torch.randn(5, 7)
-    expected = F.kl_div(logits.log_softmax(1), other.softmax(1), reduction='batchmean')
-    torch.testing.assert_close(ClassDistillation().divergence(logits, other), expected)
-    half = ClassDistillation(temperature=2.0).divergence(logits, other)
-    torch.testing.assert_close(half, 4 * ClassDistillation().divergence(logits / 2, other / 2))
-
-
 def test_the_head_of_a_sub_network_is_a_slice():
     model = build().eval()
     dense = extract_subnet(model.backbone, 0.6)
@@ -154,7 +139,7 @@ def test_the_memory_format_changes_nothing_else():
 def test_memory_that_a_layer_reads_wrongly_is_refused():
     dcn = dict(depth=50, dcn=dict(type='DCNv2'), stage_with_dcn=(False, False, False, True))
     build(backbone=BACKBONE | dcn, channels_last=True)  # slimmable
-    message = r'channels_last=True, expected False with backbone\.layer4\.0\.conv2, a Modulated'
+    message = r'channels_last=True with backbone\.layer4\.0\.conv2, a Modulated'
     stock = dict(type='ResNet', **dcn, base_channels=8)
     with pytest.raises(ValueError, match=message):
         build(backbone=stock, channels_last=True, gradaug=dict(min_width=1.0))
@@ -223,12 +208,8 @@ def test_a_teacher_that_cannot_teach_is_refused(tmp_path):
     fresh = MODELS.build(config('Classifier', teacher=dict(network=TEACHER)))
     with pytest.raises(RuntimeError, match='random weights: call init_weights'):
         fresh.train_step(batch(), sgd(fresh))
-    with pytest.raises(ConfigError, match=r'network.init_cfg=None, expected .*Pretrained'):
-        build('Classifier', teacher=dict(network=config('Classifier')))
-    with pytest.raises(ConfigError, match=r'network.num_classes=5, expected the 3'):
-        build('Classifier', teacher=dict(network=TEACHER | dict(num_classes=5)))
     other = TEACHER | dict(init_cfg=dict(checkpoint=model.teacher.checkpoint))
-    with pytest.raises(ConfigError, match=r'teacher.pth. is of another network: .*Unexpected key'):
+    with pytest.raises(RuntimeError, match='Unexpected key'):
         build('Classifier', teacher=dict(network=other))
 
 

@@ -64,20 +64,21 @@ def test_a_subset_has_as_many_labels_of_each_class(tmp_path):
         return [info['img_path'] for info in infos]
 
     assert paths() == paths(subset_seed=0)
-    assert len({tuple(paths(subset_seed=seed)) for seed in range(5)}) > 1
+    assert len({tuple(paths(subset_seed=seed)) for seed in range(3)}) > 1
 
 
 def test_wrong_folders_are_named(tmp_path):
-    with pytest.raises(ConfigError, match=r'no folder .*/none/train.*set data_root'):
-        folders(tmp_path / 'none')
     make_folders(tmp_path)
     (tmp_path / 'train/empty').mkdir()
-    with pytest.raises(ConfigError, match=r"has no image of the classes \['empty'\]"):
-        folders(tmp_path)
-    with pytest.raises(ConfigError, match=r"has no image of the classes \['dog'\]"):
-        folders(tmp_path, metainfo=dict(classes=['a', 'dog']))
-    with pytest.raises(ConfigError, match='has the folders'):
-        folders(tmp_path / 'train/a', split='')
+    few = dict(metainfo=dict(classes=['a', 'dog']))
+    for root, options, told in (
+        (tmp_path / 'none', {}, 'No such file.*none/train.*set data_root'),
+        (tmp_path, {}, 'no valid file for the classes empty'),
+        (tmp_path, few, 'no valid file for the classes dog'),
+        (tmp_path / 'train/a', dict(split=''), 'train/a has no folder of images'),
+    ):
+        with pytest.raises(ConfigError, match=told):
+            folders(root, **options)
     with pytest.raises(ConfigError, match=r"labels_per_class=9, expected 1 to 4.*class 'a'"):
         folders(tmp_path, labels_per_class=9, metainfo=dict(classes=['a', 'b']))
 
@@ -244,7 +245,7 @@ def test_mixed_batches(kind):
 
 
 def test_mixes_of_more_than_all_batches_are_refused():
-    with pytest.raises(ValueError, match=r'data_preprocessor\.mix=.* sum up to more than 1'):
+    with pytest.raises(ValueError, match=r'mix=.* sum up to more than 1'):
         preprocessor(mix=[dict(type='CutMix'), dict(type='MixUp')])
 
 

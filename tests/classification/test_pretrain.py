@@ -120,7 +120,6 @@ def test_evaluation_gives_the_accuracy_of_training(trained, options, tmp_path):
 @pytest.mark.parametrize(('change', 'args', 'words'), [
     (['train_dataloader.dataset.data_root=/no/digits'], [], r'no data at /no/digits .*make_digits'),
     (['model.num_classes=4'], [], 'num_classes=4, but train_dataloader.dataset has 3 classes'),
-    (['model.gradaug.min_width=0'], [], 'min_width'),
     ([], ['--eval', '/no/epoch.pth'], r'no checkpoint at /no/epoch\.pth'),
     (['model_wrapper_cfg.type=MMDistributedDataParallel'], [], 'would train without sub-networks'),
 ])  # fmt: skip
