@@ -55,18 +55,10 @@ def main(argv: list[str] | None = None) -> int:
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0] if __doc__ else '')
+    add = parser.add_argument
     # A path is relative to where somebody types it, the default to the repository.
-    parser.add_argument(
-        '--work-dir', type=os.path.abspath, default=Path(WORK_DIR), help='(default: %(default)s)'
-    )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        default={},
-        metavar='KEY=VALUE',
-        help='as of tools/train.py',
-    )
+    add('--work-dir', type=os.path.abspath, default=Path(WORK_DIR), help='(default: %(default)s)')
+    add('--cfg-options', nargs='+', action=DictAction, default={}, help='as of tools/train.py')
     return parser.parse_args(argv)
 
 

@@ -29,7 +29,7 @@ from mmgradaug.datasets import make_digits, make_nuclei
 from mmgradaug.engine.atomic import write_atomically
 from mmgradaug.engine.checks import check_model, check_pretrained
 from mmgradaug.engine.cli import at_least, make_output_dir, one_line_errors
-from mmgradaug.engine.experiment import Experiment, Run
+from mmgradaug.engine.experiment import Run, plan_runs, train_runs
 from mmgradaug.engine.hooks.versions import versions
 from mmgradaug.errors import ConfigError
 from mmgradaug.evaluation.spread import Spread
@@ -63,9 +63,8 @@ def main(argv: list[str] | None = None) -> int:
     make_digits()
     make_output_dir(work_dir, '--work-dir')
     methods = CONFIGS | (FAST if args.fast else {})
-    experiment = Experiment(work_dir, methods, args.seeds, args.cfg_options)
-    experiment.train(ROOT / 'tools/pretrain.py', args.jobs, say)
-    runs = experiment.runs
+    runs = plan_runs(work_dir, methods, args.seeds, args.cfg_options)
+    train_runs(runs, ROOT / 'tools/pretrain.py', args.jobs, say)
     say('drawing')
     pictures = draw(work_dir, runs)
     first = runs['GradAug'][0]

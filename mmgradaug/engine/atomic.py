@@ -5,10 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from mmengine.fileio import LocalBackend, register_backend
-
 INCOMPLETE = '.incomplete'
-ATOMIC_BACKEND = 'mmgradaug_atomic'
 
 
 def write_atomically(data: bytes, path: str | os.PathLike) -> None:
@@ -43,14 +40,3 @@ def remove_incomplete(folder: str | os.PathLike) -> None:
     """Remove what writes left over that were killed."""
     for path in Path(folder).glob(f'*{INCOMPLETE}'):
         path.unlink(missing_ok=True)
-
-
-class AtomicLocalBackend(LocalBackend):
-    """mmengine's backend for local files, with atomic writes."""
-
-    def put(self, obj: bytes, filepath: str | Path) -> None:
-        """Write bytes to a file; see :func:`write_atomically`."""
-        write_atomically(obj, filepath)
-
-
-register_backend(ATOMIC_BACKEND, AtomicLocalBackend, force=True)

@@ -16,7 +16,7 @@ from mmengine.config import Config
 from mmengine.model import PretrainedInit
 from mmengine.registry import MODELS, WEIGHT_INITIALIZERS, init_default_scope
 from mmengine.runner import CheckpointLoader, find_latest_checkpoint
-from torch import Tensor, nn
+from torch import nn
 
 from ..backbones.mixin import SlimmableMixin
 from ..classification import Classifier
@@ -89,19 +89,20 @@ def check_model(cfg: Config, loops: tuple[str, ...] = ()) -> Any:
 
 
 def _check_num_classes(model: Any, key: str, dataset: Any) -> None:
+    heads = []
     if isinstance(model, Classifier) and dataset is not None:
         dataset.full_init()  # classes are folders
-        numbers: dict[str, Any] = {'model.num_classes': model.num_classes}
+        heads = [('model', model)]
     elif reads_coco(dataset) and not dataset.return_classes:  # then, classes are texts
-        numbers = {
-            f'model.{name}.num_classes': getattr(head, 'num_classes', None)
-            for name, head in model.named_modules()
-            if re.search(_HEADS, name) and not isinstance(head, RPNHead)  # which knows "object"
-        }
-    else:
-        return
-    classes = dataset.metainfo['classes']
-    numbers = {name: number for name, number in numbers.items() if isinstance(number, int)}
+        modules = model.named_modules()
+        heads = [(f'model.{n}', m) for n, m in modules if re.search(_HEADS, n)]
+    numbers = {
+        f'{name}.num_classes': head.num_classes
+        for name, head in heads
+        if isinstance(getattr(head, 'num_classes', None), int)
+        and not isinstance(head, RPNHead)  # which knows "object"
+    }
+    classes = dataset.metainfo['classes'] if numbers else ()
     if any(number != len(classes) for number in numbers.values()):
         said = ', '.join(f'{name}={number}' for name, number in numbers.items())
         raise ConfigError(
@@ -136,8 +137,8 @@ def check_pretrained(model: nn.Module) -> None:
                 )
             plain = type(part) in (ResNet, ResNetV1d, ResNeXt) or isinstance(part, SlimmableMixin)
             if name == 'teacher.network' or (name == 'backbone' and plain):
-                weights = weights_of(CheckpointLoader.load_checkpoint(path, 'cpu'))
-                _compare(part, _below(weights, entry.get('prefix', '')), f'{path} ({key})')
+                loaded = CheckpointLoader.load_checkpoint(path, 'cpu')
+                _compare(part, loaded, f'{path} ({key})', entry.get('prefix', ''))
 
 
 def _check_start(cfg: Config, model: Any) -> None:
@@ -150,13 +151,7 @@ def _check_start(cfg: Config, model: Any) -> None:
     if path and '://' not in path and cfg.get('resume'):
         check_weights(model, path)
     elif path and '://' not in path:
-        weights = _below(weights_of(load_checkpoint(path)), 'backbone')
-        _compare(model.backbone, weights, f'{path} (load_from)')
-
-
-def _below(weights: Mapping[str, Tensor], prefix: str) -> OrderedDict[str, Tensor]:
-    start = f'{prefix.removesuffix(".")}.' if prefix else ''
-    return OrderedDict((k[len(start) :], v) for k, v in weights.items() if k.startswith(start))
+        _compare(model.backbone, load_checkpoint(path), f'{path} (load_from)', 'backbone')
 
 
 def check_weights(model: nn.Module, path: str | Path) -> None:
@@ -165,34 +160,31 @@ def check_weights(model: nn.Module, path: str | Path) -> None:
     Raises:
         ConfigError: If it is missing, damaged, holds code, or lacks weights of the model.
     """
-    _compare(model, weights_of(load_checkpoint(path)), str(path), exactly=True)
+    _compare(model, load_checkpoint(path), str(path))
 
 
-def _compare(
-    network: nn.Module, weights: OrderedDict[str, Tensor], source: str, exactly: bool = False
-) -> None:
-    """Load weights by torch's own rules, by which modules rename keys of older files.
+def _compare(network: nn.Module, checkpoint: Any, source: str, prefix: str | None = None) -> None:
+    """Load weights by torch's own rules, or raise if one is missing or of another shape.
 
-    Raises:
-        ConfigError: If a weight is missing or of another shape. Unless ``exactly``, files of plain
-            networks may lack what others add, and the first convolution may be for images of
-            other channels; but entries of parts that the network has must all be its own.
+    With a prefix, which may be empty, files of plain networks may lack what others add, and the
+    first convolution may be for images of other channels, of which mmengine warns; but entries of
+    parts that the network has must all be its own.
     """
+    weights, exactly = weights_of(checkpoint), prefix is None
+    if prefix:
+        start = f'{prefix.removesuffix(".")}.'
+        found = {k.removeprefix(start): v for k, v in weights.items() if k.startswith(start)}
+        weights = OrderedDict(found)
     own, children = network.state_dict(), dict(network.named_children())
-    other = {k: v for k, v in weights.items() if k in own and own[k].shape != v.shape}
-    for key in other:
-        del weights[key]
+    wrong = [k for k, v in weights.items() if k in own and own[k].shape != v.shape]
+    other = {key: weights.pop(key) for key in wrong}
     missing, unexpected = network.load_state_dict(weights, strict=False)
     first = next((key for key, value in own.items() if value.dim() == 4), '')
     if not exactly and first in other and own[first][:, 0].shape == other[first][:, 0].shape:
-        warn(
-            f'{source}: {first} takes {other.pop(first).size(1)} channels, that of the network '
-            f'{own[first].size(1)}: it starts from random weights, all others are loaded'
-        )
-        missing.remove(first)
+        del other[first]
     added = 'num_batches_tracked' if exactly else _ADDED
     misfits = {
-        'missing': [k for k in missing if k not in other and not re.search(added, k)],
+        'missing': [k for k in missing if k not in wrong and not re.search(added, k)],
         'of another shape': list(other),
         'unexpected': [k for k in unexpected if k.split('.')[0] in children and not exactly],
     }

@@ -13,7 +13,7 @@ import io
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path, PureWindowsPath
 from typing import Any
@@ -43,19 +43,18 @@ def find_datasets(cfg: Config, loop: str) -> dict[str, Any]:
     Annotations are not loaded. None is a data set that is not mmengine's or in remote storage.
     """
     init_default_scope(cfg.get('default_scope', 'mmdet'))
-    loader = cfg.get(f'{loop}_dataloader')
-    dataset = loader.get('dataset') if isinstance(loader, Mapping) else None
-    return _unwrap(dataset, f'{loop}_dataloader.dataset')
+    key = f'{loop}_dataloader'
+    return dict(_unwrap(cfg[key], key)) if isinstance(cfg.get(key), Mapping) else {}
 
 
-def _unwrap(config: Any, key: str) -> dict[str, Any]:
+def _unwrap(config: Any, key: str) -> Iterator[tuple[str, Any]]:
     inner: dict[Any, Any] = dict(enumerate(config)) if isinstance(config, (list, tuple)) else {}
     if isinstance(config, Mapping):
         inner = {name: config[name] for name in ('dataset', 'datasets') if name in config}
         if not inner:
-            return {key: _build_lazily(config)}
-    parts = [_unwrap(part, f'{key}.{name}') for name, part in inner.items()]
-    return {key: dataset for part in parts for key, dataset in part.items()}
+            yield key, _build_lazily(config)
+    for name, part in inner.items():
+        yield from _unwrap(part, f'{key}.{name}')
 
 
 def _build_lazily(options: Mapping[str, Any]) -> BaseDataset | None:
@@ -79,12 +78,12 @@ def reads_coco(dataset: Any) -> Any:
 
 def _find_evaluators(cfg: Config, loop: str) -> dict[str, Mapping[str, Any]]:
     """Return the evaluators that name a local annotation file, by config key."""
-    entries: Any = cfg.get(f'{loop}_evaluator') if cfg.get(f'{loop}_dataloader') else None
-    named = {f'{loop}_evaluator': entries}
-    if isinstance(entries, (list, tuple)):
-        named = {f'{loop}_evaluator.{index}': entry for index, entry in enumerate(entries)}
-    found = {key: e for key, e in named.items() if isinstance(e, Mapping) and e.get('ann_file')}
-    return {key: entry for key, entry in found.items() if _is_local(entry, entry['ann_file'])}
+    key = f'{loop}_evaluator'
+    found: Any = cfg.get(key) if cfg.get(f'{loop}_dataloader') else None
+    several = isinstance(found, (list, tuple))
+    named = {f'{key}.{index}': e for index, e in enumerate(found)} if several else {key: found}
+    named = {key: e for key, e in named.items() if isinstance(e, Mapping) and e.get('ann_file')}
+    return {key: entry for key, entry in named.items() if _is_local(entry, entry['ann_file'])}
 
 
 def check_files(cfg: Config, loops: Iterable[str]) -> None:
@@ -157,8 +156,7 @@ def _load(where: str, dataset: Any, coco: COCO) -> None:
     masks = any(getattr(step, 'with_mask', False) for step in dataset.pipeline.transforms)
     try:
         dataset.full_init()
-        trains_masks = masks and not dataset.test_mode
-        if trains_masks and any('mask' not in instance for instance in _instances(dataset)):
+        if masks and not dataset.test_mode and any('mask' not in i for i in _instances(dataset)):
             raise KeyError('segmentation')
     except KeyError as error:
         raise ConfigError(f'{where} has an entry without {error}: add it to the file') from error
@@ -169,10 +167,7 @@ def _instances(dataset: Any) -> Iterable[Mapping[str, Any]]:
 
 
 def _check_images(where: str, dataset: Any, allowed: int) -> None:
-    """Raise if more images are missing than allowed.
-
-    Listing folders asks less of a network disk than asking for every file.
-    """
+    """Raise if more images are missing than allowed; to list folders asks little of a disk."""
     load: Any = next(iter(dataset.pipeline.transforms), None)
     paths = [info['img_path'] for info in dataset.data_list]
     loads = type(load) is LoadImageFromFile and not load.ignore_empty
@@ -192,11 +187,7 @@ def _check_images(where: str, dataset: Any, allowed: int) -> None:
 def _check_classes(where: str, dataset: Any, coco: COCO, labels: dict[str, list[str]]) -> None:
     """Raise if no category is one of the classes, one is misspelt, or files number them otherwise.
 
-    Args:
-        where: The file and its config key.
-        dataset: The data set.
-        coco: The file.
-        labels: Names of the classes by label, for each file so far; this one is added.
+    ``labels`` are the names of the classes by label, for each file so far; this one is added.
     """
     classes = list(dataset.metainfo['classes'])
     categories = [category['name'] for category in coco.dataset['categories']]
@@ -229,11 +220,7 @@ def _check_classes(where: str, dataset: Any, coco: COCO, labels: dict[str, list[
 
 
 def _misspelling(name: str, others: Sequence[str]) -> str | None:
-    """Return the name of which another is probably a misspelling.
-
-    Not one that differs in numbers or single letters (``grade_1``, ``grade_2``), or in a letter of
-    a short name (``house``, ``horse``).
-    """
+    """Return what is probably the same name, unlike ``grade_1``, ``grade_2`` or house, horse."""
     own, *plain = (re.sub(r'[\W_]', '', text.casefold()) or text for text in (name, *others))
     near = difflib.get_close_matches(own, plain, n=1, cutoff=0.82)
     found = others[plain.index(near[0])] if near else name
@@ -242,10 +229,7 @@ def _misspelling(name: str, others: Sequence[str]) -> str | None:
 
 
 def _check_objects(datasets: Mapping[str, Any], read: Any, others: bool) -> None:
-    """Raise if no training image has an object left, warn of annotations that are dropped.
-
-    Other data sets than these may have objects; ``filter_empty_gt=False`` asks for images without.
-    """
+    """Raise if no training image has an object left, warn of annotations that are dropped."""
     told = []
     for where, dataset in datasets.items():
         coco = read(dataset.ann_file)
@@ -254,6 +238,7 @@ def _check_objects(datasets: Mapping[str, Any], read: Any, others: bool) -> None
         told.append(f'{where}: {dropped or 0} of {len(coco.anns)} annotations are not learnt')
         if dropped:
             warn(told[-1])
+        # Asked for by filter_empty_gt=False: images without any.
         others |= (dataset.filter_cfg or {}).get('filter_empty_gt') is False
         others |= any(not instance['ignore_flag'] for instance in _instances(dataset))
     if datasets and not others:
@@ -282,15 +267,13 @@ def _reason(annotation: Mapping[str, Any], coco: COCO, known: Mapping[Any, int])
 def _check_evaluator(
     where: str, entry: Mapping[str, Any], datasets: Mapping[str, Any], read: Any
 ) -> None:
-    """Raise if an evaluator's file lacks keys, or is of other images than are predicted on.
-
-    Ids alone do not tell: those of every split may begin at 1.
-    """
+    """Raise if an evaluator's file lacks keys, or is of other images than are predicted on."""
     coco = read(entry['ann_file'])
     keys = ['bbox', 'area', 'iscrowd'] + ['segmentation'] * ('segm' in entry.get('metric', ''))
     lacking = [key for key in keys if any(key not in a for a in coco.anns.values())]
     if lacking or 'annotations' not in coco.dataset:
         raise ConfigError(f'{where} has annotations without {listed(lacking)}: {_FORMAT}')
+    # Ids alone do not tell: those of every split may begin at 1.
     theirs = {key: _identity(image) for key, image in coco.imgs.items()}
     more = set(theirs)
     for other, dataset in datasets.items():

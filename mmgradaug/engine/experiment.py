@@ -103,85 +103,68 @@ class Run:
         return mark.is_file() and mark.read_text() == self._recipe
 
 
-class Experiment:
-    """Trains each method with each seed 0, 1, ...; runs of one seed see the same labels.
+def plan_runs(
+    work_dir: Path, methods: Mapping[str, str], seeds: int, options: Sequence[str] = ()
+) -> dict[str, list[Run]]:
+    """Return the runs of each method, one a seed 0, 1, ...; those of one seed see the same labels.
 
     Args:
         work_dir: Folder of the runs' folders.
         methods: Path of each method's config, by its name.
         seeds: How many.
         options: ``--cfg-options`` of all runs.
-
-    Attributes:
-        runs: The runs of each method, one a seed.
     """
 
-    def __init__(
-        self,
-        work_dir: Path,
-        methods: Mapping[str, str],
-        seeds: int,
-        options: Sequence[str] = (),
-    ) -> None:
-        self.runs = {
-            name: [
-                Run(
-                    name=f'{name} seed {seed}',
-                    config=config,
-                    options=(
-                        f'randomness.seed={seed}',
-                        f'train_dataloader.dataset.subset_seed={seed}',
-                        *options,
-                    ),
-                    work_dir=work_dir / f'{name.lower().replace(" ", "_")}_seed{seed}',
-                )
-                for seed in range(seeds)
-            ]
-            for name, config in methods.items()
-        }
+    def run(name: str, seed: int) -> Run:
+        drawn = f'randomness.seed={seed}', f'train_dataloader.dataset.subset_seed={seed}'
+        folder = work_dir / f'{name.lower().replace(" ", "_")}_seed{seed}'
+        return Run(f'{name} seed {seed}', methods[name], (*drawn, *options), folder)
 
-    def train(self, tool: Path, jobs: int, say: Callable[[str], None]) -> None:
-        """Train what is not complete, the last method first: give those that take longest last.
+    return {name: [run(name, seed) for seed in range(seeds)] for name in methods}
 
-        Args:
-            tool: Path of tools/pretrain.py.
-            jobs: How many runs at a time; they share the processor's cores.
-            say: Takes lines of progress.
 
-        Raises:
-            ConfigError: If a run fails. The others are stopped, and resumed when this is called
-                again.
-        """
-        runs = [run for of_method in reversed(self.runs.values()) for run in of_method]
-        waiting = [run for run in runs if not run.is_done]
-        threads = max(1, (os.cpu_count() or 1) // jobs)
-        say(
-            f'{len(runs)} trainings, {len(waiting)} of them to do, {jobs} at a time with {threads} '
-            'threads'
-        )
-        running: dict[Run, subprocess.Popen[bytes]] = {}
-        start = told = time.monotonic()
-        before = sum(run.progress() for run in runs)
-        try:
-            while waiting or running:
-                while waiting and len(running) < jobs:
-                    run = waiting.pop(0)
-                    running[run] = run.start(tool, threads)
-                time.sleep(PAUSE)
-                for run, process in list(running.items()):
-                    if process.poll() is not None:
-                        del running[run]
-                        run.finish(process.returncode)
-                if running and time.monotonic() - told >= REPORT:
-                    told = time.monotonic()
-                    active = ', '.join(f'{run.name} {run.progress():.0%}' for run in running)
-                    done = sum(run.progress() for run in runs)
-                    pace = (done - before) * 60 / (told - start)  # runs a minute, all alike
-                    left = f'{(len(runs) - done) / pace:.0f} min left' if pace else 'just begun'
-                    finished = sum(run.is_done for run in runs)
-                    say(f'{finished} of {len(runs)} runs done; {active}; {left}')
-        finally:
-            for process in running.values():
-                process.terminate()
-            for process in running.values():
-                process.wait()
+def train_runs(
+    of_methods: Mapping[str, Sequence[Run]], tool: Path, jobs: int, say: Callable[[str], None]
+) -> None:
+    """Train what is not complete, the last method first: give those that take longest last.
+
+    Args:
+        of_methods: Runs of each method.
+        tool: Path of tools/pretrain.py.
+        jobs: How many runs at a time; they share the processor's cores.
+        say: Takes lines of progress.
+
+    Raises:
+        ConfigError: If a run fails. The others are stopped, and resumed when this is called again.
+    """
+    runs = [run for of_method in reversed(of_methods.values()) for run in of_method]
+    waiting = [run for run in runs if not run.is_done]
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    todo = f'{len(runs)} trainings, {len(waiting)} of them to do'
+    say(f'{todo}, {jobs} at a time with {threads} threads')
+    running: dict[Run, subprocess.Popen[bytes]] = {}
+    start = told = time.monotonic()
+    before = sum(run.progress() for run in runs)
+    try:
+        while waiting or running:
+            while waiting and len(running) < jobs:
+                run = waiting.pop(0)
+                running[run] = run.start(tool, threads)
+            time.sleep(PAUSE)
+            for run, process in list(running.items()):
+                if process.poll() is not None:
+                    del running[run]
+                    run.finish(process.returncode)
+            if running and time.monotonic() - told >= REPORT:
+                told = time.monotonic()
+                active = ', '.join(f'{run.name} {run.progress():.0%}' for run in running)
+                done = sum(run.progress() for run in runs)
+                pace = (done - before) * 60 / (told - start)  # runs a minute, all alike
+                left = f'{(len(runs) - done) / pace:.0f} min left' if pace else 'just begun'
+                finished = sum(run.is_done for run in runs)
+                say(f'{finished} of {len(runs)} runs done; {active}; {left}')
+    finally:
+        for process in running.values():
+            process.terminate()
+        for process in running.values():
+            process.wait()

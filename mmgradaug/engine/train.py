@@ -47,7 +47,7 @@ def train_main(argv: Sequence[str] | None = None) -> None:
     Args:
         argv: The command line, ``sys.argv`` by default.
     """
-    args = _training_parser('Train a detector.').parse_args(argv)
+    args = _parser('Train a detector.', trains=True).parse_args(argv)
     with one_line_errors():
         _train(_config_of(args), args)
     _leave_processes()
@@ -74,7 +74,8 @@ def test_main(argv: Sequence[str] | None = None) -> None:  # noqa: PT028
             raise ConfigError(f'--out {args.out}: expected the name of a .pkl file')
         if args.out:
             make_output_dir(Path(args.out).parent)
-        _check_test(cfg, args.checkpoint)
+        check_run(cfg, ('test',), args.checkpoint)
+        cfg.load_from, cfg.resume = args.checkpoint, False
         if args.show or args.show_dir:
             cfg = trigger_visualization_hook(cfg, args)
         if args.tta:
@@ -92,7 +93,7 @@ def pretrain_main(argv: Sequence[str] | None = None) -> None:
     Args:
         argv: The command line, ``sys.argv`` by default.
     """
-    parser = _training_parser('Train a classifier, or evaluate one.')
+    parser = _parser('Train a classifier, or evaluate one.', trains=True)
     parser.add_argument('--eval', metavar='CKPT', help='evaluate a checkpoint, train nothing')
     args = parser.parse_args(argv)
     if args.eval and args.resume:
@@ -100,7 +101,8 @@ def pretrain_main(argv: Sequence[str] | None = None) -> None:
     with one_line_errors():
         cfg = _config_of(args)
         if args.eval:
-            _check_test(cfg, args.eval)
+            check_run(cfg, ('test',), args.eval)
+            cfg.load_from, cfg.resume = args.eval, False
             build_runner(cfg, ('test',)).test()
         else:
             _train(cfg, args)
@@ -126,26 +128,20 @@ def build_runner(cfg: Config, loops: tuple[str, ...] = ('train', 'val')) -> Runn
     return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
 
 
-def _parser(description: str) -> argparse.ArgumentParser:
-    """Return a parser of the options that training and testing share."""
+def _parser(description: str, trains: bool = False) -> argparse.ArgumentParser:
+    """Return a parser of the options of mmdet's tools/train.py, or of those that testing shares."""
     parser = config_parser(description)
     add = parser.add_argument
     add('--work-dir', help='where logs and checkpoints go')
     launchers = ['none', *_LOCAL_RANKS]
     add('--launcher', choices=launchers, default='none', help='what starts several processes')
     add('--local_rank', '--local-rank', type=int, default=0)
-    return parser
-
-
-def _training_parser(description: str) -> argparse.ArgumentParser:
-    """Return the parser of mmdet's ``tools/train.py``."""
-    parser = _parser(description)
-    add = parser.add_argument
-    add('--amp', action='store_true', help='mixed precision')
-    text = 'scale the learning rate to the batch size'
-    add('--auto-scale-lr', action='store_true', help=text)
-    text = "go on from a checkpoint, by default the work dir's newest"
-    add('--resume', nargs='?', const='auto', metavar='CKPT', help=text)
+    if trains:
+        add('--amp', action='store_true', help='mixed precision')
+        text = 'scale the learning rate to the batch size'
+        add('--auto-scale-lr', action='store_true', help=text)
+        text = "go on from a checkpoint, by default the work dir's newest"
+        add('--resume', nargs='?', const='auto', metavar='CKPT', help=text)
     return parser
 
 
@@ -159,7 +155,7 @@ def _config_of(args: argparse.Namespace) -> Config:
 
 
 def _train(cfg: Config, args: argparse.Namespace) -> None:
-    """Train as the options of :func:`_training_parser` say."""
+    """Train as the command line says."""
     if args.amp:
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
         cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
@@ -177,12 +173,6 @@ def _train(cfg: Config, args: argparse.Namespace) -> None:
     build_runner(cfg).train()
 
 
-def _check_test(cfg: Config, checkpoint: str) -> None:
-    """Check a run that tests a checkpoint, and put that into the config."""
-    check_run(cfg, ('test',), checkpoint)
-    cfg.load_from, cfg.resume = checkpoint, False
-
-
 def _add_hooks(cfg: Config, loops: tuple[str, ...]) -> None:
     """Put our hooks into a config, but for those that the user took out (None) or replaced.
 
@@ -192,12 +182,12 @@ def _add_hooks(cfg: Config, loops: tuple[str, ...]) -> None:
     added = {'bad_images': 'BadImagesHook'}
     if 'train' in loops:
         added |= {'pending_validation': 'PendingValidationHook', 'versions': 'VersionsHook'}
-        hooks.setdefault('sampler_seed', dict(type=DistSamplerSeedHook))
-        hooks.setdefault('checkpoint', dict(type=CheckpointHook, interval=1))
-        if builds(hooks['sampler_seed'], DistSamplerSeedHook, HOOKS):
-            hooks['sampler_seed']['type'] = 'ReproducibleHook'
-        if builds(hooks['checkpoint'], CheckpointHook, HOOKS):
-            hooks['checkpoint']['type'] = 'SafeCheckpointHook'
+        for place, stock, ours in (
+            ('sampler_seed', dict(type=DistSamplerSeedHook), 'ReproducibleHook'),
+            ('checkpoint', dict(type=CheckpointHook, interval=1), 'SafeCheckpointHook'),
+        ):
+            if builds(hooks.setdefault(place, stock), stock['type'], HOOKS):
+                hooks[place]['type'] = ours
     for place, name in added.items():
         if hooks.setdefault(place, {}) is not None:
             hooks[place].setdefault('type', name)

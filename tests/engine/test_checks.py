@@ -127,13 +127,8 @@ def test_pretrained_weights_that_fit(tmp_path, capsys):
 
 
 @pytest.mark.parametrize('channels', [1, 4])
-def test_weights_for_images_of_other_channels_are_loaded_but_for_the_first(
-    tmp_path, capsys, channels
-):
-    options = backbone(tmp_path)
-    check_backbone(options | dict(in_channels=channels))
-    told = f'conv1.weight takes 3 channels, that of the network {channels}: it starts from random'
-    assert told in capsys.readouterr().err
+def test_weights_for_images_of_other_channels_are_loaded_but_for_the_first(tmp_path, channels):
+    check_backbone(backbone(tmp_path) | dict(in_channels=channels))
     wider = backbone(tmp_path, base_channels=16) | dict(base_channels=8, in_channels=channels)
     with pytest.raises(ConfigError, match=r'of another shape \(conv1\.weight, '):
         check_backbone(wider)

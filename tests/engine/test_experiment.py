@@ -5,7 +5,7 @@ import json
 import pytest
 
 from mmgradaug.engine import experiment
-from mmgradaug.engine.experiment import Experiment
+from mmgradaug.engine.experiment import plan_runs, train_runs
 from mmgradaug.errors import ConfigError
 
 CONFIG = "train_cfg = dict(max_epochs=4)\nmodel = dict(type='Classifier')\n"
@@ -36,7 +36,7 @@ def tool(tmp_path):
 
 def planned(tmp_path, *options):
     methods = {name: str(tmp_path / f'{name}.py') for name in ('plain', 'long')}
-    return Experiment(tmp_path, methods, 2, options)
+    return plan_runs(tmp_path, methods, 2, options)
 
 
 def calls(tmp_path):
@@ -46,7 +46,7 @@ def calls(tmp_path):
 
 def train(tmp_path, tool, *options, said=None):
     plan = planned(tmp_path, *options)
-    plan.train(tool, 1, [].append if said is None else said.append)
+    train_runs(plan, tool, 1, [].append if said is None else said.append)
     return plan
 
 
@@ -57,15 +57,15 @@ def test_each_run_is_done_once_unless_its_recipe_changes(tmp_path, tool, monkeyp
     assert said == ['4 trainings, 4 of them to do, 1 at a time with 3 threads']
     expected = []
     for name in ('long', 'plain'):
-        for seed, run in enumerate(plan.runs[name]):
+        for seed, run in enumerate(plan[name]):
             assert run.work_dir == tmp_path / f'{name}_seed{seed}'
             options = [f'randomness.seed={seed}', f'train_dataloader.dataset.subset_seed={seed}']
             words = [run.config, '--work-dir', str(run.work_dir), '--resume', '--cfg-options']
             expected.append([[*words, *options], '3'])
     assert calls(tmp_path) == expected
-    assert plan.runs['plain'][1].final == {'step': 4, 'accuracy/top1': 61.5}
-    assert plan.runs['plain'][0].checkpoint == tmp_path / 'plain_seed0/epoch_4.pth'
-    assert {run.progress() for runs in planned(tmp_path).runs.values() for run in runs} == {1.0}
+    assert plan['plain'][1].final == {'step': 4, 'accuracy/top1': 61.5}
+    assert plan['plain'][0].checkpoint == tmp_path / 'plain_seed0/epoch_4.pth'
+    assert {run.progress() for runs in planned(tmp_path).values() for run in runs} == {1.0}
     train(tmp_path, tool)
     assert len(calls(tmp_path)) == 4
     kept = tmp_path / 'long_seed0/kept'
@@ -89,7 +89,7 @@ def test_a_run_that_fails_is_named_and_resumed(tmp_path, tool):
 
 
 def test_progress_is_read_from_a_log_that_is_being_written(tmp_path, tool):
-    runs = planned(tmp_path).runs['plain']
+    runs = planned(tmp_path)['plain']
     assert runs[0].progress() == 0
     for run, log in ((runs[0], 'a/vis_data'), (runs[0], 'b/vis_data'), (runs[1], 'a/vis_data')):
         (run.work_dir / log).mkdir(parents=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -76,42 +75,38 @@ class CheckedLoading:
         Raises:
             ConfigError: If the image cannot be read and may not be replaced.
         """
+        path = results['img_path']
+        annotated = results.get('height'), results.get('width')
         try:
-            refuse_cut_off(results['img_path'])
+            refuse_cut_off(path)
             loaded = self.load(results)
         except Exception as error:  # decoders raise what they like
-            self._count(results, error)
+            sample = results['sample_idx']
+            new, self.bad[sample] = not self.bad[sample], True
+            count, most = int(self.bad.sum()), self.max_bad_images
+            reason = ' '.join(f'{type(error).__name__}: {error}'.split())
+            text = f'cannot read the image {path} ({reason})'
+            if count > most:
+                more = f', {count} images after {most} allowed' if most else ''
+                raise ConfigError(f'{text}{more}: {FIX}') from error
+            if new:
+                _warn(
+                    f'{text}: another sample takes its place (bad image {count} of at most {most})'
+                )
             return None
-        if loaded is not None:
-            self._compare_size(loaded)
+        # Boxes and masks would not fit images with an EXIF orientation, for instance.
+        size = tuple(loaded['img_shape']) if loaded else annotated
+        if None not in annotated and size != annotated and not self.warned_of_size:
+            self.warned_of_size = True
+            _warn(
+                f'the image {path} is read with height and width {size}, its annotations say '
+                f'{annotated}: write both, and the boxes, as it is read'
+            )
         return loaded
 
-    def _count(self, results: dict, error: Exception) -> None:
-        """Count a bad image; raise if there are too many."""
-        sample = results['sample_idx']
-        new, self.bad[sample] = not self.bad[sample], True
-        count, most = int(self.bad.sum()), self.max_bad_images
-        reason = ' '.join(f'{type(error).__name__}: {error}'.split())
-        text = f'cannot read the image {results["img_path"]} ({reason})'
-        if count > most:
-            more = f', {count} images after {most} allowed' if most else ''
-            raise ConfigError(f'{text}{more}: {FIX}') from error
-        if new:
-            text += f': another sample takes its place (bad image {count} of at most {most})'
-            print_log(text, logger='current', level=logging.WARNING)
 
-    def _compare_size(self, results: dict) -> None:
-        """Warn once if boxes and masks will not fit, as of images with an EXIF orientation."""
-        size, annotated = tuple(results['img_shape']), (results.get('height'), results.get('width'))
-        if self.warned_of_size or None in annotated or size == annotated:
-            return
-        self.warned_of_size = True
-        print_log(
-            f'the image {results["img_path"]} is read with height and width {size}, its '
-            f'annotations say {annotated}: write both, and the boxes, as it is read',
-            logger='current',
-            level=logging.WARNING,
-        )
+def _warn(text: str) -> None:
+    print_log(text, logger='current', level=logging.WARNING)
 
 
 def check_images(dataset: Any, max_bad_images: int = 0) -> None:
@@ -121,20 +116,13 @@ def check_images(dataset: Any, max_bad_images: int = 0) -> None:
         dataset: Any data set of mmdet; wrappers such as ``RepeatDataset`` are looked into.
         max_bad_images: See :class:`BadImagesHook`.
     """
-    for leaf in _leaves(dataset):
-        transforms = leaf.pipeline.transforms
-        for place, transform in enumerate(transforms):
-            if isinstance(transform, LoadImageFromFile):
-                transforms[place] = CheckedLoading(transform, len(leaf), max_bad_images)
-
-
-def _leaves(dataset: Any) -> Iterator[Any]:
-    """Yield the data sets with a pipeline behind wrappers."""
     inner = [dataset.dataset] if hasattr(dataset, 'dataset') else getattr(dataset, 'datasets', [])
     for wrapped in inner:
-        yield from _leaves(wrapped)
-    if hasattr(getattr(dataset, 'pipeline', None), 'transforms'):
-        yield dataset
+        check_images(wrapped, max_bad_images)
+    transforms = getattr(getattr(dataset, 'pipeline', None), 'transforms', [])
+    for place, transform in enumerate(transforms):
+        if isinstance(transform, LoadImageFromFile):
+            transforms[place] = CheckedLoading(transform, len(dataset), max_bad_images)
 
 
 def refuse_cut_off(path: str) -> None:

@@ -9,15 +9,32 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.dist import barrier, is_main_process
-from mmengine.fileio import LocalBackend
+from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
 from mmengine.registry import HOOKS
 
 from ...errors import ConfigError
-from ..atomic import ATOMIC_BACKEND, remove_incomplete, write_atomically
+from ..atomic import remove_incomplete, write_atomically
 from ..checkpoint_loading import is_damaged
 
 POINTER = 'last_checkpoint'  # mmengine's name of the file that names the newest one
+ATOMIC = 'mmgradaug_atomic'
+
+
+@register_backend(ATOMIC, force=True)
+class AtomicBackend(LocalBackend):
+    """Local files, which get their name once they are whole; those to remove are only noted."""
+
+    def __init__(self) -> None:
+        self.late: list[Any] = []
+
+    def put(self, obj: bytes, filepath: str | Path) -> None:
+        """Write a file; see :func:`write_atomically`."""
+        write_atomically(obj, filepath)
+
+    def remove(self, filepath: str | Path) -> None:
+        """Note it."""
+        self.late.append(filepath)
 
 
 @HOOKS.register_module()
@@ -28,8 +45,7 @@ class SafeCheckpointHook(CheckpointHook):
     or a better one make superfluous go. So the disk has to hold one more than is kept. A resume
     without a name takes the newest one that is whole.
 
-    Checkpoints on remote storage are written as mmengine does, since its backends replace
-    objects as a whole.
+    Checkpoints on remote storage, which replaces objects as a whole, are mmengine's work.
     """
 
     file_backend: Any
@@ -45,14 +61,14 @@ class SafeCheckpointHook(CheckpointHook):
         remote = '://' in f'{named}{self.out_dir}'
         if not runner._resume or runner._load_from is not None or remote:
             return
-        found: list[Any] = [*([named] if named else []), *self._newest_first(runner)]
-        complete = next((str(path) for path in found if not is_damaged(path)), None)
+        found = [*filter(None, [named]), *map(str, self._newest_first(runner))]
+        complete = next((path for path in found if not is_damaged(path)), None)
         if found and complete is None:
             raise ConfigError(
-                f'no complete checkpoint to resume from, {", ".join(map(str, found[:3]))} missing '
+                f'no complete checkpoint to resume from, {", ".join(found[:3])} missing '
                 f'or damaged: copy a whole one there, or remove them and {pointer} to start anew'
             )
-        if complete != named and complete is not None and is_main_process():
+        if complete and complete != named and is_main_process():
             runner.logger.warning(
                 f'{pointer} names {named or "nothing"!r}, which is not a complete checkpoint: '
                 f'resuming from the newest that is, {complete}'
@@ -67,9 +83,9 @@ class SafeCheckpointHook(CheckpointHook):
             ConfigError: If ``out_dir`` is a local folder that cannot be made.
         """
         super().before_train(runner)
-        if self.file_client_args is None and type(self.file_backend) is LocalBackend:
-            self.backend_args = {'backend': ATOMIC_BACKEND}
-            self.file_backend = _LateRemovals()
+        if type(self.file_backend) is LocalBackend:
+            self.backend_args = {'backend': ATOMIC}
+            self.file_backend = AtomicBackend()
             if is_main_process():
                 with self._superseding():
                     Path(self.out_dir).mkdir(parents=True, exist_ok=True)
@@ -100,10 +116,9 @@ class SafeCheckpointHook(CheckpointHook):
             ) from error
         best = getattr(self, 'best_ckpt_path_dict', {None: getattr(self, 'best_ckpt_path', None)})
         late = getattr(self.file_backend, 'late', [])
-        while late:
-            path = late.pop()
-            if path not in best.values():  # validated again
-                Path(path).unlink(missing_ok=True)
+        for path in {*late} - {*best.values()}:  # one that is validated again is both
+            Path(path).unlink(missing_ok=True)
+        late.clear()
 
     def _newest_first(self, runner: Any) -> list[Path]:
         """Return the checkpoints of a run, those of higher epochs or iterations before others."""
@@ -113,14 +128,3 @@ class SafeCheckpointHook(CheckpointHook):
         name = re.escape(self.filename_tmpl).replace(r'\{\}', r'(\d+)')
         found = [(re.fullmatch(name, path.name), path) for path in folder.glob('*')]
         return [path for _, path in sorted((int(m[1]), p) for m, p in found if m)][::-1]
-
-
-class _LateRemovals(LocalBackend):
-    """A file backend that only notes what it was asked to remove."""
-
-    def __init__(self) -> None:
-        self.late: list[Any] = []
-
-    def remove(self, filepath: str | Path) -> None:
-        """Note it."""
-        self.late.append(filepath)

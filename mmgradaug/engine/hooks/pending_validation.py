@@ -33,16 +33,14 @@ class PendingValidationHook(Hook):
         """Validate, if it is due: as the loop does after an epoch or an iteration."""
         if not self._due or runner.val_loop is None:
             return
-        loop, info = runner.train_loop, {'iter': runner.iter - 1}
+        loop = runner.train_loop
         loop._decide_current_val_interval()
-        if isinstance(loop, EpochBasedTrainLoop):
-            done, end = loop.epoch, loop.max_epochs
-            info['epoch'] = runner.epoch - 1
-        else:
-            done, end = loop.iter, loop.max_iters
+        by_epoch = isinstance(loop, EpochBasedTrainLoop)
+        done, end = (loop.epoch, loop.max_epochs) if by_epoch else (loop.iter, loop.max_iters)
         if done >= loop.val_begin and (done % loop.val_interval == 0 or done == end):
             # What metrics may look at still stands at the last iteration after training.
-            runner.message_hub.update_info_dict(info)
+            last = {'iter': runner.iter - 1} | ({'epoch': runner.epoch - 1} if by_epoch else {})
+            runner.message_hub.update_info_dict(last)
             runner.val_loop.run()
 
     def before_train_iter(self, *args: Any, **kwargs: Any) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
 from inspect import signature
-from itertools import islice
+from itertools import count, islice
 from typing import Any
 
 import numpy as np
@@ -37,28 +38,25 @@ def seed_generators(*key: int) -> None:
     torch.manual_seed(int(words[4]) << 32 | int(words[5]))
 
 
-class SeededBatch(list):
+@dataclass
+class SeededBatch:
     """Indices of a batch's samples; iterating over them seeds the generators before each.
 
-    torch loads the samples in a loop over this list, in a worker process or in this one. So what
-    a sample draws depends on its place in the run alone.
+    torch loads the samples in a loop over it, in a worker process or in this one. So what a sample
+    draws depends on its place in the run alone.
 
     Args:
         indices: The indices.
         key: Numbers of the run, the process and the batch.
     """
 
-    def __init__(self, indices: Iterable[Any], key: tuple[int, ...]) -> None:
-        super().__init__(indices)
-        self.key = key
+    indices: list
+    key: tuple[int, ...]
 
     def __iter__(self) -> Iterator[Any]:
-        for place, index in enumerate(super().__iter__()):
+        for place, index in enumerate(self.indices):
             seed_generators(SAMPLE, *self.key, place)
             yield index
-
-    def __reduce__(self) -> tuple:
-        return SeededBatch, (self[:], self.key)
 
 
 class SeededBatchSampler:
@@ -80,8 +78,7 @@ class SeededBatchSampler:
     def __init__(self, batches: Any, key: tuple[int, ...], endless: bool) -> None:
         self.batches, self.key, self.endless = batches, key, endless
         self.sampler = batches.sampler  # where hooks look for it
-        self.number = 0
-        self.skip = 0
+        self.number = self.skip = 0
 
     def __len__(self) -> int:
         return len(self.batches)
@@ -93,11 +90,8 @@ class SeededBatchSampler:
             yield SeededBatch(indices, (*self.key, self.number - 1))
 
     def _drawn(self) -> Iterator[list]:
-        yield from self.batches
-        passes = 0
-        while self.endless:
-            passes += 1
-            if hasattr(self.sampler, 'set_epoch'):
+        for passes in count() if self.endless else [0]:
+            if passes and hasattr(self.sampler, 'set_epoch'):
                 self.sampler.set_epoch(passes)
             yield from self.batches
 
@@ -183,11 +177,11 @@ class ReproducibleHook(DistSamplerSeedHook):
         """Start an epoch's numbers where the run stands."""
         super().before_train_epoch(runner)
         loop, batches = runner.train_loop, runner.train_dataloader.batch_sampler
-        if isinstance(loop, EpochBasedTrainLoop):
+        by_epoch = isinstance(loop, EpochBasedTrainLoop)
+        if by_epoch or getattr(loop, 'fast_forward_on_resume', False):
             batches.number = runner.iter
+        if by_epoch:
             batches.skip = self._done = self._resumed.pop('batches_done', 0)
-        elif getattr(loop, 'fast_forward_on_resume', False):
-            batches.number = runner.iter
 
     def before_train_iter(self, runner: Any, *args: Any, **kwargs: Any) -> None:
         """Seed what the model draws, such as the RoIs it samples."""
