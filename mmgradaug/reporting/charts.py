@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -13,11 +12,6 @@ from ..engine.run_log import Scalars
 from ..visualization.canvas import colour_at, new_figure
 from ..visualization.curves import Line, draw_lines, loss_lines, pass_title, precision_lines
 from .run import Run
-
-_PASS = re.compile(r'(full|subnet\d+)/(.+)')
-_DRAWN = ('width', 'depth', 'scale', 'turns')
-_TIMES = ('seconds', 'time', 'data_time')
-_RUNS_FROM = 4  # runs have other colours than the first passes
 
 
 @dataclass(frozen=True)
@@ -30,8 +24,8 @@ class Panel:
 
 
 def run_colour(index: int) -> str:
-    """Return the colour of a run by its place."""
-    return colour_at(_RUNS_FROM + index)
+    """Return the colour of a run by its place; the first passes have others."""
+    return colour_at(4 + index)
 
 
 def panels_figure(panels: Sequence[Panel], columns: int = 3) -> Figure:
@@ -48,40 +42,26 @@ def panels_figure(panels: Sequence[Panel], columns: int = 3) -> Figure:
     return figure
 
 
-def loss_panels(run: Run) -> list[Panel]:
-    """Return the loss of each pass, then every single loss with a line for each pass."""
-    if not run.scalars.train:
-        return []
-    singles = _panels(run.scalars, lambda owner, name: 'loss' in name and name != 'loss')
-    return [Panel('loss by pass', loss_lines(run.scalars)), *singles]
-
-
-def agreement_panels(run: Run) -> list[Panel]:
-    """Return how far sub-networks say what the full network says."""
-    return _panels(run.scalars, lambda owner, name: name.startswith('agree_'))
-
-
-def drawn_panels(run: Run) -> list[Panel]:
-    """Return the widths, depths, scales and turns of sub-networks, a dot each."""
-    panels = _panels(run.scalars, lambda owner, name: owner != 'full' and name in _DRAWN)
-    dots = [replace(p, lines=[replace(line, thick=0) for line in p.lines]) for p in panels]
-    return [p for p in dots if any(any(line.values) for line in p.lines)]  # turns, if there are any
-
-
-def time_panels(run: Run) -> list[Panel]:
-    """Return seconds of passes and whole iterations, and of these the wait for data."""
-    return _panels(run.scalars, lambda owner, name: name in _TIMES)
-
-
-def validation_panels(run: Run) -> list[Panel]:
-    """Return box and mask AP over the run; every metric where it has neither."""
-    lines = precision_lines(run.scalars)
-    if lines:
-        return [Panel('average precision', lines, run.unit)]
-    return [
-        Panel(name, [Line(run.name, *series, colour_at(0))], run.unit)
-        for name, series in run.metrics().items()
-    ]
+def section_panels(run: Run) -> dict[str, list[Panel]]:
+    """Return the panels of a run by the title of their section, in the page's order."""
+    log = run.scalars
+    validation = [Panel('average precision', precision_lines(log), run.unit)]
+    if not validation[0].lines:  # of another evaluator than COCO's
+        validation = [
+            Panel(name, [Line(run.name, *series, colour_at(0))], run.unit)
+            for name, series in run.metrics().items()
+        ]
+    losses = [Panel('loss by pass', loss_lines(log))] if log.train else []
+    drawn = logged_panels(log, lambda name: name in ('width', 'depth', 'scale', 'turns'))
+    dots = [replace(p, lines=[replace(line, thick=0) for line in p.lines]) for p in drawn]
+    return {
+        'Validation': validation,
+        'Losses': losses + logged_panels(log, lambda name: 'loss' in name and name != 'loss'),
+        'Agreement with the full network': logged_panels(log, lambda n: n.startswith('agree_')),
+        # Turns, if there are any.
+        'Widths and scales drawn': [p for p in dots if any(any(line.values) for line in p.lines)],
+        'Time': logged_panels(log, lambda name: name in ('seconds', 'time', 'data_time')),
+    }
 
 
 def comparison_panels(runs: Sequence[Run]) -> list[Panel]:
@@ -104,19 +84,16 @@ def comparison_panels(runs: Sequence[Run]) -> list[Panel]:
     return panels
 
 
-def _panels(scalars: Scalars, wanted: Callable[[str, str], bool]) -> list[Panel]:
+def logged_panels(scalars: Scalars, wanted: Callable[[str], bool]) -> list[Panel]:
     """Return a panel for each wanted name of logged values, with a line for each pass.
 
-    Args:
-        scalars: The log. A value without a pass, such as ``time``, is the full network's.
-        wanted: Whether to show a value, by its pass (``full``, ``subnet1``, ...) and name.
+    A value without a pass, such as ``time``, is shown as the full network's.
     """
     found: dict[str, dict[str, str]] = {}
     for key in dict.fromkeys(key for entry in scalars.train for key in entry):
-        match = _PASS.fullmatch(key)
-        owner, name = (match[1], match[2]) if match else ('full', key)
-        if wanted(owner, name):
-            found.setdefault(name, {})[owner] = key
+        owner, _, name = key.rpartition('/')
+        if wanted(name):
+            found.setdefault(name, {})[owner or 'full'] = key
     passes = sorted({'full', *(owner for keys in found.values() for owner in keys)})
     return [
         Panel(name, [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -26,11 +26,18 @@ from .run import Run
 from .tables import Table, config_table, metrics_table, overview
 
 _TEMPLATE = Path(__file__).with_name('page.html.jinja')
+_LEADS = {
+    'Validation': 'Of the full network.',
+    'Losses': 'Each with a line for every pass that has it. Sub-networks learn from what the full '
+    'network says (soft) and from labels (hard).',
+    'Widths and scales drawn': 'Of logged iterations.',
+    'Time': 'Seconds of passes, of whole iterations (time), and of these the wait for data '
+    '(data_time).',
+}
 _MOST_BESIDE = 6  # pictures in the work dir, as the demo leaves them
 _MOST_LOGGED = 4  # newest ones in log folders, as mmdet's DetVisualizationHook leaves them
 _MOST_BYTES = 400_000  # from which on a picture is made smaller
 _MOST_WIDTH = 1400
-
 
 Picture = tuple[str, str]
 """What it is, and its content as a ``data:`` address."""
@@ -45,11 +52,6 @@ class Part:
     notes: list[str] = field(default_factory=list)
     text: str = ''
 
-    @property
-    def empty(self) -> bool:
-        """Return whether there is nothing to show."""
-        return self == Part()
-
 
 @dataclass(frozen=True)
 class Section:
@@ -58,7 +60,6 @@ class Section:
     title: str
     parts: list[Part]
     shared: Part = field(default_factory=Part)
-    lead: str = ''
 
 
 def write_report(
@@ -82,11 +83,9 @@ def write_report(
     pictures = [_pictures_of(run, predictions, device) for run in runs]
     text = template.render(
         runs=[(run.name, charts.run_colour(index)) for index, run in enumerate(runs)],
-        sections=[
-            section
-            for section in _sections(runs, pictures)
-            if not all(part.empty for part in (section.shared, *section.parts))
-        ],
+        sections=_sections(runs, pictures),
+        leads=_LEADS,
+        empty=Part(),
         now=f'{datetime.now():%Y-%m-%d %H:%M:%S}',
         version=__version__,
     )
@@ -94,37 +93,26 @@ def write_report(
 
 
 def _sections(runs: Sequence[Run], pictures: list[Part]) -> list[Section]:
-    """Return all sections in their order."""
-
-    def chart_section(
-        title: str, panels: Callable[[Run], list[charts.Panel]], lead: str
-    ) -> Section:
-        columns = 3 if len(runs) == 1 else 2
-        parts = [
-            Part(pictures=_chart(f'{run.name}: {title}', panels(run), columns)) for run in runs
-        ]
-        return Section(title, parts, lead=lead)
-
-    validation = chart_section('Validation', charts.validation_panels, 'Of the full network.')
-    metrics = metrics_table(runs)
+    """Return all sections that show something, in their order."""
     sections = [
-        Section('Overview', [Part(notes=run.notes) for run in runs], Part([overview(runs)])),
-        Section(validation.title, validation.parts, Part([metrics] if metrics.rows else [])),
-        chart_section('Losses', charts.loss_panels, 'Each with a line for every pass that has it. '
-                      'Sub-networks learn from what the full network says (soft) and from labels '
-                      '(hard).'),
-        chart_section('Agreement with the full network', charts.agreement_panels, ''),
-        chart_section('Widths and scales drawn', charts.drawn_panels, 'Of logged iterations.'),
-        chart_section('Time', charts.time_panels, 'Seconds of passes, of whole iterations (time), '
-                      'and of these the wait for data (data_time).'),
-        Section('Pictures', pictures),
-        Section('Config', [Part(text=run.config_text) for run in runs]),
-    ]  # fmt: skip
+        Section('Overview', [Part(notes=run.notes) for run in runs], Part([overview(runs)]))
+    ]
     if len(runs) > 1:
         compared = _chart('all runs', charts.comparison_panels(runs), 3)
-        differences = Section('Differences', [], Part([config_table(runs)], compared))
-        sections.insert(1, differences)
-    return sections
+        sections.append(Section('Differences', [], Part([config_table(runs)], compared)))
+    panels = [charts.section_panels(run) for run in runs]
+    columns = 3 if len(runs) == 1 else 2
+    for title in panels[0]:
+        parts = [
+            Part(pictures=_chart(f'{run.name}: {title}', of_run[title], columns))
+            for run, of_run in zip(runs, panels, strict=True)
+        ]
+        has_metrics = title == 'Validation' and any(run.metrics() for run in runs)
+        shared = Part([metrics_table(runs)] if has_metrics else [])
+        sections.append(Section(title, parts, shared))
+    sections.append(Section('Pictures', pictures))
+    sections.append(Section('Config', [Part(text=run.config_text) for run in runs]))
+    return [s for s in sections if any(part != Part() for part in (s.shared, *s.parts))]
 
 
 def _chart(title: str, panels: list[charts.Panel], columns: int) -> list[Picture]:

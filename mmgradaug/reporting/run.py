@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,10 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ..engine.run_log import NOT_METRICS, Scalars, placed, read_entries
-from ..errors import ConfigError, path_suggestion
+from ..errors import ConfigError
 from ..publishing.config_text import config_from_text
-
-_CHECKPOINT = re.compile(r'(epoch|iter)_(\d+)\.pth')
 
 
 @dataclass(frozen=True)
@@ -48,31 +46,34 @@ class Run:
         return 'epoch' if self.scalars.by_epoch else 'iteration'
 
     @property
+    def _last_checkpoint(self) -> str:
+        """The path that mmengine noted of the last checkpoint; empty if there is none."""
+        pointer = self.path / 'last_checkpoint'
+        return pointer.read_text().strip() if pointer.is_file() else ''
+
+    @property
     def checkpoint(self) -> Path | None:
         """The last checkpoint, if it is still there."""
-        pointer = self.path / 'last_checkpoint'
-        if not pointer.is_file():
-            return None
-        written = Path(pointer.read_text().strip())
-        # Folders are moved, to another machine for instance: the file beside the pointer counts.
+        written = Path(self._last_checkpoint)
+        # Folders are moved, to another machine for instance: the file beside the note counts.
         return next((p for p in (self.path / written.name, written) if p.is_file()), None)
 
     def progress(self) -> str:
         """Return how far the run has come, of how much."""
         options = self.config.get('train_cfg') or {}
-        steps = [0, *(int(entry['step']) for entry in self.scalars.train)]
+        before, last = [{'step': 0}, {'step': 0}, *self.scalars.train][-2:]
+        step = int(last['step'])
         if 'max_epochs' in options:
-            unit, total, done = 'epochs', options['max_epochs'], self._epochs_done()
+            total, done = options['max_epochs'], int(last.get('epoch', 0))
+            ended = done == total and self._last_checkpoint.endswith(f'epoch_{total}.pth')
+            text = f'epoch {done} of {total}, iteration {step}'
         else:
-            unit, total, done = 'iterations', options.get('max_iters'), steps[-1]
-            saved = self._saved('iter')
-            if len(steps) > 1 and saved < 2 * steps[-1] - steps[-2]:  # before the next entry
-                done = max(done, saved)
-        if total is None:
-            return f'{steps[-1]} iterations'
-        if done >= total:
-            return f'finished: {total} {unit}'
-        return f'{done} of {total} {unit} done, iteration {steps[-1]}'
+            total = options.get('max_iters', '?')
+            # A checkpoint beyond the next entry is of a run before, which this one began anew.
+            ended = self._last_checkpoint.endswith(f'iter_{total}.pth')
+            ended = ended and total < 2 * step - before['step']
+            text = f'iteration {step} of {total}'
+        return f'finished: {text}' if ended else text
 
     def metrics(self) -> dict[str, tuple[list[float], list[float]]]:
         """Return steps and values of each metric, but those that are always -1.
@@ -86,36 +87,16 @@ class Run:
                 found[name] = series
         return found
 
-    def _epochs_done(self) -> int:
-        """Return the last epoch logged if its validation or checkpoint is there, or those before.
-
-        A checkpoint of a later epoch is another run's, in whose work dir this one started anew.
-        """
-        begun = int(self.scalars.train[-1].get('epoch', 1)) if self.scalars.train else 1
-        validated = int(self.scalars.val[-1]['step']) if self.scalars.val else 0
-        return begun if begun in (validated, self._saved('epoch')) else begun - 1
-
-    def _saved(self, unit: str) -> int:
-        """Return the epochs or iterations of the last checkpoint."""
-        pointer = self.path / 'last_checkpoint'
-        match = _CHECKPOINT.search(pointer.read_text()) if pointer.is_file() else None
-        return int(match[2]) if match and match[1] == unit else 0
-
 
 def read_runs(paths: Sequence[Path]) -> list[Run]:
-    """Read several work dirs and give them names that tell them apart.
+    """Read several work dirs and name them by their paths, as far as these differ.
 
     Raises:
-        ConfigError: As :func:`read_run`, or a folder is given twice.
+        ConfigError: As :func:`read_run`.
     """
     resolved = [path.resolve() for path in paths]
-    if len(set(resolved)) < len(resolved):
-        raise ConfigError(f'{" ".join(map(str, paths))}: a work dir is given twice')
-    length = 1
-    while len({path.parts[-length:] for path in resolved}) < len(resolved):
-        length += 1
-    names = ('/'.join(path.parts[-length:]) for path in resolved)
-    return [read_run(path, name) for path, name in zip(paths, names, strict=True)]
+    shared = os.path.commonpath([path.parent for path in resolved])
+    return [read_run(path, str(path.relative_to(shared))) for path in resolved]
 
 
 def read_run(path: Path, name: str = '') -> Run:
@@ -128,24 +109,20 @@ def read_run(path: Path, name: str = '') -> Run:
     Raises:
         ConfigError: It is no work dir of a training.
     """
-    folders = sorted(path.glob('*/vis_data'))
-    if not folders:
-        inside = next((log.parents[1] for log in sorted(path.glob('*/*/vis_data'))), None)
-        hint = f' (did you mean {inside}?)' if inside else path_suggestion(path)
+    logs = sorted(path.glob('*/vis_data/scalars.json'))
+    configs = sorted(path.glob('*/vis_data/config.py'))
+    if not logs and not configs:
         raise ConfigError(
             f'{path}: expected the work dir of a training, in which mmengine writes '
-            f'TIMESTAMP/vis_data/scalars.json{hint}'
+            'TIMESTAMP/vis_data/scalars.json'
         )
-    logs = [log for log in (folder / 'scalars.json' for folder in folders) if log.is_file()]
     starts = {log.parents[1].name: read_entries(log) for log in logs}
-    starts = {start: entries for start, entries in starts.items() if entries}
-    scalars, notes = merge(starts)
-    configs = [folder / 'config.py' for folder in folders if (folder / 'config.py').is_file()]
+    scalars, notes = merge({start: entries for start, entries in starts.items() if entries})
     return Run(
         path,
         name or path.resolve().name,
         scalars,
-        datetime.fromtimestamp((logs or folders)[-1].stat().st_mtime),
+        datetime.fromtimestamp((logs or configs)[-1].stat().st_mtime),
         configs[-1].read_text() if configs else '',
         notes,
     )

@@ -1,27 +1,19 @@
-"""The tables of a report: a column for each run."""
+"""The tables of a report: a column for each run, the names of the columns in the first row."""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pprint import pformat
 from typing import Any
 
 from ..evaluation.widths import AP_NAMES, MOST_METRICS
 from .run import Run
 
+Table = list[list[str]]
+
 _NO_VALUE = '–'
 _NOT_COMPARED = ('work_dir', 'experiment_name', '_scope_')  # the last is mmengine's own mark
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table: names of its columns, its rows, and whether cells are code."""
-
-    columns: list[str]
-    rows: list[list[str]]
-    code: bool = False
 
 
 def overview(runs: Sequence[Run]) -> Table:
@@ -40,13 +32,13 @@ def overview(runs: Sequence[Run]) -> Table:
         'last log entry': [f'{run.last_written:%Y-%m-%d %H:%M:%S}' for run in runs],
         'work dir': [str(run.path) for run in runs],
     }
-    return Table(['', *(run.name for run in runs)], [[k, *v] for k, v in facts.items()])
+    return [['', *(run.name for run in runs)], *([key, *cells] for key, cells in facts.items())]
 
 
 def metrics_table(runs: Sequence[Run]) -> Table:
     """Return the last value of every metric, and the highest with its epoch or iteration."""
     metrics = [run.metrics() for run in runs]
-    rows = []
+    table = [['metric', *(run.name for run in runs)]]
     for name in dict.fromkeys(name for found in metrics for name in found):
         row = [name]
         for run, found in zip(runs, metrics, strict=True):
@@ -56,47 +48,30 @@ def metrics_table(runs: Sequence[Run]) -> Table:
             steps, values = found[name]
             step = steps[values.index(max(values))]
             row.append(f'{values[-1]:.3f}, highest {max(values):.3f} ({run.unit} {step:g})')
-        rows.append(row)
-    return Table(['metric', *(run.name for run in runs)], rows)
+        table.append(row)
+    return table
 
 
 def config_table(runs: Sequence[Run]) -> Table:
-    """Return the options that differ between configs."""
-    found = config_differences([run.config for run in runs])
-    rows = [
-        [key, *('not set' if v is None else pformat(v, width=72, sort_dicts=False) for v in values)]
-        for key, values in found.items()
-    ]
-    return Table(['option', *(run.name for run in runs)], rows, code=True)
-
-
-def config_differences(
-    configs: Sequence[Mapping[Any, Any]], prefix: str = ''
-) -> dict[str, list[Any]]:
-    """Return the values of every option that is not the same in all configs, by dotted key.
-
-    Lists of dictionaries are compared by place where they are equally long, and as a whole
-    otherwise. A missing option is ``None``.
-    """
-    found: dict[str, list[Any]] = {}
+    """Return every option, by dotted key, that is not the same in all configs."""
+    configs = [dict(_options(run.config)) for run in runs]
+    table = [['option', *(run.name for run in runs)]]
     for key in dict.fromkeys(key for config in configs for key in config):
-        values: list[Any] = [config.get(key) for config in configs]
-        if _are_alike_lists(values):
-            values = [dict(enumerate(value)) for value in values]
-        if all(isinstance(value, Mapping) for value in values):
-            found |= config_differences(values, f'{prefix}{key}.')
-        elif key not in _NOT_COMPARED and any(value != values[0] for value in values):
-            found[f'{prefix}{key}'] = values
-    return found
+        cells = [pformat(c[key], width=72) if key in c else 'not set' for c in configs]
+        if key.split('.')[-1] not in _NOT_COMPARED and len(set(cells)) > 1:
+            table.append([key, *cells])
+    return table
 
 
-def _are_alike_lists(values: Sequence[Any]) -> bool:
-    """Return whether values are lists of equally many dictionaries."""
-    if not all(isinstance(value, (list, tuple)) for value in values):
-        return False
-    items = [item for value in values for item in value]
-    alike = len({len(value) for value in values}) == 1
-    return alike and all(isinstance(item, Mapping) for item in items)
+def _options(value: Any, prefix: str = '') -> Iterator[tuple[str, Any]]:
+    """Yield every option and its value; dictionaries in lists are numbered by place."""
+    if isinstance(value, (list, tuple)) and any(isinstance(item, Mapping) for item in value):
+        value = dict(enumerate(value))
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _options(inner, f'{prefix}.{key}' if prefix else str(key))
+    else:
+        yield prefix, value
 
 
 def _model(model: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from mmgradaug.engine.run_log import Scalars
 from mmgradaug.reporting import charts, read_run, read_runs, write_report
-from mmgradaug.reporting.tables import config_differences, overview
+from mmgradaug.reporting.tables import config_table, overview
 from mmgradaug.visualization.curves import Line
 from tests.reporting.work_dirs import CONFIG, ITERATIONS, train_entry, write_run, write_start
 from tools.report import main
@@ -84,27 +84,24 @@ def lines_of(panels):
 
 
 def test_every_loss_has_a_line_for_every_pass(folders):
-    run = read_run(folders[0])
-    losses = lines_of(charts.loss_panels(run))
+    panels = charts.section_panels(read_run(folders[0]))
+    validation, losses, agreement, drawn, times = map(lines_of, panels.values())
+    assert validation['average precision']['box AP, last 0.580'] == [0.54, 0.58]
     assert list(losses) == ['loss by pass', 'loss_cls', 'loss_cls_soft']
     assert losses['loss by pass']['sum of all passes'] == (12 / STEPS).tolist()
     assert losses['loss_cls'] == {'full network': (2 / STEPS).tolist()}
     assert list(losses['loss_cls_soft']) == ['sub-network 1', 'sub-network 2']
     assert losses['loss_cls_soft']['sub-network 2'] == (2 + 1 / STEPS).tolist()
-    assert set(lines_of(charts.agreement_panels(run))) == {'agree_mask'}
-    times = lines_of(charts.time_panels(run))
+    assert set(agreement) == {'agree_mask'}
     assert times['time'] == {'full network': [3.0] * ITERATIONS}
     assert list(times['seconds']) == ['full network', 'sub-network 1', 'sub-network 2']
-    widths = lines_of(charts.drawn_panels(run))
-    assert list(widths) == ['width'], 'nothing was turned'
-    assert widths['width']['sub-network 1'] == [0.8] * ITERATIONS
-    validation = lines_of(charts.validation_panels(run))
-    assert validation['average precision']['box AP, last 0.580'] == [0.54, 0.58]
+    assert list(drawn) == ['width'], 'nothing was turned'
+    assert drawn['width']['sub-network 1'] == [0.8] * ITERATIONS
 
 
 def test_a_pass_keeps_its_colour_and_the_first_panel_explains_them():
     entries = [{'loss': 3.0, 'subnet1/loss': 1.0, 'subnet10/loss': 2.0, 'step': 1}]
-    panels = charts._panels(Scalars.of(entries), lambda owner, name: True)[:1]
+    panels = charts.logged_panels(Scalars.of(entries), lambda name: True)[:1]
     colours = [line.colour for line in panels[0].lines]
     assert len(set(colours)) == 3
     other = charts.Panel('b', [Line('another', [1], [1.0], colours[1])])
@@ -120,17 +117,19 @@ def test_a_pass_keeps_its_colour_and_the_first_panel_explains_them():
 ])  # fmt: skip
 def test_sub_networks_of_classifiers_are_told(tmp_path, options, told):
     write_start(tmp_path, START, [], config=f'model = dict({options})')
-    assert ['sub-networks', told] in overview(read_runs([tmp_path])).rows
+    assert ['sub-networks', told] in overview(read_runs([tmp_path]))
 
 
 def test_a_classifier_shows_what_it_measured(tmp_path):
     entries = [{'accuracy/top1': 75.0, 'accuracy/top5': 90.0, 'time': 0.1, 'step': 1}]
     write_start(tmp_path, START, [train_entry(1), *entries], config=None)
     (run,) = read_runs([tmp_path])
-    rows = dict(overview([run]).rows)
+    rows = dict(overview([run]))
     assert (rows['accuracy/top1'], rows['accuracy/top5']) == ('75.000', '90.000')
     assert 'box AP' not in rows
-    assert lines_of(charts.validation_panels(run))['accuracy/top1'] == {tmp_path.name: [75.0]}
+    assert lines_of(charts.section_panels(run)['Validation'])['accuracy/top1'] == {
+        tmp_path.name: [75.0]
+    }
 
 
 def test_numbers_of_the_tables(alone):
@@ -139,7 +138,7 @@ def test_numbers_of_the_tables(alone):
     assert alone.row('seconds an iteration') == ['3']
     assert alone.row('model') == ['MaskRCNN with GradAug']
     assert alone.row('sub-networks') == ['min_width 0.8, num_subnets 2']
-    assert alone.row('progress') == ['finished: 2 epochs']
+    assert alone.row('progress') == ['finished: epoch 2 of 2, iteration 8']
     assert CONFIG in alone.text
     assert not any('bbox_mAP_l' in row for row in alone.rows if row), 'it was not measured'
 
@@ -148,7 +147,7 @@ def test_runs_side_by_side(beside, folders):
     assert beside.row('box AP') == ['0.580', '0.330']
     options = {row[0]: row[1:] for row in beside.rows if row and row[0].startswith('model.')}
     assert [cell.strip() for cell in options['model.type']] == ["'GradAugDetector'", "'MaskRCNN'"]
-    assert options['model.gradaug'][1].strip() == 'not set'
+    assert options['model.gradaug.num_subnets'] == ['2', 'not set']
     assert beside.row('train_pipeline.1.prob') == ['0.5', '0.0']
     assert not any(row and row[0] in ('work_dir', 'model.backbone.depth') for row in beside.rows)
     both = lines_of(charts.comparison_panels(read_runs(folders)))
@@ -193,16 +192,16 @@ def test_names_and_values_are_text_whatever_they_hold(tmp_path):
     assert '<b>&amp;"$x_1$: Losses' in Page(tmp_path / 'report.html').pictures
 
 
-def test_config_differences():
-    one = dict(a=1, b=dict(c=[dict(d=1), dict(e=2)]), only=dict(x=1), same=[1, 2])
-    other = dict(a=2, b=dict(c=[dict(d=1), dict(e=3)]), same=[1, 2])
-    assert config_differences([one, other]) == {
-        'a': [1, 2],
-        'b.c.1.e': [2, 3],
-        'only': [{'x': 1}, None],
-    }
-    shorter = dict(one, b=dict(c=[dict(d=1)]), _scope_='mmdet')
-    assert list(config_differences([one, shorter])) == ['b.c']
+def test_options_that_differ(tmp_path):
+    write_start(tmp_path / 'a', START, [], 'a = 1\nb = dict(c=[dict(d=1), dict(e=2)], f=[1, 2])')
+    write_start(
+        tmp_path / 'b', START, [], "b = dict(c=[dict(d=1), dict(e=3)], f=[1, 2], _scope_='x')"
+    )
+    assert config_table(read_runs([tmp_path / 'a', tmp_path / 'b'])) == [
+        ['option', 'a', 'b'],
+        ['a', '1', 'not set'],
+        ['b.c.1.e', '2', '3'],
+    ]
 
 
 def test_mistakes_are_one_line(tmp_path):

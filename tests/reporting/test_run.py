@@ -33,7 +33,9 @@ def test_a_resumed_run_is_one(tmp_path):
     assert run.notes == [
         f'{SECOND} resumed after 4 iterations; 3 log entries before it were dropped'
     ]
-    assert run.progress() == 'finished: 2 epochs'
+    assert run.progress() == 'epoch 2 of 2, iteration 8'
+    (tmp_path / 'last_checkpoint').write_text('/there/epoch_2.pth')
+    assert run.progress() == 'finished: epoch 2 of 2, iteration 8'
 
 
 def test_a_validation_that_was_due_counts_once(tmp_path):
@@ -42,7 +44,7 @@ def test_a_validation_that_was_due_counts_once(tmp_path):
     write_start(tmp_path, SECOND, [val_entry(1, 0.7), train_entry(5)])
     run = read_run(tmp_path)
     assert run.metrics()['coco/bbox_mAP'] == ([1], [0.7])
-    assert run.progress() == '1 of 2 epochs done, iteration 5'
+    assert run.progress() == 'epoch 2 of 2, iteration 5'
 
 
 def test_a_run_started_anew_is_alone(tmp_path):
@@ -52,7 +54,7 @@ def test_a_run_started_anew_is_alone(tmp_path):
     run = read_run(tmp_path)
     assert (steps(run.scalars.train), run.scalars.val) == ([1, 3], [])
     assert run.notes == [f'{SECOND} began anew; 7 log entries before it were dropped']
-    assert run.progress() == '0 of 2 epochs done, iteration 3'
+    assert run.progress() == 'epoch 1 of 2, iteration 3'
 
 
 def test_a_folder_of_a_test_changes_nothing(tmp_path):
@@ -75,9 +77,9 @@ def test_validations_of_runs_by_iteration_are_placed(tmp_path):
     write_start(tmp_path, FIRST, entries, config=config)
     run = read_run(tmp_path)
     assert run.metrics()['coco/bbox_mAP'] == ([20, 40], [0.2, 0.4])
-    assert run.progress() == '40 of 45 iterations done, iteration 40'
+    assert run.progress() == 'iteration 40 of 45'
     (tmp_path / 'last_checkpoint').write_text('iter_45.pth')
-    assert read_run(tmp_path).progress() == 'finished: 45 iterations'
+    assert run.progress() == 'finished: iteration 40 of 45'
 
 
 def test_a_log_that_is_being_written(tmp_path):
@@ -87,7 +89,7 @@ def test_a_log_that_is_being_written(tmp_path):
     run = read_run(tmp_path)
     assert steps(run.scalars.train) == [1, 2, 3]
     assert run.notes == []
-    assert run.progress() == '0 of 2 epochs done, iteration 3'
+    assert run.progress() == 'epoch 1 of 2, iteration 3'
     path.unlink()
     assert read_run(tmp_path).notes == ['nothing is logged yet']
 
@@ -97,14 +99,9 @@ def test_foreign_folders_are_named(tmp_path, folder):
     (tmp_path / 'file').touch()
     with pytest.raises(ConfigError, match=f'{folder}: expected the work dir of a training'):
         read_run(tmp_path / folder)
-    write_run(tmp_path / 'one/run')
-    with pytest.raises(ConfigError, match=r'did you mean .*one/run\?'):
-        read_run(tmp_path / 'one')
 
 
 def test_runs_have_names_that_tell_them_apart(tmp_path):
     paths = [write_run(tmp_path / kind / 'run') for kind in ('a', 'b')]
     assert [run.name for run in read_runs(paths)] == ['a/run', 'b/run']
     assert [run.name for run in read_runs(paths[:1])] == ['run']
-    with pytest.raises(ConfigError, match='is given twice'):
-        read_runs([paths[0], paths[0] / '..' / 'run'])

@@ -12,7 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch.utils.data import Dataset
 
 from mmgradaug.reporting import read_run
-from mmgradaug.reporting.charts import loss_panels
+from mmgradaug.reporting.charts import section_panels
 from tests.networks import batch, detector_config
 
 # As docs/CONFIG.md shows them.
@@ -109,11 +109,11 @@ def test_tensorboard_has_every_value_of_the_log_by_its_name(work_dir):
 def test_the_report_reads_what_a_run_leaves(work_dir):
     run = read_run(work_dir)
     assert run.notes == []
-    assert run.progress() == 'finished: 2 epochs'
+    assert run.progress() == 'finished: epoch 2 of 2, iteration 2'
     assert run.metrics() == {'coco/bbox_mAP': ([1, 2], [0.25, 0.25])}
     assert run.config['model']['gradaug']['num_subnets'] == 2
     assert run.checkpoint == work_dir / 'epoch_2.pth'
-    titles = [panel.title for panel in loss_panels(run)]
+    titles = [panel.title for panel in section_panels(run)['Losses']]
     assert titles[0] == 'loss by pass'
     assert {'loss_mask', 'loss_mask_soft', 'loss_rpn_bbox_hard'} < set(titles)
     assert len(titles) == len(set(titles))
