@@ -13,7 +13,6 @@ import os
 # when torch is imported.
 os.environ.setdefault('KINETO_LOG_LEVEL', '5')
 
-import argparse
 import logging
 import platform
 import statistics
@@ -33,8 +32,9 @@ from mmgradaug.evaluation.cost import StepCost, build_models, measure_costs
 from mmgradaug.evaluation.random_batch import random_batch
 
 
-def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
-    """Read the command line."""
+@one_line_errors()
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure and print; returns the exit status."""
     parser = config_parser(__doc__)
     text = 'height and width (default: 320 512 for detectors, 224 224 for classifiers)'
     parser.add_argument('--size', type=at_least(32), nargs=2, metavar=('H', 'W'), help=text)
@@ -51,13 +51,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
     text = "further GradAug steps, such as 'gradaug.width_step=0.025 backbone.width_divisor=8'"
     parser.add_argument('--variants', nargs='+', default=(), metavar='OPTIONS', help=text)
-    return parser.parse_args(argv)
-
-
-@one_line_errors()
-def main(argv: Sequence[str] | None = None) -> int:
-    """Measure and print; returns the exit status."""
-    args = parse_args(argv)
+    args = parser.parse_args(argv)
     cfg = load_config(args.config, args.cfg_options, (GradAugDetector, GradAugClassifier))
     MMLogger.get_current_instance().setLevel(logging.WARNING)  # not how each weight is initialised
     is_classifier = 'detector' not in cfg.model

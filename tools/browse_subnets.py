@@ -9,7 +9,6 @@ checks them. No network runs.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,20 +26,15 @@ from mmgradaug.engine.cli import (
 from mmgradaug.visualization.subnets import picture_subnets
 
 
-def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
-    """Read the command line."""
+@one_line_errors()
+def main(argv: Sequence[str] | None = None) -> int:
     parser = config_parser(__doc__)
     add = parser.add_argument
     add('--out', type=Path, help='folder (default: work_dirs/CONFIG/subnets)')
     add('--iterations', type=at_least(1), default=4)
     add('--image', type=at_least(0), default=0, help='which of the batch')
     add('--seed', type=at_least(0), default=0, help='of data order, widths and scales')
-    return parser.parse_args(argv)
-
-
-@one_line_errors()
-def main(argv: Sequence[str] | None = None) -> int:
-    args = parse_args(argv)
+    args = parser.parse_args(argv)
     cfg = load_config(args.config, args.cfg_options, (GradAugDetector, GradAugClassifier))
     check_data(cfg, ('train',))
     model = check_model(cfg, ('train',))

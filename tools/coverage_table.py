@@ -15,11 +15,10 @@ import re
 import resource
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from fnmatch import fnmatch
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +40,7 @@ from mmgradaug.type_names import type_name
 
 PAGE = Path('docs/COVERAGE.md')
 MMDET = Path(mmdet.__file__).parent
+SHIPPED = next(f for f in (MMDET / '.mim/configs', MMDET.parent / 'configs') if f.is_dir())
 SLIMMABLE = {name: f'Slimmable{name}' for name in ('ResNet', 'ResNetV1d', 'ResNeXt')}
 GRADAUG = {
     'num_subnets': 2,
@@ -85,7 +85,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     models, unread = shipped_configs(args.only or ['*'])
     failures = {n: swap_failure(m) for n, m in track(models.items(), 'swapping', transient=True)}
     families: dict[str, dict] = defaultdict(dict)
-    for name in sorted(models, key=lambda n: (failures[n] != '', plainness(n, models[n]))):
+    deep = {n: any(r.get('depth', 50) > 50 for r in resnets(m)) for n, m in models.items()}
+    for name in sorted(models, key=lambda n: (failures[n] != '', deep[n], len(n), n)):
         families[family_of(name)][name] = models[name]
     rows = []
     with ThreadPoolExecutor(args.workers) as threads:
@@ -94,24 +95,21 @@ def main(argv: Sequence[str] | None = None) -> int:
             rows.append(row)
             print(as_row(row), flush=True)
     page = report(models, failures, rows, unread)
-    print('\n'.join(line for line in page.splitlines() if line.startswith('- ')))
+    print(page.partition('## Training')[0])
     if not args.only:
         PAGE.write_text(page)
     return 0
 
 
 def shipped_configs(families: Sequence[str]) -> tuple[dict[str, Any], dict[str, str]]:
-    """Read mmdet's configs.
+    """Return mmdet's model configs with a ResNet, and why others do not load, by file name.
 
     Args:
         families: Patterns, as of file names, of which a config's family has to match one.
-
-    Returns:
-        The model configs with a ResNet, and why others do not load, by their files' names.
     """
     models, unread = {}, {}
-    for path in track(sorted(config_folder().rglob('*.py')), 'reading', transient=True):
-        name = str(path.relative_to(config_folder()))
+    for path in track(sorted(SHIPPED.rglob('*.py')), 'reading', transient=True):
+        name = str(path.relative_to(SHIPPED))
         wanted = any(fnmatch(family_of(name), pattern) for pattern in families)
         if not wanted or '_base_' in path.parts:
             continue
@@ -125,14 +123,9 @@ def shipped_configs(families: Sequence[str]) -> tuple[dict[str, Any], dict[str, 
     return models, unread
 
 
-def config_folder() -> Path:
-    """Return the folder in which the installed mmdet keeps its configs."""
-    return next(f for f in (MMDET / '.mim/configs', MMDET.parent / 'configs') if f.is_dir())
-
-
 def family_of(name: str) -> str:
     """Return the folder of a config, which mmdet names after a method."""
-    return name.split('/')[0]
+    return name.partition('/')[0]
 
 
 def resnets(config: Any) -> Iterator[Any]:
@@ -163,15 +156,8 @@ def swap_failure(model: Any) -> str:
     return ''
 
 
-def plainness(name: str, model: Any) -> tuple[bool, int, str]:
-    """Return a key that sorts configs of up to 50 layers and short names first."""
-    return any(r.get('depth', 50) > 50 for r in resnets(model)), len(name), name
-
-
 def try_family(models: Mapping[str, Any]) -> tuple[str, ...]:
     """Try the first config that mmdet itself can train, each in a process of its own.
-
-    Neither its memory nor its end then concerns another.
 
     Returns:
         Family, config, detector, what sub-networks learn from or ``'fails'``, and a remark; of the
@@ -193,7 +179,7 @@ def try_family(models: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def limit() -> None:
-    """Limit the memory and the log of this process."""
+    """Limit the memory and the log of a process."""
     hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY << 30, hard))
     logging.disable(logging.WARNING)
@@ -241,7 +227,7 @@ def reduced(model: Any) -> Any:
             model['type'] = 'SyncBN'  # what mmgradaug asks for instead
         if 'teacher_config' in model:  # relative to mmdet's repository
             name = str(model['teacher_config']).removeprefix('configs/')
-            model.update(teacher_config=str(config_folder() / name), teacher_ckpt=None)
+            model.update(teacher_config=str(SHIPPED / name), teacher_ckpt=None)
         if 'Pretrained' in str(model.get('init_cfg')):
             model['init_cfg'] = None
         for value in model.values():
@@ -253,8 +239,8 @@ def train_and_predict(model: Any, size: tuple[int, int], steps: int = 2) -> Any:
     """Build a detector, take steps, predict; return the detector.
 
     Raises:
-        AssertionError: If a step changes nothing, if a sub-network gives no gradient to a parameter
-            that the full network gives one to, or if there is no prediction.
+        AssertionError: If a step changes nothing, a sub-network gives no gradient to a parameter
+            that the full network gives one to, or nothing is predicted.
     """
     detector = MODELS.build(model)
     detector.init_weights()
@@ -271,10 +257,7 @@ def train_and_predict(model: Any, size: tuple[int, int], steps: int = 2) -> Any:
         full, *subnets = wrapper.passes
         for index, reached in enumerate(subnets, start=1):
             missed = sorted(full - reached)
-            assert not missed, (
-                f'sub-network {index} gives no gradient to {len(missed)} parameters, such as '
-                f'{missed[0]}'
-            )
+            assert not missed, f'sub-network {index} gives no gradient to {len(missed)} of {missed}'
     changed = any(not torch.equal(before[name], p) for name, p in detector.named_parameters())
     assert changed, 'the weights did not change'
     detector.eval()
@@ -294,10 +277,7 @@ class WatchedOptimWrapper(OptimWrapper):
         self.passes: list[set[str]] = []
         for name, parameter in model.named_parameters():
             if parameter.requires_grad:
-                parameter.register_hook(partial(self._note, name))
-
-    def _note(self, name: str, gradient: Tensor) -> None:
-        self.passes[-1].add(name)
+                parameter.register_hook(lambda _, name=name: self.passes[-1].add(name))
 
     def backward(self, loss: Tensor, **kwargs: Any) -> None:
         """Begin a pass."""
@@ -315,7 +295,11 @@ def report(
     kinds = {name: type_name(next(resnets(model))['type']) for name, model in models.items()}
     good = Counter(kinds[name] for name, reason in failures.items() if not reason)
     counts = [f'{good[k]} of {n} with a {k}' for k, n in Counter(kinds.values()).items()]
-    targets = Counter(row[3] for row in rows)
+    targets, table = Counter(row[3] for row in rows), '\n'.join(map(as_row, rows))
+
+    def reasons(of: Mapping[str, str]) -> str:
+        return '\n'.join(f'- `{name}`: {reason}' for name, reason in of.items() if reason)
+
     return f"""# What works with the configs that mmdet ships
 
 Written by `python tools/coverage_table.py`; do not edit.
@@ -338,27 +322,21 @@ process of its own with {MEMORY} GiB of memory.
 
 | family | config | detector | sub-networks learn from | remark |
 |---|---|---|---|---|
-{chr(10).join(map(as_row, rows))}
+{table}
 
 ## Configs that do not swap
 
-{table_of({name: reason for name, reason in failures.items() if reason})}
+{reasons(failures) or 'None.'}
 
 ## Configs that mmdet cannot read here
 
-{table_of(unread)}
+{reasons(unread) or 'None.'}
 """
 
 
-def as_row(cells: Sequence[str]) -> str:
+def as_row(cells: Iterable[str]) -> str:
     """Return a row of a Markdown table."""
     return f'| {" | ".join(cells)} |'
-
-
-def table_of(reasons: Mapping[str, str]) -> str:
-    """Return a table of configs and reasons, or a word where there are none."""
-    rows = [('config', 'reason'), ('---', '---'), *((f'`{n}`', r) for n, r in reasons.items())]
-    return '\n'.join(map(as_row, rows)) if reasons else 'None.'
 
 
 def one_line(error: BaseException, limit: int = 160) -> str:

@@ -47,8 +47,9 @@ from mmgradaug.slimmable import check_width
 from mmgradaug.visualization.widths import save_widths
 
 
-def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
-    """Read the command line."""
+@one_line_errors()
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure, print, draw; returns the exit status."""
     parser = config_parser(__doc__)
     parser.add_argument('checkpoint', type=Path)
     parser.add_argument('--widths', type=float, nargs='+', default=[1.0, 0.9, 0.8])
@@ -63,13 +64,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument('--seed', type=at_least(0), default=0, help=text)
     parser.add_argument('--out', type=Path, help='folder (default: work_dirs/CONFIG/widths)')
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
-    return parser.parse_args(argv)
-
-
-@one_line_errors()
-def main(argv: Sequence[str] | None = None) -> int:
-    """Measure, print, draw; returns the exit status."""
-    args = parse_args(argv)
+    args = parser.parse_args(argv)
     widths = [check_width(width) for width in args.widths]
     cfg = load_config(args.config, args.cfg_options)
     check_data(cfg, ('train', args.split) if args.recalibrate else (args.split,))

@@ -28,19 +28,14 @@ from mmgradaug.engine.cli import at_least, config_parser, load_config, one_line_
 from mmgradaug.evaluation.gradients import TermGradient, measure_gradients
 
 
-def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
-    """Read the command line."""
+@one_line_errors()
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure and print; returns the exit status."""
     parser = config_parser(__doc__)
     parser.add_argument('checkpoint', nargs='?', help='weights; by default initial ones')
     parser.add_argument('--batches', type=at_least(1), default=4)
     parser.add_argument('--seed', type=at_least(0), default=0)
-    return parser.parse_args(argv)
-
-
-@one_line_errors()
-def main(argv: Sequence[str] | None = None) -> int:
-    """Measure and print; returns the exit status."""
-    args = parse_args(argv)
+    args = parser.parse_args(argv)
     cfg = load_config(args.config, args.cfg_options, (GradAugDetector, GradAugClassifier))
     MMLogger.get_current_instance().setLevel(logging.WARNING)  # not how each weight is initialised
     check_data(cfg, ('train',))

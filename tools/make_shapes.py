@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import Any
 
 from mmgradaug.datasets import ShapesSpec, make_shapes
 
@@ -13,23 +12,17 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    pair: dict[str, Any] = {'nargs': 2, 'metavar': ('MIN', 'MAX')}
     add = parser.add_argument
     add('--out', default='data/shapes', help='folder of the data set')
     add('--train', type=int, default=120, metavar='N', help='training images')
     add('--val', type=int, default=20, metavar='N', help='validation images')
     add('--size', type=int, nargs=2, default=(160, 160), metavar=('W', 'H'), help='pixels')
-    add('--objects', type=int, default=(2, 7), help='objects tried for an image', **pair)
-    add('--radius', type=float, default=(0.06, 0.22), help='share of the shorter side', **pair)
+    add('--objects', type=int, nargs=2, default=(2, 7), help='least and most tried for an image')
+    add('--radius', type=float, nargs=2, default=(0.06, 0.22), help='shares of the shorter side')
     add('--seed', type=int, default=0, help='the same seed gives the same images, bit by bit')
     args = parser.parse_args(argv)
-    same: dict[str, Any] = {
-        'size': tuple(args.size),
-        'objects': tuple(args.objects),
-        'radius': tuple(args.radius),
-    }
-    train, val = (ShapesSpec(n, seed=args.seed, **same) for n in (args.train, args.val))
-    root = make_shapes(args.out, train, val)
+    same = (tuple(args.size), tuple(args.objects), tuple(args.radius), args.seed)
+    root = make_shapes(args.out, ShapesSpec(args.train, *same), ShapesSpec(args.val, *same))
     print(f'shapes: {args.train} training and {args.val} validation images in {root}')
     return 0
 

@@ -2,43 +2,33 @@
 
 ``make pretrain-demo`` runs this. It trains a small network several times each way, compares them,
 draws what they see, publishes the backbone and puts it into a detector. It needs two CPU cores, ten
-minutes, and pip's registry once, for two files of 1.4 and 3 MB. What is complete is not done again.
+minutes, and pip's registry once, for a file of 1.4 MB. What is complete is not done again.
 """
 
 from __future__ import annotations
 
-import os
-
-# Threads that wait for each other sleep instead of spinning: on cores that others use too, a step
-# is several times faster so. It has to be set before torch is imported.
-os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
-
 import argparse
 import json
+import os
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
-import torch
 from mmengine.config import Config
-from mmengine.optim import build_optim_wrapper
-from mmengine.runner import Runner
 
-from mmgradaug.datasets import make_digits, make_nuclei
+from mmgradaug.datasets import make_digits
 from mmgradaug.engine.atomic import write_atomically
 from mmgradaug.engine.checks import check_model, check_pretrained
 from mmgradaug.engine.cli import at_least, make_output_dir, one_line_errors
 from mmgradaug.engine.experiment import Run, plan_runs, train_runs
 from mmgradaug.engine.hooks.versions import versions
-from mmgradaug.errors import ConfigError
 from mmgradaug.evaluation.spread import Spread
 from mmgradaug.publishing import Cut, load_trained_model, open_source, publish_backbone
 from mmgradaug.reporting import read_run
 from mmgradaug.visualization.class_activation import save_activation_maps
 from mmgradaug.visualization.curves import save_seed_curves
 
-ROOT = Path(__file__).resolve().parent.parent
 CONFIGS = {
     'baseline': 'configs/classification/resnet18_digits.py',
     'GradAug': 'configs/classification/resnet18_digits_gradaug.py',
@@ -47,7 +37,6 @@ FAST = {'GradAug fast': 'configs/classification/resnet18_digits_gradaug_fast.py'
 DETECTOR = 'configs/mask_rcnn_r18_gradaug_nuclei.py'
 WORK_DIR = 'work_dirs/resnet18_digits_demo'
 METRIC = 'accuracy/top1'
-DETECTOR_STEPS = 3
 NARROW = 0.8
 PRETRAIN = 'python tools/pretrain.py configs/classification/resnet50_imagenet_gradaug.py'
 
@@ -56,20 +45,18 @@ PRETRAIN = 'python tools/pretrain.py configs/classification/resnet50_imagenet_gr
 def main(argv: list[str] | None = None) -> int:
     """Make the data, train, compare, draw, publish; returns the exit status."""
     args = parse_args(argv)
-    os.chdir(ROOT)  # The configs name data and work folders relative to the repository.
-    work_dir = Path(args.work_dir)
+    work_dir = args.work_dir
     start = time.time()
     say('data: handwritten digits of MNIST in data/digits/')
     make_digits()
     make_output_dir(work_dir, '--work-dir')
     methods = CONFIGS | (FAST if args.fast else {})
     runs = plan_runs(work_dir, methods, args.seeds, args.cfg_options)
-    train_runs(runs, ROOT / 'tools/pretrain.py', args.jobs, say)
+    train_runs(runs, Path(__file__).with_name('pretrain.py'), args.jobs, say)
     say('drawing')
     pictures = draw(work_dir, runs)
     first = runs['GradAug'][0]
-    cut, folder = Cut(), work_dir / 'published'
-    backbone = publish_backbone(open_source(first.checkpoint), cut, folder)
+    backbone = publish_backbone(open_source(first.checkpoint), Cut(), work_dir / 'published')
     say(f'loading the backbone into {DETECTOR}')
     spreads = {name: Spread(tuple(r.final[METRIC] for r in rs)) for name, rs in runs.items()}
     gap = spreads['GradAug'] - spreads['baseline']
@@ -105,8 +92,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or '').split('\n')[0])
     add = parser.add_argument
-    # A path is relative to where somebody types it, the default to the repository.
-    add('--work-dir', type=os.path.abspath, default=Path(WORK_DIR), help='(default: %(default)s)')
+    add('--work-dir', type=Path, default=Path(WORK_DIR), help='(default: %(default)s)')
     add('--seeds', type=at_least(1), default=3, help='of the draw of labels and of weights')
     jobs = min(2, os.cpu_count() or 1)
     add('--jobs', type=at_least(1), default=jobs, help='trainings at a time')
@@ -143,7 +129,6 @@ def into_detector(backbone: Path) -> dict[str, Any]:
     cfg = Config.fromfile(DETECTOR)
     init_cfg = dict(type='Pretrained', checkpoint=str(backbone))
     cfg.model.backbone.init_cfg = init_cfg
-    torch.manual_seed(0)  # of the other layers' weights
     detector = check_model(cfg)
     check_pretrained(detector)
     detector.init_weights()
@@ -151,22 +136,7 @@ def into_detector(backbone: Path) -> dict[str, Any]:
         'config': DETECTOR,
         'matched_entries': len(detector.backbone.state_dict()),
         'option': f'model.backbone.init_cfg={init_cfg}',
-        'first_losses': losses_with_data(cfg, detector),
     }
-
-
-def losses_with_data(cfg: Config, detector: Any) -> list[float]:
-    """Return losses of the detector's first training steps; none without its data."""
-    try:
-        make_nuclei(cfg.data_root)
-    except ConfigError as error:
-        say(f'no training steps of the detector: {error}')
-        return []
-    torch.manual_seed(0)
-    optim_wrapper = build_optim_wrapper(detector.train(), cfg.optim_wrapper)
-    batches = iter(Runner.build_dataloader(cfg.train_dataloader, seed=0))
-    logs = [detector.train_step(next(batches), optim_wrapper) for _ in range(DETECTOR_STEPS)]
-    return [float(log['loss']) for log in logs]
 
 
 def conclude(
@@ -174,7 +144,6 @@ def conclude(
 ) -> None:
     """Print the comparison, where everything is, and what comes next."""
     detector = summary['detector']
-    losses = ', '.join(f'{loss:.2f}' for loss in detector['first_losses'])
     curves, maps, numbers = files
     say('done')
     print(f"""
@@ -188,7 +157,6 @@ trained   ResNet-18 (half as wide) on {summary['labels_per_class']} labelled dig
 backbone  {summary['backbone']}
           all {detector['matched_entries']} of its entries are in {detector['config']}
           by {detector['option']}
-          first losses there: {losses or 'none, its data is missing'}
 pictures  {curves}, {maps}
 numbers   {numbers}
 

@@ -18,26 +18,16 @@ from mmgradaug.engine.cli import at_least, make_output_dir, one_line_errors
 from mmgradaug.reporting import read_runs, write_report
 
 
-def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
-    """Read the command line."""
+@one_line_errors()
+def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or '').split('\n')[0])
     add = parser.add_argument
     add('work_dirs', type=Path, nargs='+', metavar='WORK_DIR')
     add('--out', type=Path, help='(default: report.html in the work dir; of several, beside it)')
-    add(
-        '--predict',
-        type=at_least(0),
-        default=0,
-        metavar='N',
-        help='draw predictions of the last checkpoint on N validation images',
-    )
+    text = 'draw predictions of the last checkpoint on N validation images'
+    add('--predict', type=at_least(0), default=0, metavar='N', help=text)
     add('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
-    return parser.parse_args(argv)
-
-
-@one_line_errors()
-def main(argv: Sequence[str] | None = None) -> int:
-    args = parse_args(argv)
+    args = parser.parse_args(argv)
     first = args.work_dirs[0]
     folder = first if len(args.work_dirs) == 1 else first.resolve().parent
     runs = read_runs(args.work_dirs)
