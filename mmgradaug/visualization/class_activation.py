@@ -30,14 +30,10 @@ def save_activation_maps(
     sure it is.
 
     Args:
-        networks: By name, a classifier in evaluation mode and the width that it runs at; one row
-            each.
+        networks: By name, a classifier in evaluation mode and its width; one row each.
         cfg: Config with the validation data.
-        path: The PNG file to write.
+        path: The PNG file to write, which is returned.
         title: Title of the whole picture.
-
-    Returns:
-        The path.
     """
     init_default_scope(cfg.get('default_scope', 'mmdet'))
     dataset: Any = DATASETS.build(cfg.val_dataloader.dataset)
@@ -98,9 +94,8 @@ def smooth_activation_maps(
 ) -> Tensor:
     """Return class activation maps in pixels, averaged over shifted images.
 
-    Features of small images are a few cells only (2 x 2 of 64 x 64 pixels). Each shift puts the
-    cells elsewhere on the image, so the average over shifts shows where between their centres
-    the class is. A map counts less towards its edges, so that none shows in the average.
+    Features of small images are a few cells only (2 x 2 of 64 x 64 pixels), which each shift puts
+    elsewhere on the image. A map counts less towards its edges, so that none shows in the average.
 
     Args:
         model: As of :func:`class_activation_maps`.
@@ -117,7 +112,8 @@ def smooth_activation_maps(
     moved = F.pad(inputs, [margin] * 4, mode='replicate')
     sums = inputs.new_zeros(len(inputs), height + 2 * margin, width + 2 * margin)
     weights = torch.zeros_like(sums)
-    weight = torch.outer(_tent(height), _tent(width)).to(inputs)
+    rise_and_fall = (torch.bartlett_window(n + 2, periodic=False)[1:-1] for n in (height, width))
+    weight = torch.outer(*rise_and_fall).to(inputs)
     for top in range(0, 2 * margin + 1, step):
         for left in range(0, 2 * margin + 1, step):
             window = (..., slice(top, top + height), slice(left, left + width))
@@ -127,9 +123,3 @@ def smooth_activation_maps(
             weights[window] += weight
     inside = (..., slice(margin, margin + height), slice(margin, margin + width))
     return sums[inside] / weights[inside]
-
-
-def _tent(length: int) -> Tensor:
-    """Return numbers (length,) that rise evenly to the middle and fall again, all above 0."""
-    places = torch.arange(length) + 0.5
-    return torch.minimum(places, length - places)

@@ -101,12 +101,9 @@ def save_seed_curves(
 
     Args:
         runs: Logs of each method's seeds, by its name; those of a method have the same steps.
-        path: The PNG file to write.
+        path: The PNG file to write, which is returned.
         metric: Name of the metric, such as ``accuracy/top1``.
         title: Title of the whole picture.
-
-    Returns:
-        The path.
     """
     figure = new_figure(10.5, 4.4, title)
     panels = (('train', 'loss_cls', 'iteration'), ('val', metric, 'epoch'))

@@ -28,13 +28,10 @@ def save_predictions(
     Args:
         cfg: Config with the validation data, whose pipeline loads labels.
         model: The trained detector; it is in evaluation mode afterwards.
-        path: The PNG file to write.
+        path: The PNG file to write, which is returned.
         num_images: How many.
         score_threshold: Predictions below this score are left out.
         title: Title of the whole picture.
-
-    Returns:
-        The path.
     """
     loader = Runner.build_dataloader(cfg.val_dataloader, seed=0)
     classes = loader.dataset.metainfo['classes']
@@ -47,14 +44,13 @@ def save_predictions(
         image = mmcv.imread(sample.img_path, channel_order='rgb')
         labels = sample.gt_instances
         found = sample.pred_instances[sample.pred_instances.scores >= score_threshold]
-        panels = {
-            Path(sample.img_path).name: image,
-            f'labels: {len(labels)}': draw_objects(image, labels, classes),
-            f'predictions with score >= {score_threshold:g}: {len(found)}': draw_objects(
-                image, found, classes
-            ),
-        }
-        for axes, (name, pixels) in zip(row, panels.items(), strict=True):
+        names = (
+            Path(sample.img_path).name,
+            f'labels: {len(labels)}',
+            f'predictions with score >= {score_threshold:g}: {len(found)}',
+        )
+        pictures = (image, *(draw_objects(image, objects, classes) for objects in (labels, found)))
+        for axes, name, pixels in zip(row, names, pictures, strict=True):
             axes.imshow(pixels)
             axes.set_title(name, fontsize=9)
             axes.set_axis_off()

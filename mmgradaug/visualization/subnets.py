@@ -27,7 +27,7 @@ from .objects import draw_objects
 
 @dataclass(frozen=True)
 class SubnetView:
-    """One pass over one image of a batch.
+    """One pass over an image.
 
     Attributes:
         name: Of the pass, such as ``sub-network 1``.
@@ -52,13 +52,12 @@ class SubnetView:
         x, y = self.scale
         scale = f'{x:.3g}' if math.isclose(x, y, rel_tol=5e-3) else f'{x:.3g} x {y:.3g}'
         depth = '' if self.depth is None else f', depth {self.depth:.3g}'
-        found = '' if self.labels is None else f', {len(self.labels.gt_instances)} labels'
-        if self.labels is not None and len(self.labels.get('ignored_instances', [])):
-            found += f', {len(self.labels.ignored_instances)} ignored'
-        return (
-            f'{self.name}: width {self.width:.3g}{depth}, scale {scale}\n'
-            f'{width} x {height} px{found}'
-        )
+        text = f'{self.name}: width {self.width:.3g}{depth}, scale {scale}\n{width} x {height} px'
+        if self.labels is not None:
+            text += f', {len(self.labels.gt_instances)} labels'
+            ignored = len(self.labels.get('ignored_instances', ()))
+            text += f', {ignored} ignored' if ignored else ''
+        return text
 
 
 def picture_subnets(
@@ -77,9 +76,8 @@ def picture_subnets(
     Raises:
         ConfigError: A batch has no such image, or an image cannot be read.
     """
-    options = {k: v for k, v in cfg.train_dataloader.items() if k != 'prefetch_factor'}
-    options |= {'num_workers': 0, 'persistent_workers': False}
-    loader = Runner.build_dataloader(options, seed=seed)
+    here = {'num_workers': 0, 'persistent_workers': False, 'prefetch_factor': None}
+    loader = Runner.build_dataloader({**cfg.train_dataloader, **here}, seed=seed)
     check_images(loader.dataset)
     classes = loader.dataset.metainfo['classes']
     seed = seed if model.gradaug.seed is None else model.gradaug.seed
@@ -115,23 +113,18 @@ def views_of(
         image: Index of the image in the batch.
         bgr: Whether the images' channels are blue, green, red.
     """
-    images, samples = batch['inputs'], batch['data_samples']
-    detects = isinstance(samples[image], DetDataSample)
+    images, label = batch['inputs'], batch['data_samples'][image]
+    detects = isinstance(label, DetDataSample)
     full = pixels_of(images[image], model.data_preprocessor, bgr)
-    views = [SubnetView('full network', full, labels=samples[image] if detects else None)]
+    views = [SubnetView('full network', full, labels=label if detects else None)]
     for number, subnet in enumerate(subnets, start=1):
         moved, mapping = subnet.transform(images)
-        blocks = subnet.kept_blocks(model)
-        views.append(
-            SubnetView(
-                f'sub-network {number}',
-                pixels_of(moved[image], model.data_preprocessor, bgr),
-                subnet.width,
-                None if blocks is None else sum(blocks) / len(blocks),
-                mapping.scale,
-                move_samples([samples[image]], mapping)[0] if detects else None,
-            )
-        )
+        pixels = pixels_of(moved[image], model.data_preprocessor, bgr)
+        kept = subnet.kept_blocks(model)
+        depth = None if kept is None else sum(kept) / len(kept)
+        labels = move_samples([label], mapping)[0] if detects else None
+        name = f'sub-network {number}'
+        views.append(SubnetView(name, pixels, subnet.width, depth, mapping.scale, labels))
     return views
 
 
@@ -149,7 +142,7 @@ def pixels_of(image: Tensor, preprocessor: Any, bgr: bool) -> NDArray[np.uint8]:
 
 
 def classes_of(label: Tensor, names: Sequence[str]) -> str:
-    """Return the class of an image, or the shares (classes,) of those it is mixed of, in words."""
+    """Return the class of an image in words, or the shares (classes,) of those it is mixed of."""
     if not label.dim():
         return names[int(label)]
     found = [(share, name) for share, name in zip(label.tolist(), names, strict=True) if share]
