@@ -47,7 +47,8 @@ def require_trained(work_dir, steps):
 
 def test_training_by_two_processes_trains_sub_networks(options, tmp_path):
     """They end well, and do what is registered for their end."""
-    (tmp_path / 'mine.py').write_text("import atexit\natexit.register(print, 'it has ended')\n")
+    end = "import atexit\natexit.register(print, 'it has ended')\n"
+    (tmp_path / 'mine.py').write_text(f'import tests.conftest\n{end}')
     config, work_dir = tmp_path / 'my_config.py', tmp_path / 'a work dir'
     imports = "custom_imports = dict(imports=['mmgradaug', 'mine'])"
     config.write_text(f"_base_ = '{CONFIG}'\n{imports}\n")

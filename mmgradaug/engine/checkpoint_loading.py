@@ -12,7 +12,6 @@ import re
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -27,7 +26,7 @@ from mmengine.runner import CheckpointLoader
 from mmengine.runner import checkpoint as zoo
 from torch import Tensor
 
-from ..errors import ConfigError, path_suggestion
+from ..errors import ConfigError
 
 _TRUST_ALL = 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'  # torch's own switch
 # Methods are pickled as getattr(class, name); a run's state holds these.
@@ -52,7 +51,7 @@ def load_checkpoint(path: str | Path, map_location: Any = 'cpu') -> Any:
     """
     path = Path(path).expanduser()
     if not path.is_file():
-        raise ConfigError(f'no checkpoint at {path.absolute()}{path_suggestion(path)}')
+        raise ConfigError(f'no checkpoint at {path.absolute()}')
     damaged = ConfigError(
         f'{path} ({path.stat().st_size} bytes) is damaged or no checkpoint: copy it again, or use '
         'an earlier one'
@@ -67,11 +66,11 @@ def load_checkpoint(path: str | Path, map_location: Any = 'cpu') -> Any:
         try:
             return torch.load(path, map_location=map_location, weights_only=not trusted)
         except pickle.UnpicklingError as error:
-            names = _unsafe_names(path, error)
-            if not names:
+            unsafe = re.search(r'GLOBAL (\S+)', str(error))
+            if unsafe is None:
                 raise damaged from error
             raise ConfigError(
-                f'{path} holds {names}, expected tensors, plain data and the state of a run. '
+                f'{path} holds {unsafe[1]}, expected tensors, plain data and the state of a run. '
                 f'Nothing of it was executed. If you trust who made it, set {_TRUST_ALL}=1'
             ) from error
         except (AttributeError, EOFError, IndexError, KeyError, TypeError, ValueError) as error:
@@ -181,11 +180,3 @@ def _get_method(owner: Any, name: Any) -> Callable[..., Any]:
     if not isinstance(owner, type) or name not in _METHODS.get(owner, ()):
         raise pickle.UnpicklingError(f'GLOBAL {getattr(owner, "__name__", owner)}.{name}')
     return getattr(owner, name)
-
-
-def _unsafe_names(path: Path, error: pickle.UnpicklingError) -> str:
-    """Return all names in a file that are not allowed; none if the file is no checkpoint."""
-    names: list[str] = []
-    with suppress(ValueError, RuntimeError, EOFError, pickle.UnpicklingError):  # an old format
-        names = torch.serialization.get_unsafe_globals_in_checkpoint(str(path))
-    return ', '.join(sorted(names)) or ', '.join(re.findall(r'GLOBAL (\S+)', str(error))[:1])

@@ -20,7 +20,7 @@ from torch import nn
 
 from ..backbones.mixin import SlimmableMixin
 from ..classification import Classifier
-from ..errors import ConfigError, path_suggestion
+from ..errors import ConfigError
 from ..type_names import builds
 from .checkpoint_loading import is_damaged, load_checkpoint, weights_of
 from .cli import make_output_dir, warn
@@ -81,7 +81,6 @@ def check_model(cfg: Config, loops: tuple[str, ...] = ()) -> Any:
     """
     init_default_scope(cfg.get('default_scope', 'mmdet'))
     model = MODELS.build(copy.deepcopy(cfg.model))
-    model = getattr(model, 'module', model)  # inside test-time augmentation
     for loop in loops:
         for key, dataset in find_datasets(cfg, loop).items():
             _check_num_classes(model, key, dataset)
@@ -131,9 +130,9 @@ def check_pretrained(model: nn.Module) -> None:
             path, key = entry['checkpoint'], f'model.{name}.init_cfg'
             if '://' not in path and not Path(path).expanduser().is_file():
                 raise ConfigError(
-                    f'no pretrained weights at {Path(path).absolute()} ({key}.checkpoint)'
-                    f'{path_suggestion(path)}: put the file there, or set {key}.checkpoint to one '
-                    f"that you have, 'torchvision://resnet50' say, or {key} to None"
+                    f'no pretrained weights at {Path(path).absolute()} ({key}.checkpoint): put the '
+                    f'file there, or set {key}.checkpoint to one that you have, '
+                    f"'torchvision://resnet50' say, or {key} to None"
                 )
             plain = type(part) in (ResNet, ResNetV1d, ResNeXt) or isinstance(part, SlimmableMixin)
             if name == 'teacher.network' or (name == 'backbone' and plain):

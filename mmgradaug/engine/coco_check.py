@@ -27,7 +27,7 @@ from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS, init_default_scope
 
-from ..errors import ConfigError, path_suggestion
+from ..errors import ConfigError
 from ..type_names import builds
 from .cli import warn
 
@@ -103,8 +103,8 @@ def check_files(cfg: Config, loops: Iterable[str]) -> None:
         for key, path in named.items():
             if path and '://' not in path and not os.path.exists(path):
                 raise ConfigError(
-                    f'no data at {Path(path).absolute()} ({key}){path_suggestion(path)}: get the '
-                    'data, or set data_root of each data set and ann_file of each evaluator'
+                    f'no data at {Path(path).absolute()} ({key}): get the data, or set data_root '
+                    'of each data set and ann_file of each evaluator'
                     + (f'; for those of this config: {cfg.data_help}' if 'data_help' in cfg else '')
                 )
 
@@ -179,8 +179,8 @@ def _check_images(where: str, dataset: Any, allowed: int) -> None:
     if len(missing) > allowed:
         raise ConfigError(
             f'{len(missing)} of {len(paths)} images of {where} are missing, the first is '
-            f'{Path(missing[0]).absolute()}{path_suggestion(missing[0])}: get them, or set '
-            'data_root and data_prefix.img to where they are'
+            f'{Path(missing[0]).absolute()}: get them, or set data_root and data_prefix.img to '
+            'where they are'
         )
 
 

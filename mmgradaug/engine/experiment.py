@@ -20,11 +20,10 @@ from ..errors import ConfigError
 from ..version import __version__
 from .atomic import write_atomically
 from .hooks.final_and_best import FILE
-from .run_log import read_entries
 
 STARTED, DONE = 'recipe.txt', 'done.txt'  # hold the recipe that a folder is of
 OUTPUT = 'output.txt'
-PAUSE, REPORT = 0.5, 15.0  # seconds between looks at the runs, and between lines of progress
+PAUSE = 0.5  # seconds between looks at the runs
 
 
 @dataclass(frozen=True)
@@ -58,14 +57,6 @@ class Run:
         """Its last checkpoint."""
         return Path((self.work_dir / 'last_checkpoint').read_text().strip())
 
-    def progress(self) -> float:
-        """Return the share of its epochs that are done, by the newest log."""
-        logs = sorted(self.work_dir.glob('*/vis_data/scalars.json'))
-        if self.is_done or not logs:
-            return float(self.is_done)
-        epochs = [entry.get('epoch', 0) for entry in read_entries(logs[-1])]
-        return max(epochs, default=0) / self._cfg.train_cfg.max_epochs
-
     def start(self, tool: Path, threads: int) -> subprocess.Popen[bytes]:
         """Start it, or resume it; what another recipe left in its folder goes."""
         if self.work_dir.is_dir() and not self._is_of_recipe(STARTED):
@@ -90,12 +81,8 @@ class Run:
         write_atomically(self._recipe.encode(), self.work_dir / DONE)
 
     @cached_property
-    def _cfg(self) -> Config:
-        return Config.fromfile(self.config)
-
-    @cached_property
     def _recipe(self) -> str:
-        text = f'{self._cfg.pretty_text}{self.options}{__version__}'
+        text = f'{Config.fromfile(self.config).pretty_text}{self.options}{__version__}'
         return hashlib.sha256(text.encode()).hexdigest()
 
     def _is_of_recipe(self, name: str) -> bool:
@@ -124,7 +111,7 @@ def plan_runs(
 
 
 def train_runs(
-    of_methods: Mapping[str, Sequence[Run]], tool: Path, jobs: int, say: Callable[[str], None]
+    of_methods: dict[str, list[Run]], tool: Path, jobs: int, say: Callable[[str], None]
 ) -> None:
     """Train what is not complete, the last method first: give those that take longest last.
 
@@ -143,8 +130,6 @@ def train_runs(
     todo = f'{len(runs)} trainings, {len(waiting)} of them to do'
     say(f'{todo}, {jobs} at a time with {threads} threads')
     running: dict[Run, subprocess.Popen[bytes]] = {}
-    start = told = time.monotonic()
-    before = sum(run.progress() for run in runs)
     try:
         while waiting or running:
             while waiting and len(running) < jobs:
@@ -155,14 +140,7 @@ def train_runs(
                 if process.poll() is not None:
                     del running[run]
                     run.finish(process.returncode)
-            if running and time.monotonic() - told >= REPORT:
-                told = time.monotonic()
-                active = ', '.join(f'{run.name} {run.progress():.0%}' for run in running)
-                done = sum(run.progress() for run in runs)
-                pace = (done - before) * 60 / (told - start)  # runs a minute, all alike
-                left = f'{(len(runs) - done) / pace:.0f} min left' if pace else 'just begun'
-                finished = sum(run.is_done for run in runs)
-                say(f'{finished} of {len(runs)} runs done; {active}; {left}')
+                    say(f'{run.name} is done, {len(waiting) + len(running)} to go')
     finally:
         for process in running.values():
             process.terminate()

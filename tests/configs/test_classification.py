@@ -13,6 +13,7 @@ from mmengine.registry import MODELS, init_default_scope
 
 from mmgradaug.classification import BatchMix
 from mmgradaug.classification.distillation import ClassDistillation
+from mmgradaug.engine.checks import warn_of_schedule
 from mmgradaug.training import GradAugOptions
 from tests.classification import tiny
 
@@ -62,10 +63,12 @@ def test_every_row_of_tables_1_3_and_6_has_a_config(base):
 
 
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
-def test_the_name_says_what_it_is(path):
+def test_the_name_says_what_it_is(path, capsys):
     network, data, methods, _ = words_of(path)
     assert set(methods) <= METHODS
     cfg = read(path)
+    warn_of_schedule(cfg)
+    assert capsys.readouterr().err == ''
     classes, root = DATA[data]
     assert cfg.model.num_classes == classes
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):

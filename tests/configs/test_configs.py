@@ -10,6 +10,8 @@ from mmengine.config import Config
 from mmengine.hub import get_config
 from mmengine.registry import MODELS, init_default_scope
 
+from mmgradaug.engine.checks import warn_of_schedule
+
 ROOT = Path(__file__).parents[2]
 CONFIGS = sorted(ROOT.glob('configs/*.py'))
 COCO = [path for path in CONFIGS if '_r50_' in path.name]
@@ -23,9 +25,11 @@ TABLE_7 = [
 
 
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
-def test_builds_with_the_stock_keys(path):
+def test_builds_with_the_stock_keys(path, capsys):
     init_default_scope('mmdet')
     cfg = Config.fromfile(path)
+    warn_of_schedule(cfg)
+    assert capsys.readouterr().err == ''
     with torch.device('meta'):
         keys = list(MODELS.build(copy.deepcopy(cfg.model)).state_dict())
     stock = cfg.model.copy()

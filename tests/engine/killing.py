@@ -15,6 +15,7 @@ from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from mmengine.registry import OPTIM_WRAPPERS
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 
+import tests.conftest  # noqa: F401  for the processes, too
 from mmgradaug.engine import atomic
 from mmgradaug.engine.train import train_main
 from tests.networks import ROOT

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from mmgradaug.engine import atomic
-from mmgradaug.engine.atomic import remove_incomplete, write_atomically
+from mmgradaug.engine.atomic import write_atomically
 
 
 def test_writes_and_replaces(tmp_path):
@@ -29,10 +29,3 @@ def test_a_failing_write_changes_nothing(tmp_path, monkeypatch, fails):
         write_atomically(b'new', path)
     assert path.read_bytes() == b'old'
     assert os.listdir(tmp_path) == ['file']
-
-
-def test_leftovers_are_removed_and_nothing_else(tmp_path):
-    for name in ('epoch_2.pth.7.incomplete', 'epoch_1.pth', 'last_checkpoint'):
-        (tmp_path / name).write_bytes(b'x')
-    remove_incomplete(tmp_path)
-    assert sorted(os.listdir(tmp_path)) == ['epoch_1.pth', 'last_checkpoint']

@@ -168,11 +168,6 @@ def test_check_weights_loads_them(saved, state, detector):
     assert all(torch.equal(v, state[k]) for k, v in model.state_dict().items())
     check_weights(model, saved(build(stock_config(detector)).state_dict()))
     check_weights(model, saved({**state, 'more.weight': torch.zeros(1)}))
-    with pytest.raises(ConfigError, match=r'1 missing \(neck\.lateral_convs\.0\.conv\.bias\)'):
-        check_weights(
-            model,
-            saved({k: v for k, v in state.items() if k != 'neck.lateral_convs.0.conv.bias'}),
-        )
 
 
 def test_fine_tuning_may_change_the_heads(cfg, saved, state):
@@ -227,10 +222,3 @@ def test_schedules_of_another_length_are_warned_of(capsys, schedules, loop, word
     warn_of_schedule(Config(dict(param_scheduler=copy.deepcopy(schedules), train_cfg=loop)))
     told = capsys.readouterr().err
     assert words in told if words else not told
-
-
-def test_no_recipe_is_warned_of(capsys):
-    for path in Path(__file__).parents[2].glob('configs/**/*.py'):
-        if '_base_' not in path.parts:
-            warn_of_schedule(Config.fromfile(path))
-            assert capsys.readouterr().err == '', path

@@ -8,6 +8,7 @@ import pytest
 
 from tests.engine.killing import Kill, checkpoint, differences, output, train
 from tests.launching import small_options
+from tests.shapes_run import shapes_options
 
 EPOCHS = ['train_cfg.max_epochs=3', 'default_hooks.checkpoint.interval=1']
 ITERATIONS = 12  # 8 images in batches of 2, three times
@@ -37,15 +38,12 @@ def assert_same_end(whole, killed, name, kills):
 
 
 def test_a_killed_run_ends_with_the_same_weights(tmp_path, generator):
-    options = [
-        *small_options(tmp_path / 'shapes'),
-        *EPOCHS,
-        'default_hooks.checkpoint.max_keep_ckpts=1',
-    ]
+    small = shapes_options(tmp_path / 'shapes', train=4)
+    options = ['--cfg-options', *small, *EPOCHS, 'default_hooks.checkpoint.max_keep_ckpts=1']
     assert train(tmp_path / 'whole', options) == 0, output(tmp_path / 'whole')
     # Somewhere in the second epoch, so that there is something to resume; then half-way through
     # writing its checkpoint.
-    kills = [Kill(generator.randrange(4, 8), generator.random() < 0.5), Kill(write=0)]
+    kills = [Kill(generator.randrange(2, 4), generator.random() < 0.5), Kill(write=0)]
     work_dir = tmp_path / 'killed'
     assert train(work_dir, options, kill=kills[0]) == -9, output(work_dir)
     assert train(work_dir, options, '--resume', kill=kills[1]) == -9, output(work_dir)

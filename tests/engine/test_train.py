@@ -7,7 +7,7 @@ import torch
 from mmengine.config import Config
 from mmengine.hooks import CheckpointHook
 from mmengine.model import MMDistributedDataParallel
-from mmengine.optim import AmpOptimWrapper, build_optim_wrapper
+from mmengine.optim import build_optim_wrapper
 from mmengine.runner import Runner
 from torch import nn
 
@@ -127,28 +127,24 @@ def configured(monkeypatch, tmp_path):
     return config
 
 
-def test_mixed_precision_scales_losses_dynamically(configured):
-    plain, amp = (configured(*args).optim_wrapper for args in ([], ['--amp']))
-    assert plain.type == 'OptimWrapper'
-    assert amp == {**plain, 'type': 'AmpOptimWrapper', 'loss_scale': 'dynamic'}
+def test_options_of_the_command_line(configured):
+    plain = configured()
+    assert plain.work_dir == f'work_dirs/{CONFIG.stem}'
+    mixed = configured('--amp', '--resume', 'epoch_1.pth', options=['work_dir=mine'])
+    assert mixed.work_dir == 'mine'
+    assert (mixed.resume, mixed.load_from) == (True, 'epoch_1.pth')
+    assert (plain.optim_wrapper.type, mixed.optim_wrapper.type) == (
+        'OptimWrapper',
+        'AmpOptimWrapper',
+    )
     with amp_on_cpu():
-        wrapper = build_optim_wrapper(nn.Linear(2, 2), amp)
-    assert isinstance(wrapper, AmpOptimWrapper)
-    assert wrapper.loss_scaler.get_scale() == 2.0**16
-    assert wrapper.clip_grad_kwargs['max_norm'] == plain.clip_grad.max_norm == 10
-
-
-def test_the_work_dir_is_named_by_option_config_or_file(configured):
-    assert configured().work_dir == f'work_dirs/{CONFIG.stem}'
-    assert configured(options=['work_dir=mine']).work_dir == 'mine'
-    assert configured('--work-dir', 'other', options=['work_dir=mine']).work_dir == 'other'
-
-
-def test_resuming_and_scaling(configured):
-    cfg = configured('--resume', '--auto-scale-lr', options=['auto_scale_lr.base_batch_size=8'])
+        wrapper = build_optim_wrapper(nn.Linear(2, 2), mixed.optim_wrapper)
+    assert wrapper.loss_scaler.get_scale() == 2.0**16  # dynamic
+    assert wrapper.clip_grad_kwargs['max_norm'] == plain.optim_wrapper.clip_grad.max_norm == 10
+    options = ['work_dir=mine', 'auto_scale_lr.base_batch_size=8']
+    cfg = configured('--resume', '--auto-scale-lr', '--work-dir', 'other', options=options)
+    assert cfg.work_dir == 'other'
     assert (cfg.resume, cfg.load_from, cfg.auto_scale_lr.enable) == (True, None, True)
-    cfg = configured('--resume', 'epoch_1.pth')
-    assert (cfg.resume, cfg.load_from) == (True, 'epoch_1.pth')
 
 
 def hooks_of(loops=('train', 'val'), **cfg):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from inspect import signature
 from itertools import count, islice
 from typing import Any
@@ -104,12 +105,13 @@ class LateIterator:
 
     def __init__(self, loader: DataLoader) -> None:
         self.loader = loader
-        self.iterator: Any = None
+
+    @cached_property
+    def _iterator(self) -> Iterator[Any]:
+        return iter(self.loader)
 
     def __next__(self) -> Any:
-        if self.iterator is None:
-            self.iterator = iter(self.loader)
-        return next(self.iterator)
+        return next(self._iterator)
 
     def skip_iter(self, number: int) -> None:
         """Start with a later batch, in mmengine's later versions (others load and skip)."""
@@ -166,7 +168,7 @@ class ReproducibleHook(DistSamplerSeedHook):
             sampler.indices = sampler._indices_of_rank()
         by_epoch = isinstance(loop, EpochBasedTrainLoop)
         key = (runner.seed, get_rank())
-        batches = SeededBatchSampler(loader.batch_sampler, key, endless=not by_epoch)
+        batches: Any = SeededBatchSampler(loader.batch_sampler, key, endless=not by_epoch)
         kept = signature(DataLoader).parameters.keys() - OF_BATCHES
         options = {name: getattr(loader, name) for name in kept}
         loop.dataloader = DataLoader(loader.dataset, batch_sampler=batches, **options)
