@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 from mmengine.config import Config
 from mmengine.registry import MODELS
-from PIL import Image
 
 from mmgradaug.datasets import ShapesSpec, make_shapes
 from mmgradaug.visualization import subnets
 from mmgradaug.visualization.subnets import save_subnets
 from tests.classification import tiny
+from tests.shapes_run import TINY
+from tests.visualization.pictures import pixels_of
 from tools.browse_subnets import main
 
 CONFIG = 'configs/mask_rcnn_r18_gradaug_shapes.py'
@@ -22,59 +23,41 @@ def folder(tmp_path_factory):
     return make_shapes(tmp_path_factory.mktemp('shapes'), spec, spec)
 
 
-@pytest.fixture
-def root(folder):
-    """The option that names the data set."""
-    return option(folder)
+def options(folder, *more):
+    """Options of a tiny network on that data set."""
+    return ['--cfg-options', *TINY, f'train_dataloader.dataset.dataset.data_root={folder}/', *more]
 
 
-def option(folder):
-    return f'train_dataloader.dataset.dataset.data_root={folder}/'
-
-
-def test_draws_every_iteration(root, tmp_path):
-    args = ['--out', str(tmp_path / 'out'), '--iterations', '2', '--cfg-options', root]
-    assert main([CONFIG, *args]) == 0
-    pictures = sorted((tmp_path / 'out').iterdir())
-    assert [p.name for p in pictures] == ['iteration_000.png', 'iteration_001.png']
-    for picture in pictures:
-        with Image.open(picture) as image:
-            assert min(image.size) > 200
-
-
-def test_colours_do_not_depend_on_the_preprocessor(root, tmp_path):
+def test_colours_do_not_depend_on_the_preprocessor(folder, tmp_path):
     preprocessor = 'model.data_preprocessor'
-    options = {
+    changes = {
         'usual': [],
         'identity': [f'{preprocessor}.mean=None', f'{preprocessor}.std=None'],
         'bgr': [f'{preprocessor}.bgr_to_rgb=False'],
     }
     pictures = []
-    for name, changed in options.items():
+    for name, changed in changes.items():
         np.random.seed(0)  # the flips of the pipeline
         args = ['--out', str(tmp_path / name), '--iterations', '1']
-        one = 'model.gradaug.num_subnets=1'
-        assert main([CONFIG, *args, '--cfg-options', root, one, *changed]) == 0
-        with Image.open(tmp_path / name / 'iteration_000.png') as image:
-            pictures.append(np.asarray(image.convert('RGB')).astype(int))
+        assert main([CONFIG, *args, *options(folder, 'model.gradaug.num_subnets=1', *changed)]) == 0
+        pictures.append(pixels_of(tmp_path / name / 'iteration_000.png'))
     for picture in pictures[1:]:
         assert np.abs(picture - pictures[0]).mean() < 0.5
 
 
-def test_an_image_beyond_the_batch_is_an_error(root, tmp_path):
-    args = ['--out', str(tmp_path), '--image', '4', '--cfg-options', root]
-    with pytest.raises(SystemExit, match='--image 4 of a batch of 4, expected at most 3'):
-        main([CONFIG, *args])
+def test_an_image_beyond_the_batch_is_an_error(folder, tmp_path):
+    with pytest.raises(SystemExit, match='--image 2 of a batch of 2, expected at most 1'):
+        main([CONFIG, '--out', str(tmp_path), '--image', '2', *options(folder)])
 
 
-def test_what_training_would_refuse_is_refused(folder, root, tmp_path):
+def test_what_training_would_refuse_is_refused(folder, tmp_path):
     with pytest.raises(SystemExit, match=r'^error: .*num_classes=7.*3 clas'):
-        main([CONFIG, '--cfg-options', root, 'model.roi_head.bbox_head.num_classes=7'])
+        main([CONFIG, *options(folder, 'model.roi_head.bbox_head.num_classes=7')])
     spoilt = shutil.copytree(folder, tmp_path / 'spoilt')
     for image in (spoilt / 'train').iterdir():
         image.write_bytes(image.read_bytes()[:300])
     with pytest.raises(SystemExit, match=r'^error: .*spoilt/train'):
-        main([CONFIG, '--out', str(tmp_path), '--cfg-options', option(spoilt)])
+        main([CONFIG, '--out', str(tmp_path), *options(spoilt)])
 
 
 CLASSIFIER = """
@@ -109,9 +92,8 @@ def test_a_classifiers_classes_and_depths_are_shown(tmp_path, monkeypatch):
     monkeypatch.setattr(subnets, 'save_subnets', keep)
     out = tmp_path / 'out'
     assert main([str(tmp_path / 'classes.py'), '--out', str(out), '--iterations', '2']) == 0
-    assert len(list(out.iterdir())) == 2
-    model = Config.fromfile(tmp_path / 'classes.py').model
-    model = MODELS.build(model)
+    assert {p.name for p in out.iterdir()} == {'iteration_000.png', 'iteration_001.png'}
+    model = MODELS.build(Config.fromfile(tmp_path / 'classes.py').model)
     for iteration, (title, (full, *views)) in enumerate(seen):
         assert title in {f'iteration {iteration}, {name}' for name in 'abc'}
         assert full == (1.0, None, (1.0, 1.0), 'full network: width 1, scale 1\n32 x 32 px')

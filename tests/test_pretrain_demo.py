@@ -23,6 +23,11 @@ def test_without_a_network_it_ends_with_one_message(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+def test_mean_and_spread_by_seed():
+    assert pretrain_demo.spread_of([90.0, 94.0, 92.0])['std'] == 2.0
+    assert pretrain_demo.spread_of([90.0]) == {'mean': 90.0, 'std': None, 'by_seed': [90.0]}
+
+
 @pytest.mark.slow
 def test_the_whole_demo_once_and_again(tmp_path, monkeypatch, capsys):
     root = make_folders(tmp_path / 'images', per_class=2, size=28, classes='0123456789')
@@ -34,15 +39,17 @@ def test_the_whole_demo_once_and_again(tmp_path, monkeypatch, capsys):
     out = capsys.readouterr().out
     assert '2 trainings, 2 of them to do' in out
     summary = json.loads((tmp_path / 'run/summary.json').read_text())
+    accuracies = {}
     for way in ('baseline', 'GradAug'):
         final = tmp_path / f'run/{way.lower()}_seed0/final_and_best.json'
-        accuracy = json.loads(final.read_text())['final']['accuracy/top1']
-        assert summary['accuracy/top1'][way]['by_seed'] == [accuracy]
+        accuracies[way] = json.loads(final.read_text())['final']['accuracy/top1']
+        assert summary['accuracy/top1'][way]['by_seed'] == [accuracies[way]]
     assert summary['detector']['matched_entries'] == 120
     for name in ('curves.png', 'activation_maps.png'):
         with Image.open(tmp_path / 'run' / name) as picture:
             assert picture.width > 1000
             assert picture.height > 400
+    assert f'baseline     {accuracies["baseline"]:.2f}   (' in out
     shutil.rmtree(tmp_path / 'run/baseline_seed0')
     assert pretrain_demo.main(words) == 0
     assert '2 trainings, 1 of them to do' in capsys.readouterr().out

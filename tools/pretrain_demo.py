@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import statistics
 import sys
 import time
 from pathlib import Path
@@ -23,7 +24,6 @@ from mmgradaug.engine.checks import check_model, check_pretrained
 from mmgradaug.engine.cli import at_least, make_output_dir, one_line_errors
 from mmgradaug.engine.experiment import Run, plan_runs, train_runs
 from mmgradaug.engine.hooks.versions import versions
-from mmgradaug.evaluation.spread import Spread
 from mmgradaug.publishing import Cut, load_trained_model, open_source, publish_backbone
 from mmgradaug.reporting import read_run
 from mmgradaug.visualization.class_activation import save_activation_maps
@@ -58,13 +58,13 @@ def main(argv: list[str] | None = None) -> int:
     first = runs['GradAug'][0]
     backbone = publish_backbone(open_source(first.checkpoint), Cut(), work_dir / 'published')
     say(f'loading the backbone into {DETECTOR}')
-    spreads = {name: Spread(tuple(r.final[METRIC] for r in rs)) for name, rs in runs.items()}
-    gap = spreads['GradAug'] - spreads['baseline']
-    wins = sum(value > 0 for value in gap.values)
+    values = {name: [r.final[METRIC] for r in rs] for name, rs in runs.items()}
+    gap = [a - b for a, b in zip(values['GradAug'], values['baseline'], strict=True)]
+    wins = sum(value > 0 for value in gap)
     cfg = Config.fromfile(first.config)
     summary = {
-        METRIC: {name: spread.to_dict() for name, spread in spreads.items()},
-        'difference': gap.to_dict(),
+        METRIC: {name: spread_of(by_seed) for name, by_seed in values.items()},
+        'difference': spread_of(gap),
         'verdict': f'GradAug is better with {wins} of {args.seeds} seeds',
         'seeds': args.seeds,
         'epoch': first.final['step'],
@@ -79,7 +79,7 @@ def main(argv: list[str] | None = None) -> int:
         'versions': versions(),
     }
     write_atomically(f'{json.dumps(summary, indent=2)}\n'.encode(), work_dir / 'summary.json')
-    conclude(spreads, gap, summary, [*pictures, work_dir / 'summary.json'])
+    conclude(summary, [*pictures, work_dir / 'summary.json'])
     return 0
 
 
@@ -100,6 +100,12 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     text = 'of all trainings, as of tools/train.py'
     add('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help=text)
     return parser.parse_args(argv)
+
+
+def spread_of(values: list[float]) -> dict[str, Any]:
+    """Return mean, standard deviation (None of one value) and values by seed."""
+    std = statistics.stdev(values) if len(values) > 1 else None
+    return {'mean': statistics.fmean(values), 'std': std, 'by_seed': values}
 
 
 def draw(work_dir: Path, runs: dict[str, list[Run]]) -> list[Path]:
@@ -139,9 +145,7 @@ def into_detector(backbone: Path) -> dict[str, Any]:
     }
 
 
-def conclude(
-    spreads: dict[str, Spread], gap: Spread, summary: dict[str, Any], files: list[Path]
-) -> None:
+def conclude(summary: dict[str, Any], files: list[Path]) -> None:
     """Print the comparison, where everything is, and what comes next."""
     detector = summary['detector']
     curves, maps, numbers = files
@@ -149,10 +153,11 @@ def conclude(
     print(f"""
 trained   ResNet-18 (half as wide) on {summary['labels_per_class']} labelled digits of each class,
           {summary['seeds']} seeds, baseline and GradAug; {summary['epoch']} epochs each""")
-    rows = {**spreads, 'GradAug - baseline, by seed:': gap}
+    rows = {**summary[METRIC], 'GradAug - baseline, by seed:': summary['difference']}
     for name, spread in rows.items():
-        values = ', '.join(f'{value:.2f}' for value in spread.values)
-        print(f'top-1 / % {name:12} {spread}   ({values})')
+        values = ', '.join(f'{value:.2f}' for value in spread['by_seed'])
+        std = '' if spread['std'] is None else f' ± {spread["std"]:.2f}'
+        print(f'top-1 / % {name:12} {spread["mean"]:.2f}{std}   ({values})')
     print(f"""          {summary['verdict']}; the final epoch, mean ± standard deviation
 backbone  {summary['backbone']}
           all {detector['matched_entries']} of its entries are in {detector['config']}

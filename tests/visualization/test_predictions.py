@@ -1,23 +1,18 @@
 import numpy as np
 import torch
-from mmdet.utils import register_all_modules
-from mmengine.registry import MODELS, init_default_scope
 
 from mmgradaug.visualization.predictions import save_predictions
 from mmgradaug.visualization.subnets import picture_subnets
+from tests.networks import build, detector_config
 from tests.shapes_run import shapes_config
 from tests.visualization.pictures import pixels_of
 
 
 def test_pictures_of_a_detector(tmp_path):
     cfg = shapes_config(tmp_path / 'shapes', size=(96, 96), objects=(3, 5))
-    cfg.model.backbone.base_channels = 8
-    cfg.model.neck.in_channels = [8, 16, 32, 64]
-    register_all_modules()
-    init_default_scope('mmdet')
-    torch.manual_seed(0)
-    model = MODELS.build(cfg.model)
-    model.init_weights()
+    cfg.model = detector_config()
+    cfg.model.test_cfg.rcnn.max_per_img = 5
+    model = build(cfg.model)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     paths = [tmp_path / 'all.png', tmp_path / 'none.png', tmp_path / 'subnets.png']
     for path, threshold in zip(paths, (0.0, 1.1), strict=False):
