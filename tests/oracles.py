@@ -19,8 +19,12 @@ def relative_error(left, right):
 
 
 def run(network, x, width=None, kept=None):
-    """Outputs and parameter gradients of a random linear function of the outputs."""
+    """Outputs and parameter gradients of a random linear function of the outputs.
+
+    Layers that draw noise draw the same in every call.
+    """
     network.zero_grad()
+    torch.manual_seed(1)
     narrow = nullcontext() if width is None else at_width(network, width)
     shallow = nullcontext() if kept is None else at_depth(network, kept)
     with narrow, shallow:

@@ -86,7 +86,7 @@ class ShortcutBlock(nn.Module):
 
     def __init__(self, channels: int, stride: int, downsample: nn.Module | None) -> None:
         super().__init__()
-        self.active_channels = channels
+        self.out_channels = channels
         self.stride = stride
         self.downsample = downsample
 
@@ -94,7 +94,7 @@ class ShortcutBlock(nn.Module):
         """Map ``x`` (N, C_in, H, W) to (N, C, H / stride, W / stride)."""
         if self.downsample is not None:
             return F.relu(self.downsample(x))
-        return padded_shortcut(x, self.active_channels, self.stride)  # of a ReLU's output
+        return padded_shortcut(x, self.out_channels, self.stride)  # of a ReLU's output
 
 
 @MODELS.register_module()
@@ -154,9 +154,9 @@ class DepthResNet(StagedNetwork):
 
     @property
     def out_channels(self) -> int:
-        """Channels of the features."""
+        """Channels of the features; the full network's at any width."""
         last: Any = self.layer3[-1]
-        return last.active_channels
+        return last.conv2.out_channels if isinstance(last, DepthBlock) else last.out_channels
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Return the features of images (N, C, H, W): one map (N, out_channels, H/4, W/4)."""
@@ -175,8 +175,3 @@ class SlimmableDepthResNet(SlimmableMixin, DepthResNet):
     """
 
     dense_cls = DepthResNet
-
-    @property
-    def out_channels(self) -> int:  # type: ignore[override]
-        """Channels of the features, at any width."""
-        return STAGE_CHANNELS[-1]

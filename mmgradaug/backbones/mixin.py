@@ -30,7 +30,6 @@ SLIM_NORMS: dict[Any, type] = {
     nn.BatchNorm2d: SlimBatchNorm2d,
     nn.SyncBatchNorm: SlimSyncBatchNorm,
     SyncBatchNorm: SlimSyncBatchNorm,  # what mmcv registers as SyncBN
-    nn.GroupNorm: SlimGroupNorm,
 }
 
 
@@ -65,14 +64,10 @@ class SlimmableMixin(SlimmableNetwork):
         **kwargs: Any,
     ) -> None:
         conv_cfg = _slim('conv_cfg', conv_cfg or {'type': 'Conv2d'}, SLIM_CONVS, 'Conv2d or ConvWS')
-        norms = 'BN, SyncBN or GN' if self.takes_groups else 'BN or SyncBN'
-        norm_cfg = _slim('norm_cfg', norm_cfg or {'type': 'BN'}, SLIM_NORMS, norms)
-        in_groups = norm_cfg['type'] is SlimGroupNorm
-        if in_groups and not self.takes_groups:
-            raise ConfigError(
-                f'model.backbone.norm_cfg={norm_cfg!r} cannot be sliced in {type(self).__name__}, '
-                f'expected {norms}'
-            )
+        norms, kinds = SLIM_NORMS, 'BN or SyncBN'
+        if self.takes_groups:
+            norms, kinds = SLIM_NORMS | {nn.GroupNorm: SlimGroupNorm}, 'BN, SyncBN or GN'
+        norm_cfg = _slim('norm_cfg', norm_cfg or {'type': 'BN'}, norms, kinds)
         if not isinstance(width_divisor, int) or width_divisor < 1:
             raise ConfigError(
                 f'model.backbone.width_divisor={width_divisor!r}, expected a whole number >= 1: '
@@ -82,7 +77,7 @@ class SlimmableMixin(SlimmableNetwork):
         super().__init__(*args, conv_cfg=conv_cfg, norm_cfg=norm_cfg, **kwargs)
         self.width_divisor = width_divisor
         self._set_rounding()
-        if in_groups:
+        if norm_cfg['type'] is SlimGroupNorm:
             for module in self.modules():
                 if isinstance(module, SlimConv):
                     size = module.out_channels // norm_cfg['num_groups']

@@ -6,7 +6,6 @@ the latter in full, and slices the weights that read or write the block's.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,7 +17,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from ..errors import ConfigError
-from ..slimmable import Slimmable, with_class
+from ..slimmable import Slimmable
 from ..type_names import class_of
 
 
@@ -29,6 +28,10 @@ class SlimPlugin(Slimmable):
     reading: tuple[str, ...]  # its layers whose inputs are the block's channels
     writing: tuple[str, ...]  # its layers whose outputs are
 
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.options = options
+
     def forward(self, x: Tensor) -> Tensor:
         """Map ``x`` (N, C_active, H, W) to the same shape."""
         narrow = self._narrow(x.size(1))
@@ -38,7 +41,7 @@ class SlimPlugin(Slimmable):
 
     def to_dense(self, channels: int) -> nn.Module:
         """Return mmcv's plugin of the first channels, with undefined values in what is cut."""
-        layer = with_class(self.dense_cls, copy.deepcopy(self))
+        layer = self.dense_cls(**self.options)
         for name, tensor in self._narrow(channels).items():
             owner, _, kind = name.rpartition('.')
             conv: Any = layer.get_submodule(owner)

@@ -63,10 +63,6 @@ class ShakeDrop(nn.Module):
         )
         return _Weighed.apply(residual, *weights)
 
-    def extra_repr(self) -> str:
-        """Return the options, as in a config."""
-        return f'survival={self.survival:.4g}, alpha={self.alpha}, beta={self.beta}'
-
 
 class _Weighed(Function):
     """One weight in the forward pass, another in the backward pass."""

@@ -7,6 +7,7 @@ training, above all under a clip or an optimizer that normalises. This measures 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,7 +53,8 @@ def measure_gradients(
     parameters = [p for p in model.parameters() if p.requires_grad]
     rows: list[TermGradient] = []
     full = None
-    with model.teacher_outputs():
+    with ExitStack() as stack:
+        stack.callback(model.clear)
         for number, subnet in enumerate([None, *subnets]):
             with running_as(model, subnet):
                 losses = model.parse_losses(run_pass(model, batch, subnet)[0])[1]

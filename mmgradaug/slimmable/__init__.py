@@ -6,13 +6,7 @@ Depends on torch only.
 """
 
 from .channels import active_channels, check_width
-from .depth import (
-    SkippableBlock,
-    at_depth,
-    draw_depth,
-    linear_survival,
-    skippable_blocks,
-)
+from .depth import SkippableBlock, at_depth, draw_depth, linear_survival, skippable_blocks
 from .extract import extract_subnet
 from .layers import (
     SlimBatchNorm2d,
@@ -23,7 +17,6 @@ from .layers import (
     SlimmableNetwork,
     SlimSyncBatchNorm,
     pad_channels,
-    with_class,
 )
 from .width import at_width, has_slimmable_layers
 
@@ -46,5 +39,4 @@ __all__ = [
     'linear_survival',
     'pad_channels',
     'skippable_blocks',
-    'with_class',
 ]

@@ -30,12 +30,10 @@ class SkippableBlock(nn.Module):
             :func:`at_depth`, which sets it.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.survival = 1.0
-        self.expected = False
-        self.stochastic = False
-        self.kept: bool | None = None
+    survival = 1.0
+    expected = False
+    stochastic = False
+    kept: bool | None = None
 
     def residual(self, x: Tensor) -> Tensor:
         """Return the branch with the block's layers (N, C_out, H', W')."""

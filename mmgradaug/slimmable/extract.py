@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..errors import ConfigError
 from .depth import skippable_blocks
-from .layers import SlimConv, SlimmableNetwork, with_class
+from .layers import SlimConv, SlimmableNetwork
 from .width import at_width, has_slimmable_layers
 
 
@@ -44,7 +44,8 @@ def extract_subnet(
 
     Raises:
         ConfigError: If the width is not in (0, 1], or the network is no slimmable backbone.
-        ValueError: If the example does not reach a layer, or ``kept`` has not one entry a block.
+        KeyError: If the example does not reach a layer, which it names.
+        ValueError: If ``kept`` has not one entry a block.
     """
     if hasattr(network, 'backbone') or not has_slimmable_layers(network):
         raise ConfigError(
@@ -58,13 +59,9 @@ def extract_subnet(
     sizes = _input_channels(dense, width, example)
     for name, layer in list(dense.named_modules()):
         if hasattr(layer, 'to_dense'):
-            if name not in sizes:
-                raise ValueError(
-                    f'layer {name!r} was not reached by the example: pass one that does'
-                )
             with at_width(layer, width):
                 _replace(dense, name, _dense_layer(layer, sizes[name]))
-    return with_class(dense.dense_cls, dense) if isinstance(dense, SlimmableNetwork) else dense
+    return _stock_network(dense) if isinstance(dense, SlimmableNetwork) else dense
 
 
 def _leave_out(network: nn.Module, width: float, kept: Sequence[bool]) -> None:
@@ -85,6 +82,17 @@ def _replace(network: nn.Module, name: str, module: nn.Module) -> None:
     setattr(network.get_submodule(parent), child, module)
 
 
+def _stock_network(network: SlimmableNetwork) -> nn.Module:
+    """Return a network of the stock class with the modules of this one."""
+    args, options = network.built_with
+    with torch.device('meta'):  # its own modules are replaced
+        stock = network.dense_cls(*args, **options)
+    for name, module in network.named_children():
+        setattr(stock, name, module)
+    stock.training = network.training
+    return stock
+
+
 def _input_channels(network: nn.Module, width: float, example: Tensor | None) -> dict[str, int]:
     """Return the channels that enter each layer that depends on them, by module name."""
     if example is None:  # at stride 32 it has 3 x 3 cells, which deformable convolutions need
@@ -94,16 +102,12 @@ def _input_channels(network: nn.Module, width: float, example: Tensor | None) ->
     modes = {name: module.training for name, module in network.named_modules()}
     network.eval()
     with at_width(network, width), torch.no_grad():
-        hooks = [
-            layer.register_forward_pre_hook(
-                lambda _, args, name=name: sizes.update({name: args[0].size(1)})
-            )
-            for name, layer in network.named_modules()
-            if hasattr(layer, 'to_dense')
-        ]
+        for name, layer in network.named_modules():
+            if hasattr(layer, 'to_dense'):  # and will be replaced, its hook too
+                layer.register_forward_pre_hook(
+                    lambda _, args, name=name: sizes.update({name: args[0].size(1)})
+                )
         network(example)
-    for hook in hooks:
-        hook.remove()
     for name, training in modes.items():
         network.get_submodule(name).training = training
     return sizes
@@ -111,11 +115,12 @@ def _input_channels(network: nn.Module, width: float, example: Tensor | None) ->
 
 def _dense_layer(layer: Any, in_channels: int) -> nn.Module:
     """Return a stock layer with the first channels of a slimmable one."""
+    tensors = {**dict(layer.named_parameters()), **dict(layer.named_buffers())}
     dense = layer.to_dense(in_channels)
-    tensors = dict([*dense.named_parameters(), *dense.named_buffers()])
-    for name, tensor in [*layer.named_parameters(), *layer.named_buffers()]:
-        own = tensors[name]
+    dense.to(next(iter(tensors.values()), None))
+    own_tensors = {**dict(dense.named_parameters()), **dict(dense.named_buffers())}
+    for name, tensor in tensors.items():
+        own = own_tensors[name]
         own.data.copy_(tensor[tuple(slice(size) for size in own.shape)].data)
         own.requires_grad_(tensor.requires_grad)
-    dense.training = layer.training
-    return dense
+    return dense.train(layer.training)

@@ -12,13 +12,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ..errors import ConfigError
 from .channels import active_channels
 
 
@@ -43,9 +41,14 @@ class SlimmableNetwork(Slimmable):
     Attributes:
         dense_cls: The stock class, of which
             :func:`~mmgradaug.slimmable.extract.extract_subnet` makes sub-networks.
+        built_with: What the stock class was called with, positional and by name.
     """
 
     dense_cls: type[nn.Module]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.built_with = args, kwargs
 
 
 class SlimConv(Slimmable):
@@ -75,11 +78,7 @@ class SlimConv(Slimmable):
         self.active_out_channels = self.out_channels
 
     def set_width(self, width: float | None) -> None:
-        """Run as the sub-network of a width from now on; ``groups`` follows.
-
-        Raises:
-            ConfigError: If the active output channels are not whole groups.
-        """
+        """Run as the sub-network of a width from now on; ``groups`` follows."""
         super().set_width(width)
         share = 1.0 if width is None else width
         active = active_channels(self.out_channels, share, self.divisor, self.bottleneck_rounding)
@@ -89,11 +88,7 @@ class SlimConv(Slimmable):
             self.groups, rest = divmod(active * groups, self.out_channels)
             if rest:
                 size = self.out_channels // groups
-                raise ConfigError(
-                    f'{type(self).__name__} of {groups} groups keeps {active} of '
-                    f'{self.out_channels} channels, expected a multiple of {size}, the size of '
-                    'its groups: set its divisor, and that of the convolution before it, to that'
-                )
+                raise ValueError(f'{active} channels, expected a multiple of {size}: set divisor')
 
     def active_weight(self, in_channels: int) -> Tensor:
         """Return the weight at the current width for an input of so many channels."""
@@ -104,13 +99,12 @@ class SlimConv(Slimmable):
     def to_dense(self, in_channels: int) -> nn.Module:
         """Return the stock layer of these inputs, as wide as this is now, with undefined values."""
         names = ('kernel_size', 'stride', 'padding', 'dilation', 'groups', *self.own_options)
-        layer = self.dense_cls(
+        return self.dense_cls(
             in_channels,
             self.active_out_channels,
             bias=getattr(self, 'bias', None) is not None,  # mmcv's DCN has no such attribute
             **{name: getattr(self, name) for name in names},
         )
-        return layer.to(self.weight)
 
 
 class SlimConv2d(SlimConv, nn.Conv2d):
@@ -127,12 +121,25 @@ class SlimConv2d(SlimConv, nn.Conv2d):
         return self._conv_forward(x, self.active_weight(x.size(1)), bias)
 
 
-class SlimBatchNorm2d(Slimmable, nn.BatchNorm2d):
+class _SlimBatchNorm(Slimmable, _BatchNorm if TYPE_CHECKING else object):  # type: ignore[misc]
+    """What both kinds of BatchNorm share; put before the stock class."""
+
+    dense_cls: type[_BatchNorm]
+
+    def to_dense(self, channels: int) -> nn.Module:
+        """Return the stock BatchNorm of the first channels, with undefined values."""
+        tracks = self.running_mean is not None
+        return self.dense_cls(channels, self.eps, self.momentum, self.affine, tracks)
+
+
+class SlimBatchNorm2d(_SlimBatchNorm, nn.BatchNorm2d):
     """BatchNorm that normalises as many channels as it is given.
 
     Whether a pass reads or updates running statistics is not decided here: `at_width` sets
     it for every BatchNorm of a model alike, slimmable or not.
     """
+
+    dense_cls = nn.BatchNorm2d
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise ``x`` (N, C_active, H, W)."""
@@ -150,16 +157,14 @@ class SlimBatchNorm2d(Slimmable, nn.BatchNorm2d):
             eps=self.eps,
         )
 
-    def to_dense(self, channels: int) -> nn.Module:
-        """Return a ``nn.BatchNorm2d`` of the first channels, with undefined values."""
-        return _stock_norm(nn.BatchNorm2d, self, channels)
 
-
-class SlimSyncBatchNorm(Slimmable, nn.SyncBatchNorm):
+class SlimSyncBatchNorm(_SlimBatchNorm, nn.SyncBatchNorm):
     """SyncBatchNorm that normalises as many channels as it is given.
 
     Every process must run the same width in the same pass, since they exchange statistics.
     """
+
+    dense_cls = nn.SyncBatchNorm
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise ``x`` (N, C_active, H, W) with the statistics of all processes."""
@@ -171,10 +176,6 @@ class SlimSyncBatchNorm(Slimmable, nn.SyncBatchNorm):
         # Calls this forward again with narrow tensors in place of the layer's own, which
         # then takes the branch above: the reduction itself stays torch's.
         return functional_call(self, narrow, (x,))
-
-    def to_dense(self, channels: int) -> nn.Module:
-        """Return a ``nn.SyncBatchNorm`` of the first channels, with undefined values."""
-        return _stock_norm(nn.SyncBatchNorm, self, channels)
 
 
 class SlimGroupNorm(Slimmable, nn.GroupNorm):
@@ -202,40 +203,35 @@ class SlimGroupNorm(Slimmable, nn.GroupNorm):
 
     def to_dense(self, channels: int) -> nn.Module:
         """Return a ``nn.GroupNorm`` of the first channels, with undefined values."""
-        layer = nn.GroupNorm(self._groups(channels), channels, self.eps, self.affine)
-        return layer.to(next(self.parameters(), torch.empty(0)))
+        return nn.GroupNorm(self._groups(channels), channels, self.eps, self.affine)
 
     def _groups(self, channels: int) -> int:
         return channels * self.num_groups // self.num_channels
-
-
-def _stock_norm(cls: type[_BatchNorm], layer: _BatchNorm, channels: int) -> _BatchNorm:
-    """Return a stock BatchNorm of ``channels`` channels, with undefined values."""
-    tracks = layer.running_mean is not None
-    norm = cls(channels, layer.eps, layer.momentum, layer.affine, tracks)
-    return norm.to(next(iter([*layer.parameters(), *layer.buffers()]), torch.empty(0)))
 
 
 def restore_slim_norms(network: SlimmableNetwork) -> None:
     """Make a network's BatchNorms slimmable again after a conversion.
 
     mmengine and torch convert BatchNorm to SyncBatchNorm and back by replacing every layer by
-    one of their own, which cannot slice. The layers' tensors stay what they are.
+    one of their own, which cannot slice.
     """
     for module in network.modules():
         for name, norm in module.named_children():
             if isinstance(norm, _BatchNorm) and not isinstance(norm, Slimmable):
-                is_sync = isinstance(norm, nn.SyncBatchNorm)
-                module.add_module(
-                    name, with_class(SlimSyncBatchNorm if is_sync else SlimBatchNorm2d, norm)
-                )
+                module.add_module(name, _slim_norm(norm))
 
 
-def with_class(cls: type[nn.Module], module: nn.Module) -> Any:
-    """Return a module of another class with a module's parameters, buffers, hooks and options."""
-    made = cls.__new__(cls)
-    vars(made).update(vars(module))
-    return made
+def _slim_norm(norm: _BatchNorm) -> _BatchNorm:
+    """Return a slimmable BatchNorm of the very tensors of a stock one: an optimizer has them."""
+    options = (norm.num_features, norm.eps, norm.momentum, norm.affine, norm.track_running_stats)
+    slim: Any = (
+        SlimSyncBatchNorm(*options, norm.process_group)
+        if isinstance(norm, nn.SyncBatchNorm)
+        else SlimBatchNorm2d(*options)
+    )
+    for name, tensor in [*norm.named_parameters(), *norm.named_buffers()]:
+        setattr(slim, name, tensor)
+    return slim.train(norm.training)
 
 
 def _first(tensor: Tensor | None, channels: int) -> Tensor | None:

@@ -30,19 +30,13 @@ class GradAugDistributedDataParallel(MMDistributedDataParallel):
         **kwargs: As ``MMDistributedDataParallel``.
 
     Raises:
-        ConfigError: If a layer synchronises BatchNorm in a way that sub-networks cannot use, or
-            ``static_graph`` is set.
+        ConfigError: If a layer synchronises BatchNorm in a way that sub-networks cannot use.
     """
 
     def __init__(self, module: Any, broadcast_buffers: bool = False, **kwargs: Any) -> None:
-        if kwargs.get('static_graph') and module.sampler.num_subnets:
-            raise ConfigError(
-                'static_graph=True does not work with passes that reduce nothing (torch fails in '
-                'the first), expected False: remove static_graph from model_wrapper_cfg'
-            )
-        on_cpu = all(parameter.device.type == 'cpu' for parameter in module.parameters())
-        require_usable_norms(module, on_cpu)
+        require_usable_norms(module)
         widen_empty_inputs(module)
+        on_cpu = all(parameter.device.type == 'cpu' for parameter in module.parameters())
         if on_cpu:  # mmengine names a GPU by the process's local rank, whether it has one or not
             kwargs['device_ids'] = None
         super().__init__(module=module, broadcast_buffers=broadcast_buffers, **kwargs)
@@ -54,8 +48,8 @@ class GradAugDistributedDataParallel(MMDistributedDataParallel):
         return gradaug_step(self, data, optim_wrapper)
 
 
-def require_usable_norms(module: nn.Module, on_cpu: bool) -> None:
-    """Raise on synchronised BatchNorm that sub-networks or this device cannot run.
+def require_usable_norms(module: nn.Module) -> None:
+    """Raise on synchronised BatchNorm that sub-networks cannot run.
 
     mmengine converts BatchNorm for several processes before it wraps the model. What torch's
     layer replaced becomes slimmable again; mmcv's has neither narrow inputs nor a switch that
@@ -70,11 +64,6 @@ def require_usable_norms(module: nn.Module, on_cpu: bool) -> None:
                 f"{name} is mmcv's SyncBatchNorm, whose statistics sub-networks would change, "
                 "expected torch's: use norm_cfg type 'SyncBN' instead of 'MMSyncBN', and "
                 "sync_bn='torch' instead of 'mmcv'"
-            )
-        if on_cpu and isinstance(layer, nn.SyncBatchNorm):
-            raise ConfigError(
-                f'{name} is a SyncBatchNorm, which torch runs on GPUs only, got a model on the '
-                "CPU: remove sync_bn from the config, and use norm_cfg type 'BN'"
             )
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import torch.distributed as dist
@@ -12,7 +11,6 @@ import torch.nn.functional as F
 from mmengine.dist import broadcast_object_list, get_world_size
 from mmengine.logging import MessageHub
 from mmengine.optim import OptimWrapper
-from mmengine.registry import MODELS
 from torch import Tensor
 
 from ..errors import ConfigError
@@ -64,14 +62,13 @@ class GradAugMixin:
         if self.sampler.num_subnets:
             os.environ.setdefault(KERNEL_CACHE, '8192')  # heeded before the first convolution
             model: Any = self
-            require_usable_norms(model, on_cpu=False)
+            require_usable_norms(model)
             if self.sampler.min_width < 1 and not has_slimmable_layers(model):
-                slimmable = [name for name in MODELS.module_dict if name.startswith('Slimmable')]
                 raise ConfigError(
                     f'gradaug.min_width={self.sampler.min_width} needs a slimmable backbone, got '
-                    f"{type(model.backbone).__name__}: set backbone type='SlimmableResNet' (or "
-                    f'another of {", ".join(slimmable)}; Res2Net, ResNeSt, RegNet and others '
-                    'cannot be sliced), or gradaug.min_width=1.0 to train full-width copies only'
+                    f"{type(model.backbone).__name__}: set backbone type='SlimmableResNet' "
+                    '(Res2Net, ResNeSt, RegNet and others cannot be sliced), or '
+                    'gradaug.min_width=1.0 to train full-width copies only'
                 )
             if self.sampler.shrink != 'width' and not skippable_blocks(model):
                 raise ConfigError(
@@ -126,14 +123,6 @@ class GradAugMixin:
                 f'this wrapper computes the plain loss and would train without sub-networks: {WRAP}'
             )
         return super().forward(inputs, data_samples, mode=mode)  # type: ignore[misc]
-
-    @contextmanager
-    def teacher_outputs(self) -> Iterator[None]:
-        """Context of a whole training step: what the full pass recorded lives no longer."""
-        try:
-            yield
-        finally:
-            self.clear()
 
     def sample_subnets(self) -> list[Subnet]:
         """Draw the sub-networks of the next step.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import random
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,12 +45,9 @@ class Subnet:
     def active_in(self, model: nn.Module) -> Iterator[None]:
         """Run the model as this sub-network; forward and backward belong inside."""
         kept = self.kept_blocks(model)
-        with at_width(model, self.width):
-            if kept is None:
-                yield
-                return
-            with at_depth(model, kept):
-                yield
+        shallow = nullcontext() if kept is None else at_depth(model, kept)
+        with at_width(model, self.width), shallow:
+            yield
 
 
 class SubnetSampler:

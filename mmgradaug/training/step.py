@@ -6,11 +6,9 @@ that only one pass's activations are alive; their gradients add up; the optimize
 
 from __future__ import annotations
 
-import functools
-import sys
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -28,19 +26,7 @@ from .sampler import Subnet
 UNTOUCHED = 'The weights are as they were before this step (BatchNorm statistics are not)'
 
 
-def _eager(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Keep a runner's ``compile`` key out of a function: each width would be another graph."""
-
-    @functools.wraps(function)
-    def run(*args: Any) -> Any:
-        if 'torch._dynamo' in sys.modules:  # slow to import where nothing is compiled
-            return torch.compiler.disable(function)(*args)
-        return function(*args)
-
-    return run
-
-
-@_eager
+@torch.compiler.disable  # as a runner's key `compile` asks for: each width would be a graph
 def gradaug_step(model: Any, data: Any, optim_wrapper: OptimWrapper) -> dict[str, Any]:
     """Train the full network and the iteration's sub-networks on a batch.
 
@@ -64,8 +50,10 @@ def gradaug_step(model: Any, data: Any, optim_wrapper: OptimWrapper) -> dict[str
     passes = [None, *module.sample_subnets()]
     count = optim_wrapper.inner_count
     results = []
-    timer = PassTimer(batch['inputs'].device)
-    with module.teacher_outputs():
+    on_gpu = batch['inputs'].is_cuda
+    marks = [_mark_time(on_gpu)]
+    with ExitStack() as stack:
+        stack.callback(module.clear)  # what the full pass recorded lives no longer
         for index, subnet in enumerate(passes):
             # Only the last pass synchronises gradients between processes, which sends their sum
             # once; the others' forward has to be inside of `no_sync`, too.
@@ -80,13 +68,13 @@ def gradaug_step(model: Any, data: Any, optim_wrapper: OptimWrapper) -> dict[str
             # `backward` counts batches, on which gradient accumulation relies: all passes are one.
             optim_wrapper._inner_count = count
             results.append(_pass_logs(module, logs, subnet, mapping))
-            timer.mark()
+            marks.append(_mark_time(on_gpu))
     _require_finite(results, passes, optim_wrapper, batch)
     optim_wrapper._inner_count = count + 1
     if optim_wrapper.should_update():
         optim_wrapper.step()
         optim_wrapper.zero_grad()
-    return _merge_logs(results, timer.seconds())
+    return _merge_logs(results, [_seconds(*pair) for pair in pairwise(marks)])
 
 
 def running_as(module: Any, subnet: Subnet | None) -> AbstractContextManager[Any]:
@@ -188,9 +176,8 @@ def _require_finite(
 
 def _images_of(samples: Any, most: int = 16) -> str:
     """Name the files of a batch's images, for the end of a message, where samples say."""
-    nested = samples if isinstance(samples, (list, tuple)) else [samples]
-    flat = [s for part in nested for s in (part if isinstance(part, (list, tuple)) else [part])]
-    paths = [s.get('img_path') for s in flat if isinstance(s, BaseDataElement)]
+    samples = samples if isinstance(samples, (list, tuple)) else ()
+    paths = [s.get('img_path') for s in samples if isinstance(s, BaseDataElement)]
     named = [str(path) for path in paths if path]
     more = f', ... ({len(named)} in all)' if len(named) > most else ''
     return f', of {", ".join(named[:most])}{more}' if named else ''
@@ -209,28 +196,15 @@ def _merge_logs(results: list[dict[str, Any]], seconds: list[float]) -> dict[str
     return merged
 
 
-class PassTimer:
-    """Stop-watch that marks the ends of passes and is read after the device has caught up.
+def _mark_time(on_gpu: bool) -> Any:
+    """Return the time, or an event on the GPU's stream: where a pass ends and the next begins."""
+    if not on_gpu:
+        return time.perf_counter()
+    event = torch.cuda.Event(enable_timing=True)
+    event.record()
+    return event
 
-    Args:
-        device: Where the passes run. On a GPU marks are events on its stream.
-    """
 
-    def __init__(self, device: torch.device) -> None:
-        self._cuda = device.type == 'cuda'
-        self._marks: list[Any] = []
-        self.mark()
-
-    def mark(self) -> None:
-        """Note that a pass ends (and the next begins) here."""
-        if self._cuda:
-            event = torch.cuda.Event(enable_timing=True)
-            event.record()
-            self._marks.append(event)
-        else:
-            self._marks.append(time.perf_counter())
-
-    def seconds(self) -> list[float]:
-        """Return seconds between successive marks; the device has to be synchronised first."""
-        pairs = zip(self._marks, self._marks[1:], strict=False)
-        return [a.elapsed_time(b) / 1000 if self._cuda else b - a for a, b in pairs]
+def _seconds(start: Any, end: Any) -> float:
+    """Return the seconds between two marks; a GPU has to have reached them."""
+    return end - start if isinstance(start, float) else start.elapsed_time(end) / 1000

@@ -42,16 +42,7 @@ class GeometricMap:
         return out_width / width, out_height / height
 
     def then(self, other: GeometricMap) -> GeometricMap:
-        """Return the map that applies this one and then ``other``.
-
-        Raises:
-            ValueError: If ``other`` does not start from this map's size.
-        """
-        if other.in_size != self.out_size:
-            raise ValueError(
-                f'cannot chain a map to size {self.out_size} with one from size {other.in_size}: '
-                'the second must start where the first ends'
-            )
+        """Return the map that applies this one and then ``other``, which starts where it ends."""
         return GeometricMap(self.in_size, other.out_size, (self.turns + other.turns) % 4)
 
     def boxes(self, boxes: Tensor) -> Tensor:

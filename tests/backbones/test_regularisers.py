@@ -36,12 +36,6 @@ PAIRS = [
 IDS = [f'{name}-{cfg["type"]}' for name, cfg in PAIRS]
 
 
-def drawing(network, seed=3):
-    """The network, drawing the same noise in every pass; copies of it do, too."""
-    network.register_forward_pre_hook(lambda *_: torch.manual_seed(seed) and None)
-    return network
-
-
 def images(name):
     size = 64 if name.startswith('resnet') else 8
     return random_images(3, 3, size, size, dtype=torch.float64)
@@ -49,7 +43,7 @@ def images(name):
 
 @pytest.mark.parametrize(('name', 'cfg'), PAIRS, ids=IDS)
 def test_sub_networks_draw_as_dense_networks_do(name, cfg):
-    network = drawing(NETWORKS[name](regulariser=cfg).double())
+    network = NETWORKS[name](regulariser=cfg).double()
     assert_slice_equals_dense(network, 0.6, images(name))
 
 
@@ -76,7 +70,6 @@ def test_passes_draw_noise_of_their_own_and_recomputation_repeats_it():
     network, x = NETWORKS['resnet18'](regulariser=BLOCK), images('resnet18').float()
     with at_width(network, 0.6):
         assert not torch.equal(network(x)[-1], network(x)[-1])
-    drawing(network)
     _, expected = run(network, x, 0.6)
     with recomputing(network):
         _, found = run(network, x, 0.6)

@@ -76,7 +76,7 @@ PASSES = st.lists(
 
 
 @pytest.mark.parametrize('name', ['wide', 'pyramid', 'depth'])
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(passes=PASSES)
 def test_statistics_are_those_of_full_passes_alone(name, passes):
     network = small(name)
@@ -114,22 +114,9 @@ def test_recomputed_activations_give_the_same_gradients(name):
     assert_equal(found, expected)
 
 
-def test_stages_of_a_wide_resnet_have_the_widened_channels_and_project_where_these_change():
-    network = WideResNet(16, 2)
-    shapes = [
-        (block.conv1.out_channels, block.conv1.stride[0], block.projection is not None)
-        for stage in (network.layer1, network.layer2, network.layer3)
-        for block in stage
-    ]
-    assert shapes == [
-        (32, 1, True),
-        (32, 1, False),
-        (64, 2, True),
-        (64, 1, False),
-        (128, 2, True),
-        (128, 1, False),
-    ]
+def test_wide_blocks_project_where_channels_change():
     assert WideResNet(10, 1).layer1[0].projection is None
+    assert WideResNet(10, 2).layer1[0].projection is not None
 
 
 def test_dropout_acts_in_training_alone():

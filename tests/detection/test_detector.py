@@ -138,7 +138,6 @@ def test_a_region_proposal_network_alone_is_distilled():
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
-        (dict(detector='MaskRCN'), "detector='MaskRCN' is not.*MaskRCNN"),
         (dict(detector=None), 'detector=None is not a detector'),
         (dict(detector='ResNet'), "detector='ResNet' is not a detector"),
     ],
@@ -168,21 +167,6 @@ def test_norms_that_cannot_be_left_alone_are_refused(monkeypatch):
         build(detector_config())
 
 
-def test_plain_wrapper_of_several_processes_is_refused(monkeypatch):
-    model = build(detector_config())
-    data = model.data_preprocessor(batch(), True)
-    monkeypatch.setattr('torch.distributed.is_initialized', lambda: True)
-    with pytest.raises(ConfigError, match='GradAugDistributedDataParallel'):
-        model(**data, mode='loss')
-
-
-def drawn(key, steps=6, **gradaug):
-    """Values of all sub-networks of some steps with an option of the paper's ablations."""
-    model = build(detector_config(mask=False, **gradaug))
-    logs = [model.train_step(batch(size=64, mask=False), sgd(model)) for _ in range(steps)]
-    return [log[name] for log in logs for name in log if name.endswith(f'/{key}')]
-
-
 TURNS, SCALES = dict(type='RandomRotate'), dict(type='RandomScale', scales=[1.0, 0.5])
 
 
@@ -192,11 +176,13 @@ TURNS, SCALES = dict(type='RandomRotate'), dict(type='RandomScale', scales=[1.0,
         (dict(min_width=1.0), 'scale', dict(width=1.0)),
         (dict(transform=None), 'width', dict(scale=1.0, turns=0)),
         (dict(transform=TURNS), 'turns', dict(scale=1.0)),
-        (dict(transform=[TURNS, SCALES]), 'turns', {}),
-        (dict(transform=[TURNS, SCALES]), 'scale', {}),
+        (dict(transform=[TURNS, SCALES]), 'turns scale', {}),
     ],
 )
 def test_ablations_of_what_sub_networks_differ_in(gradaug, varies, stays):
-    assert len(set(drawn(varies, **gradaug))) > 1
-    for key, value in stays.items():
-        assert set(drawn(key, steps=2, **gradaug)) == {value}
+    model = build(detector_config(mask=False, **gradaug))
+    logs = [model.train_step(batch(size=64, mask=False), sgd(model)) for _ in range(5)]
+    drawn = {key: {log[f'subnet{i}/{key}'] for log in logs for i in (1, 2)}
+             for key in ('width', 'scale', 'turns')}  # fmt: skip
+    assert all(len(drawn[key]) > 1 for key in varies.split())
+    assert all(drawn[key] == {value} for key, value in stays.items())

@@ -157,7 +157,7 @@ def test_a_student_that_turns_with_the_image_has_nothing_to_learn(family, turns)
 
 
 @main_families
-@pytest.mark.parametrize('num_items', [(0, 0), (0, 3), (2,)])
+@pytest.mark.parametrize('num_items', [(0, 3), (2,)])
 def test_a_step_trains(family, num_items):
     model = family_model(family, transform=dict(type='RandomScale', scales=[0.6]))
     log = model.train_step(family_batch(family, num_items), sgd(model))
@@ -335,11 +335,3 @@ def test_subclasses_are_distilled_if_they_replay_alike(method):
     own = {method: lambda self, *args, **kwargs: {}} if method else dict(predict=lambda self: [])
     head.__class__ = type('OwnHead', (type(head),), own)
     assert any(distiller.supports(head) for distiller in HEADS['roi_head']) == (method is None)
-
-
-def test_semantic_labels_of_any_scale_train():
-    """Also on labels alone; 0.6 times 128 pixels are padded to a multiple of 32."""
-    transform = dict(type='RandomScale', scales=[0.6])
-    model = family_model('htc_semantic', distill='labels', transform=transform)
-    log = model.train_step(family_batch('htc_semantic'), sgd(model))
-    assert log['subnet1/loss_semantic_seg'] > 0

@@ -26,23 +26,6 @@ def sizes_of(maps):
     return [tuple(m.shape[-2:]) for m in maps]
 
 
-@pytest.mark.parametrize('offset', [0.0, 0.5], ids=['corners', 'centres'])
-@pytest.mark.parametrize('skipped', [0, 1, 2])
-def test_at_half_scale_a_level_is_taught_by_the_next_exactly(skipped, offset):
-    """And at a quarter by the one after next; the teacher has no level for objects as large.
-
-    At full scale it is taught by the same level.
-    """
-    teacher = pyramid(256, 384)
-    small = (256 // 2**skipped, 384 // 2**skipped)
-    mapping = GeometricMap((256, 384), small)
-    priors = PriorPyramid(STRIDES, STRIDES, offset)
-    targets = priors.targets(teacher, mapping, sizes_of(pyramid(*small)))
-    for level in range(5 - skipped):
-        assert torch.equal(targets[level], teacher[level + skipped])
-    assert targets[5 - skipped :] == [None] * skipped
-
-
 @pytest.mark.parametrize('scale', [0.8, 0.6, 0.4, 1.5])
 def test_values_come_from_the_same_place_and_size(scale):
     """Maps linear in x, y and level are read exactly at the mapped place and level."""

@@ -9,7 +9,7 @@ from mmgradaug import at_depth, at_width, extract_subnet
 from mmgradaug.slimmable import SkippableBlock, draw_depth, linear_survival, skippable_blocks
 from tests.backbones.small import small
 from tests.networks import random_images
-from tests.oracles import assert_equal, relative_error
+from tests.oracles import relative_error
 
 
 class Constant(SkippableBlock):
@@ -98,16 +98,6 @@ def test_contexts_nest_and_restore_after_an_error():
     with pytest.raises(RuntimeError, match='inside'), at_depth(model, [True, False]):
         fail()
     assert [block.kept for block in model] == [None, None]
-
-
-def test_statistics_and_training_flags_are_left_alone():
-    network = small('depth')
-    before = {k: v.clone() for k, v in network.named_buffers()}
-    with at_depth(network, [True] * 6):
-        assert not network.bn1.track_running_stats
-        network(random_images(2, 3, 8, 8))
-    assert network.bn1.track_running_stats
-    assert_equal(before, dict(network.named_buffers()))
 
 
 def test_a_depth_of_another_network_is_refused():

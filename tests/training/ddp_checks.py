@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import functools
 import hashlib
 import logging
 from contextlib import contextmanager
@@ -89,16 +88,10 @@ def trains(rank, world):
 
 
 def reduces(rank, world):
-    """Gradients of one step."""
-    model = GradAugDistributedDataParallel(build(frozen_norms()))
-    step(model, rank, sgd(model))
-    return gradients(model)
-
-
-def reduces_otherwise(rank, world):
-    """The same with torch's wrapper configured in other ways."""
+    """Gradients of one step, torch's wrapper configured in several ways."""
     found = {}
     for name, options in {
+        'default': {},
         'unused': dict(find_unused_parameters=True),
         'views': dict(gradient_as_bucket_view=True),
         'buffers': dict(broadcast_buffers=True),
@@ -128,24 +121,27 @@ def accumulates(rank, world):
 
 
 def mixed_precision(rank, world):
-    """Weights after two steps in bfloat16, and the dtype of what was sent."""
+    """Weights after a step in bfloat16, and its loss."""
     with amp_on_cpu():
         model = GradAugDistributedDataParallel(with_float_heads(build(detector_config())))
         wrapper = sgd(model, lr=0.01, wrapper=AmpOptimWrapper, dtype='bfloat16')
-        logs = [step(model, rank, wrapper, index) for index in range(2)]
-    return {
-        'weights': digest(model.parameters()),
-        'losses': [float(log['full/loss']) for log in logs],
-    }
+        log = step(model, rank, wrapper)
+    return {'weights': digest(model.parameters()), 'loss': float(log['full/loss'])}
+
+
+def class_step(model, rank, wrapper, index=0):
+    """A training step of a classifier on a process's images."""
+    torch.manual_seed(100 * index + rank)
+    return model.train_step(tiny.batch(seed=rank, size=16), wrapper)
 
 
 def classifier_trains(rank, world):
     """Gradients of an image classifier, and the accuracy of images spread over processes."""
     model = GradAugDistributedDataParallel(tiny.build())
-    model.train_step(tiny.batch(seed=rank), sgd(model))
+    class_step(model, rank, sgd(model))
     metric = TopKAccuracy((1,))
     # Five images, of which mmengine's sampler gives the first twice; the first two are right.
-    for index in [0, 2, 4] if rank == 0 else [1, 3, 0]:
+    for index in ([0, 3], [1, 4], [2, 0])[rank]:
         logits = torch.eye(3)[0 if index < 2 else 1]
         metric.process(None, [dict(logits=logits, gt_label=0)])
     return {'gradients': gradients(model), 'accuracy': metric.evaluate(5)}
@@ -164,25 +160,16 @@ def random_depth(name):
     return tiny.build(**options, backbone=backbone)
 
 
-def depth_step(model, rank, wrapper, index=0):
-    """A step on a process's images, its own random numbers drawn alike everywhere."""
-    torch.manual_seed(100 * index + rank)
-    model.train_step(tiny.batch(seed=rank, size=16), wrapper)
-
-
 def random_depth_trains(rank, world):
     """Gradients of a first step and weights after two more, without looking for unused ones."""
-    found = {}
-    for name, wrap in (
-        ('full', MMDistributedDataParallel),
-        ('subnets', GradAugDistributedDataParallel),
-    ):
+    found, wraps = {}, [MMDistributedDataParallel, GradAugDistributedDataParallel]
+    for name, wrap in zip(RANDOM_DEPTH, wraps, strict=True):
         model = wrap(random_depth(name), find_unused_parameters=False)
-        depth_step(model, rank, sgd(model))
+        class_step(model, rank, sgd(model))
         found[name] = {'gradients': gradients(model)}
         wrapper = sgd(model, lr=0.05, wrapper=OptimWrapper)
         for index in (1, 2):
-            depth_step(model, rank, wrapper, index)
+            class_step(model, rank, wrapper, index)
         found[name]['weights'] = digest(model.parameters())
     return found
 
@@ -275,7 +262,7 @@ def not_finite(rank, world):
     model = GradAugDistributedDataParallel(build(detector_config()))
     wrapper = sgd(model, lr=0.02, wrapper=OptimWrapper)
     before = digest(model.parameters())
-    original, errors = model.module.subnet_loss, []
+    original, message = model.module.subnet_loss, ''
 
     def infinite(*args):
         factor = float('inf') if rank == world - 1 else 1.0
@@ -285,10 +272,10 @@ def not_finite(rank, world):
         try:
             step(model, rank, wrapper)
         except ConfigError as error:
-            errors.append(str(error))
+            message = str(error)
     unchanged = digest(model.parameters()) == before
     step(model, rank, wrapper, 1)  # the processes are still in step
-    return {'errors': errors, 'unchanged': unchanged, 'weights': digest(model.parameters())}
+    return {'message': message, 'unchanged': unchanged, 'weights': digest(model.parameters())}
 
 
 def wrong_wrappers(rank, world):
@@ -298,7 +285,6 @@ def wrong_wrappers(rank, world):
         'plain': MMDistributedDataParallel,
         'separate': MMSeparateDistributedDataParallel,
         'none': lambda model: model,
-        'static': functools.partial(GradAugDistributedDataParallel, static_graph=True),
         'mmcv': lambda model: GradAugDistributedDataParallel(convert_sync_batchnorm(model, 'mmcv')),
         'fine': GradAugDistributedDataParallel,
     }.items():

@@ -27,23 +27,11 @@ def test_one_subnet_is_random_in_the_paper_and_smallest_in_the_released_code():
     assert {w for (w,) in widths(forced)} == {0.8}
 
 
-def test_without_the_forced_smallest():
-    draws = widths(SubnetSampler(num_subnets=2, min_width=0.8, force_min_width=False))
-    assert sum(draw[0] == 0.8 for draw in draws) < 5
-
-
 def test_grid_of_widths():
     sampler = SubnetSampler(num_subnets=2, min_width=0.9, force_min_width=False, width_step=0.02)
     seen = Counter(w for draw in widths(sampler, 2000) for w in draw)
     assert sorted(seen) == [0.9, 0.92, 0.94, 0.96, 0.98, 1.0]
-    assert min(seen.values()) > 500
-
-
-def test_draws_depend_on_seed_and_iteration_alone():
-    sampler = SubnetSampler(num_subnets=3, min_width=0.9, transform=SCALE)
-    assert sampler.sample(7, 12) == sampler.sample(7, 12)
-    assert sampler.sample(7, 12) != sampler.sample(7, 13)
-    assert sampler.sample(7, 12) != sampler.sample(8, 12)
+    assert min(seen.values()) > 500  # the smallest is not forced among them
 
 
 def test_draws_are_these_wherever_and_whenever_they_are_made():
@@ -51,13 +39,6 @@ def test_draws_are_these_wherever_and_whenever_they_are_made():
     drawn = SubnetSampler(3, 0.9, transform=SCALE).sample(5, 17)
     assert [s.width for s in drawn] == [0.9, 0.9605181719215531, 0.9519767609411365]
     assert [s.transform.factor for s in drawn] == [0.6, 1.0, 1.0]
-
-
-def test_every_scale_is_drawn():
-    sampler = SubnetSampler(num_subnets=2, transform=SCALE)
-    factors = Counter(s.transform.factor for i in range(600) for s in sampler.sample(0, i))
-    assert sorted(factors) == [0.6, 0.8, 1.0]
-    assert min(factors.values()) > 300
 
 
 def test_without_a_transform_images_are_rescaled_and_none_keeps_them():

@@ -35,21 +35,9 @@ def box_of(image):
     return [cols.min().item(), rows.min().item(), cols.max().item() + 1, rows.max().item() + 1]
 
 
-@given(size=SIZES, turns=TURNS, data=st.data())
-def test_a_mapped_box_covers_the_same_pixels_after_turns(size, turns, data):
-    x1, x2 = sorted(
-        data.draw(st.lists(st.integers(0, size[1]), min_size=2, max_size=2, unique=True))
-    )
-    y1, y2 = sorted(
-        data.draw(st.lists(st.integers(0, size[0]), min_size=2, max_size=2, unique=True))
-    )
-    image, mapping = Rotate(turns)(painted(size, (x1, y1, x2, y2)))
-    assert mapping.boxes(torch.tensor([[x1, y1, x2, y2]]).float())[0].tolist() == box_of(image)
-
-
 @pytest.mark.parametrize('turns', range(4))
-@pytest.mark.parametrize('factor', [2, 3])
-def test_a_mapped_box_covers_the_same_pixels_after_turns_and_enlarging(turns, factor):
+@pytest.mark.parametrize('factor', [1, 2, 3])
+def test_a_mapped_box_covers_the_same_pixels(turns, factor):
     box = (3, 1, 9, 4)
     chain = DrawnChain((Rotate(turns), Scale(factor)))
     image, mapping = chain(painted((8, 12), box))
@@ -107,11 +95,6 @@ def test_deltas_and_boxes_move_alike(turns):
 def test_grids_turn_as_images_do(turns):
     image = random_images(2, 3, 8, 8)
     assert torch.equal(Rotate(turns)(image)[0], GeometricMap((8, 8), (8, 8), turns).grids(image))
-
-
-def test_maps_that_do_not_meet_are_an_error():
-    with pytest.raises(ValueError, match='must start where the first ends'):
-        GeometricMap((4, 4), (2, 2)).then(GeometricMap((4, 4), (2, 2)))
 
 
 def test_scale_one_is_the_same_tensor():

@@ -78,6 +78,34 @@ def recording_forward(head: nn.Module, record: Callable[[Any], None]) -> Iterato
         handle.remove()
 
 
+@contextmanager
+def recording_calls(owner: Any, method: str, record: Callable[..., None]) -> Iterator[None]:
+    """Report each call of an object's method while the context lasts.
+
+    mmdet's RoI heads drop the targets they assigned, and no hook of torch sees them. So the
+    method is shadowed on this object alone, and back in place afterwards.
+
+    Args:
+        owner: The object.
+        method: The method's name.
+        record: Called with the result and then the arguments of each call.
+    """
+    original, shadowed = getattr(owner, method), vars(owner).get(method)
+
+    def recorded(*args: Any, **kwargs: Any) -> Any:
+        result = original(*args, **kwargs)
+        record(result, *args, **kwargs)
+        return result
+
+    vars(owner)[method] = recorded
+    try:
+        yield
+    finally:
+        del vars(owner)[method]
+        if shadowed is not None:  # a user's own wrapper
+            vars(owner)[method] = shadowed
+
+
 def zero_loss(*outputs: Tensor) -> Tensor:
     """Return a loss of zero that depends on outputs nobody trains.
 

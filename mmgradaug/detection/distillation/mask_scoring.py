@@ -24,8 +24,9 @@ from mmdet.models.roi_heads.mask_heads import MaskIoUHead
 from torch import Tensor
 
 from ...transforms import GeometricMap
-from .base import has_stock_methods, zero_loss
-from .roi import RoIDistiller, recording_calls, select_class, subsample_rois
+from .base import has_stock_methods, recording_calls, zero_loss
+from .roi import RoIDistiller
+from .roi_stage import select_class, subsample_rois
 
 METHODS = ('forward', 'loss_and_target', 'get_targets', '_get_area_ratio')
 
@@ -83,7 +84,7 @@ class MaskScoringDistiller(RoIDistiller):
         """Compute losses of the masks and of how well they are predicted to fit."""
         teacher, masks, target = self.teacher, self.stages[0].masks, self.config.roi_mask
         assert masks is not None and teacher is not None
-        own = select_class(self.head.mask_head, outputs['mask_preds'], masks.labels)
+        own = select_class(outputs['mask_preds'], masks.labels)
         scores = self.head.mask_iou_head(outputs['mask_feats'], own)
         losses = super()._mask_losses(outputs, mapping, ramp)
         losses['loss_mask_iou_untrained'] = zero_loss(scores)
