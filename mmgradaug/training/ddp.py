@@ -36,9 +36,8 @@ class GradAugDistributedDataParallel(MMDistributedDataParallel):
     def __init__(self, module: Any, broadcast_buffers: bool = False, **kwargs: Any) -> None:
         require_usable_norms(module)
         widen_empty_inputs(module)
-        on_cpu = all(parameter.device.type == 'cpu' for parameter in module.parameters())
-        if on_cpu:  # mmengine names a GPU by the process's local rank, whether it has one or not
-            kwargs['device_ids'] = None
+        if all(parameter.device.type == 'cpu' for parameter in module.parameters()):
+            kwargs['device_ids'] = None  # mmengine names a GPU by the local rank, there or not
         super().__init__(module=module, broadcast_buffers=broadcast_buffers, **kwargs)
 
     def train_step(self, data: Any, optim_wrapper: OptimWrapper) -> dict[str, Any]:

@@ -9,34 +9,32 @@ from tests.networks import batch, build, dense_config, random_images
 
 KEYS = ('dense_cls', 'dense_bbox', 'dense_quality', 'dense_dfl')
 FAMILIES = {
-    'RetinaNet': ('retinanet/retinanet_r50_fpn_1x_coco', {}),
-    'RetinaNet softmax': (
-        'retinanet/retinanet_r50_fpn_1x_coco',
-        dict(loss_cls=dict(type='CrossEntropyLoss', use_sigmoid=False)),
-    ),
-    'RetinaSepBN': ('nas_fpn/retinanet_r50_nasfpn_crop640-50e_coco', {}),
-    'FreeAnchor': ('free_anchor/freeanchor_r50_fpn_1x_coco', {}),
-    'FSAF': ('fsaf/fsaf_r50_fpn_1x_coco', {}),
-    'YOLOF': ('yolof/yolof_r50-c5_8xb8-1x_coco', {}),
-    'ATSS': ('atss/atss_r50_fpn_1x_coco', {}),
-    'PAA': ('paa/paa_r50_fpn_1x_coco', {}),
-    'DDOD': ('ddod/ddod_r50_fpn_1x_coco', dict(use_dcn=False)),
-    'GFL': ('gfl/gfl_r50_fpn_1x_coco', {}),
-    'TOOD': ('tood/tood_r50_fpn_1x_coco', {}),
-    'TOOD anchor': ('tood/tood_r50_fpn_anchor-based_1x_coco', {}),
-    'FCOS': ('fcos/fcos_r50-caffe_fpn_gn-head_1x_coco', {}),
-    'FCOS normed': (
-        'fcos/fcos_r50-caffe_fpn_gn-head-center-normbbox-centeronreg-giou_1x_coco',
-        {},
-    ),
-    'NAS-FCOS': ('nas_fcos/nas-fcos_r50-caffe_fpn_nashead-gn-head_4xb4-1x_coco', {}),
-    'AutoAssign': ('autoassign/autoassign_r50-caffe_fpn_1x_coco', {}),
-    'CenterNet': ('centernet/centernet-update_r50-caffe_fpn_ms-1x_coco', {}),
-    'FoveaBox': ('foveabox/fovea_r50_fpn_4xb4-1x_coco', {}),
-    'RepPoints': ('reppoints/reppoints-moment_r50_fpn_1x_coco', {}),
-    'VFNet': ('vfnet/vfnet_r50_fpn_1x_coco', {}),
-    'RTMDet': ('rtmdet/rtmdet_s_8xb32-300e_coco', {}),
-    'YOLOX': ('yolox/yolox_s_8xb8-300e_coco', {}),
+    'RetinaNet': 'retinanet/retinanet_r50_fpn_1x_coco',
+    'RetinaNet softmax': 'retinanet/retinanet_r50_fpn_1x_coco',
+    'RetinaSepBN': 'nas_fpn/retinanet_r50_nasfpn_crop640-50e_coco',
+    'FreeAnchor': 'free_anchor/freeanchor_r50_fpn_1x_coco',
+    'FSAF': 'fsaf/fsaf_r50_fpn_1x_coco',
+    'YOLOF': 'yolof/yolof_r50-c5_8xb8-1x_coco',
+    'ATSS': 'atss/atss_r50_fpn_1x_coco',
+    'PAA': 'paa/paa_r50_fpn_1x_coco',
+    'DDOD': 'ddod/ddod_r50_fpn_1x_coco',
+    'GFL': 'gfl/gfl_r50_fpn_1x_coco',
+    'TOOD': 'tood/tood_r50_fpn_1x_coco',
+    'TOOD anchor': 'tood/tood_r50_fpn_anchor-based_1x_coco',
+    'FCOS': 'fcos/fcos_r50-caffe_fpn_gn-head_1x_coco',
+    'FCOS normed': 'fcos/fcos_r50-caffe_fpn_gn-head-center-normbbox-centeronreg-giou_1x_coco',
+    'NAS-FCOS': 'nas_fcos/nas-fcos_r50-caffe_fpn_nashead-gn-head_4xb4-1x_coco',
+    'AutoAssign': 'autoassign/autoassign_r50-caffe_fpn_1x_coco',
+    'CenterNet': 'centernet/centernet-update_r50-caffe_fpn_ms-1x_coco',
+    'FoveaBox': 'foveabox/fovea_r50_fpn_4xb4-1x_coco',
+    'RepPoints': 'reppoints/reppoints-moment_r50_fpn_1x_coco',
+    'VFNet': 'vfnet/vfnet_r50_fpn_1x_coco',
+    'RTMDet': 'rtmdet/rtmdet_s_8xb32-300e_coco',
+    'YOLOX': 'yolox/yolox_s_8xb8-300e_coco',
+}
+CHANGES = {
+    'RetinaNet softmax': dict(loss_cls=dict(type='CrossEntropyLoss', use_sigmoid=False)),
+    'DDOD': dict(use_dcn=False),
 }
 SIZE = 96  # of the images; the coarsest levels have a single cell
 
@@ -44,8 +42,7 @@ SIZE = 96  # of the images; the coarsest levels have a single cell
 @functools.cache
 def built(name):
     """A detector of a family, whose head's last layers say something; not to be changed."""
-    config, changes = FAMILIES[name]
-    model = build(dense_config(config, changes))
+    model = build(dense_config(FAMILIES[name], CHANGES.get(name)))
     head = model.bbox_head
     torch.manual_seed(1)
     for parameter in head.parameters():

@@ -231,7 +231,7 @@ def test_heads_with_methods_of_their_own_are_unknown(name, method, monkeypatch):
 def test_anchors_that_do_not_grow_with_the_levels_are_not_distilled():
     generator = dict(type='AnchorGenerator', scales=[1], ratios=[1.0], strides=[8, 16, 32, 64, 128],
                      base_sizes=[32, 48, 64, 80, 96])  # fmt: skip
-    model = build(dense_config(FAMILIES['RetinaNet'][0], dict(anchor_generator=generator)))
+    model = build(dense_config(FAMILIES['RetinaNet'], dict(anchor_generator=generator)))
     assert model._distillers == []
     assert model._undistilled == 'bbox_head (RetinaHead)'
 

@@ -5,7 +5,6 @@ from torch import nn
 
 from mmgradaug import SlimmableResNet, extract_subnet
 from mmgradaug.errors import ConfigError
-from mmgradaug.slimmable import SlimConv2d
 from tests.networks import build, detector_config, random_images, small_resnet
 from tests.oracles import assert_slice_equals_dense
 
@@ -41,14 +40,6 @@ def test_result_is_ordinary_and_the_network_unchanged():
     frozen = [n for n, p in dense.named_parameters() if not p.requires_grad]
     assert frozen == [n for n, p in network.named_parameters() if not p.requires_grad]
     assert frozen
-
-
-def test_a_layer_that_is_not_reached_is_an_error():
-    for layer in (SlimConv2d(8, 8, 1), nn.BatchNorm2d(8)):
-        network = small_resnet()
-        network.unused = layer
-        with pytest.raises(KeyError, match='unused'):
-            extract_subnet(network, 0.5)
 
 
 def test_what_is_no_slimmable_backbone_is_refused():

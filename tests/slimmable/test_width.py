@@ -17,7 +17,7 @@ from tests.oracles import assert_equal, statistics
 PASSES = st.lists(st.one_of(st.none(), st.sampled_from([0.3, 0.5, 0.77, 0.9, 1.0])), max_size=6)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     passes=PASSES,
     norm_eval=st.booleans(),

@@ -2,56 +2,38 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from unittest import mock
 
 import torch
 import torch.distributed.nn.functional as differentiable
-from mmengine.model import BaseModel, convert_sync_batchnorm, revert_sync_batchnorm
+from mmengine.model import convert_sync_batchnorm, revert_sync_batchnorm
 from mmengine.optim import OptimWrapper
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmgradaug import GradAugDistributedDataParallel, at_width
-from mmgradaug.training import GradAugMixin
-from tests.networks import random_images, randomised, small_resnet
+from mmgradaug.classification import GradAugClassifier
+from tests.classification import tiny
+from tests.networks import random_images, randomised
 from tests.training.ddp_checks import HALF
 from tests.training.steps import sgd
 
 
-class PlainClassifier(BaseModel):
-    """A network whose loss is a mean over images, in double precision."""
-
-    def __init__(self, norm):
-        super().__init__()
-        self.backbone = small_resnet(18, norm_cfg=dict(type=norm))
-        self.fc = randomised(nn.Linear(64, 3))
-        self.double()
-
-    def forward(self, inputs, data_samples=None, mode='tensor'):
-        logits = self.fc(self.backbone(inputs)[-1].mean(dim=(2, 3)))
-        if mode == 'loss':
-            return {'loss': nn.functional.cross_entropy(logits, data_samples)}
-        return logits
-
-
-class Classifier(GradAugMixin, PlainClassifier):
-    """The same with sub-networks, which learn from labels and recompute activations."""
+class Classifier(GradAugClassifier):
+    """Learns from labels, recomputes activations, and all in double precision."""
 
     def __init__(self, norm='BN'):
-        super().__init__(norm)
-        self.set_options(
-            dict(num_subnets=2, min_width=0.5, transform=HALF, seed=0, recompute_above=0)
-        )
+        super().__init__(
+            tiny.BACKBONE | dict(norm_cfg=dict(type=norm)),
+            3,
+            data_preprocessor=dict(type='BaseDataPreprocessor'),
+            gradaug=dict(num_subnets=2, min_width=0.5, transform=HALF, seed=0, recompute_above=0,
+                         distill='labels'),
+        )  # fmt: skip
+        randomised(self.double())
 
-    def recording(self):
-        return nullcontext()
-
-    def clear(self):
-        pass
-
-    def subnet_loss(self, inputs, data_samples, mapping):
-        return PlainClassifier.forward(self, inputs, data_samples, mode='loss')
+    def label_loss(self, logits, targets):
+        return nn.functional.cross_entropy(logits, targets)
 
 
 def images_of(shards):

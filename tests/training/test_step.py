@@ -41,20 +41,8 @@ def test_every_trained_parameter_has_a_gradient_from_every_pass():
         assert all(p.grad is not None for p in model.parameters() if p.requires_grad)
 
 
-def test_one_optimizer_step_a_batch_and_cleared_gradients():
-    model = build(detector_config())
-    wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.01))
-    steps = []
-    wrapper.optimizer.register_step_post_hook(lambda *_: steps.append(1))
-    for _ in range(3):
-        model.train_step(batch(), wrapper)
-    assert len(steps) == 3
-    assert wrapper.inner_count == 3
-    assert not gradients(model)
-
-
-@pytest.mark.parametrize('counts', [2, 3])
-def test_accumulation_is_the_mean_of_the_batches_sums(counts):
+@pytest.mark.parametrize('counts', [1, 2, 3])
+def test_the_optimizer_steps_once_along_the_mean_of_the_batches_sums(counts):
     model = build(frozen_norms())
     batches = [batch((2, index)) for index in range(counts)]
     expected = {}
