@@ -105,8 +105,8 @@ class PriorPyramid:
                 is in units of the student's step.
 
         Returns:
-            One map (N, ..., h, w) a step; None for a step whose scale the teacher's pyramid
-            misses by more than half a level.
+            One map (N, ..., h, w) a step; None for a step without cells, or whose scale the
+            teacher's pyramid misses by more than half a level.
         """
         logs = [math.log2(x * y) / 2 for x, y in self.sizes]
         scale_x, scale_y = mapping.scale
@@ -114,7 +114,7 @@ class PriorPyramid:
         targets: list[Tensor | None] = []
         for step, size in enumerate(sizes):
             position, own = _level_position(logs, logs[step] - zoom), self.sizes[step]
-            if position is None:
+            if position is None or 0 in size:
                 targets.append(None)
                 continue
             low = math.floor(position + WHOLE)
