@@ -157,11 +157,10 @@ def swap_failure(model: Any) -> str:
 
 
 def try_family(models: Mapping[str, Any]) -> tuple[str, ...]:
-    """Try the first config that mmdet itself can train, each in a process of its own.
+    """Return the row of the first config that mmdet itself can train, or of the first.
 
-    Returns:
-        Family, config, detector, what sub-networks learn from or ``'fails'``, and a remark; of the
-        first config if mmdet can train none.
+    Each is tried in a process of its own. The row has family, config, detector, what sub-networks
+    learn from or ``'fails'``, and a remark.
     """
     context = multiprocessing.get_context('forkserver')
     context.set_forkserver_preload(['mmdet.models', 'mmgradaug'])

@@ -114,10 +114,7 @@ def write(results: Sequence[WidthResult], out: Path, args: argparse.Namespace) -
         'machine': platform.machine(),
         'torch_threads': torch.get_num_threads(),
         'torch': torch.__version__,
-        'widths': [
-            {**asdict(result), 'median_seconds': statistics.median(result.seconds)}
-            for result in results
-        ],
+        'widths': [{**asdict(r), 'median_seconds': statistics.median(r.seconds)} for r in results],
     }
     (out / 'widths.json').write_text(json.dumps(record, indent=2) + '\n')
     title = f'{Path(args.config).stem}, {args.checkpoint.name}'

@@ -17,8 +17,10 @@ def main(argv: list[str] | None = None) -> int:
     add('--train', type=int, default=120, metavar='N', help='training images')
     add('--val', type=int, default=20, metavar='N', help='validation images')
     add('--size', type=int, nargs=2, default=(160, 160), metavar=('W', 'H'), help='pixels')
-    add('--objects', type=int, nargs=2, default=(2, 7), help='least and most tried for an image')
-    add('--radius', type=float, nargs=2, default=(0.06, 0.22), help='shares of the shorter side')
+    pair = ('MIN', 'MAX')
+    add('--objects', type=int, nargs=2, default=(2, 7), metavar=pair, help='tried for an image')
+    text = 'share of the shorter side'
+    add('--radius', type=float, nargs=2, default=(0.06, 0.22), metavar=pair, help=text)
     add('--seed', type=int, default=0, help='the same seed gives the same images, bit by bit')
     args = parser.parse_args(argv)
     same = (tuple(args.size), tuple(args.objects), tuple(args.radius), args.seed)
