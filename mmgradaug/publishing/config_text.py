@@ -31,12 +31,9 @@ class _Literals(ast.NodeTransformer):
         return ast.Dict(keys, values)
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
-        """Turn ``inf`` and ``nan`` into numbers, and a class of a new-style config into text."""
-        return ast.Constant({'inf': math.inf, 'nan': math.nan}.get(node.id, node.id))
-
-    def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
-        """Turn the path of a class into text."""
-        return ast.Constant(ast.unparse(node))
+        """Turn ``inf`` and ``nan`` into numbers."""
+        numbers = {'inf': math.inf, 'nan': math.nan}
+        return ast.Constant(numbers[node.id]) if node.id in numbers else node
 
 
 def config_from_text(text: str) -> Config:

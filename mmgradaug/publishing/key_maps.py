@@ -21,37 +21,21 @@ from ..backbones import WideResNet
 from ..errors import ConfigError
 
 CLASSIFIER = 'fc'
-# A convolution and its BatchNorm, three times: mmdet counts the activations between them.
-DEEP_STEM = ('stem.0', 'stem.1', 'stem.3', 'stem.4', 'stem.6', 'stem.7')
-TIMM_STEM = ('conv1.0', 'conv1.1', 'conv1.3', 'conv1.4', 'conv1.6', 'bn1')
-MMPRETRAIN_STEM = tuple(f'stem.{i}.{part}' for i in range(3) for part in ('conv', 'bn'))
-# mmpretrain averages in shortcuts with a stride only, so the first stage has no average to count.
-MMPRETRAIN_SHORTCUT = {
-    'layer1.0.downsample.1': 'layer1.0.downsample.0',
-    'layer1.0.downsample.2': 'layer1.0.downsample.1',
-}
-GRADAUG_BLOCK = {
-    'conv1': 'body.0',
-    'bn1': 'body.1',
-    'conv2': 'body.3',
-    'bn2': 'body.4',
-    'conv3': 'body.6',
-    'bn3': 'body.7',
-    'downsample.0': 'shortcut.0',
-    'downsample.1': 'shortcut.1',
-}
 
 
 def _timm(layer: str, network: Any) -> str:
-    return dict(zip(DEEP_STEM, TIMM_STEM, strict=True)).get(layer, layer)
+    return 'bn1' if layer == 'stem.7' else re.sub(r'^stem', 'conv1', layer)
 
 
 def _mmpretrain(layer: str, network: Any) -> str:
     if layer == CLASSIFIER:
         return 'head.fc'
-    stem = dict(zip(DEEP_STEM, MMPRETRAIN_STEM, strict=True))
-    shortcut = MMPRETRAIN_SHORTCUT if network.avg_down else {}
-    return f'backbone.{(stem | shortcut).get(layer, layer)}'
+    if match := re.fullmatch(r'stem\.(\d)', layer):  # mmdet counts activations, too
+        block, part = divmod(int(match[1]), 3)
+        layer = f'stem.{block}.{("conv", "bn")[part]}'
+    if network.avg_down:  # it averages in shortcuts with a stride only: the first stage has none
+        layer = re.sub(r'^(layer1\.0\.downsample\.)(\d)', lambda m: f'{m[1]}{int(m[2]) - 1}', layer)
+    return f'backbone.{layer}'
 
 
 def _gradaug(layer: str, network: Any) -> str:
@@ -66,7 +50,9 @@ def _gradaug(layer: str, network: Any) -> str:
         return outside[layer]
     stage, block, inside = layer.removeprefix('layer').split('.', 2)
     number = 1 + sum(network.stage_blocks[: int(stage) - 1]) + int(block)
-    return f'features.{number}.{GRADAUG_BLOCK[inside]}'
+    if match := re.fullmatch(r'(conv|bn)(\d)', inside):
+        inside = f'body.{3 * int(match[2]) - 3 + (match[1] == "bn")}'
+    return f'features.{number}.{inside.replace("downsample", "shortcut")}'
 
 
 LIBRARIES: dict[str, Callable[[str, Any], str]] = {
@@ -87,10 +73,7 @@ def key_map(network: nn.Module, library: str) -> dict[str, str]:
         ConfigError: If the library has no such network.
     """
     if library in ('torchvision', 'gradaug') and getattr(network, 'deep_stem', False):
-        raise ConfigError(
-            f'{library} has no ResNet with a deep stem, expected one with a stem of one '
-            'convolution: --to timm takes all'
-        )
+        raise ConfigError(f'{library} has no ResNet with a deep stem: --to timm takes all')
     layers = [key.rpartition('.') for key in network.state_dict()]
     rename = LIBRARIES[library]
     return {f'{layer}.{name}': f'{rename(layer, network)}.{name}' for layer, _, name in layers}
@@ -111,10 +94,19 @@ def load_external(
         linear layer as ``fc`` if there is one in the file.
 
     Raises:
-        ConfigError: If anything of the network is missing, of another shape or too much.
+        ConfigError: If it is no known network, or anything is missing, too much or of another
+            shape.
     """
     init_default_scope('mmdet')
-    config = find_architecture(state, library, path)
+    keys = {key.removeprefix('backbone.'): tensor for key, tensor in state.items()}
+    is_small = library == 'gradaug' and 'features.0.0.weight' not in keys
+    config = _find_cifar_network(keys) if is_small else _find_resnet(keys)
+    if config is None:
+        raise ConfigError(
+            f'{path} is no network that is known from {library} (its keys: '
+            f'{", ".join(list(state)[:3])}, ...), expected a ResNet-18 to -152'
+            f'{", or a network of the released code" if library == "gradaug" else ""}'
+        )
     with torch.device('meta'):
         network = MODELS.build(config)
         head = state.get(f'{LIBRARIES[library](CLASSIFIER, network)}.weight')
@@ -124,26 +116,6 @@ def load_external(
     load_strictly(network, {ours.get(k, k): v for k, v in state.items()}, path, assign=True)
     network.eval()  # returns nothing, in mmdet's ResNet
     return config, network
-
-
-def find_architecture(state: Mapping[str, Tensor], library: str, path: Path) -> dict[str, Any]:
-    """Return the config of the network whose keys and shapes a state dict has.
-
-    Raises:
-        ConfigError: If it is none that is known of the library.
-    """
-    keys = {key.removeprefix('backbone.'): tensor for key, tensor in state.items()}
-    if library == 'gradaug' and 'features.0.0.weight' not in keys:
-        found = _find_cifar_network(keys)
-    else:
-        found = _find_resnet(keys)
-    if found is None:
-        raise ConfigError(
-            f'{path} is no network that is known from {library} (its keys: '
-            f'{", ".join(list(state)[:3])}, ...), expected a ResNet-18 to -152'
-            f'{", or a network of the released code" if library == "gradaug" else ""}'
-        )
-    return found
 
 
 def _find_resnet(keys: Mapping[str, Tensor]) -> dict[str, Any] | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
@@ -19,7 +18,7 @@ from torch import Tensor, nn
 from ..engine.checkpoint_loading import load_checkpoint, weights_of
 from ..engine.checks import check_data
 from ..errors import ConfigError
-from ..training import SubnetSampler
+from ..training import GradAugOptions
 from ..type_names import type_name
 from .config_text import config_from_text
 from .key_maps import CLASSIFIER, load_external, load_strictly
@@ -71,16 +70,9 @@ class Source:
     library: str | None = None
 
     def config(self) -> Config:
-        """Return the config of the run.
-
-        Raises:
-            ConfigError: If it is not known.
-        """
+        """Return the config of the run; raise ConfigError if it is not known."""
         if self.cfg is None:
-            raise ConfigError(
-                f"{self.path} carries no config, expected meta['cfg'] as mmengine writes it: give "
-                'the config with --config'
-            )
+            raise ConfigError(f'{self.path} carries no config: give it with --config')
         return self.cfg
 
     @property
@@ -210,11 +202,9 @@ def untrained_widths(source: Source, widths: Sequence[float]) -> dict[float, str
     if source.cfg is None or source.library is not None:
         return {}
     model = source.cfg.model
-    known = inspect.signature(SubnetSampler).parameters
-    options = {k: v for k, v in (model.get('gradaug') or {}).items() if k in known}
-    sampler = SubnetSampler(**options)
+    sampler = GradAugOptions.parse(model.get('gradaug')).sampler
     is_gradaug = 'GradAug' in type_name(model.get('type')) and sampler.num_subnets > 0
-    least = sampler.min_width if is_gradaug and sampler.shrink != 'depth' else 1.0
+    least = sampler.min_width if is_gradaug else 1.0
     return {
         width: f'width {width:g} was never trained, the least that was is {least:g}'
         for width in widths

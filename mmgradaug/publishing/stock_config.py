@@ -38,12 +38,10 @@ def stock_config(cfg: Config) -> Config:
     """
     ours = registered_here()
     values = {k: v for k, v in cfg.to_dict().items() if k not in DROPPED}
-    imports = values.pop('custom_imports', None) or {}
-    names = imports.get('imports') or []
-    names = [names] if isinstance(names, str) else names
-    names = [name for name in names if name.split('.')[0] != PACKAGE]
-    if names:
-        values['custom_imports'] = {**imports, 'imports': names}
+    imports = values.pop('custom_imports', None) or {'imports': []}
+    names = [imports['imports']] if isinstance(imports['imports'], str) else imports['imports']
+    if others := [name for name in names if name.split('.')[0] != PACKAGE]:
+        values['custom_imports'] = {**imports, 'imports': others}
     wrapper = values.get('model_wrapper_cfg') or {}
     if type_name(wrapper.get('type')) in ours:
         del values['model_wrapper_cfg']
@@ -72,15 +70,9 @@ def registered_here() -> dict[str, type]:
 
 
 def _stock(value: Any, ours: Mapping[str, type], key: str) -> Any:
-    """Return a part of a config with the classes of this package replaced by stock ones.
+    """Return a part of a config (at ``key``) with the classes of this package replaced.
 
-    Args:
-        value: The part.
-        ours: Classes of this package by name.
-        key: Config key of the part.
-
-    Returns:
-        The part; ``_GONE`` for a hook without stock counterpart and for pretrained weights.
+    It is ``_GONE`` for a hook without stock counterpart and for pretrained weights.
     """
     if isinstance(value, (list, tuple)):
         items = [_stock(item, ours, f'{key}.{index}') for index, item in enumerate(value)]

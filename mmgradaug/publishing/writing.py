@@ -74,12 +74,8 @@ def validated_metrics(meta: Mapping[str, Any], path: Path, cfg: Config | None) -
     step = meta.get('epoch' if by_epoch else 'iter')
     logged = read_entries(log)
     scalars = Scalars.of(logged if by_epoch else placed(logged))
-    entries = [entry for entry in scalars.val if entry['step'] == step]
-    return {
-        key: value
-        for key, value in (entries[-1] if entries else {}).items()
-        if key not in NOT_METRICS and isinstance(value, (int, float))
-    }
+    found = next((entry for entry in reversed(scalars.val) if entry['step'] == step), {})
+    return {key: value for key, value in found.items() if key not in NOT_METRICS}
 
 
 def write_named(
