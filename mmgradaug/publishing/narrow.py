@@ -10,9 +10,8 @@ silent in further training too, since their gradients are zero.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from math import ceil, floor
-from typing import Any
+from math import ceil
+from typing import Any, NamedTuple
 
 import torch
 from mmdet.models.backbones import ResNet
@@ -22,23 +21,14 @@ from torch import Tensor, nn
 from ..backbones.deformable import deformable_layers
 from ..backbones.resnet import without_regularisers
 from ..errors import ConfigError
-from ..slimmable import extract_subnet, has_slimmable_layers
+from ..slimmable import extract_subnet
 from .key_maps import load_strictly
 from .source import build_model
 from .stock_config import PACKAGE, stock_config
 
-BACKBONE_ONLY = 'publish the backbone alone (--to backbone --width W)'
 
-
-@dataclass(frozen=True)
-class Channels:
-    """Channels of a backbone output.
-
-    Attributes:
-        full: Of the parent.
-        active: That the sub-network computes.
-        narrow: Of the published network: the active ones and some silent ones.
-    """
+class Channels(NamedTuple):
+    """Channels of an output: the parent's, those of the sub-network, and with silent ones."""
 
     full: int
     active: int
@@ -62,11 +52,6 @@ def narrow_detector(model: Any, cfg: Config, width: float) -> tuple[Config, Any]
         ConfigError: If the backbone is not slimmable, or what reads its outputs does not say so
             by ``neck.in_channels``.
     """
-    if not has_slimmable_layers(model):
-        raise ConfigError(
-            f'{type(model).__name__} has no slimmable backbone, expected SlimmableResNet: a narrow '
-            'detector can be cut out of a GradAug run only; leave out --width'
-        )
     stock = stock_config(cfg)
     options, backbone, channels = narrow_backbone(model.backbone, stock.model.backbone, width)
     stock.model.backbone = options
@@ -74,11 +59,13 @@ def narrow_detector(model: Any, cfg: Config, width: float) -> tuple[Config, Any]
     narrow = build_stock(stock)
     source = model.state_dict() | {f'backbone.{k}': v for k, v in backbone.state_dict().items()}
     target = narrow.state_dict()
-    state = {
-        key: _fitted(key, tensor, target[key].shape, channels) if key in target else tensor
-        for key, tensor in source.items()
-    }
-    load_strictly(narrow, state, 'the trained detector')
+    # Layers that read the backbone's outputs keep their weights of active inputs.
+    active = {(c.full, c.narrow): c.active for c in channels}
+    for key in source.keys() & target.keys():
+        tensor, shape = source[key], target[key].shape
+        if tensor.shape != shape and tensor.shape[1:2] + shape[1:2] in active:
+            source[key] = _silenced(key, tensor[:, : active[tensor.size(1), shape[1]]], shape)
+    load_strictly(narrow, source, 'the trained detector')
     return stock, narrow.to(next(model.parameters()).device)
 
 
@@ -97,8 +84,8 @@ def narrow_backbone(
         of its outputs.
 
     Raises:
-        ConfigError: If it has plugins or deformable convolutions in groups, or statistics over
-            several channels that silent ones change.
+        ConfigError: If it is no ResNet, has plugins or deformable convolutions in groups, or
+            statistics over several channels that silent ones change.
     """
     dense: Any = extract_subnet(backbone, width).cpu()
     if not isinstance(dense, ResNet):
@@ -106,24 +93,19 @@ def narrow_backbone(
             f'{type(dense).__name__} has no narrow stock network, expected a ResNet: --to onnx '
             'takes a classifier with any backbone'
         )
-    without_regularisers(dense)
+    without_regularisers(dense).eval()
     grouped = any(layer.deform_groups > 1 for _, layer in deformable_layers(dense))
-    if options.get('plugins') or (grouped and width < 1):
-        key = 'dcn' if grouped else 'plugins'
+    if width < 1 and (grouped or options.get('plugins')):
         raise ConfigError(
-            f'model.backbone.{key}={options[key]!r} works on groups of channels, which in a narrow '
-            'stock network would be other ones: leave out --width'
+            'plugins and deform_groups of the backbone work on groups of channels, which in a '
+            'narrow stock network would be other ones: leave out --width'
         )
-    options = {**options, **smallest_options(dense)}
-    groups = [m.num_groups for m in dense.modules() if isinstance(m, nn.GroupNorm)]
-    if groups:
-        options['norm_cfg'] = {**options['norm_cfg'], 'num_groups': groups[0]}
+    options = smallest_stock(dense, options)
     narrow = build_model(options).to(next(dense.parameters()))
     state = dense.state_dict()
     narrow.load_state_dict(
         {key: _silenced(key, state[key], t.shape) for key, t in narrow.state_dict().items()}
     )
-    dense.eval()
     generator = torch.Generator().manual_seed(0)
     image = torch.randn(1, options.get('in_channels', 3), 128, 160, generator=generator)
     image = image.to(next(dense.parameters()))
@@ -142,51 +124,56 @@ def narrow_backbone(
     return options, narrow, channels
 
 
-def smallest_options(dense: Any) -> dict[str, int]:
-    """Return options of the smallest mmdet ResNet or ResNeXt that a dense sub-network fits into.
+def smallest_stock(dense: Any, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the config of the smallest mmdet ResNet that a dense sub-network fits into.
 
     Args:
-        dense: What ``extract_subnet`` gave; its own options are still the full network's.
+        dense: What ``extract_subnet`` gave, in evaluation mode.
+        options: Config of the full network.
+
+    Raises:
+        ConfigError: If it fits into none up to the full network.
     """
-    blocks = [
-        (stage, block)
-        for stage, layer in enumerate(dense.res_layers)
-        for block in dense.get_submodule(layer)
-    ]
-    groups = max(block.conv2.groups for _, block in blocks)
-    expansion, base = dense.block.expansion, 1
-    for stage, block in blocks:
-        convs = [getattr(block, f'conv{n}', None) for n in (1, 2, 3)]
-        *middle, last = (conv.out_channels for conv in convs if conv is not None)
-        # In groups, the middle follows from their number and size.
-        planes = max([ceil(last / expansion), *(middle if groups == 1 else [])])
-        base = max(base, ceil(planes / 2**stage))
-    if dense.deep_stem:
-        *halves, stem = (m.out_channels for m in dense.stem.modules() if isinstance(m, nn.Conv2d))
-        stem = max(stem, *(2 * half for half in halves))
-    else:
-        stem = dense.conv1.out_channels
-    projects = dense.layer1[0].downsample is not None
-    if not projects:  # the stem enters the first sum as it is
-        base = max(base, ceil(stem / expansion))
-    while groups > 1 and not _has_groups_of(base, dense, blocks):
-        base += 1  # ends at the full network's, which has them
-    if not projects:
-        stem = base * expansion
-    elif stem == base * expansion and dense.strides[0] == 1:
-        stem += 2  # mmdet would leave out the projection that the sub-network has
-    options = {'base_channels': base, 'stem_channels': stem}
-    return options | ({'groups': groups} if hasattr(dense, 'groups') else {})
+    options = dict(options)
+    blocks = [dense.get_submodule(name)[-1] for name in dense.res_layers]
+    norms = [m.num_groups for m in dense.modules() if isinstance(m, nn.GroupNorm)]
+    if norms:
+        options['norm_cfg'] = {**options['norm_cfg'], 'num_groups': norms[0]}
+    if hasattr(dense, 'groups'):
+        options['groups'] = max(block.conv2.groups for block in blocks)
+    least = 1
+    for stage, block in enumerate(blocks):
+        planes = ceil(getattr(block, 'conv3', block.conv2).out_channels / dense.block.expansion)
+        if options.get('groups', 1) == 1:  # else the middle follows from their number and size
+            planes = max(planes, block.conv2.out_channels)
+        least = max(least, ceil(planes / 2**stage))
+    first = dense.stem if dense.deep_stem else dense.conv1
+    *halves, stem = (m.out_channels for m in first.modules() if isinstance(m, nn.Conv2d))
+    stem = max(stem, *(2 * half for half in halves), 1)
+    for base in range(least, max(least, dense.base_channels) + 1):
+        # mmdet projects a stem of other channels than the first block's, and no other.
+        for stem_channels in (stem, stem + 2, base * dense.block.expansion):
+            found = {**options, 'base_channels': base, 'stem_channels': stem_channels}
+            with torch.device('meta'):
+                if _fits(dense, build_model(found)):
+                    return found
+    raise ConfigError(
+        f'no {type(dense).__name__} of mmdet computes what this sub-network does: leave out --width'
+    )
 
 
-def _has_groups_of(base: int, dense: Any, blocks: Sequence[tuple[int, Any]]) -> bool:
-    """Return whether mmdet's ResNeXt has groups of the same sizes at these ``base_channels``.
+def _fits(dense: nn.Module, network: nn.Module) -> bool:
+    """Return whether each layer fits, and groups have their size.
 
-    It computes them in floating point and rounds down, so that 4 channels may become 3.
+    mmdet computes that of a ResNeXt in floating point and rounds down, so 4 may become 3.
     """
-    return all(
-        floor(base * 2**stage * (dense.base_width / base)) == block.conv2.weight.size(1)
-        for stage, block in blocks
+    small, large = dense.state_dict(), network.state_dict()
+    sizes = [(small[key].shape, large[key].shape) for key in small.keys() & large.keys()]
+    grouped = [f'{n}.weight' for n, m in dense.named_modules() if getattr(m, 'groups', 1) > 1]
+    return (
+        small.keys() == large.keys()
+        and all(a <= b for pair in sizes for a, b in zip(*pair, strict=True))
+        and all(small[key].size(1) == large[key].size(1) for key in grouped if key in small)
     )
 
 
@@ -217,35 +204,17 @@ def require_stock(network: nn.Module) -> None:
 
 def _narrow_neck(model: Any, channels: Sequence[Channels]) -> None:
     """Tell the neck of a model config how many channels it gets."""
-    neck = model.get('neck')
-    first = neck[0] if isinstance(neck, (list, tuple)) and neck else neck
-    declared = (first or {}).get('in_channels')
-    listed = list(declared) if isinstance(declared, (list, tuple)) else [declared]
+    neck = model.get('neck') or {}
+    first = neck[0] if isinstance(neck, (list, tuple)) else neck
+    declared: Any = first.get('in_channels')
+    is_list = isinstance(declared, (list, tuple))
     full, narrow = [c.full for c in channels], [c.narrow for c in channels]
-    if listed != full:
+    if (list(declared) if is_list else [declared]) != full:
         raise ConfigError(
             f'model.neck.in_channels={declared!r} are not the outputs of the backbone, expected '
-            f'{full}: {BACKBONE_ONLY}'
+            f'{full}: publish the backbone alone (--to backbone --width W)'
         )
-    first['in_channels'] = narrow if isinstance(declared, (list, tuple)) else narrow[0]
-
-
-def _fitted(key: str, weight: Tensor, shape: torch.Size, channels: Sequence[Channels]) -> Tensor:
-    """Return a weight (C_out, C_in, ...) of the parent as the narrow detector has it.
-
-    Layers that read the backbone's outputs keep their weights of active inputs; those of silent
-    ones are zero.
-    """
-    if weight.shape == shape:
-        return weight
-    by_size = {(c.full, c.narrow): c.active for c in channels}
-    active = by_size.get((weight.size(1), shape[1])) if weight.dim() > 1 else None
-    if active is None or (weight.shape[0], *weight.shape[2:]) != (shape[0], *shape[2:]):
-        raise ConfigError(
-            f'{key} changes from {tuple(weight.shape)} to {tuple(shape)} with the width of the '
-            f'backbone, expected a layer that reads its outputs: {BACKBONE_ONLY}'
-        )
-    return _silenced(key, weight[:, :active], shape)
+    first['in_channels'] = narrow if is_list else narrow[0]
 
 
 def _silenced(key: str, tensor: Tensor, shape: torch.Size) -> Tensor:

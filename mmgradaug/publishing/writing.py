@@ -74,8 +74,8 @@ def validated_metrics(meta: Mapping[str, Any], path: Path, cfg: Config | None) -
     step = meta.get('epoch' if by_epoch else 'iter')
     logged = read_entries(log)
     scalars = Scalars.of(logged if by_epoch else placed(logged))
-    found = next((entry for entry in reversed(scalars.val) if entry['step'] == step), {})
-    return {key: value for key, value in found.items() if key not in NOT_METRICS}
+    found = [entry for entry in scalars.val if entry['step'] == step]
+    return {k: v for k, v in (found[-1] if found else {}).items() if k not in NOT_METRICS}
 
 
 def write_named(

@@ -281,15 +281,15 @@ def test_a_narrow_stock_network_with_group_norm():
     ('name', 'message'),
     [
         ('r50 WS', 'at width 0.7 silent channels change a statistic'),
-        ('r50 context', r'plugins=.* leave out --width'),
-        ('r50 DCNv2 in groups', r"dcn=.*'deform_groups': 4.*leave out --width"),
+        ('r50 context', 'plugins and deform_groups .* leave out --width'),
+        ('r50 DCNv2 in groups', 'plugins and deform_groups .* leave out --width'),
     ],
 )
 def test_sub_networks_that_no_narrow_stock_network_is(name, message):
     network, stock = slimmable(STOCK[name]).double().eval(), STOCK[name]
     with pytest.raises(ValueError, match=message):
         narrow_backbone(network, stock, 0.7)
-    if 'DCN' in name:
+    if 'WS' not in name:
         x = images(stock, torch.float64)
         assert_narrow_stock_network_is_the_slice(network, stock, 1.0, x)
 

@@ -35,10 +35,10 @@ class Start(Hook):
 
 
 def train(config, out):
-    """Train an epoch from the published weights, validate, test."""
+    """Train an epoch from the published weights, and test."""
     cfg = Config.fromfile(config)
     cfg.work_dir, cfg.experiment_name = str(out / 'runs' / config.stem), config.stem
-    cfg.train_cfg.update(max_epochs=1, val_interval=1)
+    cfg.train_cfg.update(max_epochs=1, val_interval=2)
     runner = Runner.from_cfg(cfg)
     start = Start()
     runner.register_hook(start)
