@@ -130,6 +130,7 @@ def train_runs(
     todo = f'{len(runs)} trainings, {len(waiting)} of them to do'
     say(f'{todo}, {jobs} at a time with {threads} threads')
     running: dict[Run, subprocess.Popen[bytes]] = {}
+    started, total = time.monotonic(), len(waiting)
     try:
         while waiting or running:
             while waiting and len(running) < jobs:
@@ -140,7 +141,9 @@ def train_runs(
                 if process.poll() is not None:
                     del running[run]
                     run.finish(process.returncode)
-                    say(f'{run.name} is done, {len(waiting) + len(running)} to go')
+                    left = len(waiting) + len(running)
+                    minutes = (time.monotonic() - started) / (total - left) * left / 60
+                    say(f'{run.name} is done, {left} to go, about {minutes:.1f} minutes')
     finally:
         for process in running.values():
             process.terminate()
