@@ -173,10 +173,8 @@ class RoIStage:
             weight = config.roi_cls.soft * ramp * getattr(head.loss_cls, 'loss_weight', 1.0)
             losses['loss_roi_cls_soft'] = divergence.mean() * weight
         if config.roi_bbox.soft:
-            own, said = (
-                select_class(pred.unflatten(1, (-1, 4)), labels)
-                for pred in (deltas, teacher.bbox_pred)
-            )
+            pairs = (pred.unflatten(1, (-1, 4)) for pred in (deltas, teacher.bbox_pred))
+            own, said = (select_class(pair, labels) for pair in pairs)
             error = (own.float() - mapping.deltas(said)).abs()
             weight = config.roi_bbox.soft * ramp * getattr(head.loss_bbox, 'loss_weight', 1.0)
             total = error[teacher.is_positive].sum()
