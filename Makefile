@@ -8,7 +8,7 @@ export UV_SYSTEM_CERTS ?= true
 # Threads that wait sleep instead of spinning: on shared cores a step is several times faster so.
 export OMP_WAIT_POLICY ?= PASSIVE
 # Tests on up to 4 cores; `make test ARGS=-n0` for one process and a debugger.
-WORKERS := -n auto --maxprocesses 4
+WORKERS := -n auto --maxprocesses 4 --dist worksteal
 STOCK := UV_PROJECT_ENVIRONMENT=.venv-stock $(UV) sync --frozen --all-extras \
          --no-default-groups --group stock --group dev
 

@@ -10,7 +10,7 @@ from mmengine.config import Config
 from mmengine.hub import get_config
 from mmengine.registry import init_default_scope
 
-from mmgradaug.detection.distillation import roi
+from mmgradaug.detection.distillation import roi_stage
 from tests.networks import detector_config, stock_config
 from tools import coverage_table as coverage
 from tools.coverage_table import resnets, swap_failure, try_config, try_family
@@ -83,7 +83,7 @@ def test_a_failure_of_mmdet_is_told_apart():
 
 def test_a_failure_of_ours_is_not_passed_over(monkeypatch):
     """A parameter without gradient in a sub-network's pass would stop several processes."""
-    monkeypatch.setattr(roi, 'zero_loss', lambda *outputs: torch.zeros(()))
+    monkeypatch.setattr(roi_stage, 'zero_loss', lambda *outputs: torch.zeros(()))
     monkeypatch.setitem(coverage.GRADAUG, 'distill', dict(roi_mask='off'))
     targets, remark = try_config('mine/tiny.py', tiny())
     expected = r'AssertionError: sub-network 1 gives no gradient to \d+ of .*roi_head\.mask_head\.'
