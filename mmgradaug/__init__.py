@@ -18,37 +18,24 @@ from .backbones import (
 )
 from .classification import Classifier, GradAugClassifier
 from .detection import GradAugDetector
-from .engine.hooks import (
-    BadImagesHook,
-    FinalAndBestHook,
-    PendingValidationHook,
-    ReproducibleHook,
-    SafeCheckpointHook,
-    VersionsHook,
-)
+from .engine import hooks as hooks  # registers them
 from .slimmable import at_depth, at_width, extract_subnet
 from .training import GradAugDistributedDataParallel
 from .version import __version__
 
 __all__ = [
-    'BadImagesHook',
     'Classifier',
     'DepthResNet',
-    'FinalAndBestHook',
     'GradAugClassifier',
     'GradAugDetector',
     'GradAugDistributedDataParallel',
-    'PendingValidationHook',
     'PyramidNet',
-    'ReproducibleHook',
-    'SafeCheckpointHook',
     'SlimmableDepthResNet',
     'SlimmablePyramidNet',
     'SlimmableResNeXt',
     'SlimmableResNet',
     'SlimmableResNetV1d',
     'SlimmableWideResNet',
-    'VersionsHook',
     'WideResNet',
     '__version__',
     'at_depth',

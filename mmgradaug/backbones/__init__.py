@@ -5,15 +5,3 @@ from .pyramidnet import PyramidNet, SlimmablePyramidNet
 from .resnet import SlimmableResNet, SlimmableResNetV1d
 from .resnext import SlimmableResNeXt
 from .wide_resnet import SlimmableWideResNet, WideResNet
-
-__all__ = [
-    'DepthResNet',
-    'PyramidNet',
-    'SlimmableDepthResNet',
-    'SlimmablePyramidNet',
-    'SlimmableResNeXt',
-    'SlimmableResNet',
-    'SlimmableResNetV1d',
-    'SlimmableWideResNet',
-    'WideResNet',
-]

@@ -5,17 +5,3 @@ from .datasets import ClassFolders, TorchvisionImages
 from .metrics import TopKAccuracy
 from .preprocessor import BatchMix, ImagePreprocessor
 from .transforms import Cutout, Lighting, PackImage, ToImageTensor
-
-__all__ = [
-    'BatchMix',
-    'ClassFolders',
-    'Classifier',
-    'Cutout',
-    'GradAugClassifier',
-    'ImagePreprocessor',
-    'Lighting',
-    'PackImage',
-    'ToImageTensor',
-    'TopKAccuracy',
-    'TorchvisionImages',
-]

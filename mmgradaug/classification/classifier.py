@@ -85,13 +85,11 @@ class Classifier(BaseModel):
         self.to(memory_format=self.memory_format)  # type: ignore[call-overload]
 
     def init_weights(self) -> None:
-        """Initialise, to the same values in every memory format, and load the teacher."""
+        """Initialise, to the same values in every memory format."""
         # Random numbers fill a tensor in the order of its memory.
         self.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         super().init_weights()
         self.to(memory_format=self.memory_format)  # type: ignore[call-overload]
-        if self.teacher:
-            self.teacher.load()
 
     def forward(self, inputs: Tensor, data_samples: Any = None, mode: str = 'tensor') -> Any:
         """Forward in one of mmengine's modes.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -46,11 +45,6 @@ class ClassDataset(BaseDataset):
         self.subset_seed = subset_seed
         super().__init__(data_root=data_root, **kwargs)
 
-    @property
-    def classes(self) -> Sequence[str]:
-        """Names of the classes, in the order of their labels."""
-        return self._metainfo['classes']
-
     def filter_data(self) -> list[dict]:
         """Keep ``labels_per_class`` images of each class, in their order."""
         wanted = self.labels_per_class
@@ -59,7 +53,7 @@ class ClassDataset(BaseDataset):
         labels = np.array([entry['gt_label'] for entry in self.data_list])
         generator = np.random.default_rng(self.subset_seed)
         kept: list[int] = []
-        for label, name in enumerate(self.classes):
+        for label, name in enumerate(self.metainfo['classes']):
             own = np.flatnonzero(labels == label)
             if not 0 < wanted <= len(own):
                 raise ConfigError(

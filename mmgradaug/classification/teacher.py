@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -35,15 +36,13 @@ class FrozenTeacher:
         self.checkpoint = network['init_cfg']['checkpoint']
         self.distillation = ClassDistillation(soft=weight, temperature=temperature)
         self.network = MODELS.build(dict(network)).requires_grad_(False).eval()
-        self.is_loaded = False
-        self.device: torch.device | None = None  # where the network was sent
 
-    def load(self) -> None:
-        """Read the pretrained weights, which have to fit exactly, unless they are there."""
-        if not self.is_loaded:
-            state = CheckpointLoader.load_checkpoint(self.checkpoint, map_location='cpu')
-            self.network.load_state_dict(state.get('state_dict', state))
-            self.is_loaded = True
+    @cached_property
+    def trained(self) -> Any:
+        """The network with its pretrained weights, which have to fit exactly."""
+        state = CheckpointLoader.load_checkpoint(self.checkpoint, map_location='cpu')
+        self.network.load_state_dict(state.get('state_dict', state))
+        return self.network
 
     def loss(self, inputs: Tensor, logits: Tensor) -> Tensor:
         """Return the divergence of a student's classes from this network's, times its weight.
@@ -51,20 +50,11 @@ class FrozenTeacher:
         Args:
             inputs: Normalised images (N, C, H, W), mixed ones too.
             logits: The student's of them (N, classes).
-
-        Raises:
-            RuntimeError: If no weights have been loaded.
         """
-        if not self.is_loaded:
-            raise RuntimeError(
-                'the teacher has random weights: call init_weights() of the classifier first, as '
-                'the runner does'
-            )
-        if self.device != inputs.device:  # asking every module each time costs milliseconds
-            self.device = inputs.device
-            self.network.to(self.device)
+        if self.trained.fc.weight.device != inputs.device:  # asking every layer takes milliseconds
+            self.trained.to(inputs.device)
         with torch.no_grad():
-            taught = self.network.logits(inputs)
+            taught = self.trained.logits(inputs)
         return self.distillation.soft * self.distillation.divergence(logits, taught)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> FrozenTeacher:

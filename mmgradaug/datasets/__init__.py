@@ -6,5 +6,3 @@ Nuclei and shapes are in COCO's format, the digits in one folder a class.
 from .digits import make_digits
 from .nuclei import make_nuclei
 from .shapes import ShapesSpec, make_shapes
-
-__all__ = ['ShapesSpec', 'make_digits', 'make_nuclei', 'make_shapes']

@@ -1,5 +1,3 @@
 """GradAug for MMDetection's detectors: the wrapper, and what sub-networks learn from."""
 
 from .detector import GradAugDetector
-
-__all__ = ['GradAugDetector']

@@ -34,9 +34,3 @@ def write_atomically(data: bytes, path: str | os.PathLike) -> None:
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
-
-
-def remove_incomplete(folder: str | os.PathLike) -> None:
-    """Remove what writes left over that were killed."""
-    for path in Path(folder).glob(f'*{INCOMPLETE}'):
-        path.unlink(missing_ok=True)

@@ -5,24 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 from mmengine.config import Config
 
 from ..errors import ConfigError
 from ..version import __version__
-from .atomic import write_atomically
 from .hooks.final_and_best import FILE
 
-STARTED, DONE = 'recipe.txt', 'done.txt'  # hold the recipe that a folder is of
-OUTPUT = 'output.txt'
+DONE, OUTPUT = 'done.txt', 'output.txt'
 PAUSE = 0.5  # seconds between looks at the runs
 
 
@@ -34,7 +30,7 @@ class Run:
         name: What it is, for people.
         config: Path of its config.
         options: Its ``--cfg-options``.
-        work_dir: Its folder.
+        work_dir: Its folder, which names its config, options and version by a hash.
     """
 
     name: str
@@ -44,8 +40,8 @@ class Run:
 
     @property
     def is_done(self) -> bool:
-        """Return whether it is complete, with today's config, options and version."""
-        return self._is_of_recipe(DONE)
+        """Return whether it is complete."""
+        return (self.work_dir / DONE).is_file()
 
     @property
     def final(self) -> dict[str, float]:
@@ -58,10 +54,8 @@ class Run:
         return Path((self.work_dir / 'last_checkpoint').read_text().strip())
 
     def start(self, tool: Path, threads: int) -> subprocess.Popen[bytes]:
-        """Start it, or resume it; what another recipe left in its folder goes."""
-        if self.work_dir.is_dir() and not self._is_of_recipe(STARTED):
-            shutil.rmtree(self.work_dir)
-        write_atomically(self._recipe.encode(), self.work_dir / STARTED)
+        """Start it, or resume it."""
+        self.work_dir.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, str(tool), self.config, '--work-dir', str(self.work_dir)]
         command += ['--resume', '--cfg-options', *self.options]
         env = os.environ | {'OMP_NUM_THREADS': str(threads)}
@@ -78,16 +72,7 @@ class Run:
             output = self.work_dir / OUTPUT
             last_line = output.read_text(errors='replace').strip().rpartition('\n')[2]
             raise ConfigError(f'{self.name} ended with status {status}, see {output}: {last_line}')
-        write_atomically(self._recipe.encode(), self.work_dir / DONE)
-
-    @cached_property
-    def _recipe(self) -> str:
-        text = f'{Config.fromfile(self.config).pretty_text}{self.options}{__version__}'
-        return hashlib.sha256(text.encode()).hexdigest()
-
-    def _is_of_recipe(self, name: str) -> bool:
-        mark = self.work_dir / name
-        return mark.is_file() and mark.read_text() == self._recipe
+        (self.work_dir / DONE).touch()
 
 
 def plan_runs(
@@ -101,10 +86,13 @@ def plan_runs(
         seeds: How many.
         options: ``--cfg-options`` of all runs.
     """
+    texts = {name: Config.fromfile(config).pretty_text for name, config in methods.items()}
 
     def run(name: str, seed: int) -> Run:
         drawn = f'randomness.seed={seed}', f'train_dataloader.dataset.subset_seed={seed}'
-        folder = work_dir / f'{name.lower().replace(" ", "_")}_seed{seed}'
+        recipe = f'{texts[name]}{drawn}{options}{__version__}'.encode()
+        stem = f'{name.lower().replace(" ", "_")}_seed{seed}'
+        folder = work_dir / f'{stem}_{hashlib.sha256(recipe).hexdigest()[:8]}'
         return Run(f'{name} seed {seed}', methods[name], (*drawn, *options), folder)
 
     return {name: [run(name, seed) for seed in range(seeds)] for name in methods}

@@ -18,20 +18,3 @@ from .source import (
     open_source,
     untrained_widths,
 )
-
-__all__ = [
-    'LIBRARIES',
-    'Cut',
-    'Source',
-    'dense_classifier',
-    'load_trained_model',
-    'narrow_detector',
-    'open_external',
-    'open_source',
-    'publish_backbone',
-    'publish_classifier',
-    'publish_detector',
-    'publish_onnx',
-    'publish_weights',
-    'untrained_widths',
-]

@@ -40,7 +40,7 @@ def training_batches(cfg: Config, images: int, seed: int = 0) -> Iterator[dict[s
 
 
 @torch.no_grad()
-def recalibrate(model: Any, width: float, batches: Iterable[dict[str, Any]]) -> int:
+def recalibrate(model: Any, width: float, batches: Iterable[dict[str, Any]]) -> None:
     """Replace BatchNorm's running statistics by their averages over images at a width.
 
     Means and (unbiased) variances of batches are averaged with the number of images as weight,
@@ -52,14 +52,9 @@ def recalibrate(model: Any, width: float, batches: Iterable[dict[str, Any]]) -> 
         width: Share of the channels, in (0, 1].
         batches: Batches as the data loader gives them.
 
-    Returns:
-        The number of images.
-
     Raises:
         ConfigError: If there is no batch.
     """
-    norms = {n: m for n, m in model.named_modules() if isinstance(m, _BatchNorm)}
-    norms = {name: norm for name, norm in norms.items() if norm.running_mean is not None}
     seen: dict[Any, list[tuple[int, Tensor, Tensor]]] = defaultdict(list)
     images: list[int] = []
 
@@ -67,12 +62,16 @@ def recalibrate(model: Any, width: float, batches: Iterable[dict[str, Any]]) -> 
         channels = args[0].float().transpose(0, 1).flatten(1)
         seen[norm].append((images[-1], *torch.var_mean(channels, dim=1)))
 
-    handles = [norm.register_forward_pre_hook(record) for norm in norms.values()]
-    for norm in norms.values():
-        norm.train()  # normalise by the batch; `at_width` keeps it from the running statistics
-    needs_heads = not all(name.startswith(('backbone.', 'neck.')) for name in norms)
+    handles = []
     try:
-        with at_width(model, width):
+        with at_width(model, width):  # which puts slimmable layers back where others were converted
+            named = {n: m for n, m in model.named_modules() if isinstance(m, _BatchNorm)}
+            norms = {n: norm for n, norm in named.items() if norm.running_mean is not None}
+            for norm in norms.values():
+                handles.append(norm.register_forward_pre_hook(record))
+                # Normalise by the batch; until `at_width` ends, which puts both back.
+                norm.training, norm.track_running_stats = True, False
+            needs_heads = not all(name.startswith(('backbone.', 'neck.')) for name in norms)
             for batch in batches:
                 data = model.data_preprocessor(batch, False)
                 images.append(len(data['inputs']))
@@ -81,7 +80,6 @@ def recalibrate(model: Any, width: float, batches: Iterable[dict[str, Any]]) -> 
                 else:
                     model.extract_feat(data['inputs'])
     finally:
-        model.eval()
         for handle in handles:
             handle.remove()
     if not images:
@@ -91,6 +89,3 @@ def recalibrate(model: Any, width: float, batches: Iterable[dict[str, Any]]) -> 
         weights = torch.tensor(counts, dtype=torch.float32, device=means[0].device) / sum(counts)
         norm.running_mean[: len(means[0])] = weights @ torch.stack(means)
         norm.running_var[: len(variances[0])] = weights @ torch.stack(variances)
-        if norm.num_batches_tracked is not None:
-            norm.num_batches_tracked.fill_(len(found))
-    return sum(images)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.config import Config
 from torch import Tensor
 
 from ..engine.atomic import write_atomically
@@ -41,7 +40,7 @@ def record_of(source: Source, cut: Cut) -> dict[str, Any]:
         'recalibration_images': cut.images,
         'epoch': meta.get('epoch'),
         'iter': meta.get('iter'),
-        'metrics': validated_metrics(meta, path, source.cfg) if is_validated else {},
+        'metrics': validated_metrics(meta, path) if is_validated else {},
         'mmgradaug_version': __version__,
         'source': path.name,
         'run': meta.get('experiment_name'),
@@ -58,7 +57,7 @@ def backbone_name(backbone: Mapping[str, Any]) -> str:
     return '-'.join(str(backbone[key]) for key in ('type', 'depth') if key in backbone)
 
 
-def validated_metrics(meta: Mapping[str, Any], path: Path, cfg: Config | None) -> dict[str, float]:
+def validated_metrics(meta: Mapping[str, Any], path: Path) -> dict[str, float]:
     """Return what the validation of exactly these weights gave, from the log beside the file.
 
     The checkpoint itself does not tell: it is saved before its epoch's validation.
@@ -70,10 +69,11 @@ def validated_metrics(meta: Mapping[str, Any], path: Path, cfg: Config | None) -
     log = path.absolute().parent / match['started'] / 'vis_data/scalars.json' if match else None
     if log is None or not log.is_file():
         return {}
-    by_epoch = cfg is None or 'IterBased' not in str((cfg.get('train_cfg') or {}).get('type'))
-    step = meta.get('epoch' if by_epoch else 'iter')
     logged = read_entries(log)
-    scalars = Scalars.of(logged if by_epoch else placed(logged))
+    scalars = Scalars.of(logged)
+    step = meta.get('epoch' if scalars.by_epoch else 'iter')
+    if not scalars.by_epoch:
+        scalars = Scalars.of(placed(logged))
     found = [entry for entry in scalars.val if entry['step'] == step]
     return {k: v for k, v in (found[-1] if found else {}).items() if k not in NOT_METRICS}
 

@@ -2,5 +2,3 @@
 
 from .page import write_report
 from .run import Run, read_run, read_runs
-
-__all__ = ['Run', 'read_run', 'read_runs', 'write_report']

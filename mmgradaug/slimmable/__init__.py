@@ -19,24 +19,3 @@ from .layers import (
     pad_channels,
 )
 from .width import at_width, has_slimmable_layers
-
-__all__ = [
-    'SkippableBlock',
-    'SlimBatchNorm2d',
-    'SlimConv',
-    'SlimConv2d',
-    'SlimGroupNorm',
-    'SlimSyncBatchNorm',
-    'Slimmable',
-    'SlimmableNetwork',
-    'active_channels',
-    'at_depth',
-    'at_width',
-    'check_width',
-    'draw_depth',
-    'extract_subnet',
-    'has_slimmable_layers',
-    'linear_survival',
-    'pad_channels',
-    'skippable_blocks',
-]

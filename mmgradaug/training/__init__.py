@@ -4,12 +4,3 @@ from .ddp import GradAugDistributedDataParallel
 from .model import GradAugMixin
 from .sampler import GradAugOptions, Subnet, SubnetSampler
 from .step import gradaug_step
-
-__all__ = [
-    'GradAugDistributedDataParallel',
-    'GradAugMixin',
-    'GradAugOptions',
-    'Subnet',
-    'SubnetSampler',
-    'gradaug_step',
-]

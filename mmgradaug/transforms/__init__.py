@@ -11,17 +11,3 @@ from .base import (
 from .geometry import GeometricMap
 from .rotate import RandomRotate, Rotate
 from .scale import RandomScale, Scale
-
-__all__ = [
-    'SUBNET_TRANSFORMS',
-    'Chain',
-    'DrawnChain',
-    'GeometricMap',
-    'RandomRotate',
-    'RandomScale',
-    'RandomTransform',
-    'Rotate',
-    'Scale',
-    'Transform',
-    'build_transform',
-]

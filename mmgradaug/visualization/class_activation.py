@@ -37,7 +37,7 @@ def save_activation_maps(
     """
     init_default_scope(cfg.get('default_scope', 'mmdet'))
     dataset: Any = DATASETS.build(cfg.val_dataloader.dataset)
-    names = dataset.classes
+    names = dataset.metainfo['classes']
     labels = [int(dataset.get_data_info(index)['gt_label']) for index in range(len(dataset))]
     pixels = torch.stack([dataset[labels.index(label)]['inputs'] for label in range(len(names))])
     images = pixels[:, 0].numpy()

@@ -36,7 +36,7 @@ def folders(root, **options):
 
 def test_folders(tmp_path):
     dataset = folders(make_folders(tmp_path))
-    assert list(dataset.classes) == dataset.metainfo['classes'] == ['a', 'b', 'c']
+    assert dataset.metainfo['classes'] == ['a', 'b', 'c']
     assert [dataset[i]['data_samples'] for i in range(12)] == [0] * 4 + [1] * 4 + [2] * 4
     image = dataset[0]['inputs']
     assert image.dtype == torch.uint8
@@ -123,7 +123,7 @@ def test_cifar_is_downloaded_when_asked_only(monkeypatch):
     images = FakeCifar('', True, True).data
     assert torch.equal(dataset[2]['inputs'], torch.from_numpy(images[2]).permute(2, 0, 1))
     assert [dataset[i]['data_samples'] for i in range(4)] == [0, 1, 1, 0]
-    assert list(dataset.classes) == ['cat', 'dog']
+    assert list(dataset.metainfo['classes']) == ['cat', 'dog']
 
 
 def make_stl10(root, monkeypatch):
@@ -156,7 +156,7 @@ def test_stl10_as_torchvision_lays_it_out(tmp_path, monkeypatch):
         for entry, image in zip(dataset, pixels[split], strict=True):
             assert entry['inputs'].is_contiguous()
             assert torch.equal(entry['inputs'], torch.from_numpy(image))
-        assert list(dataset.classes) == [f'class {i}' for i in range(10)]
+        assert list(dataset.metainfo['classes']) == [f'class {i}' for i in range(10)]
     few = TorchvisionImages('STL10', str(tmp_path), indices=2)
     assert len(few) == 2
     with pytest.raises(ValueError, match=r"labels_per_class=1, expected 1 to 0.*'class 1'"):

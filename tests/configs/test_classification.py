@@ -235,7 +235,7 @@ def test_a_small_one_makes_a_training_step(path):
     torch.manual_seed(0)
     model = MODELS.build(cfg.model).train()
     if model.teacher:
-        model.teacher.is_loaded = True  # with random weights, which do here
+        model.teacher.trained = model.teacher.network  # with random weights, which do here
     wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
     decays = {p.ndim > 1: group['weight_decay'] for group in wrapper.optimizer.param_groups
               for p in group['params']}  # fmt: skip

