@@ -338,10 +338,12 @@ def test_a_schedule_of_another_length_is_warned_of(run, capfd):
 # ---------------------------------------------------------------------- during a run
 
 
-def test_a_scale_below_the_stride_ends_the_run(run):
+def test_a_scale_below_the_stride_is_limited(run, capfd):
     gradaug(transform=dict(type='RandomScale', scales=[0.25]))(run)
-    assert re.search(r'made images of 16 x 16 pixels, expected at least 32 ', run.last_line())
-    assert run.checkpoints() == []
+    run.start()
+    assert run.checkpoints() == ['iter_1.pth', 'iter_2.pth', 'iter_3.pth']
+    (line,) = [line for line in capfd.readouterr().out.splitlines() if 'below the' in line]
+    assert 'a batch of 64 x 64 pixels 16 x 16, below the stride of the network: 33 x 33' in line
 
 
 def test_an_unreadable_image_is_named(run):

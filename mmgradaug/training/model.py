@@ -18,7 +18,7 @@ from ..slimmable import has_slimmable_layers, skippable_blocks
 from ..transforms import GeometricMap
 from .ddp import require_usable_norms
 from .sampler import GradAugOptions, Subnet, SubnetSampler
-from .step import gradaug_step
+from .step import gradaug_step, least_side
 
 WRAP = (
     "set model_wrapper_cfg=dict(type='GradAugDistributedDataParallel') in the config "
@@ -158,21 +158,21 @@ class GradAugMixin:
         """Pad transformed images (N, C, H, W) as the data preprocessor pads a batch.
 
         Right and bottom, to multiples of its ``pad_size_divisor``: many necks need that. Narrow
-        images become a strip of cells, but ones smaller than a single cell of the network both
-        ways show nothing, and give BatchNorm a single value.
+        images become a strip of cells.
 
         Raises:
-            ConfigError: If images are smaller than the stride both ways.
+            ConfigError: If images are smaller than the stride both ways, see
+                :func:`~mmgradaug.training.step.least_side`.
         """
         preprocessor: Any = self.data_preprocessor  # type: ignore[attr-defined]
         divisor = getattr(preprocessor, 'pad_size_divisor', 1)
         value = getattr(preprocessor, 'pad_value', 0)
-        least = min(divisor, 32)  # the stride of a ResNet's last stage
+        least = least_side(self, len(images))
         if max(images.shape[-2:]) < least:
             raise ConfigError(
                 f'gradaug.transform made images of {images.size(-2)} x {images.size(-1)} pixels, '
-                f'expected at least {least} on a side, the stride of the network: use larger '
-                'scales, or larger images (Resize in the train pipeline)'
+                f'expected at least {least} on a side for {len(images)} in a batch, by the stride '
+                'of the network: use larger images (Resize in the train pipeline), or larger scales'
             )
         missing = [-length % divisor for length in (images.size(-1), images.size(-2))]
         if not any(missing):

@@ -6,6 +6,8 @@ that only one pass's activations are alive; their gradients add up; the optimize
 
 from __future__ import annotations
 
+import logging
+import math
 import time
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from itertools import pairwise
@@ -13,13 +15,15 @@ from typing import Any
 
 import torch
 from mmengine.dist import all_reduce
+from mmengine.logging import print_log
 from mmengine.model import detect_anomalous_params, is_model_wrapper
 from mmengine.optim import OptimWrapper
 from mmengine.structures import BaseDataElement
 from torch import Tensor
+from torch.nn import BatchNorm2d
 
 from ..errors import ConfigError
-from ..transforms import GeometricMap
+from ..transforms import GeometricMap, Transform, at_least
 from .recompute import recomputing
 from .sampler import Subnet
 
@@ -102,12 +106,49 @@ def run_pass(
     own = {**batch, 'data_samples': _own_samples(batch.get('data_samples'))}
     if subnet is None:
         return model(**own, mode='full'), None
-    images, mapping = subnet.transform(batch['inputs'])
+    images, mapping = transformed(module, subnet.transform, batch['inputs'])
     own['inputs'] = module.pad_images(images)
     scale_x, scale_y = mapping.scale
     is_large = scale_x * scale_y > module.gradaug.recompute_above
     with recomputing(module) if is_large else nullcontext():
         return model(**own, mode='subnet', mapping=mapping), mapping
+
+
+def transformed(model: Any, transform: Transform, images: Tensor) -> tuple[Tensor, GeometricMap]:
+    """Transform images (N, C, H, W); where nothing of them would be left, at a larger scale.
+
+    Each process decides on its own batch: what they have to share is passes, not scales.
+    """
+    moved, mapping = transform(images)
+    least = least_side(model, len(images))
+    if max(mapping.out_size) < least:
+        moved, limited = at_least(transform, least)(images)
+        if limited != mapping and not getattr(model, '_told_of_limit', False):
+            model._told_of_limit = True
+            sizes = (mapping.in_size, mapping.out_size, limited.out_size)
+            batch, small, larger = (f'{height} x {width}' for height, width in sizes)
+            print_log(
+                f'gradaug.transform would make a batch of {batch} pixels {small}, below the stride '
+                f'of the network: {larger} instead. Such batches are limited; this is said once',
+                logger='current',
+                level=logging.WARNING,
+            )
+        mapping = limited
+    return moved, mapping
+
+
+def least_side(model: Any, images: int) -> int:
+    """Return the pixels that a batch of so many images needs on its larger side.
+
+    One cell of the network, or what BatchNorm computes statistics of is padding. A ResNet's
+    BatchNorm needs two values, so a single image has to be larger than a cell.
+    """
+    cell = min(getattr(model.data_preprocessor, 'pad_size_divisor', 1), 32)
+    backbone: Any = getattr(model, 'backbone', None)
+    strides = getattr(backbone, 'strides', ())  # of a ResNet's stages; its stem's is 4
+    if images > 1 or not strides or not any(isinstance(m, BatchNorm2d) for m in backbone.modules()):
+        return cell
+    return max(cell, 4 * math.prod(strides[1:]) + 1)
 
 
 def _own_samples(samples: Any) -> Any:

@@ -6,6 +6,7 @@ from .base import (
     DrawnChain,
     RandomTransform,
     Transform,
+    at_least,
     build_transform,
 )
 from .geometry import GeometricMap

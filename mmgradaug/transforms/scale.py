@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -20,11 +20,19 @@ SMALLEST, LARGEST = 0.05, 4.0
 
 @dataclass(frozen=True)
 class Scale:
-    """Resize images bilinearly to ``factor`` times their height and width, rounded."""
+    """Resize images bilinearly to ``factor`` times their height and width, rounded.
+
+    ``least`` is the smallest side of the result: each axis has a larger factor if it has to.
+    """
 
     factor: float
     antialias: bool = False
     align_corners: bool = False
+    least: int = 1
+
+    def at_least(self, side: int) -> Scale:
+        """Return the same scale with no side of the result below ``side`` pixels."""
+        return replace(self, least=side)
 
     def __call__(self, images: Tensor) -> tuple[Tensor, GeometricMap]:
         """Resize images (N, C, H, W)."""
@@ -42,7 +50,7 @@ class Scale:
 
     def out_size(self, in_size: Size) -> Size:
         """Height and width of the resized images."""
-        height, width = (max(1, round(length * self.factor)) for length in in_size)
+        height, width = (max(self.least, round(length * self.factor)) for length in in_size)
         return height, width
 
 

@@ -21,6 +21,7 @@ from ..detection.labels import move_samples
 from ..engine.hooks.bad_images import check_images
 from ..errors import ConfigError
 from ..training import Subnet
+from ..training.step import transformed
 from .canvas import new_figure, save_figure
 from .objects import draw_objects
 
@@ -118,7 +119,7 @@ def views_of(
     full = pixels_of(images[image], model.data_preprocessor, bgr)
     views = [SubnetView('full network', full, labels=label if detects else None)]
     for number, subnet in enumerate(subnets, start=1):
-        moved, mapping = subnet.transform(images)
+        moved, mapping = transformed(model, subnet.transform, images)
         pixels = pixels_of(moved[image], model.data_preprocessor, bgr)
         kept = subnet.kept_blocks(model)
         depth = None if kept is None else sum(kept) / len(kept)

@@ -1,15 +1,20 @@
 """The training step: gradients summed, one optimizer step, whatever the optimizer wrapper."""
 
 import copy
+from unittest import mock
 
 import pytest
 import torch
+import torch.nn.functional as F
 from mmengine.logging import MessageHub
 from mmengine.optim import OptimWrapper
 from torch import nn
 
 from mmgradaug import at_width
 from mmgradaug.errors import ConfigError
+from mmgradaug.training import step
+from mmgradaug.training.step import transformed
+from mmgradaug.transforms import GeometricMap, Scale
 from tests.classification import tiny
 from tests.networks import batch, build, detector_config, stock_config
 from tests.oracles import assert_equal
@@ -175,13 +180,63 @@ def test_a_step_leaves_the_full_network_behind():
     assert rpn.teacher is roi.stages[0].boxes is roi.stages[0].masks is None
 
 
-def test_images_smaller_than_the_stride_are_refused():
-    model = build(detector_config(transform=dict(type='RandomScale', scales=[0.2])))
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    words = r'made images of 26 x 26 pixels, expected at least 32 .*stride.*larger scales'
-    with pytest.raises(ValueError, match=words):
-        model.train_step(batch(size=128), OptimWrapper(optimizer))
-    assert model.pad_images(torch.zeros(1, 3, 26, 40)).shape == (1, 3, 32, 64)  # a narrow strip
+def passes_of(model, data):
+    """What sub-networks of a step see: images and where they came from."""
+    forward, seen = model.forward, []
+
+    def keep(inputs, data_samples=None, mode='tensor', mapping=None):
+        if mode == 'subnet':
+            seen.append((inputs, mapping))
+        return forward(inputs, data_samples, mode, mapping)
+
+    with mock.patch.object(model, 'forward', keep):
+        model.train_step(data, sgd(model))
+    return seen
+
+
+@pytest.mark.parametrize('divisor', [1, 32])
+@pytest.mark.parametrize(('images', 'size', 'side'), [(2, 64, 32), (1, 64, 33), (1, 32, 33)])
+def test_a_scale_below_the_stride_is_limited_for_that_batch(
+    images, size, side, divisor, monkeypatch
+):
+    """A ResNet's last cell is 32 pixels; BatchNorm of a single image needs two of them."""
+    if divisor == 1 and images > 1:
+        side = round(0.2 * size)  # not padded, and BatchNorm has two values
+    told = []
+    monkeypatch.setattr(step, 'print_log', lambda text, **kwargs: told.append(text))
+    scales = [dict(type='RandomRotate'), dict(type='RandomScale', scales=[0.2])]
+    model = build(detector_config(num_subnets=2, transform=scales)).train()
+    model.backbone.norm_eval = True  # or the full network's would need two values, too
+    model.backbone.train()
+    model.data_preprocessor.pad_size_divisor = divisor
+    for number in (size, size, 192):
+        data = batch((2,) * images, size=number)
+        for inputs, mapping in passes_of(model, data):
+            limit = max(side, round(0.2 * number))
+            assert mapping == GeometricMap((number, number), (limit, limit), mapping.turns)
+            assert max(inputs.shape[-2:]) == -(-limit // divisor) * divisor
+    assert len(told) == (side != round(0.2 * size))
+
+
+def test_each_axis_is_limited_alone_and_narrow_strips_stay():
+    model = build(detector_config())
+    strip = model.data_preprocessor(batch(size=64), True)['inputs'][..., :40]
+    scaled = Scale(0.4, align_corners=True)
+    moved, mapping = transformed(model, scaled, strip)
+    assert mapping.out_size == (32, 32) and moved.shape[-2:] == (32, 32)
+    expected = F.interpolate(strip, (32, 32), mode='bilinear', align_corners=True)
+    assert torch.equal(moved, expected)
+    long = torch.rand(1, 3, 40, 500)
+    moved, mapping = transformed(model, scaled, long)
+    assert torch.equal(moved, scaled(long)[0]) and mapping.out_size == (16, 200)
+    assert model.pad_images(moved).shape[-2:] == (32, 224)
+
+
+def test_what_cannot_be_limited_is_refused():
+    model = build(detector_config(transform=None))
+    model.backbone.norm_eval = True
+    with pytest.raises(ConfigError, match=r'32 x 32 pixels, expected at least 33 .* 1 in a batch'):
+        model.train().train_step(batch((2,), size=32), sgd(model))
 
 
 def test_a_compiled_step_trains_as_an_eager_one_bitwise():
