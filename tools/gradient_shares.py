@@ -25,6 +25,7 @@ from mmgradaug.classification import GradAugClassifier
 from mmgradaug.detection import GradAugDetector
 from mmgradaug.engine.checks import check_data, check_model, check_pretrained, check_weights
 from mmgradaug.engine.cli import at_least, config_parser, load_config, one_line_errors
+from mmgradaug.engine.hooks.bad_images import check_images
 from mmgradaug.evaluation.gradients import TermGradient, measure_gradients
 
 
@@ -54,6 +55,7 @@ def measure(cfg: Config, args: argparse.Namespace) -> list[list[TermGradient]]:
         model.init_weights()
     model.train()
     loader = Runner.build_dataloader(cfg.train_dataloader, seed=args.seed)
+    check_images(loader.dataset)
     # Small data sets have fewer batches in an epoch.
     batches = islice(chain.from_iterable(repeat(loader, args.batches)), args.batches)
     seed = args.seed if model.gradaug.seed is None else model.gradaug.seed

@@ -30,6 +30,7 @@ from mmengine.registry import DATASETS, init_default_scope
 from ..errors import ConfigError
 from ..type_names import builds
 from .cli import warn
+from .file_names import find_file, near_file
 
 _FORMAT = (
     'expected a JSON object with the lists "images", "annotations" and "categories" of COCO\'s '
@@ -176,11 +177,12 @@ def _check_images(where: str, dataset: Any, allowed: int) -> None:
     folders = {os.path.dirname(path) for path in paths}
     there = {f: set(os.listdir(f or '.')) if os.path.isdir(f or '.') else () for f in folders}
     missing = [path for path in paths if Path(path).name not in there[os.path.dirname(path)]]
+    missing = [path for path in missing if not os.path.exists(find_file(path))]
     if len(missing) > allowed:
         raise ConfigError(
             f'{len(missing)} of {len(paths)} images of {where} are missing, the first is '
-            f'{Path(missing[0]).absolute()}: get them, or set data_root and data_prefix.img to '
-            'where they are'
+            f'{Path(missing[0]).absolute()}{near_file(missing[0])}: get them, or set data_root and '
+            'data_prefix.img to where they are'
         )
 
 

@@ -18,6 +18,7 @@ from mmengine.runner import Runner
 from rich.progress import track
 from torch.utils.data import DataLoader, Subset
 
+from ..engine.hooks.bad_images import check_images
 from .cost import count_flops, timed
 
 AP_NAMES = {'bbox_mAP': 'box AP', 'segm_mAP': 'mask AP'}
@@ -79,6 +80,7 @@ class Validation:
         loader = copy.deepcopy(cfg[f'{split}_dataloader'])
         dataset: Any = DATASETS.build(loader.pop('dataset'))
         dataset.full_init()
+        check_images(dataset)
         total = len(dataset)
         count = min(images or total, total)
         self.indices = [i * total // count for i in range(count)]

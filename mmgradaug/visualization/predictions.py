@@ -11,6 +11,7 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from ..engine.hooks.bad_images import check_images
 from .canvas import new_figure, save_figure
 from .objects import draw_objects
 
@@ -34,6 +35,7 @@ def save_predictions(
         title: Title of the whole picture.
     """
     loader = Runner.build_dataloader(cfg.val_dataloader, seed=0)
+    check_images(loader.dataset)
     classes = loader.dataset.metainfo['classes']
     with torch.no_grad():
         batches = map(model.eval().test_step, loader)

@@ -150,3 +150,17 @@ def test_switched_pipelines_are_checked_too(images):
     cut(files[1])
     with pytest.raises(ConfigError, match='max_bad_images=N'):
         loaded(switched)
+
+
+def test_names_spelt_otherwise_are_read_and_others_named(images):
+    dataset, files = images
+    checked = dataset()
+    check_images(checked)
+    for file in files[:2]:
+        file.rename(file.with_name(file.name.upper()))
+    files[3].rename(files[3].with_suffix('.jpg'))
+    assert [checked[i]['data_samples'].img_path for i in range(3)] == [
+        *(str(file.with_name(file.name.upper())) for file in files[:2]), str(files[2])
+    ]  # fmt: skip
+    with pytest.raises(ConfigError, match=rf'{files[3]} \(did you mean .*{files[3].stem}\.jpg'):
+        checked[3]

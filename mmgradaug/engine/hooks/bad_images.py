@@ -14,6 +14,7 @@ from mmengine.registry import HOOKS
 from PIL import Image
 
 from ...errors import ConfigError
+from ..file_names import find_file, near_file
 
 FIX = (
     'fix it, or take it out of the annotation file or class folder; in training, other samples can '
@@ -26,6 +27,7 @@ JPEG_START, JPEG_END = b'\xff\xd8', b'\xff\xd9'
 class BadImagesHook(Hook):
     """Names the file where an image cannot be read, and replaces a few such samples if asked to.
 
+    Names may be spelt otherwise than on disk, see :func:`~mmgradaug.engine.file_names.find_file`.
     Missing files count, and JPEG files without their last pixels, which OpenCV fills with grey.
     In validation and testing every bad image is an error: a metric over other images is another
     metric. Images of another size than their annotations say are warned of.
@@ -75,7 +77,7 @@ class CheckedLoading:
         Raises:
             ConfigError: If the image cannot be read and may not be replaced.
         """
-        path = results['img_path']
+        path = results['img_path'] = find_file(results['img_path'])
         annotated = results.get('height'), results.get('width')
         try:
             refuse_cut_off(path)
@@ -85,7 +87,7 @@ class CheckedLoading:
             new, self.bad[sample] = not self.bad[sample], True
             count, most = int(self.bad.sum()), self.max_bad_images
             reason = ' '.join(f'{type(error).__name__}: {error}'.split())
-            text = f'cannot read the image {path} ({reason})'
+            text = f'cannot read the image {path}{near_file(path)} ({reason})'
             if count > most:
                 more = f', {count} images after {most} allowed' if most else ''
                 raise ConfigError(f'{text}{more}: {FIX}') from error
