@@ -6,12 +6,12 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-import mmcv
 import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
 from ..engine.hooks.bad_images import check_images
+from ..engine.pixels import read_rgb
 from .canvas import new_figure, save_figure
 from .objects import draw_objects
 
@@ -43,7 +43,7 @@ def save_predictions(
     figure = new_figure(10.5, 3.45 * len(samples) + 0.5, title)
     grid = figure.subplots(len(samples), 3, squeeze=False)
     for row, sample in zip(grid, samples, strict=True):
-        image = mmcv.imread(sample.img_path, channel_order='rgb')
+        image = read_rgb(loader.dataset, sample.img_path)
         labels = sample.gt_instances
         found = sample.pred_instances[sample.pred_instances.scores >= score_threshold]
         names = (

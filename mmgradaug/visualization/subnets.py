@@ -19,6 +19,7 @@ from torch import Tensor
 from ..classification import GradAugClassifier
 from ..detection.labels import move_samples
 from ..engine.hooks.bad_images import check_images
+from ..engine.pixels import Shown, as_rgb, shown_range
 from ..errors import ConfigError
 from ..training import Subnet
 from ..training.step import transformed
@@ -116,11 +117,13 @@ def views_of(
     """
     images, label = batch['inputs'], batch['data_samples'][image]
     detects = isinstance(label, DetDataSample)
-    full = pixels_of(images[image], model.data_preprocessor, bgr)
-    views = [SubnetView('full network', full, labels=label if detects else None)]
+    full = loaded_values(images[image], model.data_preprocessor)
+    shown = shown_range(full)  # of all passes, so that they look alike
+    pixels = as_rgb(full, bgr, shown)
+    views = [SubnetView('full network', pixels, labels=label if detects else None)]
     for number, subnet in enumerate(subnets, start=1):
         moved, mapping = transformed(model, subnet.transform, images)
-        pixels = pixels_of(moved[image], model.data_preprocessor, bgr)
+        pixels = pixels_of(moved[image], model.data_preprocessor, bgr, shown)
         kept = subnet.kept_blocks(model)
         depth = None if kept is None else sum(kept) / len(kept)
         labels = move_samples([label], mapping)[0] if detects else None
@@ -129,17 +132,19 @@ def views_of(
     return views
 
 
-def pixels_of(image: Tensor, preprocessor: Any, bgr: bool) -> NDArray[np.uint8]:
-    """Undo a preprocessor's normalisation: an image (C, H, W) as RGB pixels (H, W, 3).
+def pixels_of(
+    image: Tensor, preprocessor: Any, bgr: bool, shown: Shown | None = None
+) -> NDArray[np.uint8]:
+    """Return a normalised image (C, H, W) as RGB pixels, see :func:`as_rgb`."""
+    return as_rgb(loaded_values(image, preprocessor), bgr, shown)
 
-    Of other than three channels the first is shown, as grey.
-    """
+
+def loaded_values(image: Tensor, preprocessor: Any) -> NDArray[np.floating[Any]]:
+    """Undo a preprocessor's normalisation: an image (C, H, W) as values (H, W, C)."""
     if hasattr(preprocessor, 'mean'):
         image = image * preprocessor.std + preprocessor.mean  # (C, 1, 1) each
-    pixels = image.detach().round().clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy()
-    if pixels.shape[-1] != 3:
-        return pixels[..., :1].repeat(3, axis=-1)
-    return pixels[..., ::-1] if bgr else pixels
+    values = image.detach().float().permute(1, 2, 0).cpu().numpy()
+    return values if values.shape[-1] == 3 else values[..., :1]
 
 
 def classes_of(label: Tensor, names: Sequence[str]) -> str:
