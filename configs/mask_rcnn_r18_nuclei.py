@@ -90,6 +90,7 @@ test_evaluator = val_evaluator
 
 max_epochs = 15
 train_cfg = dict(max_epochs=max_epochs, val_interval=2)
+auto_scale_lr = dict(base_batch_size=4)
 optim_wrapper = dict(
     optimizer=dict(lr=0.02),
     clip_grad=dict(max_norm=10, norm_type=2),

@@ -1,7 +1,7 @@
 """GradAug (NeurIPS 2020) for MMDetection.
 
-Importing the package registers its backbones, classifiers, detector wrapper, model wrapper and
-hooks with mmengine, and loaders that read checkpoints as data; a config does so with
+Importing the package registers its backbones, classifiers, detector wrapper, model wrapper, hooks
+and metrics with mmengine, and loaders that read checkpoints as data; a config does so with
 ``custom_imports = dict(imports=['mmgradaug'])``.
 """
 
@@ -18,6 +18,7 @@ from .backbones import (
 )
 from .classification import Classifier, GradAugClassifier
 from .detection import GradAugDetector
+from .engine import coco_metric as coco_metric  # registers it
 from .engine import hooks as hooks  # registers them
 from .slimmable import at_depth, at_width, extract_subnet
 from .training import GradAugDistributedDataParallel

@@ -23,9 +23,10 @@ from rich.table import Table
 
 from mmgradaug.classification import GradAugClassifier
 from mmgradaug.detection import GradAugDetector
-from mmgradaug.engine.checks import check_data, check_model, check_pretrained, check_weights
+from mmgradaug.engine.checks import check_data, check_model
 from mmgradaug.engine.cli import at_least, config_parser, load_config, one_line_errors
 from mmgradaug.engine.hooks.bad_images import check_images
+from mmgradaug.engine.weight_check import check_pretrained, check_weights
 from mmgradaug.evaluation.gradients import TermGradient, measure_gradients
 
 

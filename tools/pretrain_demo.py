@@ -20,10 +20,11 @@ from mmengine.config import Config
 
 from mmgradaug.datasets import make_digits
 from mmgradaug.engine.atomic import write_atomically
-from mmgradaug.engine.checks import check_model, check_pretrained
+from mmgradaug.engine.checks import check_model
 from mmgradaug.engine.cli import at_least, make_output_dir, one_line_errors
 from mmgradaug.engine.experiment import Run, plan_runs, train_runs
 from mmgradaug.engine.hooks.versions import versions
+from mmgradaug.engine.weight_check import check_pretrained
 from mmgradaug.publishing import Cut, load_trained_model, open_source, publish_backbone
 from mmgradaug.reporting import read_run
 from mmgradaug.visualization.class_activation import save_activation_maps

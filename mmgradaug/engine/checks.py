@@ -5,31 +5,27 @@ from __future__ import annotations
 import copy
 import os
 import re
-from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from mmdet.models.backbones import ResNet, ResNetV1d, ResNeXt
 from mmdet.models.dense_heads import RPNHead
+from mmdet.registry import TRANSFORMS
 from mmengine.config import Config
-from mmengine.model import PretrainedInit
-from mmengine.registry import MODELS, WEIGHT_INITIALIZERS, init_default_scope
-from mmengine.runner import CheckpointLoader, find_latest_checkpoint
-from torch import nn
+from mmengine.registry import MODELS, init_default_scope
 
-from ..backbones.mixin import SlimmableMixin
 from ..classification import Classifier
 from ..errors import ConfigError
-from ..type_names import builds
-from .checkpoint_loading import is_damaged, load_checkpoint, weights_of
+from ..type_names import class_of
 from .cli import make_output_dir, warn
 from .coco_check import check_annotations, check_files, find_datasets, listed, reads_coco
+from .weight_check import check_pretrained, check_start, check_weights
 
+# What each launcher calls a process's number, and how many there are.
 _RANKS = {'pytorch': 'RANK', 'slurm': 'SLURM_PROCID', 'mpi': 'OMPI_COMM_WORLD_RANK'}
+_SIZES = {'pytorch': 'WORLD_SIZE', 'slurm': 'SLURM_NTASKS', 'mpi': 'OMPI_COMM_WORLD_SIZE'}
 _HEADS = r'(bbox_head|mask_head|mask_iou_head)(\.\d+)?$'
-# Plugins and offsets of deformable convolutions, which files of plain networks lack.
-_ADDED = r'conv_offset|context_block|gen_attention_block|num_batches_tracked'
 
 
 def check_run(cfg: Config, loops: tuple[str, ...], checkpoint: str | Path | None = None) -> None:
@@ -45,12 +41,21 @@ def check_run(cfg: Config, loops: tuple[str, ...], checkpoint: str | Path | None
     """
     if os.environ.get(_RANKS.get(cfg.get('launcher', ''), ''), '0') != '0':
         return
+    # Training needs no validation.
+    loops = tuple(loop for loop in loops if loop != 'val' or cfg.get('val_dataloader'))
     check_files(cfg, loops)
     model = check_model(cfg, loops)
     if 'train' in loops:
         check_pretrained(model)
-        _check_start(cfg, model)
+        check_start(cfg, model)
         warn_of_schedule(cfg)
+        warn_of_batch_size(cfg)
+        pipelines = [cfg.train_dataloader, cfg.get('custom_hooks')]  # which may switch it
+        if kept := ', '.join(dict.fromkeys(_find_caches(pipelines))):
+            warn(
+                f'training with {kept} keeps images of earlier samples, which checkpoints do '
+                'not hold: a run that is resumed will not be bitwise the one that never stopped'
+            )
     elif checkpoint is not None:
         check_weights(model, checkpoint)
     check_annotations(cfg, loops)
@@ -110,91 +115,6 @@ def _check_num_classes(model: Any, key: str, dataset: Any) -> None:
         )
 
 
-def check_pretrained(model: nn.Module) -> None:
-    """Check the files that ``init_cfg=dict(type='Pretrained', ...)`` of a model's parts names.
-
-    mmengine only warns where keys do not match, and a backbone trains from random weights for
-    hours. Networks of other kinds than ResNets have loaders of their own and are not compared.
-
-    Raises:
-        ConfigError: If a file is missing, or of another network than the backbone or teacher.
-    """
-    parts = dict(model.named_modules())
-    if getattr(model, 'teacher', None) is not None:
-        parts['teacher.network'] = model.teacher.network  # type: ignore[union-attr, assignment]
-    for name, part in parts.items():
-        init_cfg: Any = getattr(part, 'init_cfg', None)
-        for entry in init_cfg if isinstance(init_cfg, (list, tuple)) else [init_cfg]:
-            if not builds(entry, PretrainedInit, WEIGHT_INITIALIZERS):
-                continue
-            path, key = entry['checkpoint'], f'model.{name}.init_cfg'
-            if '://' not in path and not Path(path).expanduser().is_file():
-                raise ConfigError(
-                    f'no pretrained weights at {Path(path).absolute()} ({key}.checkpoint): put the '
-                    f'file there, or set {key}.checkpoint to one that you have, '
-                    f"'torchvision://resnet50' say, or {key} to None"
-                )
-            plain = type(part) in (ResNet, ResNetV1d, ResNeXt) or isinstance(part, SlimmableMixin)
-            if name == 'teacher.network' or (name == 'backbone' and plain):
-                loaded = CheckpointLoader.load_checkpoint(path, 'cpu')
-                _compare(part, loaded, f'{path} ({key})', entry.get('prefix', ''))
-
-
-def _check_start(cfg: Config, model: Any) -> None:
-    """Check the local checkpoint that training resumes, or starts from: then heads may differ."""
-    path = cfg.get('load_from')
-    if cfg.get('resume') and not path:
-        path = find_latest_checkpoint(cfg.work_dir)
-        if path is None or is_damaged(path):
-            return  # nothing to resume yet, or SafeCheckpointHook finds the newest that is whole
-    if path and '://' not in path and cfg.get('resume'):
-        check_weights(model, path)
-    elif path and '://' not in path:
-        _compare(model.backbone, load_checkpoint(path), f'{path} (load_from)', 'backbone')
-
-
-def check_weights(model: nn.Module, path: str | Path) -> None:
-    """Load a checkpoint into a model.
-
-    Raises:
-        ConfigError: If it is missing, damaged, holds code, or lacks weights of the model.
-    """
-    _compare(model, load_checkpoint(path), str(path))
-
-
-def _compare(network: nn.Module, checkpoint: Any, source: str, prefix: str | None = None) -> None:
-    """Load weights by torch's own rules, or raise if one is missing or of another shape.
-
-    With a prefix, which may be empty, files of plain networks may lack what others add, and the
-    first convolution may be for images of other channels, of which mmengine warns; but entries of
-    parts that the network has must all be its own.
-    """
-    weights, exactly = weights_of(checkpoint), prefix is None
-    if prefix:
-        start = f'{prefix.removesuffix(".")}.'
-        found = {k.removeprefix(start): v for k, v in weights.items() if k.startswith(start)}
-        weights = OrderedDict(found)
-    own, children = network.state_dict(), dict(network.named_children())
-    wrong = [k for k, v in weights.items() if k in own and own[k].shape != v.shape]
-    other = {key: weights.pop(key) for key in wrong}
-    missing, unexpected = network.load_state_dict(weights, strict=False)
-    first = next((key for key, value in own.items() if value.dim() == 4), '')
-    if not exactly and first in other and own[first][:, 0].shape == other[first][:, 0].shape:
-        del other[first]
-    added = 'num_batches_tracked' if exactly else _ADDED
-    misfits = {
-        'missing': [k for k in missing if k not in wrong and not re.search(added, k)],
-        'of another shape': list(other),
-        'unexpected': [k for k in unexpected if k.split('.')[0] in children and not exactly],
-    }
-    told = '; '.join(f'{len(k)} {kind} ({listed(k, 3)})' for kind, k in misfits.items() if k)
-    if told:
-        raise ConfigError(
-            f'{source} is of another network than {type(network).__name__}: {told}; use weights '
-            "of this config, or, for the backbone of a whole model, prefix='backbone' in init_cfg"
-        )
-
-
 def warn_of_schedule(cfg: Config) -> None:
     """Warn of learning rates whose schedule ends before or after training does.
 
@@ -215,3 +135,29 @@ def warn_of_schedule(cfg: Config) -> None:
                 f'param_scheduler.{index} ({kind}) ends at {unit} {last}, but training at {length} '
                 f'(train_cfg.max_{unit}s): change end, T_max or milestones together with it'
             )
+
+
+def warn_of_batch_size(cfg: Config) -> None:
+    """Warn of a learning rate that is for steps of more or fewer images than the run's."""
+    scaling = cfg.get('auto_scale_lr') or {}
+    base = scaling.get('base_batch_size')
+    processes = int(os.environ.get(_SIZES.get(cfg.get('launcher', ''), ''), 1))
+    counts = (cfg.get('optim_wrapper') or {}).get('accumulative_counts', 1)
+    images = (cfg.train_dataloader.get('batch_size') or 0) * processes * counts
+    if base and images and images != base and not scaling.get('enable'):
+        warn(
+            f'a step has {images} images (train_dataloader.batch_size x {processes} processes), '
+            f'but the learning rate is for {base} (auto_scale_lr.base_batch_size): add '
+            f'--auto-scale-lr, or set both to what suits {images}'
+        )
+
+
+def _find_caches(config: Any) -> Iterator[str]:
+    """Yield the transforms in a part of a config that keep samples, such as CachedMosaic."""
+    inner = config.values() if isinstance(config, Mapping) else config
+    for part in inner if isinstance(config, (Mapping, list, tuple)) else ():
+        yield from _find_caches(part)
+    kind = class_of(config.get('type'), TRANSFORMS) if isinstance(config, Mapping) else None
+    with suppress(Exception):  # the run will say why it cannot be built
+        if kind and hasattr(TRANSFORMS.build(dict(config)), 'results_cache'):
+            yield kind.__name__

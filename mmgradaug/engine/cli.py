@@ -47,12 +47,19 @@ def config_parser(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
+        type=_assignment,
         action=DictAction,
         default={},
         metavar='KEY=VALUE',
         help='settings that replace those of the config, such as train_dataloader.batch_size=4',
     )
     return parser
+
+
+def _assignment(text: str) -> str:
+    if '=' not in text or any(text.count(a) != text.count(b) for a, b in ('()', '[]')):
+        raise argparse.ArgumentTypeError(f'expected KEY=VALUE, got {text}')
+    return text
 
 
 def at_least(least: int) -> Callable[[str], int]:
@@ -78,8 +85,8 @@ def load_config(
         models: Classes of which the config's model has to be one; empty for any.
 
     Raises:
-        ConfigError: If the first part of an option's key is unknown, so that the option would have
-            no effect, or if the model is of another class.
+        ConfigError: If an option cannot be merged, or the first part of its key is unknown, so that
+            it would have no effect, or if the model is of another class.
     """
     cfg = Config.fromfile(path)
     known = {*cfg, *_KNOWN_KEYS}
@@ -92,7 +99,14 @@ def load_config(
                 f'--cfg-options {option}: nothing reads {key!r}{suggestion(key, known)}, expected '
                 'a key of the config or of mmengine'
             )
-    cfg.merge_from_dict(dict(options or {}))
+    try:
+        cfg.merge_from_dict(dict(options or {}))
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise ConfigError(
+            f'--cfg-options {" ".join(options or ())} cannot be merged: each part of a key has to '
+            'be a key of the config, or the number of a dictionary in a list; write other lists '
+            'as a whole, as in scales=[1.0,0.8]'
+        ) from error
     kind = cfg.get('model', {}).get('type')
     model = class_of(kind, MODELS)
     if models and not (model and issubclass(model, models)):

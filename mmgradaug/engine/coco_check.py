@@ -21,7 +21,6 @@ from typing import Any
 from mmcv.transforms import LoadImageFromFile
 from mmdet.datasets import CocoDataset
 from mmdet.datasets.api_wrappers import COCO
-from mmdet.evaluation import CocoMetric
 from mmdet.registry import METRICS
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
@@ -30,7 +29,9 @@ from mmengine.registry import DATASETS, init_default_scope
 from ..errors import ConfigError
 from ..type_names import builds
 from .cli import warn
+from .coco_metric import ExactCocoMetric, exact_metrics
 from .file_names import find_file, near_file
+from .outlines import check_outlines
 
 _FORMAT = (
     'expected a JSON object with the lists "images", "annotations" and "categories" of COCO\'s '
@@ -88,11 +89,14 @@ def _find_evaluators(cfg: Config, loop: str) -> dict[str, Mapping[str, Any]]:
 
 
 def check_files(cfg: Config, loops: Iterable[str]) -> None:
-    """Raise ConfigError if an annotation file or image folder of some loops is missing.
+    """Raise ConfigError if the data of some loops, an annotation file or image folder is missing.
 
     ``cfg.data_help``, if any, says how to get the data.
     """
     for loop in loops:
+        if not cfg.get(f'{loop}_dataloader'):
+            kind = dict(train='training', val='validation').get(loop, loop)
+            raise ConfigError(f'this config has no {kind} data: set {loop}_dataloader')
         named = {f'{key}.ann_file': e['ann_file'] for key, e in _find_evaluators(cfg, loop).items()}
         for key, dataset in find_datasets(cfg, loop).items():
             if dataset is None or getattr(dataset, 'download', False):
@@ -135,7 +139,8 @@ def check_annotations(cfg: Config, loops: Iterable[str]) -> None:
         if loop == 'train':
             _check_objects(ours, read, others=len(ours) < len(datasets))
         for key, entry in _find_evaluators(cfg, loop).items():
-            if builds(entry, CocoMetric, METRICS) and not entry.get('format_only'):
+            exact = builds(exact_metrics(entry), ExactCocoMetric, METRICS)
+            if exact and not entry.get('format_only'):
                 _check_evaluator(f'{entry["ann_file"]} ({key})', entry, ours, read)
 
 
@@ -231,22 +236,38 @@ def _misspelling(name: str, others: Sequence[str]) -> str | None:
 
 
 def _check_objects(datasets: Mapping[str, Any], read: Any, others: bool) -> None:
-    """Raise if no training image has an object left, warn of annotations that are dropped."""
-    told = []
+    """Raise if no training image has an object left; warn of what is not learnt, or not as meant.
+
+    ``others`` says whether there are data sets of other formats, with objects of their own.
+    """
+    told, taught = [], others
+    empty: dict[str, bool] = {}
     for where, dataset in datasets.items():
         coco = read(dataset.ann_file)
-        reasons = Counter(_reason(a, coco, dataset.cat2label) for a in coco.anns.values())
-        dropped = ', '.join(f'{n} {reason}' for reason, n in reasons.items() if reason)
+        reasons = {i: _reason(a, coco, dataset.cat2label) for i, a in coco.anns.items()}
+        counts = Counter(filter(None, reasons.values()))
+        dropped = ', '.join(f'{n} {reason}' for reason, n in counts.items())
         told.append(f'{where}: {dropped or 0} of {len(coco.anns)} annotations are not learnt')
-        if dropped:
-            warn(told[-1])
+        learnt = [annotation for i, annotation in coco.anns.items() if not reasons[i]]
+        masks = any(getattr(step, 'with_mask', False) for step in dataset.pipeline.transforms)
+        apart = check_outlines(where, learnt, masks)
+        if dropped or apart:
+            warn(told[-1] + apart)
         # Asked for by filter_empty_gt=False: images without any.
-        others |= (dataset.filter_cfg or {}).get('filter_empty_gt') is False
-        others |= any(not instance['ignore_flag'] for instance in _instances(dataset))
-    if datasets and not others:
+        taught |= (dataset.filter_cfg or {}).get('filter_empty_gt') is False
+        taught |= any(not instance['ignore_flag'] for instance in _instances(dataset))
+        counted = Counter(a['category_id'] for a in learnt)
+        for i in dataset.cat2label:
+            empty[coco.cats[i]['name']] = empty.get(coco.cats[i]['name'], True) and not counted[i]
+    if datasets and not taught:
         raise ConfigError(
             f'no training image has an object left ({"; ".join(told)}): label the objects, or set '
             'filter_cfg=dict(filter_empty_gt=False) if images without any are meant'
+        )
+    if not others and (names := [name for name, is_empty in empty.items() if is_empty]):
+        warn(
+            f'no training object of {listed(names)}: if that is no kind of object but names the '
+            'data set, take it out of metainfo.classes'
         )
 
 
@@ -275,6 +296,8 @@ def _check_evaluator(
     lacking = [key for key in keys if any(key not in a for a in coco.anns.values())]
     if lacking or 'annotations' not in coco.dataset:
         raise ConfigError(f'{where} has annotations without {listed(lacking)}: {_FORMAT}')
+    if apart := check_outlines(where, coco.anns.values(), 'segmentation' in keys):
+        warn(f'{where}{apart}')
     # Ids alone do not tell: those of every split may begin at 1.
     theirs = {key: _identity(image) for key, image in coco.imgs.items()}
     more = set(theirs)

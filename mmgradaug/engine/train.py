@@ -33,6 +33,7 @@ from ..training import GradAugDistributedDataParallel, GradAugMixin
 from ..type_names import builds, class_of
 from .checks import check_run
 from .cli import config_parser, load_config, make_output_dir, one_line_errors
+from .coco_metric import exact_metrics
 
 # Where each launcher says which of this machine's processes one is.
 _LOCAL_RANKS = {
@@ -114,8 +115,8 @@ def build_runner(cfg: Config, loops: tuple[str, ...] = ('train', 'val')) -> Runn
     """Build the runner of a config; joins the processes if ``cfg.launcher`` names one.
 
     Args:
-        cfg: The config, with ``work_dir``. Our hooks and model wrapper are put into it where it
-            does not name others.
+        cfg: The config, with ``work_dir``. Our hooks, COCO metric and model wrapper are put into
+            it where it does not name others.
         loops: Of ``'train'``, ``'val'`` and ``'test'``, those that will run.
 
     Raises:
@@ -124,6 +125,8 @@ def build_runner(cfg: Config, loops: tuple[str, ...] = ('train', 'val')) -> Runn
     setup_cache_size_limit_of_dynamo()
     cfg.setdefault('launcher', 'none')
     _add_hooks(cfg, loops)
+    for key in {'val_evaluator', 'test_evaluator'} & cfg.keys():
+        cfg[key] = exact_metrics(cfg[key])
     _set_wrapper(cfg)
     _join_on_cpu(cfg)
     return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)

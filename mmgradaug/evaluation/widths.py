@@ -18,6 +18,7 @@ from mmengine.runner import Runner
 from rich.progress import track
 from torch.utils.data import DataLoader, Subset
 
+from ..engine.coco_metric import exact_metrics
 from ..engine.hooks.bad_images import check_images
 from .cost import count_flops, timed
 
@@ -93,7 +94,7 @@ class Validation:
 
     def evaluate(self, network: Any) -> dict[str, float]:
         """Return the metrics of a network, by the config's own evaluator."""
-        config = copy.deepcopy(self._metrics)
+        config = exact_metrics(copy.deepcopy(self._metrics))
         is_evaluator = isinstance(config, Mapping) and 'metrics' in config
         evaluator = EVALUATOR.build(config) if is_evaluator else Evaluator(config)
         evaluator.dataset_meta = self._metainfo

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import mmengine.registry
+from mmdet.evaluation import CocoMetric
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.model import PretrainedInit
@@ -97,9 +98,11 @@ def _stock(value: Any, ours: Mapping[str, type], key: str) -> Any:
         return plain
     if hasattr(found, 'dense_cls'):
         return _stock_network(plain, found.dense_cls)
-    if issubclass(found, Hook):
-        base = next(c for c in found.__mro__ if c.__module__.split('.')[0] != PACKAGE)
-        return _GONE if base is Hook else {**plain, 'type': base.__name__}
+    base = next(c for c in found.__mro__ if c.__module__.split('.')[0] != PACKAGE)
+    if base is Hook:
+        return _GONE
+    if issubclass(base, (Hook, CocoMetric)):
+        return {**plain, 'type': base.__name__}
     raise ConfigError(
         f'{key}.type={kind!r} is of {PACKAGE} and has no counterpart in mmdet: take it out of the '
         'config and give that with --config'

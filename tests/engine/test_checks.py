@@ -1,6 +1,7 @@
 """Models, weights and schedules of configs, checked before a run."""
 
 import copy
+import re
 from pathlib import Path
 
 import pytest
@@ -9,13 +10,8 @@ from mmengine.config import Config
 from mmengine.hub import get_config
 
 from mmgradaug import SlimmableResNet, SlimmableResNeXt
-from mmgradaug.engine.checks import (
-    check_model,
-    check_pretrained,
-    check_run,
-    check_weights,
-    warn_of_schedule,
-)
+from mmgradaug.engine.checks import check_data, check_model, check_run, warn_of_schedule
+from mmgradaug.engine.weight_check import check_pretrained, check_weights
 from mmgradaug.errors import ConfigError
 from tests.networks import build, stock_config
 
@@ -56,6 +52,53 @@ def test_the_first_process_checks(cfg, monkeypatch):
     check_run(cfg, LOOPS)
     monkeypatch.setenv('RANK', '0')
     fails(cfg, r'none\.json')
+
+
+def test_only_training_goes_without_validation(cfg, capsys):
+    cfg.update(val_dataloader=None, val_cfg=None, val_evaluator=None)
+    check_run(cfg, LOOPS)
+    assert capsys.readouterr().err == ''
+    with pytest.raises(ConfigError, match=r'^this config has no validation data: set val_datalo'):
+        check_data(cfg, ('val',))
+    cfg.test_dataloader = None
+    fails(cfg, '^this config has no test data: set test_dataloader', ('test',))
+
+
+@pytest.mark.parametrize(
+    ('caching', 'where'),
+    [
+        (dict(type='CachedMosaic', img_scale=(64, 64)), 'pipeline'),
+        (dict(type='RandomApply', transforms=[dict(type='mmdet.CachedMixUp')]), 'pipeline'),
+        (dict(type='CachedMixUp'), 'hook'),
+    ],
+)
+def test_pipelines_that_keep_samples_are_warned_of(cfg, capsys, caching, where):
+    if where == 'hook':
+        cfg.custom_hooks = [dict(type='PipelineSwitchHook', switch_pipeline=[caching])]
+    else:
+        cfg.train_dataloader.dataset.pipeline.insert(2, caching)
+    check_run(cfg, LOOPS)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.match(r'warning: training with Cached\w+ keeps images of earlier .* resumed', line)
+    check_run(cfg, ('test',))
+    assert capsys.readouterr().err == ''
+
+
+@pytest.mark.parametrize(
+    ('batch', 'processes', 'counts', 'scale', 'told'),
+    [(2, 8, 1, {}, False), (2, 1, 8, {}, False), (2, 1, 1, dict(enable=True), False),
+     (2, 1, 1, {}, 2), (4, 8, 1, {}, 32)],
+)  # fmt: skip
+def test_batch_sizes_of_another_learning_rate_are_warned_of(
+    cfg, capsys, monkeypatch, batch, processes, counts, scale, told
+):
+    cfg.train_dataloader.batch_size = batch
+    cfg.optim_wrapper.accumulative_counts = counts
+    cfg.update(auto_scale_lr=dict(base_batch_size=16) | scale, launcher='pytorch')
+    monkeypatch.setenv('WORLD_SIZE', str(processes))
+    check_run(cfg, LOOPS)
+    err = capsys.readouterr().err
+    assert (f'a step has {told} images' in err and 'is for 16' in err) if told else err == ''
 
 
 # ---------------------------------------------------------------- classes
@@ -127,8 +170,11 @@ def test_pretrained_weights_that_fit(tmp_path, capsys):
 
 
 @pytest.mark.parametrize('channels', [1, 4])
-def test_weights_for_images_of_other_channels_are_loaded_but_for_the_first(tmp_path, channels):
+def test_weights_for_images_of_other_channels_are_loaded_but_for_the_first(
+    tmp_path, channels, capsys
+):
     check_backbone(backbone(tmp_path) | dict(in_channels=channels))
+    assert capsys.readouterr().err.count(': conv1.weight is for other images, and starts') == 1
     wider = backbone(tmp_path, base_channels=16) | dict(base_channels=8, in_channels=channels)
     with pytest.raises(ConfigError, match=r'of another shape \(conv1\.weight, '):
         check_backbone(wider)
@@ -193,6 +239,51 @@ def test_resuming_takes_what_there_is(cfg, saved, state, tmp_path):
     check_run(cfg, ('train',))  # the run finds an earlier one
     cfg.load_from = other
     fails(cfg, 'is damaged')
+
+
+def test_what_cannot_be_resumed_is_refused(cfg, saved, state, tmp_path):
+    """mmengine would start schedules and optimizer anew."""
+    cfg.update(resume=True, work_dir=str(tmp_path))
+    cfg.param_scheduler = [dict(type='ConstantLR', factor=1.0, end=3, by_epoch=False)]
+    whole = dict(meta={}, message_hub={}, optimizer={}, param_schedulers=[])
+    cfg.load_from = saved(state, **whole)
+    check_run(cfg, ('train',))
+    cfg.load_from = str(Path(saved(state, **whole)).rename(tmp_path / 'epoch_1.pth'))
+    best = saved(state, meta={}, message_hub={})
+    cfg.load_from = best
+    words = rf'{best} cannot be resumed: it lacks optimizer, param_schedulers, as best_\*\.pth do'
+    fails(cfg, rf'{words}.*; resume from {tmp_path}/epoch_1\.pth, or set load_from')
+    (tmp_path / 'epoch_1.pth').write_bytes(b'PK')
+    (tmp_path / 'last_checkpoint').write_text(best)
+    cfg.load_from = None
+    fails(cfg, rf'{words}.*; no file beside it does, or set load_from')
+    cfg.update(resume=False, load_from=best)
+    check_run(cfg, ('train',))
+    cfg.update(resume=True, param_scheduler=None)
+    cfg.load_from = saved(state, meta={}, message_hub={}, optimizer={})
+    check_run(cfg, ('train',))
+
+
+@pytest.mark.parametrize(
+    ('options', 'keys'),
+    [
+        (dict(frozen_stages=1, norm_eval=True), 'frozen_stages=1 and norm_eval=True'),
+        (dict(frozen_stages=0), 'frozen_stages=0'),
+        (dict(norm_eval=True), 'norm_eval=True'),
+        (dict(norm_eval=True, norm_cfg=dict(type='GN', num_groups=2)), ''),
+        (dict(), ''),
+    ],
+)
+def test_frozen_random_weights_are_warned_of(cfg, saved, state, capsys, options, keys):
+    cfg.model.backbone.update(dict(frozen_stages=-1, norm_eval=False, init_cfg=None) | options)
+    check_run(cfg, LOOPS)
+    words = f'model.backbone.init_cfg names no pretrained weights, but {keys} keep'
+    err = capsys.readouterr().err
+    assert words in err if keys else err == ''
+    if 'norm_cfg' not in options:
+        cfg.load_from = saved(state)
+        check_run(cfg, LOOPS)
+        assert capsys.readouterr().err == ''
 
 
 # ---------------------------------------------------------------- schedules

@@ -52,6 +52,22 @@ def test_options_replace_and_extend_the_config():
     assert len(pipeline) > 3
 
 
+@pytest.mark.parametrize('option', [
+    'model.gradaug.transform.scales.0', 'param_scheduler.end', 'param_scheduler.9.end',
+    'model.backbone.depth.value', 'train_dataloader.dataset.dataset.pipeline.2.scale.0',
+])  # fmt: skip
+def test_options_that_cannot_be_merged_are_one_line(option):
+    with pytest.raises(ConfigError, match=f'^--cfg-options {option} cannot be merged: '):
+        load_config(CONFIG, {option: 3})
+
+
+@pytest.mark.parametrize('word', ['train_cfg.max_epochs', 'a=(1,2', 'a=[(1,2)'])
+def test_options_need_a_value(word, capsys):
+    with pytest.raises(SystemExit):
+        config_parser('').parse_args([CONFIG, '--cfg-options', word])
+    assert f'expected KEY=VALUE, got {word}' in capsys.readouterr().err
+
+
 def test_a_config_of_another_model_is_refused():
     stock = 'configs/mask_rcnn_r50_1x.py'
     words = "model type 'MaskRCNN', expected GradAugDetector or GradAugClassifier"

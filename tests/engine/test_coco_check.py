@@ -10,6 +10,7 @@ from mmdet.datasets import CocoDataset
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import DATASETS, TRANSFORMS
 
+from mmgradaug.datasets.shapes import CLASSES
 from mmgradaug.engine.checks import check_data
 from mmgradaug.engine.coco_check import _misspelling
 from mmgradaug.errors import ConfigError
@@ -120,7 +121,6 @@ UNUSUAL = {
     'types that are classes': classes_as_types,
     'a loader of their own': of_other_data,
     'images that may be missing': ignored_images,
-    'no validation': lambda cfg, root: cfg.update(val_dataloader=None, val_evaluator=None),
     'unread annotations': lambda cfg, root: (
         cfg.update(check_annotations=False)
         or (root / 'annotations/train.json').write_text('nothing')
@@ -171,9 +171,30 @@ def test_misspellings(name, other, alike):
 
 def test_a_class_without_a_category_is_warned_of(cfg, spoil, capsys):
     spoil(lambda c: c['categories'].pop())
-    spoil(each(category_id=1))
+    spoil(lambda c: [a.update(category_id=min(a['category_id'], 2)) for a in c['annotations']])
     line = warning(cfg, capsys, ('train',))
     assert 'of metainfo.classes (circle, square, triangle) the categories circle, square:' in line
+
+
+def test_a_class_without_an_object_is_hinted_at(cfg, root, spoil, capsys):
+    """Roboflow's first category is the data set's own name."""
+    for split in ('train', 'val'):
+        spoil(lambda c: c['categories'].insert(0, dict(id=0, name='shapes')), split)
+        cfg[f'{split}_dataloader'].dataset.metainfo.classes = ('shapes', *CLASSES)
+    assert 'no training object of shapes: if that is no kind of object' in warning(cfg, capsys)
+    dataset = cfg.train_dataloader.dataset
+    second = dict(dataset, ann_file='annotations/second.json')
+    cfg.train_dataloader.dataset = dict(type='ConcatDataset', datasets=[dataset, second])
+    path = root / 'annotations/train.json'
+    content = json.loads(path.read_text())
+    content['annotations'][0].update(category_id=0, iscrowd=1)
+    (root / 'annotations/second.json').write_text(json.dumps(content))
+    check_data(cfg, ('train',))
+    assert 'no training object of shapes: ' in capsys.readouterr().err  # crowds teach nothing
+    content['annotations'][0].update(iscrowd=0)
+    (root / 'annotations/second.json').write_text(json.dumps(content))
+    check_data(cfg, ('train',))
+    assert capsys.readouterr().err == ''
 
 
 def test_files_that_number_classes_differently_are_an_error(cfg, root, spoil, capsys):
@@ -217,6 +238,75 @@ def test_objects_that_mmdet_drops_are_counted(cfg, spoil, capsys, fields, words)
     fails(cfg, rf'no training image has an object left .*{words}')
     cfg.train_dataloader.dataset.filter_cfg = dict(filter_empty_gt=False)
     check_data(cfg, LOOPS)  # images of nothing are meant
+
+
+def normalised(annotation):
+    return [[value / 64 for value in part] for part in annotation['segmentation']]
+
+
+def corners(annotation):
+    x, y, width, height = annotation['bbox']
+    return [x, y, x + width, y + height]
+
+
+MISFITS = {
+    'divided by the size of the image': lambda a: dict(segmentation=normalised(a)),
+    'of a larger image': lambda a: dict(segmentation=[[4 * v for v in a['segmentation'][0]]]),
+    'of another place': lambda a: dict(segmentation=[[v + 64 for v in a['segmentation'][0]]]),
+    'corners': lambda a: dict(bbox=corners(a)),
+    'from the middle': lambda a: dict(
+        bbox=[a['bbox'][0] + a['bbox'][2] / 2, a['bbox'][1] + a['bbox'][3] / 2, *a['bbox'][2:]]
+    ),
+}
+
+
+@pytest.mark.parametrize('misfit', MISFITS)
+def test_polygons_have_to_meet_their_boxes(cfg, spoil, capsys, misfit):
+    spoil(lambda c: c['annotations'][-1].update(MISFITS[misfit](c['annotations'][-1])), 'val')
+    line = warning(cfg, capsys)
+    assert 'val.json (val_evaluator); 1 objects have polygons that do not meet their bo' in line
+    for split in ('val', 'train'):
+        spoil(lambda c: [a.update(MISFITS[misfit](a)) for a in c['annotations'][:-1]], split)
+        where = dict(val='val_evaluator', train='train_dataloader.dataset')[split]
+        fails(cfg, rf'{split}\.json \({where}\): polygons of \d+ of \d+ objects do not meet')
+    del cfg.train_dataloader.dataset.pipeline[1]['with_mask']
+    if misfit == 'corners':  # without masks these spoil training, too
+        fails(cfg, 'write boxes as', ('train',))
+    else:
+        assert 'have polygons that do not meet' in warning(cfg, capsys, ('train',))
+
+
+def rotated_box(annotation):
+    """The bounds of a box that was turned by 45 degrees with its object."""
+    x, y, width, height = annotation['bbox']
+    size = (width + height) / 2**0.5
+    return [x + (width - size) / 2, y + (height - size) / 2, size, size]
+
+
+def wider(annotation, by):
+    x, y, width, height = annotation['bbox']
+    return [x - by, y - by, width + 2 * by, height + 2 * by]
+
+
+HEALTHY = {
+    'one pixel off': lambda a: dict(bbox=[v + 1 for v in a['bbox']]),
+    'wide boxes': lambda a: dict(bbox=wider(a, max(a['bbox'][2:]) / 2)),
+    'narrow boxes': lambda a: dict(bbox=wider(a, -min(a['bbox'][2:]) / 4)),
+    'turned': lambda a: dict(bbox=rotated_box(a)),
+    'a polygon of half of it': lambda a: dict(
+        segmentation=[[min(v, a['bbox'][0] + a['bbox'][2] / 2) if i % 2 == 0 else v
+                       for i, v in enumerate(a['segmentation'][0])]]),
+    'parts': lambda a: dict(segmentation=[[*a['bbox'][:2]] * 3, *a['segmentation']]),
+    'run lengths': lambda a: dict(segmentation=dict(counts=[0, 4096], size=[64, 64])),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize('kind', HEALTHY)
+def test_polygons_and_boxes_may_differ(cfg, spoil, capsys, kind):
+    for split in ('train', 'val'):
+        spoil(lambda c: [a.update(HEALTHY[kind](a)) for a in c['annotations']], split)
+    check_data(cfg, LOOPS)
+    assert capsys.readouterr().err == ''
 
 
 def test_one_training_data_set_may_be_without_objects(cfg, spoil):
@@ -290,6 +380,6 @@ def test_evaluators_may_name_images_otherwise(cfg, root, capsys):
 def test_folders_of_classes_have_to_be_there(tmp_path):
     dataset = ConfigDict(type='ClassFolders', data_root=f'{tmp_path}/digit', split='train')
     cfg = Config(dict(train_dataloader=dict(dataset=dataset), data_help='run make_digits'))
-    fails(cfg, r'no data at \S+/digit \(train.*img_path\).* run make_digits')
+    fails(cfg, r'no data at \S+/digit \(train.*img_path\).* run make_digits', ('train',))
     dataset.update(type='TorchvisionImages', name='CIFAR10', download=True)
     check_data(cfg, ('train',))

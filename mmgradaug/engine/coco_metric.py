@@ -1,0 +1,55 @@
+"""COCO's metrics of files whose own numbers pycocotools or mmdet take for something else."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
+from typing import Any
+
+from mmdet.evaluation import CocoMetric
+from mmdet.registry import METRICS
+
+from ..type_names import builds
+
+
+@METRICS.register_module()
+class ExactCocoMetric(CocoMetric):
+    """``CocoMetric``, with its options and values, that is right for two kinds of files more.
+
+    To pycocotools, an object found is one whose annotation has another id than 0. And it sorts
+    categories, while ``classwise=True`` gives the results the names in the file's order.
+    """
+
+    cat_ids: Any
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        coco = self._coco_api
+        if coco is not None and not coco.anns.keys().isdisjoint((0, '0')):
+            for number, annotation in enumerate(coco.dataset['annotations'], start=1):
+                annotation['id'] = number
+            with redirect_stdout(io.StringIO()):
+                coco.createIndex()
+
+    def results2json(self, results: Sequence[dict], outfile_prefix: str) -> dict:
+        """Write the results, whose labels are numbers of categories in the file's order."""
+        files = super().results2json(results, outfile_prefix)
+        self.cat_ids = sorted(self.cat_ids)
+        return files
+
+    def compute_metrics(self, results: list) -> dict[str, float]:
+        """Return the metrics."""
+        metrics = super().compute_metrics(results)
+        self.cat_ids = None  # the next evaluation looks again for their order in the file
+        return metrics
+
+
+def exact_metrics(config: Any) -> Any:
+    """Return an evaluator's config with :class:`ExactCocoMetric` in place of ``CocoMetric``."""
+    if isinstance(config, (list, tuple)):
+        return [exact_metrics(part) for part in config]
+    if isinstance(config, Mapping) and 'metrics' in config:
+        return {**config, 'metrics': exact_metrics(config['metrics'])}
+    exact = builds(config, CocoMetric, METRICS)
+    return {**config, 'type': ExactCocoMetric.__name__} if exact else config

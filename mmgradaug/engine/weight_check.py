@@ -1,0 +1,162 @@
+"""Check files of weights, pretrained ones and checkpoints, against the network that loads them."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import OrderedDict
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from mmdet.models.backbones import ResNet, ResNetV1d, ResNeXt
+from mmengine.config import Config
+from mmengine.model import PretrainedInit
+from mmengine.registry import WEIGHT_INITIALIZERS
+from mmengine.runner import CheckpointLoader, find_latest_checkpoint
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from ..backbones.mixin import SlimmableMixin
+from ..errors import ConfigError
+from ..type_names import builds
+from .checkpoint_loading import is_damaged, load_checkpoint, weights_of
+from .cli import warn
+from .coco_check import listed
+
+# Plugins and offsets of deformable convolutions, which files of plain networks lack.
+_ADDED = r'conv_offset|context_block|gen_attention_block|num_batches_tracked'
+
+
+def check_pretrained(model: nn.Module) -> None:
+    """Check the files that ``init_cfg=dict(type='Pretrained', ...)`` of a model's parts names.
+
+    mmengine only warns where keys do not match, and a backbone trains from random weights for
+    hours. Networks of other kinds than ResNets have loaders of their own and are not compared.
+
+    Raises:
+        ConfigError: If a file is missing, or of another network than the backbone or teacher.
+    """
+    parts = dict(model.named_modules())
+    if getattr(model, 'teacher', None) is not None:
+        parts['teacher.network'] = model.teacher.network  # type: ignore[union-attr, assignment]
+    for name, part in parts.items():
+        for entry in _pretrained(part):
+            path, key = entry['checkpoint'], f'model.{name}.init_cfg'
+            if '://' not in path and not Path(path).expanduser().is_file():
+                raise ConfigError(
+                    f'no pretrained weights at {Path(path).absolute()} ({key}.checkpoint): put the '
+                    f'file there, or set {key}.checkpoint to one that you have, '
+                    f"'torchvision://resnet50' say, or {key} to None"
+                )
+            plain = type(part) in (ResNet, ResNetV1d, ResNeXt) or isinstance(part, SlimmableMixin)
+            if name == 'teacher.network' or (name == 'backbone' and plain):
+                loaded = CheckpointLoader.load_checkpoint(path, 'cpu')
+                _compare(part, loaded, f'{path} ({key})', entry.get('prefix', ''))
+
+
+def _pretrained(part: Any) -> list[Mapping[str, Any]]:
+    """Return the entries of a part's ``init_cfg`` that name a file."""
+    init_cfg: Any = getattr(part, 'init_cfg', None)
+    entries = init_cfg if isinstance(init_cfg, (list, tuple)) else [init_cfg]
+    return [entry for entry in entries if builds(entry, PretrainedInit, WEIGHT_INITIALIZERS)]
+
+
+def check_start(cfg: Config, model: Any) -> None:
+    """Check the local checkpoint that training resumes, or starts from: then heads may differ.
+
+    Raises:
+        ConfigError: If it is of another network, or cannot be resumed.
+    """
+    path = cfg.get('load_from')
+    if cfg.get('resume') and not path:
+        path = find_latest_checkpoint(cfg.work_dir)
+        if path is not None and is_damaged(path):
+            return  # SafeCheckpointHook finds the newest that is whole
+    if not path:
+        _warn_of_frozen(model)
+    elif cfg.get('resume') and '://' not in path:
+        check_weights(model, path)
+        _check_resumed(cfg, Path(path).expanduser())
+    elif '://' not in path:
+        _compare(model.backbone, load_checkpoint(path), f'{path} (load_from)', 'backbone')
+
+
+def _check_resumed(cfg: Config, path: Path) -> None:
+    """Raise if a checkpoint lacks what mmengine resumes: it would start that anew in silence."""
+    needed = {'message_hub', 'meta', 'optimizer'}
+    needed |= {'param_schedulers'} if cfg.get('param_scheduler') else set()
+    if not (lacking := needed - load_checkpoint(path).keys()):
+        return
+    fix = 'no file beside it does'
+    for other in sorted(path.parent.glob('*.pth'), key=os.path.getmtime):
+        with suppress(ConfigError, AttributeError):  # damaged, or no checkpoint
+            fix = f'resume from {other}' if load_checkpoint(other).keys() >= needed else fix
+    raise ConfigError(
+        f'{path} cannot be resumed: it lacks {listed(sorted(lacking))}, as best_*.pth do, and all '
+        f'with save_optimizer=False; {fix}, or set load_from to start from its weights alone'
+    )
+
+
+def _warn_of_frozen(model: Any) -> None:
+    """Warn of random weights, or BatchNorm statistics, of a backbone that training leaves alone."""
+    backbone = getattr(model, 'backbone', None)
+    if backbone is None or _pretrained(model) or _pretrained(backbone):
+        return
+    fixes = []
+    if any(not weight.requires_grad and weight.dim() > 1 for weight in backbone.parameters()):
+        fixes.append(('frozen_stages', getattr(backbone, 'frozen_stages', None), -1))
+    if any(isinstance(layer, _BatchNorm) for layer in backbone.modules()):
+        fixes.append(('norm_eval', getattr(backbone, 'norm_eval', None), False))
+    fixes = [(key, is_, to) for key, is_, to in fixes if is_ is not None and is_ != to]
+    if fixes:
+        warn(
+            'model.backbone.init_cfg names no pretrained weights, but '
+            f'{" and ".join(f"{key}={is_}" for key, is_, _ in fixes)} keep what the backbone '
+            f'starts with, which is random: set {", ".join(f"{k}={to}" for k, _, to in fixes)}, '
+            'or init_cfg to weights'
+        )
+
+
+def check_weights(model: nn.Module, path: str | Path) -> None:
+    """Load a checkpoint into a model.
+
+    Raises:
+        ConfigError: If it is missing, damaged, holds code, or lacks weights of the model.
+    """
+    _compare(model, load_checkpoint(path), str(path))
+
+
+def _compare(network: nn.Module, checkpoint: Any, source: str, prefix: str | None = None) -> None:
+    """Load weights by torch's own rules, or raise if one is missing or of another shape.
+
+    With a prefix, which may be empty, files of plain networks may lack what others add, and the
+    first convolution may be for images of other channels, of which mmengine warns; but entries of
+    parts that the network has must all be its own.
+    """
+    weights, exactly = weights_of(checkpoint), prefix is None
+    if prefix:
+        start = f'{prefix.removesuffix(".")}.'
+        found = {k.removeprefix(start): v for k, v in weights.items() if k.startswith(start)}
+        weights = OrderedDict(found)
+    own, children = network.state_dict(), dict(network.named_children())
+    wrong = [k for k, v in weights.items() if k in own and own[k].shape != v.shape]
+    other = {key: weights.pop(key) for key in wrong}
+    missing, unexpected = network.load_state_dict(weights, strict=False)
+    first = next((key for key, value in own.items() if value.dim() == 4), '')
+    if not exactly and first in other and own[first][:, 0].shape == other[first][:, 0].shape:
+        del other[first]
+        warn(f'{source}: {first} is for other images, and starts from random weights')
+    added = 'num_batches_tracked' if exactly else _ADDED
+    misfits = {
+        'missing': [k for k in missing if k not in wrong and not re.search(added, k)],
+        'of another shape': list(other),
+        'unexpected': [k for k in unexpected if k.split('.')[0] in children and not exactly],
+    }
+    told = '; '.join(f'{len(k)} {kind} ({listed(k, 3)})' for kind, k in misfits.items() if k)
+    if told:
+        raise ConfigError(
+            f'{source} is of another network than {type(network).__name__}: {told}; use weights '
+            "of this config, or, for the backbone of a whole model, prefix='backbone' in init_cfg"
+        )

@@ -1,0 +1,89 @@
+"""COCO's metrics of files whose numbers pycocotools or mmdet take for something else."""
+
+import json
+
+import pytest
+import torch
+from mmdet.evaluation import CocoMetric
+from mmengine.config import Config
+from mmengine.evaluator import Evaluator
+
+from mmgradaug.engine.coco_metric import ExactCocoMetric, exact_metrics
+from mmgradaug.publishing.stock_config import stock_config
+
+NAMES = ('disc', 'box', 'star')
+
+
+@pytest.fixture
+def evaluate(tmp_path):
+    """Evaluate the same objects and predictions, whatever their numbers in the file are."""
+
+    def run(kind, first_id=1, category_ids=(1, 2, 3), times=1, **options):
+        objects = [(i % 2 + 1, i % 3, [9.0 * i, 9.0, 8.0, 8.0 + i % 4]) for i in range(9)]
+        annotations = [
+            dict(id=first_id + index, image_id=image, category_id=category_ids[label], bbox=box,
+                 area=box[2] * box[3], iscrowd=0)
+            for index, (image, label, box) in enumerate(objects)
+        ]  # fmt: skip
+        categories = [dict(id=i, name=n) for i, n in zip(category_ids, NAMES, strict=True)]
+        images = [dict(id=i, width=99, height=99, file_name=f'{i}.png') for i in (1, 2)]
+        path = tmp_path / 'file.json'
+        path.write_text(
+            json.dumps(dict(images=images, categories=categories, annotations=annotations))
+        )
+        metric = kind(ann_file=str(path), **options)
+        metric.dataset_meta = dict(classes=NAMES)
+        for _ in range(times):
+            for image in (1, 2):
+                # Discs are found, boxes beside where they are, stars not at all.
+                found = [(label, box) for i, label, box in objects if i == image and label < 2]
+                corners = torch.tensor([[x + 2 * c, y, x + w, y + h] for c, (x, y, w, h) in found])
+                pred = dict(
+                    bboxes=corners,
+                    scores=torch.linspace(0.9, 0.5, len(found)),
+                    labels=torch.tensor([label for label, _ in found]),
+                )
+                sample = dict(img_id=image, ori_shape=(99, 99), pred_instances=pred)
+                metric.process({}, [sample])
+            metrics = metric.evaluate(2)
+        return {k: float(v) for k, v in metrics.items()}
+
+    return run
+
+
+def test_values_are_mmdets(evaluate):
+    for options in (dict(), dict(classwise=True), dict(metric='proposal')):
+        expected = evaluate(CocoMetric, **options)
+        assert evaluate(ExactCocoMetric, **options) == pytest.approx(expected, nan_ok=True, rel=0)
+    assert 0.3 < evaluate(ExactCocoMetric)['coco/bbox_mAP'] < 0.7
+
+
+def test_the_id_0_is_an_annotation_like_others(evaluate):
+    expected = evaluate(CocoMetric)
+    assert evaluate(CocoMetric, first_id=0) != expected
+    assert evaluate(ExactCocoMetric, first_id=0) == expected
+
+
+@pytest.mark.parametrize('times', [1, 2])
+@pytest.mark.parametrize('category_ids', [(1, 2, 3), (90, 7, 40), (7, 90, 3)])
+def test_classes_keep_their_names_in_any_order_of_ids(evaluate, category_ids, times):
+    expected = evaluate(CocoMetric, classwise=True)
+    assert [expected[f'coco/{name}_precision'] for name in NAMES][::2] == [1.0, 0.0]
+    found = evaluate(ExactCocoMetric, category_ids=category_ids, times=times, classwise=True)
+    assert found == expected
+
+
+@pytest.mark.parametrize('kind', ['CocoMetric', 'mmdet.CocoMetric', CocoMetric])
+def test_it_takes_the_place_of_mmdets_and_gives_it_back(kind):
+    single = dict(type=kind, ann_file='val.json', metric='bbox')
+    others = [dict(type='LVISMetric'), dict(type='VOCMetric'), None]
+    several = [single, *others[:2]]
+    exact = dict(single, type='ExactCocoMetric')
+    assert exact_metrics(single) == exact == exact_metrics(exact)
+    assert exact_metrics(several) == [exact, *others[:2]]
+    nested = exact_metrics(dict(type='Evaluator', metrics=several))
+    assert nested == dict(type='Evaluator', metrics=[exact, *others[:2]])
+    assert [exact_metrics(other) for other in others] == others
+    stock = stock_config(Config(dict(val_evaluator=exact, custom_imports=None)))
+    assert stock.val_evaluator == dict(exact, type='CocoMetric')
+    assert isinstance(Evaluator(dict(exact, ann_file=None)).metrics[0], ExactCocoMetric)
