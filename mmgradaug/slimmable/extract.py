@@ -99,14 +99,17 @@ def _input_channels(network: nn.Module, width: float, example: Tensor | None) ->
         first = next(m for m in network.modules() if isinstance(m, SlimConv))
         example = first.weight.new_zeros(1, first.in_channels, 96, 96)
     sizes: dict[str, int] = {}
-    probe = copy.deepcopy(network).eval()
-    with at_width(probe, width), torch.no_grad():
-        for name, layer in probe.named_modules():
-            if hasattr(layer, 'to_dense'):
+    modes = {name: module.training for name, module in network.named_modules()}
+    network.eval()
+    with at_width(network, width), torch.no_grad():  # which puts converted norms back
+        for name, layer in network.named_modules():
+            if hasattr(layer, 'to_dense'):  # and will be replaced, its hook too
                 layer.register_forward_pre_hook(
                     lambda _, args, name=name: sizes.update({name: args[0].size(1)})
                 )
-        probe(example)
+        network(example)
+    for name, training in modes.items():
+        network.get_submodule(name).training = training
     return sizes
 
 

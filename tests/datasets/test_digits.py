@@ -21,7 +21,7 @@ def test_folders_hold_the_pixels_and_a_lost_image_comes_back(tmp_path, downloads
     root = make_digits(tmp_path / 'digits')
     for split, first, count in (('train', 0, 2), ('val', 2, 3)):
         dataset = ClassFolders(str(root), split=split, pipeline=PIPELINE)
-        assert list(dataset.classes) == [str(digit) for digit in range(10)]
+        assert dataset.metainfo['classes'] == [str(digit) for digit in range(10)]
         assert len(dataset) == 10 * count
         for index in range(len(dataset)):
             digit, place = divmod(index, count)
