@@ -217,6 +217,12 @@ def _check_classes(where: str, dataset: Any, coco: COCO, labels: dict[str, list[
             f'{where} has of metainfo.classes ({listed(classes)}) the categories {listed(names)}: '
             'what it lacks is not learnt, and in another order predictions get wrong names'
         )
+    palette = dataset.metainfo.get('palette')
+    if isinstance(palette, list) and len(palette) < len(classes):
+        warn(
+            f'{where}: {len(palette)} colours in metainfo.palette for {len(classes)} classes would '
+            "end a run that draws predictions: add some, or set it to 'random'"
+        )
     labels[where] = names  # mmdet numbers classes in the order of the file's categories
     first, expected = next(iter(labels.items()))
     if any(one != other for one, other in zip(names, expected, strict=False)):

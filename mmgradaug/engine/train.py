@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmdet.engine.hooks import DetVisualizationHook
 from mmdet.engine.hooks.utils import trigger_visualization_hook
 from mmdet.evaluation import DumpDetResults
 from mmdet.registry import RUNNERS
@@ -192,8 +191,6 @@ def _add_hooks(cfg: Config, loops: tuple[str, ...]) -> None:
         ):
             if builds(hooks.setdefault(place, stock), stock['type'], HOOKS):
                 hooks[place]['type'] = ours
-    if builds(hooks.get('visualization'), DetVisualizationHook, HOOKS):
-        hooks.visualization.type = 'PicturesHook'
     for place, name in added.items():
         if hooks.setdefault(place, {}) is not None:
             hooks[place].setdefault('type', name)

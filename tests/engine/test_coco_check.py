@@ -383,3 +383,12 @@ def test_folders_of_classes_have_to_be_there(tmp_path):
     fails(cfg, r'no data at \S+/digit \(train.*img_path\).* run make_digits', ('train',))
     dataset.update(type='TorchvisionImages', name='CIFAR10', download=True)
     check_data(cfg, ('train',))
+
+
+@pytest.mark.parametrize(
+    ('palette', 'told'), [([(1, 2, 3)], 1), ([(1, 2, 3)] * 3, 0), ('random', 0)]
+)
+def test_a_palette_too_short_is_told(cfg, capsys, palette, told):
+    cfg.train_dataloader.dataset.metainfo['palette'] = palette
+    check_data(cfg, ('train',))
+    assert capsys.readouterr().err.count('1 colours in metainfo.palette for 3 classes') == told

@@ -164,11 +164,7 @@ def test_hooks_take_the_place_of_those_they_extend():
         versions=dict(type='VersionsHook'),
     )
     assert imports == dict(imports=['mmgradaug'], allow_failed_imports=False)
-    drawn = dict(visualization=dict(type='mmdet.DetVisualizationHook', draw=True))
-    assert hooks_of(('test',), default_hooks=drawn)[0] == dict(
-        bad_images=dict(type='BadImagesHook'),
-        visualization=dict(type='PicturesHook', draw=True),
-    )
+    assert hooks_of(('test',))[0] == dict(bad_images=dict(type='BadImagesHook'))
 
 
 @pytest.mark.parametrize('kind', ['CheckpointHook', 'mmengine.CheckpointHook', CheckpointHook])
