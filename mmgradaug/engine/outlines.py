@@ -11,6 +11,8 @@ from typing import Any
 
 from ..errors import ConfigError
 
+MOST_OBJECTS = 100_000  # that are looked at, evenly spread: seconds
+
 
 def check_outlines(where: str, objects: Iterable[Mapping[str, Any]], masks: bool) -> str:
     """Check that the polygons of objects meet their boxes; return how many do not, for a warning.
@@ -23,6 +25,8 @@ def check_outlines(where: str, objects: Iterable[Mapping[str, Any]], masks: bool
     Raises:
         ConfigError: If most do not.
     """
+    objects = list(objects)
+    objects = objects[:: len(objects) // MOST_OBJECTS + 1]
     found = [(misfit, a) for a in objects if (misfit := _misfit(a)) is not None]
     corners = [a for misfit, a in found if misfit == 'corners']
     apart = [a for misfit, a in found if misfit]
@@ -34,7 +38,8 @@ def check_outlines(where: str, objects: Iterable[Mapping[str, Any]], masks: bool
             'width, height], not as corners, and both in pixels of the image, not divided by its '
             'size nor of an image of another size'
         )
-    return f'; {len(apart)} objects have polygons that do not meet their boxes' if apart else ''
+    few = f'; {len(apart)} of {len(found)} objects have polygons that do not meet their boxes'
+    return few if apart else ''
 
 
 def _misfit(annotation: Mapping[str, Any]) -> str | None:
