@@ -143,7 +143,8 @@ def one_line_errors() -> Iterator[None]:
     """End a tool with the line ``error: ...`` and status 1 on a :class:`ConfigError`.
 
     Raises:
-        SystemExit: In place of a ``ConfigError``, also of one that a data loader's worker raised.
+        SystemExit: In place of a ``ConfigError``, also of one that a data loader's worker raised,
+            and with status 130 in place of Ctrl-C's traceback.
     """
     try:
         yield
@@ -152,3 +153,5 @@ def one_line_errors() -> Iterator[None]:
         if text.startswith('Caught '):  # torch passes on a worker's traceback as the message
             text = text.rpartition(f'\n{ConfigError.__module__}.ConfigError: ')[2].strip()
         raise SystemExit(f'error: {text}') from error
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None  # 128 and SIGINT's number: a shell's own loop stops, too

@@ -8,7 +8,9 @@ from __future__ import annotations
 import argparse
 import atexit
 import os
+import shlex
 import sys
+import time
 from collections.abc import Sequence
 from copy import deepcopy
 from pathlib import Path
@@ -21,10 +23,10 @@ from mmdet.registry import RUNNERS
 from mmdet.utils import setup_cache_size_limit_of_dynamo
 from mmengine.config import Config, ConfigDict
 from mmengine.device import get_device
-from mmengine.dist import init_dist, is_distributed
+from mmengine.dist import init_dist, is_distributed, is_main_process
 from mmengine.hooks import CheckpointHook, DistSamplerSeedHook
 from mmengine.registry import HOOKS, MODEL_WRAPPERS, MODELS
-from mmengine.runner import Runner
+from mmengine.runner import BaseLoop, Runner
 from mmengine.utils.dl_utils import set_multi_processing
 
 from ..errors import ConfigError
@@ -33,6 +35,8 @@ from ..type_names import builds, class_of
 from .checks import check_run
 from .cli import config_parser, load_config, make_output_dir, one_line_errors
 from .coco_metric import exact_metrics
+from .hooks.checkpoint import POINTER
+from .hooks.pending_validation import progress
 
 # Where each launcher says which of this machine's processes one is.
 _LOCAL_RANKS = {
@@ -50,7 +54,7 @@ def train_main(argv: Sequence[str] | None = None) -> None:
     """
     args = _parser('Train a detector.', trains=True).parse_args(argv)
     with one_line_errors():
-        _train(_config_of(args), args)
+        _train(_config_of(args), args, argv)
     _leave_processes()
 
 
@@ -106,7 +110,7 @@ def pretrain_main(argv: Sequence[str] | None = None) -> None:
             cfg.load_from, cfg.resume = args.eval, False
             build_runner(cfg, ('test',)).test()
         else:
-            _train(cfg, args)
+            _train(cfg, args, argv)
     _leave_processes()
 
 
@@ -157,8 +161,8 @@ def _config_of(args: argparse.Namespace) -> Config:
     return cfg
 
 
-def _train(cfg: Config, args: argparse.Namespace) -> None:
-    """Train as the command line says."""
+def _train(cfg: Config, args: argparse.Namespace, argv: Sequence[str] | None) -> None:
+    """Train as the command line says; where the user stops it, say how to go on."""
     if args.amp:
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
         cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
@@ -173,7 +177,30 @@ def _train(cfg: Config, args: argparse.Namespace) -> None:
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume
     check_run(cfg, ('train', 'val'))
-    build_runner(cfg).train()
+    runner, begun = build_runner(cfg), time.time()
+    try:
+        runner.train()
+    except KeyboardInterrupt:
+        if is_main_process():
+            _tell_stop(runner, begun, args, sys.argv[1:] if argv is None else list(argv))
+        raise
+
+
+def _tell_stop(runner: Runner, begun: float, args: argparse.Namespace, words: list[str]) -> None:
+    """Print where the user stopped a run, and the command that goes on."""
+    place, pointer = 'before training', Path(runner.work_dir, POINTER)
+    if isinstance(runner._train_loop, BaseLoop):
+        unit, done, end = progress(runner._train_loop)
+        place = f'after {done} of {end} {unit}s' + f', {runner.iter} iterations' * (unit == 'epoch')
+    # A checkpoint that is older is of another run, unless this one went on from it.
+    resumed = runner._resume and runner._load_from is None
+    saved = pointer.is_file() and (resumed or pointer.stat().st_mtime >= begun)
+    more = ['--resume'] if saved and args.resume != 'auto' else []
+    command = shlex.join(['python', sys.argv[0], *words, *more])
+    if args.launcher != 'none':
+        command = ' and '.join(['the same command', *more])
+    does = 'go on' if saved else 'nothing is saved yet, start again'
+    print(f'\nstopped {place}\n{does} with: {command}', file=sys.stderr)
 
 
 def _add_hooks(cfg: Config, loops: tuple[str, ...]) -> None:

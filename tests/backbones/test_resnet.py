@@ -294,6 +294,48 @@ def test_sub_networks_that_no_narrow_stock_network_is(name, message):
         assert_narrow_stock_network_is_the_slice(network, stock, 1.0, x)
 
 
+@pytest.mark.parametrize('options', [
+    R50 | dict(depth=20),
+    NEXT | dict(depth=18),
+    R50 | dict(num_stages=0),
+    R50 | dict(num_stages=5),
+    R50 | dict(out_indices=(4,)),
+    R50 | dict(strides=(1, 2, 2)),
+    R50 | dict(style='other'),
+    R50 | dict(pretrained=0),
+    R50 | dict(pretrained='weights.pth', init_cfg=dict(type='Kaiming')),
+    R50 | plugin('after_conv4', type='ContextBlock', ratio=1 / 4),
+    R50 | dict(plugins=CONTEXT['plugins'] * 2),
+    R18 | CONTEXT,
+    dict(type='ResNet'),
+    R50 | dict(unknown=1),
+], ids=str)  # fmt: skip
+def test_refuses_what_the_stock_network_refuses_in_the_same_way(options):
+    """So a program that catches mmdet's error catches this one."""
+    with pytest.raises(Exception) as stock:  # noqa: PT011
+        MODELS.build(options)
+    with pytest.raises(Exception) as ours:  # noqa: PT011
+        slimmable(options)
+    assert type(ours.value) is type(stock.value)
+    assert str(ours.value).replace('Slimmable', '') == str(stock.value)
+
+
+@pytest.mark.parametrize('options', [
+    R18 | dict(frozen_stages=4, norm_eval=True),
+    V1D | dict(frozen_stages=0, norm_eval=False),
+    NEXT | dcn() | dict(frozen_stages=2, norm_eval=True),
+], ids=['r18', 'v1d', 'next dcn'])  # fmt: skip
+def test_the_same_parameters_train_and_the_same_norms_adapt(options):
+    stock, ours = MODELS.build(options), slimmable(options)
+    for network in (stock, ours):
+        network.train(False)
+        network.train()
+    trained = [{n: p.requires_grad for n, p in net.named_parameters()} for net in (stock, ours)]
+    assert trained[0] == trained[1]
+    modes = {name: module.training for name, module in ours.named_modules()}
+    assert {name: m.training for name, m in stock.named_modules()}.items() <= modes.items()
+
+
 @pytest.mark.parametrize(('width', 'base', 'groups'), [(0.9, 58, 29), (0.8, 52, 26), (0.5, 32, 16)])
 def test_resnext50_becomes_a_barely_wider_stock_network(width, base, groups):
     parent = SlimmableResNeXt(depth=50, groups=32, base_width=4)

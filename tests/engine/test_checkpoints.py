@@ -12,7 +12,7 @@ from mmengine.hooks import checkpoint_hook
 
 from mmgradaug.engine import atomic
 from mmgradaug.engine.checkpoint_loading import is_damaged
-from mmgradaug.engine.hooks import SafeCheckpointHook
+from mmgradaug.engine.hooks import SafeCheckpointHook, VersionsHook
 from mmgradaug.errors import ConfigError
 from tests.engine.toy import assert_same, runner, trained, validation
 
@@ -160,3 +160,22 @@ def test_nothing_complete_is_an_error_and_no_new_start(tmp_path):
             trained(tmp_path, resume=True)
     (tmp_path / 'epoch_1.pth').unlink()
     assert trained(tmp_path, stop=1, resume=True).iter == 1, 'a run without checkpoints starts anew'
+
+
+def test_nothing_to_resume_and_nothing_left_to_train_are_said(tmp_path, capfd):
+    versions = (VersionsHook(),)
+    trained(tmp_path / 'old')
+    assert 'warning' not in capfd.readouterr().err
+    (tmp_path / 'note').write_text('no run')
+    trained(tmp_path / 'new', resume=True, hooks=versions)
+    near = f'checkpoints are in {tmp_path}/old (--work-dir)'
+    said = f'warning: nothing to resume in {tmp_path}/new: training starts anew; {near}\n'
+    assert capfd.readouterr().err == said
+    assert trained(tmp_path / 'new', resume=True, hooks=versions).iter == 9
+    said = capfd.readouterr().err
+    assert f'the run in {tmp_path}/new is finished (epoch 3 of 3): nothing is left' in said
+    more = dict(by_epoch=False, max_iters=9)
+    trained(tmp_path / 'new', resume=True, hooks=versions, train_cfg=more)
+    assert 'is finished (iter 9 of 9)' in capfd.readouterr().err
+    trained(tmp_path / 'new', resume=True, hooks=versions, train_cfg=dict(more, max_iters=10))
+    assert capfd.readouterr().err == ''

@@ -1,5 +1,8 @@
 """tools/train.py and tools/test.py on a few generated images, and what they put into a config."""
 
+import os
+import re
+import signal
 from unittest import mock
 
 import pytest
@@ -11,7 +14,7 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.runner import Runner
 from torch import nn
 
-from mmgradaug import GradAugDistributedDataParallel
+from mmgradaug import GradAugDistributedDataParallel, VersionsHook
 from mmgradaug.engine import train
 from mmgradaug.errors import ConfigError
 from tests.harmful import Command
@@ -63,6 +66,27 @@ def test_the_config_that_a_run_writes_down_builds_it_again(trained):
     assert 'mmgradaug' in cfg.custom_imports.imports
     assert cfg.default_hooks.checkpoint.type == 'SafeCheckpointHook'
     assert cfg.model_wrapper_cfg.type == 'GradAugDistributedDataParallel'
+
+
+@pytest.mark.parametrize(('iteration', 'said'), [
+    (2, 'stopped after 1 of 2 epochs, 2 iterations\ngo on with: python .* --resume'),
+    (0, 'stopped after 0 of 2 epochs, 0 iterations\nnothing is saved yet, start again with: .*'),
+])  # fmt: skip
+def test_ctrl_c_says_how_to_go_on(data, tmp_path, capfd, monkeypatch, iteration, said):
+    def stop(hook, runner, *args, **kwargs):
+        if runner.iter == iteration:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(VersionsHook, 'after_train_iter', stop)
+    (tmp_path / 'last_checkpoint').write_text('of another run')
+    os.utime(tmp_path / 'last_checkpoint', (0, 0))
+    with pytest.raises(SystemExit) as stopped:
+        start(train.train_main, CONFIG, '--work-dir', tmp_path, options=data)
+    assert stopped.value.code == 130
+    printed = capfd.readouterr()
+    assert re.search(f'\n{said}\n$', printed.err)
+    assert ('--resume' in printed.err) == (iteration == 2)
+    assert '3 passes a step: full network and 2 sub-networks; their gradients add up' in printed.out
 
 
 def test_testing_writes_results_and_pictures(trained, data, tmp_path):

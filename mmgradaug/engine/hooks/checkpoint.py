@@ -16,6 +16,7 @@ from mmengine.registry import HOOKS
 from ...errors import ConfigError
 from ..atomic import INCOMPLETE, write_atomically
 from ..checkpoint_loading import is_damaged
+from ..cli import warn
 
 POINTER = 'last_checkpoint'  # mmengine's name of the file that names the newest one
 ATOMIC = 'mmgradaug_atomic'
@@ -62,6 +63,11 @@ class SafeCheckpointHook(CheckpointHook):
         if not runner._resume or runner._load_from is not None or remote:
             return
         found = [*filter(None, [named]), *map(str, self._newest_first(runner))]
+        if not found and is_main_process():
+            notes = Path(runner.work_dir).parent.glob(f'*/{POINTER}')
+            near = [str(n.parent) for n in sorted(notes, key=lambda n: -n.stat().st_mtime)[:3]]
+            there = f'; checkpoints are in {", ".join(near)} (--work-dir)' if near else ''
+            warn(f'nothing to resume in {runner.work_dir}: training starts anew{there}')
         complete = next((path for path in found if not is_damaged(path)), None)
         if found and complete is None:
             raise ConfigError(

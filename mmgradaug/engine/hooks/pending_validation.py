@@ -11,6 +11,13 @@ from mmengine.runner import EpochBasedTrainLoop
 META_KEY = 'validation_due'  # of a checkpoint's `meta`
 
 
+def progress(loop: Any) -> tuple[str, int, int]:
+    """Return what a training loop counts (``epoch`` or ``iter``), how many so far, of how many."""
+    if isinstance(loop, EpochBasedTrainLoop):
+        return 'epoch', loop.epoch, loop.max_epochs
+    return 'iter', loop.iter, loop.max_iters
+
+
 @HOOKS.register_module()
 class PendingValidationHook(Hook):
     """Validates first if a checkpoint was written between training and its validation.
@@ -35,12 +42,10 @@ class PendingValidationHook(Hook):
             return
         loop = runner.train_loop
         loop._decide_current_val_interval()
-        by_epoch = isinstance(loop, EpochBasedTrainLoop)
-        done, end = (loop.epoch, loop.max_epochs) if by_epoch else (loop.iter, loop.max_iters)
+        unit, done, end = progress(loop)
         if done >= loop.val_begin and (done % loop.val_interval == 0 or done == end):
             # What metrics may look at still stands at the last iteration after training.
-            last = {'iter': runner.iter - 1} | ({'epoch': runner.epoch - 1} if by_epoch else {})
-            runner.message_hub.update_info_dict(last)
+            runner.message_hub.update_info_dict({'iter': runner.iter - 1, unit: done - 1})
             runner.val_loop.run()
 
     def before_train_iter(self, *args: Any, **kwargs: Any) -> None:

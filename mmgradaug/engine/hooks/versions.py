@@ -1,23 +1,50 @@
-"""A run's log says which versions it ran with."""
+"""A run's log says which versions it ran with, and what a step is."""
 
 from __future__ import annotations
 
 import sys
 from typing import Any
 
+from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
+
+from ...training import GradAugMixin
+from ..cli import warn
+from .pending_validation import progress
 
 PACKAGES = ('mmgradaug', 'mmdet', 'mmcv', 'mmengine', 'torch', 'torchvision', 'numpy')
 
 
 @HOOKS.register_module()
 class VersionsHook(Hook):
-    """Logs a line with the versions of the packages; mmengine's header lacks most of them."""
+    """Logs the versions of the packages, and how many passes a step has.
+
+    mmengine's header lacks most versions. Gradients of passes add up, so their number belongs to
+    the learning rate.
+    """
 
     def before_run(self, runner: Any) -> None:
         """Log them."""
         runner.logger.info('Versions: %s', ', '.join(f'{k} {v}' for k, v in versions().items()))
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        number = model.sampler.num_subnets if isinstance(model, GradAugMixin) else 0
+        if number:
+            subnets = f'{number} sub-network{"s" if number > 1 else ""}'
+            runner.logger.info(
+                f'{number + 1} passes a step: full network and {subnets}; their gradients add up'
+            )
+
+    def before_train(self, runner: Any) -> None:
+        """Warn of a resumed run that has nothing left to do."""
+        unit, done, end = progress(runner.train_loop)
+        if done >= end and is_main_process():
+            warn(
+                f'the run in {runner.work_dir} is finished ({unit} {done} of {end}): nothing is '
+                f'left to train; to go on, raise train_cfg.max_{unit}s and what param_scheduler '
+                'ends at'
+            )
 
 
 def versions() -> dict[str, str]:
