@@ -2,6 +2,7 @@
 
 import ast
 import copy
+import re
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,11 @@ from mmengine.config import Config
 from mmengine.hub import get_config
 from mmengine.registry import MODELS, init_default_scope
 
+from mmgradaug.datasets.shapes import ShapesSpec, make_shapes
 from mmgradaug.engine.checks import warn_of_schedule
+from mmgradaug.engine.train import train_main
+from tests.launching import logged
+from tests.shapes_run import TINY
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = sorted(ROOT.glob('configs/*.py'))
@@ -98,3 +103,28 @@ def test_main_config_is_the_last_row_of_table_7():
         3,
         0.9,
     )
+
+
+def test_the_example_for_own_data_trains_when_copied(tmp_path, monkeypatch):
+    """What its marked lines say is all that its data needs."""
+    data = make_shapes(tmp_path / 'data', *(ShapesSpec(2, size=(64, 64)) for _ in range(2)))
+    text = (ROOT / 'configs/own_data_example.py').read_text()
+    for line, value in {
+        'data_root': f"'{data}/'",
+        'classes': "('circle', 'square', 'triangle')",
+        'num_classes': '3',
+        'image_scale': '(64, 64)',
+        'max_epochs': '1',
+    }.items():
+        text, found = re.subn(rf'^{line} = .*# <-', f'{line} = {value}  # <-', text, flags=re.M)
+        assert found == 1
+    assert 'configs' not in text.partition('"""\n\n')[2]
+    (tmp_path / 'mine.py').write_text(text)
+    monkeypatch.chdir(tmp_path)
+    small = [*(o for o in TINY if o.startswith('model.')), 'model.backbone.depth=18',
+             'model.backbone.init_cfg=None', 'model.backbone.frozen_stages=-1',
+             'train_dataloader.num_workers=0', 'train_dataloader.persistent_workers=False',
+             'val_dataloader.num_workers=0', 'val_dataloader.persistent_workers=False']  # fmt: skip
+    train_main(['mine.py', '--cfg-options', *small, 'default_hooks.logger.interval=1'])
+    assert (tmp_path / 'work_dirs/mine/epoch_1.pth').is_file()
+    assert len(logged(tmp_path / 'work_dirs/mine', 'subnet3/width')) == 1

@@ -14,8 +14,9 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.runner import Runner
 from torch import nn
 
-from mmgradaug import GradAugDistributedDataParallel, VersionsHook
+from mmgradaug import GradAugDistributedDataParallel
 from mmgradaug.engine import train
+from mmgradaug.engine.hooks import VersionsHook
 from mmgradaug.errors import ConfigError
 from tests.harmful import Command
 from tests.launching import logged
