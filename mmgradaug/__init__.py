@@ -5,6 +5,7 @@ and metrics with mmengine, and loaders that read checkpoints as data; a config d
 ``custom_imports = dict(imports=['mmgradaug'])``.
 """
 
+from . import mmdet_quietly as mmdet_quietly  # before anything else imports mmdet
 from .backbones import (
     DepthResNet,
     PyramidNet,

@@ -35,6 +35,7 @@ from ..type_names import builds, class_of
 from .checks import check_run
 from .cli import config_parser, load_config, make_output_dir, one_line_errors
 from .coco_metric import exact_metrics
+from .console import ShortRunner
 from .hooks.checkpoint import POINTER
 from .hooks.pending_validation import progress
 
@@ -132,7 +133,7 @@ def build_runner(cfg: Config, loops: tuple[str, ...] = ('train', 'val')) -> Runn
         cfg[key] = exact_metrics(cfg[key])
     _set_wrapper(cfg)
     _join_on_cpu(cfg)
-    return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    return RUNNERS.build(cfg) if 'runner_type' in cfg else ShortRunner.from_cfg(cfg)
 
 
 def _parser(description: str, trains: bool = False) -> argparse.ArgumentParser:

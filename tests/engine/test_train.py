@@ -88,6 +88,17 @@ def test_ctrl_c_says_how_to_go_on(data, tmp_path, capfd, monkeypatch, iteration,
     assert re.search(f'\n{said}\n$', printed.err)
     assert ('--resume' in printed.err) == (iteration == 2)
     assert '3 passes a step: full network and 2 sub-networks; their gradients add up' in printed.out
+    entries = [line for line in printed.out.splitlines() if 'Epoch(train)' in line]
+    assert len(entries) == iteration
+    for entry in entries:
+        named = r'(\[1\]\[\d/2\])  eta: \S+  loss: \S+  full/loss: \S+  (.*)'
+        losses = re.findall(r'\w+(?=: \d\.\d{3}(?:  |$))', re.search(named, entry)[2])
+        assert (losses[0], losses[-2:]) == ('loss_rpn_cls', ['loss_mask', 'agree'])
+    assert not re.search('subnet2|Config:|System environment|FileClient', printed.out)
+    full = next(tmp_path.glob('*/*.log')).read_text()
+    for text in ('Config:\n', 'System environment:', '"FileClient"'):
+        assert text in full
+    assert full.count('  subnet2/agree_mask: ') == iteration
 
 
 def test_testing_writes_results_and_pictures(trained, data, tmp_path):
