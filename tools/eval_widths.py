@@ -62,14 +62,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument('--rounds', type=at_least(1), default=15, metavar='N', help=text)
     text = 'seed of the choice of training images'
     parser.add_argument('--seed', type=at_least(0), default=0, help=text)
-    parser.add_argument('--out', type=Path, help='folder (default: work_dirs/CONFIG/widths)')
+    parser.add_argument('--out', type=Path, help='folder (default: widths/ beside the checkpoint)')
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
     args = parser.parse_args(argv)
     widths = [check_width(width) for width in args.widths]
     cfg = load_config(args.config, args.cfg_options)
     check_data(cfg, ('train', args.split) if args.recalibrate else (args.split,))
     source = open_source(args.checkpoint, cfg)
-    out = make_output_dir(args.out or Path('work_dirs', Path(args.config).stem, 'widths'))
+    out = make_output_dir(args.out or args.checkpoint.parent / 'widths')
     untrained = untrained_widths(source, widths)
     for reason in untrained.values():
         warn(reason)

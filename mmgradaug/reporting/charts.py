@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -21,6 +22,7 @@ class Panel:
     title: str
     lines: list[Line]
     unit: str = 'iteration'
+    from_zero: bool = True
 
 
 def run_colour(index: int) -> str:
@@ -32,11 +34,12 @@ def panels_figure(panels: Sequence[Panel], columns: int = 3) -> Figure:
     """Draw panels in a grid; the first has a legend, whose colours hold for all."""
     columns = min(columns, len(panels))
     rows = math.ceil(len(panels) / columns)
-    figure = new_figure(3.5 * columns, 2.4 * rows)
+    entries = len(panels[0].lines) if len(panels[0].lines) > 1 else 0
+    figure = new_figure(3.5 * columns, 2.4 * rows + 0.1 * (entries + 1))
     grid = list(figure.subplots(rows, columns, squeeze=False).flat)
     for index, (axes, panel) in enumerate(zip(grid, panels, strict=False)):
         lines = [replace(line, label='') for line in panel.lines] if index else panel.lines
-        draw_lines(axes, lines, panel.title, panel.unit)
+        draw_lines(axes, lines, panel.title, panel.unit, panel.from_zero)
     for axes in grid[len(panels) :]:
         axes.set_axis_off()
     return figure
@@ -45,10 +48,10 @@ def panels_figure(panels: Sequence[Panel], columns: int = 3) -> Figure:
 def section_panels(run: Run) -> dict[str, list[Panel]]:
     """Return the panels of a run by the title of their section, in the page's order."""
     log = run.scalars
-    validation = [Panel('average precision', precision_lines(log), run.unit)]
+    validation = [Panel('average precision', precision_lines(log), run.unit, False)]
     if not validation[0].lines:  # of another evaluator than COCO's
         validation = [
-            Panel(name, [Line(run.name, *series, colour_at(0))], run.unit)
+            Panel(name, [Line(run.name, *series, colour_at(0))], run.unit, False)
             for name, series in run.metrics().items()
         ]
     losses = [Panel('loss by pass', loss_lines(log))] if log.train else []
@@ -72,7 +75,7 @@ def comparison_panels(runs: Sequence[Run]) -> list[Panel]:
     for name in ap or names:
         having = [(i, run) for i, run in enumerate(runs) if name in run.metrics()]
         lines = [Line(run.name, *run.metrics()[name], run_colour(i)) for i, run in having]
-        panels.append(Panel(name, lines, having[0][1].unit))
+        panels.append(Panel(name, lines, having[0][1].unit, False))
     compared = {"full network's loss": ('full/loss', 'loss'), 'seconds an iteration': ('time',)}
     for title, keys in compared.items():
         lines = []
@@ -87,18 +90,25 @@ def comparison_panels(runs: Sequence[Run]) -> list[Panel]:
 def logged_panels(scalars: Scalars, wanted: Callable[[str], bool]) -> list[Panel]:
     """Return a panel for each wanted name of logged values, with a line for each pass.
 
-    A value without a pass, such as ``time``, is shown as the full network's.
+    A loss from the full network's outputs (``_soft``) and one from labels (``_hard``) are the same
+    term. A value without a pass, such as ``time``, is shown as the full network's.
     """
-    found: dict[str, dict[str, str]] = {}
+    found: dict[str, dict[tuple[str, str], str]] = {}
     for key in dict.fromkeys(key for entry in scalars.train for key in entry):
         owner, _, name = key.rpartition('/')
         if wanted(name):
-            found.setdefault(name, {})[owner or 'full'] = key
-    passes = sorted({'full', *(owner for keys in found.values() for owner in keys)})
+            term, target = re.fullmatch('(.*?)(_soft|_hard)?', name).groups('')  # type: ignore
+            found.setdefault(term, {})[owner or 'full', target[1:]] = key
+    passes = sorted({'full', *(owner for keys in found.values() for owner, _ in keys)})
     return [
         Panel(name, [
-            Line(pass_title(owner), *scalars.series('train', key), colour_at(passes.index(owner)))
-            for owner, key in keys.items()
+            Line(
+                ', '.join(filter(None, (pass_title(owner), target))),
+                *scalars.series('train', key),
+                colour_at(passes.index(owner)),
+                dashed=target == 'soft',
+            )
+            for (owner, target), key in keys.items()
         ])
         for name, keys in found.items()
     ]  # fmt: skip

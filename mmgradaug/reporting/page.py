@@ -29,7 +29,7 @@ _TEMPLATE = Path(__file__).with_name('page.html.jinja')
 _LEADS = {
     'Validation': 'Of the full network.',
     'Losses': 'Each with a line for every pass that has it. Sub-networks learn from what the full '
-    'network says (soft) and from labels (hard).',
+    'network says (soft, dashed) and from labels (hard).',
     'Widths and scales drawn': 'Of logged iterations.',
     'Time': 'Seconds of passes, of whole iterations (time), and of these the wait for data '
     '(data_time).',

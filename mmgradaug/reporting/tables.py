@@ -77,11 +77,15 @@ def _options(value: Any, prefix: str = '') -> Iterator[tuple[str, Any]]:
 def _model(model: Mapping[str, Any]) -> str:
     """Return what is trained, in words."""
     kind = str(model.get('type', _NO_VALUE))
-    return f'{model["detector"]} with GradAug' if 'detector' in model else kind
+    if 'detector' not in model:
+        return kind
+    return model['detector'] + ('' if _subnets(model) == 'none' else ' with GradAug')
 
 
 def _subnets(model: Mapping[str, Any]) -> str:
     """Return the options of sub-networks in words."""
+    if (model.get('gradaug') or {}).get('num_subnets') == 0:
+        return 'none'
     if 'gradaug' in model:
         return ', '.join(f'{key} {value}' for key, value in model['gradaug'].items())
     return 'default options' if 'GradAug' in str(model.get('type')) else 'none'

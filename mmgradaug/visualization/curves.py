@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import ScaledTranslation
 
 from ..engine.run_log import Scalars
 from ..evaluation.widths import AP_NAMES
@@ -26,10 +27,13 @@ class Line:
     colour: str
     thick: float = 1.3  # points; 0 draws dots
     opacity: float = 1.0
+    dashed: bool = False
 
 
-def draw_lines(axes: Axes, lines: Sequence[Line], title: str, xlabel: str) -> None:
-    """Draw lines from 0 on, with a legend if there are several; few points get markers."""
+def draw_lines(
+    axes: Axes, lines: Sequence[Line], title: str, xlabel: str, from_zero: bool = True
+) -> None:
+    """Draw lines, with a legend below if there are several; few points get markers."""
     for line in lines:
         axes.plot(
             line.steps,
@@ -38,6 +42,7 @@ def draw_lines(axes: Axes, lines: Sequence[Line], title: str, xlabel: str) -> No
             color=line.colour,
             linewidth=line.thick,
             alpha=line.opacity,
+            linestyle='--' if line.dashed else '-',
             marker='o' if not line.thick or len(line.steps) <= 20 else None,
             markersize=3,
         )
@@ -48,9 +53,13 @@ def draw_lines(axes: Axes, lines: Sequence[Line], title: str, xlabel: str) -> No
     axes.grid(alpha=0.3)
     values = [value for line in lines for value in line.values if math.isfinite(value)]
     if values and min(values) >= 0:
-        axes.set_ylim(0, 1.08 * max(values) or 1)
+        low, high = (0 if from_zero else min(values)), max(values) or 1
+        margin = 0.08 * (high - low or high)
+        axes.set_ylim(max(0, low - margin), high + margin)
     if sum(bool(line.label) for line in lines) > 1:
-        axes.legend(fontsize=8)
+        below = ScaledTranslation(0, -0.42, axes.figure.dpi_scale_trans)  # the axis's own labels
+        where = dict(bbox_to_anchor=(0.5, 0), bbox_transform=axes.transAxes + below)
+        axes.legend(fontsize=8, loc='upper center', ncols=2, **where)
 
 
 def loss_lines(scalars: Scalars) -> list[Line]:
@@ -89,8 +98,8 @@ def save_curves(scalars: Scalars, path: Path | str, title: str = '') -> Path:
     left, right = figure.subplots(1, 2)
     draw_lines(left, loss_lines(scalars), 'training loss', 'iteration')
     unit = 'epoch' if scalars.by_epoch else 'iteration'
-    draw_lines(right, precision_lines(scalars), 'validation, full network: AP (0.50:0.95)', unit)
-    right.set_ylim(0, 1)
+    title = 'validation, full network: AP (0.50:0.95)'
+    draw_lines(right, precision_lines(scalars), title, unit, from_zero=False)
     return save_figure(figure, path)
 
 

@@ -115,11 +115,11 @@ def test_accuracy_of_a_classifier(tmp_path, capsys):
     cfg.train_dataloader.update(batch_size=4)
     cfg.train_dataloader.dataset.labels_per_class = None
     model = randomised(MODELS.build(cfg.model)).eval()
-    config, checkpoint, out = tmp_path / 'c.py', tmp_path / 'epoch_1.pth', tmp_path / 'out'
+    config, checkpoint, out = tmp_path / 'c.py', tmp_path / 'epoch_1.pth', tmp_path / 'widths'
     config.write_text(cfg.pretty_text)
     torch.save({'state_dict': model.state_dict()}, checkpoint)
     options = ['--widths', '1.0', '0.5', '--recalibrate', '4', '--rounds', '1', '--device', 'cpu']
-    assert main([str(config), str(checkpoint), *options, '--out', str(out)]) == 0
+    assert main([str(config), str(checkpoint), *options]) == 0  # beside the checkpoint
     full, half = json.loads((out / 'widths.json').read_text())['widths']
     assert full['metrics'] == Validation(cfg).evaluate(model)
     assert set(half['metrics']) == {'accuracy/top1'}

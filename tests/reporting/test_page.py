@@ -87,11 +87,14 @@ def test_every_loss_has_a_line_for_every_pass(folders):
     panels = charts.section_panels(read_run(folders[0]))
     validation, losses, agreement, drawn, times = map(lines_of, panels.values())
     assert validation['average precision']['box AP, last 0.580'] == [0.54, 0.58]
-    assert list(losses) == ['loss by pass', 'loss_cls', 'loss_cls_soft']
+    assert list(losses) == ['loss by pass', 'loss_cls'], 'soft and hard are one term'
     assert losses['loss by pass']['sum of all passes'] == (12 / STEPS).tolist()
-    assert losses['loss_cls'] == {'full network': (2 / STEPS).tolist()}
-    assert list(losses['loss_cls_soft']) == ['sub-network 1', 'sub-network 2']
-    assert losses['loss_cls_soft']['sub-network 2'] == (2 + 1 / STEPS).tolist()
+    assert losses['loss_cls'] == {
+        'full network': (2 / STEPS).tolist(),
+        'sub-network 1, soft': (1 + 1 / STEPS).tolist(),
+        'sub-network 2, soft': (2 + 1 / STEPS).tolist(),
+    }
+    assert [line.dashed for line in panels['Losses'][1].lines] == [False, True, True]
     assert set(agreement) == {'agree_mask'}
     assert times['time'] == {'full network': [3.0] * ITERATIONS}
     assert list(times['seconds']) == ['full network', 'sub-network 1', 'sub-network 2']
@@ -114,6 +117,7 @@ def test_a_pass_keeps_its_colour_and_the_first_panel_explains_them():
     ("type='GradAugClassifier', gradaug=dict(num_subnets=3)", 'num_subnets 3'),
     ("type='GradAugClassifier'", 'default options'),
     ("type='Classifier'", 'none'),
+    ("type='GradAugClassifier', gradaug=dict(num_subnets=0, min_width=0.9)", 'none'),
 ])  # fmt: skip
 def test_sub_networks_of_classifiers_are_told(tmp_path, options, told):
     write_start(tmp_path, START, [], config=f'model = dict({options})')

@@ -56,6 +56,19 @@ def test_labels_are_no_formulas_and_nan_is_no_reason_to_fail(tmp_path):
     assert axes.get_ylim() == pytest.approx((0, 1.08))
 
 
+def test_precision_is_seen_and_legends_hide_no_curve(tmp_path):
+    lines = [Line(name, [1, 2], [0.5, 0.6], 'red') for name in 'ab']
+    for from_zero, limits in ((True, (0, 0.648)), (False, (0.492, 0.608))):
+        figure = new_figure(4, 3)
+        axes = figure.subplots()
+        draw_lines(axes, lines, 'AP', 'epoch', from_zero)
+        figure.savefig(tmp_path / 'a.png')
+        assert axes.get_ylim() == pytest.approx(limits)
+        legend, plot = axes.get_legend().get_window_extent(), axes.get_tightbbox(for_layout_only=1)
+        assert legend.y1 <= axes.xaxis.label.get_window_extent().y0 < plot.y1
+        assert legend.y0 >= 0
+
+
 def seed_log(top1):
     train = [{'step': 5 * i, 'loss': 9.0, 'loss_cls': top1 / i, 'epoch': i} for i in (1, 2)]
     return Scalars.of([*train, {'step': 2, 'accuracy/top1': top1}])
