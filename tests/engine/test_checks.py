@@ -166,7 +166,7 @@ def test_pretrained_weights_that_fit(tmp_path, capsys):
     check_backbone(backbone(tmp_path, depth=50) | dcn)  # its offsets start from zero
     old = backbone(tmp_path, lambda w: [w.pop(k) for k in list(w) if 'num_batches' in k])
     check_backbone(old)
-    assert capsys.readouterr().err == ''
+    assert 'warning: ' not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize('channels', [1, 4])
