@@ -2,7 +2,6 @@
 
 import os
 import re
-import signal
 from unittest import mock
 
 import pytest
@@ -76,7 +75,7 @@ def test_the_config_that_a_run_writes_down_builds_it_again(trained):
 def test_ctrl_c_says_how_to_go_on(data, tmp_path, capfd, monkeypatch, iteration, said):
     def stop(hook, runner, *args, **kwargs):
         if runner.iter == iteration:
-            signal.raise_signal(signal.SIGINT)
+            raise KeyboardInterrupt
 
     monkeypatch.setattr(VersionsHook, 'after_train_iter', stop)
     (tmp_path / 'last_checkpoint').write_text('of another run')

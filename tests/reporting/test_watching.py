@@ -60,5 +60,5 @@ def test_the_report_reads_what_a_run_leaves(work_dir):
     assert run.checkpoint == work_dir / 'epoch_2.pth'
     titles = [panel.title for panel in section_panels(run)['Losses']]
     assert titles[0] == 'loss by pass'
-    assert {'loss_mask', 'loss_mask_soft', 'loss_rpn_bbox_hard'} < set(titles)
+    assert {'loss_mask', 'loss_rpn_bbox', 'loss_roi_cls'} < set(titles)
     assert len(titles) == len(set(titles))
