@@ -14,10 +14,10 @@ import pytest
 import torch
 
 from mmgradaug.datasets.shapes import ShapesSpec, make_shapes
-from mmgradaug.engine import train
 from tests.coco_runs import coco_config
 from tests.harmful import Command
 from tests.networks import build, detector_config
+from tools import test, train
 
 
 class Run:
@@ -31,7 +31,7 @@ class Run:
     """
 
     def __init__(self, root, cfg):
-        self.root, self.cfg, self.argv, self.main = root, cfg, [], train.train_main
+        self.root, self.cfg, self.argv, self.main = root, cfg, [], train.main
         self.work_dir = root.parent / 'work_dir'
 
     def edit(self, change, split='train'):
@@ -142,7 +142,7 @@ def no_coco(run):
 
 
 def evaluate_on_training_images(run):
-    run.main, run.argv = train.test_main, [run.save(build(detector_config()).state_dict())]
+    run.main, run.argv = test.main, [run.save(build(detector_config()).state_dict())]
     run.edit(lambda c: [i.update(file_name=f'other/{i["file_name"]}') for i in c['images']])
     run.cfg['test_evaluator']['ann_file'] = f'{run.root}/annotations/train.json'
     run.edit(lambda c: [i.update(file_name=f'v{i["id"]}.png') for i in c['images']], 'val')
@@ -221,7 +221,7 @@ def pretrained_deeper(run):
 
 
 def to_test(run, path):
-    run.main, run.argv = train.test_main, [str(path)]
+    run.main, run.argv = test.main, [str(path)]
 
 
 def checkpoint_damaged(run):

@@ -37,11 +37,7 @@ _KNOWN_KEYS = set(inspect.signature(Runner.__init__).parameters) | {
 
 
 def config_parser(description: str | None) -> argparse.ArgumentParser:
-    """Return a parser of ``CONFIG`` and ``--cfg-options``.
-
-    Args:
-        description: The tool's docstring, whose first line describes it.
-    """
+    """Return a parser of ``CONFIG`` and ``--cfg-options``, described by the first line."""
     parser = argparse.ArgumentParser(description=(description or '').split('\n')[0])
     parser.add_argument('config', help='a config file')
     parser.add_argument(

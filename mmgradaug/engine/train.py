@@ -11,7 +11,6 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -33,7 +32,7 @@ from ..errors import ConfigError
 from ..training import GradAugDistributedDataParallel, GradAugMixin
 from ..type_names import builds, class_of
 from .checks import check_run
-from .cli import config_parser, load_config, make_output_dir, one_line_errors
+from .cli import load_config, make_output_dir, one_line_errors
 from .coco_metric import exact_metrics
 from .console import ShortRunner
 from .hooks.checkpoint import POINTER
@@ -47,71 +46,50 @@ _LOCAL_RANKS = {
 }
 
 
-def train_main(argv: Sequence[str] | None = None) -> None:
-    """Train a detector: ``tools/train.py CONFIG``.
-
-    Args:
-        argv: The command line, ``sys.argv`` by default.
-    """
-    args = _parser('Train a detector.', trains=True).parse_args(argv)
-    with one_line_errors():
-        _train(_config_of(args), args, argv)
+@one_line_errors()
+def train(args: argparse.Namespace) -> None:
+    """Train as the command line of tools/train.py or tools/pretrain.py says."""
+    cfg = _config_of(args)
+    if args.amp:
+        cfg.optim_wrapper.type = 'AmpOptimWrapper'
+        cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+    if args.auto_scale_lr:
+        if 'base_batch_size' not in (cfg.get('auto_scale_lr') or {}):
+            raise ConfigError(
+                '--auto-scale-lr needs auto_scale_lr=dict(base_batch_size=N) in the config: the '
+                'batch size that its learning rate is for'
+            )
+        cfg.auto_scale_lr.enable = True
+    if args.resume:
+        cfg.resume = True
+        cfg.load_from = None if args.resume == 'auto' else args.resume
+    check_run(cfg, ('train', 'val'))
+    runner, begun = build_runner(cfg), time.time()
+    try:
+        runner.train()
+    except KeyboardInterrupt:
+        if is_main_process():
+            _tell_stop(runner, begun, args)
+        raise
     _leave_processes()
 
 
-def test_main(argv: Sequence[str] | None = None) -> None:  # noqa: PT028
-    """Test a detector: ``tools/test.py CONFIG CHECKPOINT``.
-
-    Args:
-        argv: The command line, ``sys.argv`` by default.
-    """
-    parser = _parser('Test a detector.')
-    add = parser.add_argument
-    add('checkpoint', help='a checkpoint of it')
-    add('--out', metavar='PKL', help='write the predictions to a file')
-    add('--show', action='store_true', help='show the predictions')
-    add('--show-dir', help='write pictures into this folder of the work dir')
-    add('--wait-time', type=float, default=2, help='seconds that a picture is shown')
-    add('--tta', action='store_true', help='test-time augmentation')
-    args = parser.parse_args(argv)
-    with one_line_errors():
-        cfg = _config_of(args)
-        if args.out and not args.out.endswith(('.pkl', '.pickle')):
-            raise ConfigError(f'--out {args.out}: expected the name of a .pkl file')
-        if args.out:
-            make_output_dir(Path(args.out).parent)
-        check_run(cfg, ('test',), args.checkpoint)
-        cfg.load_from, cfg.resume = args.checkpoint, False
-        if args.show or args.show_dir:
-            cfg = trigger_visualization_hook(cfg, args)
-        if args.tta:
-            _augment_test(cfg)
-        runner = build_runner(cfg, ('test',))
-        if args.out:
-            runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=args.out))
-        runner.test()
-    _leave_processes()
-
-
-def pretrain_main(argv: Sequence[str] | None = None) -> None:
-    """Train a classifier, or evaluate one: ``tools/pretrain.py CONFIG [--eval CHECKPOINT]``.
-
-    Args:
-        argv: The command line, ``sys.argv`` by default.
-    """
-    parser = _parser('Train a classifier, or evaluate one.', trains=True)
-    parser.add_argument('--eval', metavar='CKPT', help='evaluate a checkpoint, train nothing')
-    args = parser.parse_args(argv)
-    if args.eval and args.resume:
-        parser.error('--eval trains nothing, so there is nothing to --resume')
-    with one_line_errors():
-        cfg = _config_of(args)
-        if args.eval:
-            check_run(cfg, ('test',), args.eval)
-            cfg.load_from, cfg.resume = args.eval, False
-            build_runner(cfg, ('test',)).test()
-        else:
-            _train(cfg, args, argv)
+@one_line_errors()
+def test(args: argparse.Namespace) -> None:
+    """Test as the command line of tools/test.py says, or evaluate a classifier."""
+    cfg = _config_of(args)
+    if args.out:
+        make_output_dir(Path(args.out).parent)
+    check_run(cfg, ('test',), args.checkpoint)
+    cfg.load_from, cfg.resume = args.checkpoint, False
+    if args.show or args.show_dir:
+        cfg = trigger_visualization_hook(cfg, args)
+    if args.tta:
+        _augment_test(cfg)
+    runner = build_runner(cfg, ('test',))
+    if args.out:
+        runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=args.out))
+    runner.test()
     _leave_processes()
 
 
@@ -136,23 +114,6 @@ def build_runner(cfg: Config, loops: tuple[str, ...] = ('train', 'val')) -> Runn
     return RUNNERS.build(cfg) if 'runner_type' in cfg else ShortRunner.from_cfg(cfg)
 
 
-def _parser(description: str, trains: bool = False) -> argparse.ArgumentParser:
-    """Return a parser of the options of mmdet's tools/train.py, or of those that testing shares."""
-    parser = config_parser(description)
-    add = parser.add_argument
-    add('--work-dir', help='where logs and checkpoints go')
-    launchers = ['none', *_LOCAL_RANKS]
-    add('--launcher', choices=launchers, default='none', help='what starts several processes')
-    add('--local_rank', '--local-rank', type=int, default=0)
-    if trains:
-        add('--amp', action='store_true', help='mixed precision')
-        text = 'scale the learning rate to the batch size'
-        add('--auto-scale-lr', action='store_true', help=text)
-        text = "go on from a checkpoint, by default the work dir's newest"
-        add('--resume', nargs='?', const='auto', metavar='CKPT', help=text)
-    return parser
-
-
 def _config_of(args: argparse.Namespace) -> Config:
     """Return the config of a command line, with its launcher and work dir."""
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
@@ -162,32 +123,7 @@ def _config_of(args: argparse.Namespace) -> Config:
     return cfg
 
 
-def _train(cfg: Config, args: argparse.Namespace, argv: Sequence[str] | None) -> None:
-    """Train as the command line says; where the user stops it, say how to go on."""
-    if args.amp:
-        cfg.optim_wrapper.type = 'AmpOptimWrapper'
-        cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
-    if args.auto_scale_lr:
-        if 'base_batch_size' not in (cfg.get('auto_scale_lr') or {}):
-            raise ConfigError(
-                '--auto-scale-lr needs auto_scale_lr=dict(base_batch_size=N) in the config: the '
-                'batch size that its learning rate is for'
-            )
-        cfg.auto_scale_lr.enable = True
-    if args.resume:
-        cfg.resume = True
-        cfg.load_from = None if args.resume == 'auto' else args.resume
-    check_run(cfg, ('train', 'val'))
-    runner, begun = build_runner(cfg), time.time()
-    try:
-        runner.train()
-    except KeyboardInterrupt:
-        if is_main_process():
-            _tell_stop(runner, begun, args, sys.argv[1:] if argv is None else list(argv))
-        raise
-
-
-def _tell_stop(runner: Runner, begun: float, args: argparse.Namespace, words: list[str]) -> None:
+def _tell_stop(runner: Runner, begun: float, args: argparse.Namespace) -> None:
     """Print where the user stopped a run, and the command that goes on."""
     place, pointer = 'before training', Path(runner.work_dir, POINTER)
     if isinstance(runner._train_loop, BaseLoop):
@@ -197,7 +133,7 @@ def _tell_stop(runner: Runner, begun: float, args: argparse.Namespace, words: li
     resumed = runner._resume and runner._load_from is None
     saved = pointer.is_file() and (resumed or pointer.stat().st_mtime >= begun)
     more = ['--resume'] if saved and args.resume != 'auto' else []
-    command = shlex.join(['python', sys.argv[0], *words, *more])
+    command = shlex.join(['python', *sys.argv, *more])
     if args.launcher != 'none':
         command = ' and '.join(['the same command', *more])
     does = 'go on' if saved else 'nothing is saved yet, start again'
@@ -231,11 +167,7 @@ def _add_hooks(cfg: Config, loops: tuple[str, ...]) -> None:
 
 
 def _set_wrapper(cfg: Config) -> None:
-    """Put the wrapper for several processes into a config.
-
-    Raises:
-        ConfigError: If the configured one would train the full network only.
-    """
+    """Put the wrapper for several processes into a config; refuse one that drops sub-networks."""
     wrapper = cfg.get('model_wrapper_cfg') or ConfigDict()
     model = class_of(cfg.model.get('type'), MODELS)
     if model is not None and issubclass(model, GradAugMixin):

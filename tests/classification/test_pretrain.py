@@ -8,10 +8,10 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
-from mmgradaug.engine.train import pretrain_main
 from tests.classification.tiny import make_folders
 from tests.engine.killing import differences
 from tests.messages import one_line
+from tools.pretrain import main
 
 ROOT = Path(__file__).parents[2]
 CONFIG = str(ROOT / 'configs/classification/resnet18_digits_gradaug.py')
@@ -63,7 +63,7 @@ def options(tmp_path_factory):
 
 
 def pretrain(work_dir, options, *args, config=CONFIG):
-    pretrain_main([config, '--work-dir', str(work_dir), *args, '--cfg-options', *options])
+    main([config, '--work-dir', str(work_dir), *args, '--cfg-options', *options])
 
 
 @pytest.fixture(scope='module')

@@ -13,9 +13,9 @@ from mmengine.registry import MODELS, init_default_scope
 
 from mmgradaug.datasets.shapes import ShapesSpec, make_shapes
 from mmgradaug.engine.checks import warn_of_schedule
-from mmgradaug.engine.train import train_main
 from tests.launching import logged
 from tests.shapes_run import TINY
+from tools.train import main
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = sorted(ROOT.glob('configs/*.py'))
@@ -125,6 +125,6 @@ def test_the_example_for_own_data_trains_when_copied(tmp_path, monkeypatch):
              'model.backbone.init_cfg=None', 'model.backbone.frozen_stages=-1',
              'train_dataloader.num_workers=0', 'train_dataloader.persistent_workers=False',
              'val_dataloader.num_workers=0', 'val_dataloader.persistent_workers=False']  # fmt: skip
-    train_main(['mine.py', '--cfg-options', *small, 'default_hooks.logger.interval=1'])
+    main(['mine.py', '--cfg-options', *small, 'default_hooks.logger.interval=1'])
     assert (tmp_path / 'work_dirs/mine/epoch_1.pth').is_file()
     assert len(logged(tmp_path / 'work_dirs/mine', 'subnet3/width')) == 1

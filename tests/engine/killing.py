@@ -17,9 +17,10 @@ from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 
 import tests.conftest  # noqa: F401  for the processes, too
 from mmgradaug.engine import atomic
-from mmgradaug.engine.train import train_main
+from mmgradaug.engine.train import train as train_detector
 from tests.networks import ROOT
 from tests.shapes_run import CONFIG
+from tools.train import parse_args
 
 NO_VALIDATION = ['val_dataloader=None', 'val_evaluator=None', 'val_cfg=None']
 # A server that has imported everything once: its children start in no time, and no thread of
@@ -117,7 +118,7 @@ def _train(argv: list[str], kill: Kill | None, log: str) -> None:
             _die_in_iteration(loop, kill.iteration, kill.after)
     if kill is not None and kill.write is not None:
         _die_in_write(kill.write)
-    train_main(argv)
+    train_detector(parse_args(argv))
 
 
 def _die() -> None:

@@ -57,13 +57,7 @@ class BadImagesHook(Hook):
 
 
 class CheckedLoading:
-    """A pipeline's image loading that names the file where it fails.
-
-    Args:
-        load: The transform that reads the image at ``img_path`` of a sample.
-        num_samples: Size of the data set.
-        max_bad_images: Samples that may be replaced.
-    """
+    """A pipeline's image loading that names the file where it fails."""
 
     def __init__(self, load: LoadImageFromFile, num_samples: int, max_bad_images: int) -> None:
         self.load, self.max_bad_images = load, max_bad_images
@@ -92,9 +86,7 @@ class CheckedLoading:
                 more = f', {count} images after {most} allowed' if most else ''
                 raise ConfigError(f'{text}{more}: {FIX}') from error
             if new:
-                _warn(
-                    f'{text}: another sample takes its place (bad image {count} of at most {most})'
-                )
+                _warn(f'{text}: another sample takes its place (bad image {count} of {most})')
             return None
         # Boxes and masks would not fit images with an EXIF orientation, for instance.
         size = tuple(loaded['img_shape']) if loaded else annotated
@@ -112,12 +104,7 @@ def _warn(text: str) -> None:
 
 
 def check_images(dataset: Any, max_bad_images: int = 0) -> None:
-    """Make every image that a data set loads from a file a checked one, in place.
-
-    Args:
-        dataset: Any data set of mmdet; wrappers such as ``RepeatDataset`` are looked into.
-        max_bad_images: See :class:`BadImagesHook`.
-    """
+    """Make every image that a data set, also a wrapped one, loads from a file a checked one."""
     inner = [dataset.dataset] if hasattr(dataset, 'dataset') else getattr(dataset, 'datasets', [])
     for wrapped in inner:
         check_images(wrapped, max_bad_images)

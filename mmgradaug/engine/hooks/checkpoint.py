@@ -52,11 +52,7 @@ class SafeCheckpointHook(CheckpointHook):
     file_backend: Any
 
     def before_run(self, runner: Any) -> None:
-        """Make ``last_checkpoint``, which mmengine reads next, name a complete checkpoint.
-
-        Raises:
-            ConfigError: If a run is to be resumed and none of its checkpoints is complete.
-        """
+        """Make ``last_checkpoint``, which mmengine reads next, name a complete checkpoint."""
         pointer = Path(runner.work_dir, POINTER)
         named = pointer.read_text().strip() if pointer.is_file() else ''
         remote = '://' in f'{named}{self.out_dir}'
@@ -83,11 +79,7 @@ class SafeCheckpointHook(CheckpointHook):
         barrier()
 
     def before_train(self, runner: Any) -> None:
-        """Prepare the folder; leftovers of killed writes go.
-
-        Raises:
-            ConfigError: If ``out_dir`` is a local folder that cannot be made.
-        """
+        """Prepare the folder; leftovers of killed writes go."""
         super().before_train(runner)
         if type(self.file_backend) is LocalBackend:
             self.backend_args = {'backend': ATOMIC}
@@ -109,11 +101,7 @@ class SafeCheckpointHook(CheckpointHook):
 
     @contextmanager
     def _superseding(self) -> Iterator[None]:
-        """Remove superseded checkpoints at the end; mmengine does before the new one is written.
-
-        Raises:
-            ConfigError: If one cannot be written; those before stay.
-        """
+        """Remove superseded checkpoints at the end; mmengine does before the new one is written."""
         try:
             yield
         except OSError as error:

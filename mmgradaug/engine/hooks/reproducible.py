@@ -44,11 +44,7 @@ class SeededBatch:
     """Indices of a batch's samples; iterating over them seeds the generators before each.
 
     torch loads the samples in a loop over it, in a worker process or in this one. So what a sample
-    draws depends on its place in the run alone.
-
-    Args:
-        indices: The indices.
-        key: Numbers of the run, the process and the batch.
+    draws depends on its place in the run alone. ``key`` numbers the run, the process and the batch.
     """
 
     indices: list
@@ -64,22 +60,15 @@ class SeededBatchSampler:
     """Numbers the batches of another batch sampler through the whole run.
 
     Worker processes draw ahead of the training loop, each its share of the batches, so neither
-    the loop's iteration nor a worker's own count tells which batch it is.
-
-    Args:
-        batches: The other batch sampler.
-        key: Numbers that set this run and process apart from others.
-        endless: Whether to start again at the end, for loops without epochs.
-
-    Attributes:
-        number: Number of the next batch.
-        skip: Batches to leave out, once, when it is iterated next; they are not counted.
+    the loop's iteration nor a worker's own count tells which batch it is. ``endless`` starts again
+    at the end, for loops without epochs.
     """
 
     def __init__(self, batches: Any, key: tuple[int, ...], endless: bool) -> None:
         self.batches, self.key, self.endless = batches, key, endless
         self.sampler = batches.sampler  # where hooks look for it
-        self.number = self.skip = 0
+        self.number = 0  # of the next batch
+        self.skip = 0  # batches to leave out, uncounted, when it is iterated next
 
     def __len__(self) -> int:
         return len(self.batches)
@@ -148,11 +137,7 @@ class ReproducibleHook(DistSamplerSeedHook):
             self._resumed = dict(checkpoint.get('meta', {}).get(META_KEY) or {})
 
     def before_train(self, runner: Any) -> None:
-        """Make the loop's data loader number its batches.
-
-        Raises:
-            ConfigError: If there is nothing to train on.
-        """
+        """Make the loop's data loader number its batches."""
         loop, loader = runner.train_loop, runner.train_dataloader
         if not len(loader):
             raise ConfigError(
