@@ -49,11 +49,10 @@ lint: setup ## formatting, lint and types, changing nothing
 format: setup ## format the code and fix what lint can fix
 	@$(BIN) -m ruff format . && $(BIN) -m ruff check --fix .
 
-doctor: $(UV) ## what is installed, what works, and how to fix what does not
-	@test -x $(BIN) || { echo 'there is no .venv yet; fix it with: make setup'; exit 1; }
-	@$(UV) sync --frozen --all-extras --check --quiet \
-	    || echo 'packages differ from uv.lock; fix it with: make setup'
-	@$(BIN) tools/doctor.py
+doctor: ## what is installed, what works, and how to fix what does not
+	@if [ -x $(BIN) ]; then $(UV) sync --frozen --all-extras --check --quiet \
+	    || echo 'packages differ from uv.lock; fix: make setup'; $(BIN) tools/doctor.py; \
+	else python3 tools/doctor.py; fi
 
 clean: ## remove environments and caches (compiled mmcv stays in uv's cache)
 	@rm -rf .uv .venv .venv-stock build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

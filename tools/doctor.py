@@ -5,7 +5,12 @@ from __future__ import annotations
 import importlib
 import platform
 import sys
+from pathlib import Path
 
+# Ours come from the Makefile; other environments are fixed by pip.
+OURS = Path(sys.prefix).parent == Path(__file__).resolve().parents[1]
+SETUP, MMCV = ('make setup', 'make mmcv') if OURS else ('install it anew', 'compile mmcv anew')
+FIX = '' if OURS else ' (docs/INSTALL.md, "In an environment you have")'
 PACKAGES = ('numpy', 'cv2', 'torch', 'torchvision', 'mmengine', 'mmcv', 'mmdet', 'mmgradaug')
 
 
@@ -32,7 +37,7 @@ def main() -> int:
         try:
             print(f'ok    {name} {importlib.import_module(name).__version__}')
         except Exception as error:  # broken installations raise anything
-            print(f'FAIL  {name}: {type(error).__name__}: {error}\n      fix it with: make setup')
+            print(f'FAIL  {name}: {type(error).__name__}: {error}\n      fix: {SETUP}{FIX}')
             return 1
     import torch
 
@@ -46,7 +51,7 @@ def main() -> int:
         if fault:
             toolkit = f'install the toolkit of CUDA {torch.version.cuda}, then '
             print(f"FAIL  mmcv's operations on {device}: {fault}")
-            print(f'      fix it with: {toolkit if device == "cuda" else ""}make mmcv')
+            print(f'      fix: {toolkit if device == "cuda" else ""}{MMCV}{FIX}')
         else:
             print(f"ok    mmcv's operations on {device} (nms, roi_align)")
     return int(any(faults.values()))
