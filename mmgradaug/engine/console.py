@@ -10,10 +10,7 @@ from typing import Any
 
 from mmengine.logging import MMLogger
 from mmengine.logging.logger import MMFormatter
-from mmengine.registry import LOG_PROCESSORS
-from mmengine.runner import LogProcessor, Runner
-
-from ..type_names import class_of
+from mmengine.runner import Runner
 
 # mmengine's about its own code, which users cannot change.
 _OF_OTHERS = re.compile(
@@ -21,42 +18,31 @@ _OF_OTHERS = re.compile(
 )
 
 
-class Entry(str):
-    """A log entry in full, with the short one for the console."""
+def short(entry: str) -> str:
+    """Return an entry of a GradAug iteration with its losses alone: the sum, the full network's.
 
-    __slots__ = ('short',)
-    short: str
-
-
-class ShortLogProcessor(LogProcessor):
-    """mmengine's log processor, whose entries of GradAug iterations have a short form."""
-
-    def get_log_after_iter(self, runner: Any, batch_idx: int, mode: str) -> tuple[dict, str]:
-        """Return values and text as mmengine does; the text knows its short form."""
-        tag, text = super().get_log_after_iter(runner, batch_idx, mode)
-        values = {self._remove_prefix(key, f'{mode}/'): value for key, value in tag.items()}
-        if 'full/loss' not in values:
-            return tag, text
-        entry = Entry(text)
-        names = [n for n in values if 'loss' in n and '/' not in n]
-        shown = {name: values[name] for name in ('loss', 'full/loss', *names)}
-        agreement = [value for name, value in values.items() if '/agree' in name]
-        if agreement:
-            shown['agree'] = fmean(agreement)
-        head, eta = text.partition(']  ')[0], re.search(r'eta: \S+', text)
-        words = [f'{head}]', *([eta[0]] if eta else [])]
-        entry.short = '  '.join([*words, *(f'{k}: {float(v):.3f}' for k, v in shown.items())])
-        return tag, entry
+    The sub-networks' are summed up by how often they agree with the full network.
+    """
+    values = dict(re.findall(r'(\S+): (\S+)', entry))
+    if 'full/loss' not in values:
+        return entry
+    parts = [n for n in values if 'loss' in n and '/' not in n and n != 'loss']
+    names = ['loss', 'full/loss', *parts]
+    words = [f'{name}: {float(values[name]):.3f}' for name in names]
+    agreement = [float(value) for name, value in values.items() if '/agree' in name]
+    if agreement:
+        words.append(f'agree: {fmean(agreement):.3f}')
+    eta = re.findall(r'eta: .+?(?=  |$)', entry)
+    return '  '.join([f'{entry.partition("]  ")[0]}]', *eta, *words])
 
 
 class ShortFormatter(MMFormatter):
-    """mmengine's format, of the short form where there is one."""
+    """mmengine's format of shortened entries."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return a record as text."""
-        if isinstance(record.msg, Entry):
-            record = copy.copy(record)  # the log file gets the same one, in full
-            record.msg = record.msg.short  # type: ignore[union-attr]
+        record = copy.copy(record)  # the log file gets the same one, in full
+        record.msg = short(str(record.msg))
         return super().format(record)
 
 
@@ -78,11 +64,3 @@ class ShortRunner(Runner):
                 handler.setFormatter(ShortFormatter(color=True, datefmt='%m/%d %H:%M:%S'))
                 handler.addFilter(is_shown)
         return logger
-
-    def build_log_processor(self, log_processor: Any) -> LogProcessor:
-        """Build the log processor, one with short forms where the config names mmengine's."""
-        if isinstance(log_processor, dict):
-            kind = log_processor.get('type', LogProcessor)
-            if class_of(kind, LOG_PROCESSORS) is LogProcessor:
-                log_processor = {**log_processor, 'type': ShortLogProcessor}
-        return super().build_log_processor(log_processor)
