@@ -34,7 +34,6 @@ from rich.progress import track
 from torch import Tensor, nn
 
 from mmgradaug import __version__
-from mmgradaug.detection.distillation import is_query_based
 from mmgradaug.evaluation.random_batch import random_batch
 from mmgradaug.type_names import type_name
 
@@ -210,7 +209,7 @@ def try_config(name: str, model: Any) -> tuple[str, str]:
         return 'fails', reason
     if detector._distillers:
         return 'distilled', ''
-    return 'labels', 'queries, by choice' if is_query_based(detector) else detector._undistilled
+    return 'labels', detector._undistilled
 
 
 def reduced(model: Any) -> Any:

@@ -103,9 +103,6 @@ def deform_blocks(stages: Sequence[Any], dcn: Any, stage_with_dcn: Sequence[bool
         dcn: The convolution: ``dict(type='DCN')`` or ``dict(type='DCNv2')``, with any
             ``deform_groups``.
         stage_with_dcn: Which stages get it.
-
-    Raises:
-        ConfigError: If ``dcn`` asks for a layer that cannot be sliced.
     """
     options = dict(dcn)
     cls = SLIM_DEFORMABLE.get(class_of(options.pop('type', None), MODELS))

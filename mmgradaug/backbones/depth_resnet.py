@@ -17,21 +17,13 @@ from .mixin import SlimmableMixin
 from .residual import StagedNetwork, blocks_a_stage, conv, norm, padded_shortcut
 
 STAGE_CHANNELS = (16, 32, 64)
-EVALUATIONS = ('full', 'expected')
-SHORTCUTS = ('padding', 'projection')
 
 
 class DepthBlock(SkippableBlock):
     """Two convolutions with BatchNorm, a shortcut, ReLU after the sum.
 
-    Args:
-        in_channels: Input channels.
-        channels: Output channels, at least as many.
-        stride: Of the first convolution.
-        projection: Whether the shortcut is a 1 x 1 convolution with BatchNorm where the block
-            changes the shape of its input; otherwise no shortcut has parameters.
-        conv_cfg: Config of the convolutions.
-        norm_cfg: Config of the normalisations.
+    ``projection`` makes the shortcut a 1 x 1 convolution with BatchNorm where the block changes
+    the shape of its input; otherwise no shortcut has parameters.
     """
 
     recomputable = True
@@ -71,10 +63,6 @@ class DepthBlock(SkippableBlock):
         if self.downsample is not None:
             return self.downsample(x)
         return padded_shortcut(x, self.active_channels, self.stride)
-
-    def join(self, residual: Tensor | float, shortcut: Tensor) -> Tensor:
-        """ReLU of the sum."""
-        return F.relu(residual + shortcut)
 
     def shortcut_alone(self) -> nn.Module:
         """Return what takes this block's place in a shallower dense network."""
@@ -120,10 +108,6 @@ class DepthResNet(StagedNetwork):
             the released ResNet-110 has it.
         **kwargs: ``in_channels``, ``conv_cfg``, ``norm_cfg`` and ``init_cfg``, see
             :class:`~mmgradaug.backbones.residual.StagedNetwork`; there is no ``regulariser``.
-
-    Raises:
-        ValueError: If no network of this kind has that depth, or for an unknown ``evaluation`` or
-            ``shortcut``.
     """
 
     def __init__(
@@ -137,19 +121,15 @@ class DepthResNet(StagedNetwork):
         **kwargs: Any,
     ) -> None:
         each = blocks_a_stage(depth, 6, 2)
-        if evaluation not in EVALUATIONS or shortcut not in SHORTCUTS:
-            raise ValueError(
-                f'evaluation={evaluation!r}, expected one of {EVALUATIONS}; shortcut={shortcut!r}, '
-                f'expected one of {SHORTCUTS}'
-            )
         channels = [count for count in STAGE_CHANNELS for _ in range(each)]
-        kwargs['projection'] = shortcut == 'projection'
+        kwargs['projection'] = {'padding': False, 'projection': True}[shortcut]
+        expected = {'full': False, 'expected': True}[evaluation]
         super().__init__(DepthBlock, channels, regulariser=None, **kwargs)
         blocks = skippable_blocks(self)
         law = linear_survival(len(blocks), survival, keep_first)
         for block, probability in zip(blocks, law, strict=True):
             block.survival = probability
-            block.expected = evaluation == 'expected'
+            block.expected = expected
             block.stochastic = stochastic
 
     @property
@@ -168,10 +148,7 @@ class SlimmableDepthResNet(SlimmableMixin, DepthResNet):
     """:class:`DepthResNet` with slimmable layers.
 
     Its sub-networks may be shallower (:func:`mmgradaug.at_depth`), narrower
-    (:func:`mmgradaug.at_width`) or both.
-
-    Args and errors as :class:`DepthResNet`, and ``width_divisor`` as
-    :class:`~mmgradaug.SlimmableResNet`.
+    (:func:`mmgradaug.at_width`) or both. ``width_divisor`` is :class:`SlimmableMixin`'s.
     """
 
     dense_cls = DepthResNet

@@ -7,7 +7,7 @@ from math import lcm
 from typing import Any
 
 import torch.fx
-from mmcv.cnn.bricks.conv_ws import ConvWS2d
+from mmcv.cnn.bricks.conv_ws import ConvWS2d, conv_ws_2d
 from mmengine.registry import MODELS
 from mmengine.utils.dl_utils.parrots_wrapper import SyncBatchNorm
 from torch import Tensor, nn
@@ -23,7 +23,27 @@ from ..slimmable import (
     pad_channels,
 )
 from ..type_names import class_of
-from .weight_standardised import SlimConvWS2d
+
+
+class SlimConvWS2d(SlimConv, ConvWS2d, nn.Conv2d):
+    """mmcv's ``ConvWS``: each filter has mean 0 and variance 1 over the inputs that it reads.
+
+    ``nn.Conv2d`` is named as a base for mmengine's initialisers, which look at direct ones.
+    """
+
+    dense_cls = ConvWS2d
+    own_options = ('eps',)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve ``x`` (N, C_active_in, H, W) to (N, C_active_out, H', W')."""
+        if self.width is None:
+            return super().forward(x)
+        weight = self.active_weight(x.size(1)).contiguous()  # mmcv's function asks for it
+        bias = None if self.bias is None else self.bias[: self.active_out_channels]
+        return conv_ws_2d(
+            x, weight, bias, self.stride, self.padding, self.dilation, self.groups, self.eps
+        )
+
 
 SLIM_CONVS: dict[Any, type[SlimConv]] = {nn.Conv2d: SlimConv2d, ConvWS2d: SlimConvWS2d}
 SLIM_NORMS: dict[Any, type] = {
@@ -47,9 +67,6 @@ class SlimmableMixin(SlimmableNetwork):
         norm_cfg: None, BN or SyncBN; where ``takes_groups``, also GN, before which convolutions
             keep whole groups.
         **kwargs: As the stock network.
-
-    Raises:
-        ConfigError: If an option asks for a layer that cannot be sliced.
     """
 
     takes_groups = False  # whether a normalisation follows every convolution, of its channels
@@ -68,11 +85,6 @@ class SlimmableMixin(SlimmableNetwork):
         if self.takes_groups:
             norms, kinds = SLIM_NORMS | {nn.GroupNorm: SlimGroupNorm}, 'BN, SyncBN or GN'
         norm_cfg = _slim('norm_cfg', norm_cfg or {'type': 'BN'}, norms, kinds)
-        if not isinstance(width_divisor, int) or width_divisor < 1:
-            raise ConfigError(
-                f'model.backbone.width_divisor={width_divisor!r}, expected a whole number >= 1: '
-                "1 is the paper's rule, 8 or 16 give aligned channels"
-            )
         conv_cfg['divisor'] = width_divisor
         super().__init__(*args, conv_cfg=conv_cfg, norm_cfg=norm_cfg, **kwargs)
         self.width_divisor = width_divisor
@@ -92,18 +104,7 @@ class SlimmableMixin(SlimmableNetwork):
         return (self.out_channels,)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Return the features of the stock network, padded to its full width.
-
-        Args:
-            x: Images (N, C, H, W).
-
-        Returns:
-            Maps (N, C_i, H_i, W_i), C_i the full network's channels at any width: a
-            sub-network's last channels are zero.
-
-        Raises:
-            ConfigError: If torch.fx traces the network, which would lose its sub-networks.
-        """
+        """Return the features of images (N, C, H, W), a sub-network's padded to full width."""
         if isinstance(x, torch.fx.Proxy):
             raise ConfigError(
                 f'{type(self).__name__} cannot be traced by torch.fx, which would fix its width: '

@@ -83,14 +83,7 @@ SLIM_PLUGINS: dict[Any, type[SlimPlugin]] = {
 
 
 def slim_plugins(plugins: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the ``plugins`` of a ResNet with slimmable classes.
-
-    Args:
-        plugins: As mmdet's ResNet takes them: dicts with ``cfg``, ``stages`` and ``position``.
-
-    Raises:
-        ConfigError: If one cannot be sliced.
-    """
+    """Return the ``plugins`` of a ResNet with slimmable classes."""
     slim = []
     for index, plugin in enumerate(plugins):
         kind = class_of(plugin['cfg'].get('type'), MODELS)

@@ -35,13 +35,7 @@ def pyramid_channels(blocks: int, alpha: float) -> list[int]:
 class PyramidBlock(nn.Module):
     """BatchNorm before each convolution and after the last; ReLU between; padded shortcut.
 
-    Args:
-        in_channels: Input channels.
-        channels: Output channels.
-        stride: Of the 3 x 3 convolution that shrinks the image.
-        bottleneck: Whether it is a 1 x 1, a 3 x 3 and a 1 x 1 convolution, or two of 3 x 3.
-        conv_cfg: Config of the convolutions.
-        norm_cfg: Config of the normalisations.
+    A ``bottleneck`` is a 1 x 1, a 3 x 3 and a 1 x 1 convolution, otherwise there are two of 3 x 3.
     """
 
     recomputable = True
@@ -92,9 +86,6 @@ class PyramidNet(StagedNetwork):
         norm_cfg: Config of the normalisations; None is BatchNorm.
         **kwargs: ``in_channels``, ``conv_cfg``, ``init_cfg`` and ``regulariser``, see
             :class:`~mmgradaug.backbones.residual.StagedNetwork`.
-
-    Raises:
-        ValueError: If no network of this kind has that depth.
     """
 
     def __init__(
@@ -127,12 +118,9 @@ class PyramidNet(StagedNetwork):
 class SlimmablePyramidNet(SlimmableMixin, PyramidNet):
     """:class:`PyramidNet` with slimmable layers.
 
-    A sub-network is the first channels of every layer, of each as its own number of channels
-    rounds. Its shortcuts add a block's input, which has no more channels than the output, to the
-    first channels of that output: those of the full network's shortcut whose source is active.
-
-    Args and errors as :class:`PyramidNet`, and ``width_divisor`` as
-    :class:`~mmgradaug.SlimmableResNet`.
+    A sub-network's shortcuts add a block's input, which has no more channels than the output, to
+    the first channels of that output: those of the full network's shortcut whose source is active.
+    ``width_divisor`` is :class:`SlimmableMixin`'s.
     """
 
     dense_cls = PyramidNet

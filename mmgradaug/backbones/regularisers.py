@@ -174,9 +174,6 @@ def branch_regularisers(cfg: Mapping[str, Any], stages: Sequence[int]) -> list[n
 
     Returns:
         One module a block, from input to output.
-
-    Raises:
-        ConfigError: If there is no such type.
     """
     options = dict(cfg)
     kind = options.pop('type')

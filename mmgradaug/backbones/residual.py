@@ -107,9 +107,6 @@ def padded_shortcut(x: Tensor, channels: int, stride: int, average: bool = False
         channels: Of the result, at least C.
         stride: Pixels to one in both directions.
         average: Whether they are averaged; otherwise the first of them stays.
-
-    Returns:
-        (N, channels, ceil(H / stride), ceil(W / stride)).
     """
     if stride > 1:
         x = F.avg_pool2d(x, stride, ceil_mode=True) if average else x[..., ::stride, ::stride]
@@ -123,9 +120,6 @@ def blocks_a_stage(depth: int, layers: int, others: int) -> int:
         depth: Layers of the whole network.
         layers: Convolutions of three blocks.
         others: Layers outside of blocks, as the network's paper counts them.
-
-    Raises:
-        ValueError: If no whole number of blocks gives this depth.
     """
     blocks, rest = divmod(depth - others, layers)
     if rest or blocks < 1:

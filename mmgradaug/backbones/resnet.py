@@ -148,12 +148,8 @@ class SlimmableResNet(SlimmableResNetMixin, ResNet):
             normalisation of a block and on its shortcut ``dict(type='DropBlock', drop=(0, 0,
             0.025, 0.1), block_size=7, ramp=True)``, with the share of values to drop for each
             stage; see :class:`~mmgradaug.backbones.regularisers.DropBlock`.
-        **kwargs: As mmdet's ``ResNet``.
-
-    Raises:
-        ConfigError: If an option asks for a layer that cannot be sliced (``groups`` of ``dcn``,
-            other ``plugins``, a ``conv_cfg`` other than Conv2d and ConvWS, a ``norm_cfg`` other
-            than BN, SyncBN and GN).
+        **kwargs: As mmdet's ``ResNet``, with ``conv_cfg`` Conv2d or ConvWS and ``norm_cfg`` BN,
+            SyncBN or GN.
     """
 
     dense_cls = ResNet
@@ -161,10 +157,7 @@ class SlimmableResNet(SlimmableResNetMixin, ResNet):
 
 @MODELS.register_module()
 class SlimmableResNetV1d(SlimmableResNetMixin, ResNetV1d):
-    """mmdet's ``ResNetV1d`` (deep stem, average-pooled shortcuts) with slimmable layers.
-
-    Args and errors as :class:`SlimmableResNet`.
-    """
+    """mmdet's ``ResNetV1d`` (deep stem, average-pooled shortcuts) with slimmable layers."""
 
     dense_cls = ResNetV1d
 
@@ -186,14 +179,9 @@ def _regularise(stages: list[Any], cfg: Mapping[str, Any]) -> None:
 
 
 def without_regularisers(network: Any) -> Any:
-    """Take what acts in training alone out of the residual blocks of a ResNet.
+    """Take what acts in training alone out of a ResNet's residual blocks; return the network.
 
-    Args:
-        network: mmdet's ResNet or a slimmable one; it is changed. Not one with ShakeDrop, which
-            acts in evaluation too.
-
-    Returns:
-        The network.
+    Not of one with ShakeDrop, which acts in evaluation too.
     """
     for block in (block for name in network.res_layers for block in network.get_submodule(name)):
         for name in ('after_norm1', 'after_norm2', 'after_norm3'):

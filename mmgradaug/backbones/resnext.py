@@ -24,10 +24,6 @@ class SlimmableResNeXt(SlimmableResNetMixin, ResNeXt):
         groups (int): Of the 3 x 3 convolutions.
         base_width (int): Channels of a group in the first stage; they double with each stage.
         **kwargs: As :class:`~mmgradaug.SlimmableResNet`, with ``depth`` 50, 101 or 152.
-
-    Raises:
-        ConfigError: As :class:`~mmgradaug.SlimmableResNet`, or if ``dcn`` has ``deform_groups``
-            besides.
     """
 
     dense_cls = ResNeXt

@@ -13,16 +13,7 @@ from .residual import STEM_CHANNELS, StagedNetwork, blocks_a_stage, conv, norm
 
 
 class WideBlock(nn.Module):
-    """BatchNorm, ReLU, convolution, twice; a projection where the number of channels changes.
-
-    Args:
-        in_channels: Input channels.
-        channels: Output channels.
-        stride: Of the first convolution and the projection.
-        dropout: Share of values dropped between the convolutions, in training.
-        conv_cfg: Config of the convolutions.
-        norm_cfg: Config of the normalisations.
-    """
+    """BatchNorm, ReLU, convolution, twice; a projection where the number of channels changes."""
 
     recomputable = True
 
@@ -66,9 +57,6 @@ class WideResNet(StagedNetwork):
         norm_cfg: Config of the normalisations; None is BatchNorm.
         **kwargs: ``in_channels``, ``conv_cfg``, ``init_cfg`` and ``regulariser``, see
             :class:`~mmgradaug.backbones.residual.StagedNetwork`.
-
-    Raises:
-        ValueError: If no network of this kind has that depth.
     """
 
     def __init__(
@@ -98,10 +86,6 @@ class WideResNet(StagedNetwork):
 
 @MODELS.register_module()
 class SlimmableWideResNet(SlimmableMixin, WideResNet):
-    """:class:`WideResNet` with slimmable layers.
-
-    Args and errors as :class:`WideResNet`, and ``width_divisor`` as
-    :class:`~mmgradaug.SlimmableResNet`.
-    """
+    """:class:`WideResNet` with slimmable layers; ``width_divisor`` is :class:`SlimmableMixin`'s."""
 
     dense_cls = WideResNet

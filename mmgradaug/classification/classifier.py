@@ -18,9 +18,8 @@ from ..errors import ConfigError
 from ..slimmable import SlimConv
 from ..training import GradAugMixin
 from ..transforms import GeometricMap
-from .distillation import ClassDistillation
+from .distillation import ClassDistillation, FrozenTeacher
 from .preprocessor import ImagePreprocessor
-from .teacher import FrozenTeacher
 
 
 @MODELS.register_module()
@@ -44,13 +43,10 @@ class Classifier(BaseModel):
             deformable convolutions of mmcv's own, which read it wrongly.
         teacher: Config of a larger, trained classifier, whose soft labels are learnt too in
             training: ``network``, ``temperature`` and ``weight``, see
-            :class:`~mmgradaug.classification.teacher.FrozenTeacher`. With GradAug it teaches the
-            full network, which teaches its sub-networks.
+            :class:`~mmgradaug.classification.distillation.FrozenTeacher`. With GradAug it teaches
+            the full network, which teaches its sub-networks.
         data_preprocessor: Config, see :class:`ImagePreprocessor`, the default.
         init_cfg: As of every module of mmengine.
-
-    Raises:
-        ConfigError: If deformable convolutions would read their input wrongly.
     """
 
     def __init__(
@@ -154,10 +150,6 @@ class GradAugClassifier(GradAugMixin, Classifier):
               the full network's output, as in the paper, or ``'labels'``.
             - ``seed``, ``recompute_above``: see :class:`GradAugOptions`.
         **kwargs: As :class:`Classifier`.
-
-    Raises:
-        ConfigError: If an option is out of its range or unknown, or if widths below 1 are asked
-            of a backbone without slimmable layers.
     """
 
     def __init__(self, *args: Any, gradaug: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
@@ -190,13 +182,7 @@ class GradAugClassifier(GradAugMixin, Classifier):
     def subnet_loss(
         self, inputs: Tensor, data_samples: Any, mapping: GeometricMap | None
     ) -> dict[str, Tensor]:
-        """Return the losses of the active sub-network.
-
-        Args:
-            inputs: Transformed images (N, C, H, W).
-            data_samples: Labels or probabilities of the images, which no transform changes.
-            mapping: Where the transform moved things; classes do not move.
-        """
+        """Return the losses of the active sub-network; no transform changes the labels."""
         assert self._teacher is not None
         logits, config = self.logits(inputs), self.distillation
         losses = {}

@@ -27,9 +27,6 @@ class ClassDataset(BaseDataset):
         labels_per_class: Keep as many images of each class, drawn at random; None keeps all.
         subset_seed: Seed of that draw; another one is another subset.
         **kwargs: As mmengine's ``BaseDataset``: ``pipeline``, ``indices``, ``metainfo``, ...
-
-    Raises:
-        ConfigError: If the data are not there, or are not what the options say.
     """
 
     def __init__(
@@ -79,9 +76,6 @@ class ClassFolders(ClassDataset):
         data_root: Folder of the data.
         split: Folder in it; ``''`` where the class folders are in ``data_root`` itself.
         **kwargs: As :class:`ClassDataset`.
-
-    Raises:
-        ConfigError: If a folder is missing or has no image.
     """
 
     def load_data_list(self) -> list[dict]:
@@ -112,9 +106,6 @@ class TorchvisionImages(ClassDataset):
         split: ``'train'`` or ``'test'``.
         download: Whether to download what is missing; the first process does.
         **kwargs: As :class:`ClassDataset`.
-
-    Raises:
-        ConfigError: If the data are not there, or not complete.
     """
 
     images: Tensor
@@ -126,11 +117,9 @@ class TorchvisionImages(ClassDataset):
 
     def load_data_list(self) -> list[dict]:
         """Return one entry an image: ``gt_label`` and its place among ``images``."""
-        read: Any = partial(getattr(datasets, self.name), self.data_root)
-        if self.name == 'STL10':
-            read = partial(read, split=self.split)
-        else:
-            read = partial(read, train=self.split == 'train')
+        is_stl = self.name == 'STL10'
+        part: Any = {'split': self.split} if is_stl else {'train': self.split == 'train'}
+        read = partial(getattr(datasets, self.name), self.data_root, **part)
         try:
             if self.download:
                 if is_main_process():
@@ -143,9 +132,9 @@ class TorchvisionImages(ClassDataset):
                 'the folder of its unpacked archive, or download=True of the data set'
             ) from error
         data = torch.from_numpy(source.data)
-        self.images = data if self.name == 'STL10' else data.permute(0, 3, 1, 2)
+        self.images = data if is_stl else data.permute(0, 3, 1, 2)
         self._metainfo.setdefault('classes', list(source.classes))
-        labels = source.labels if self.name == 'STL10' else source.targets
+        labels = source.labels if is_stl else source.targets
         return [{'place': place, 'gt_label': int(label)} for place, label in enumerate(labels)]
 
     def get_data_info(self, idx: int) -> dict:

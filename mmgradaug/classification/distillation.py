@@ -1,12 +1,16 @@
-"""What a classifier's sub-networks learn."""
+"""Soft labels of a classifier: what sub-networks learn, and what a larger network teaches."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any
 
+import torch
 import torch.nn.functional as F
+from mmengine.registry import MODELS
+from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor
 
 from ..errors import ConfigError
@@ -41,9 +45,6 @@ class ClassDistillation:
         Args:
             distill: None or ``'soft'``, ``'labels'`` (or ``'hard'``), ``'both'``, or a dict of
                 ``soft``, ``hard`` and ``temperature``.
-
-        Raises:
-            ConfigError: If it is something else, or if sub-networks would learn nothing.
         """
         options: Any = NAMED.get(distill) if isinstance(distill, str) else distill
         options = {} if distill is None else options
@@ -63,14 +64,51 @@ class ClassDistillation:
     def divergence(self, student: Tensor, teacher: Tensor) -> Tensor:
         """Return the KL divergence of the student's from the teacher's classes, a mean over images.
 
-        It is zero, and so is its gradient, where logits are equal.
-
-        Args:
-            student: Logits (N, classes).
-            teacher: Logits (N, classes), without gradient.
+        It is zero, and so is its gradient, where logits (N, classes) are equal.
         """
         log_student, log_teacher = (
             F.log_softmax(logits.float() / self.temperature, dim=1) for logits in (student, teacher)
         )
         divergence = F.kl_div(log_student, log_teacher, reduction='batchmean', log_target=True)
         return self.temperature**2 * divergence
+
+
+class FrozenTeacher:
+    """A larger, trained classifier whose soft labels are learnt beside the true ones.
+
+    "Bag of tricks" (He et al., CVPR 2019, section 5.3) distils so from a ResNet-152-D. It is no
+    module: whoever holds it has no more parameters, buffers and keys than without, so optimizers,
+    checkpoints, averages of weights and wrappers for several processes do not see it.
+
+    Args:
+        network: Config of a :class:`~mmgradaug.classification.Classifier`, of as many classes,
+            with ``init_cfg=dict(type='Pretrained', checkpoint=...)``.
+        temperature: Of the divergence, see :class:`ClassDistillation`.
+        weight: Of the loss.
+    """
+
+    def __init__(
+        self, network: Mapping[str, Any], temperature: float = 20.0, weight: float = 1.0
+    ) -> None:
+        self.checkpoint = network['init_cfg']['checkpoint']
+        self.distillation = ClassDistillation(soft=weight, temperature=temperature)
+        self.network = MODELS.build(dict(network)).requires_grad_(False).eval()
+
+    @cached_property
+    def trained(self) -> Any:
+        """The network with its pretrained weights, which have to fit exactly."""
+        state = CheckpointLoader.load_checkpoint(self.checkpoint, map_location='cpu')
+        self.network.load_state_dict(state.get('state_dict', state))
+        return self.network
+
+    def loss(self, inputs: Tensor, logits: Tensor) -> Tensor:
+        """Return the weighted divergence of logits (N, classes) of images (N, C, H, W)."""
+        if self.trained.fc.weight.device != inputs.device:  # asking every layer takes milliseconds
+            self.trained.to(inputs.device)
+        with torch.no_grad():
+            taught = self.trained.logits(inputs)
+        return self.distillation.soft * self.distillation.divergence(logits, taught)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> FrozenTeacher:
+        """Share it with copies of its holder: nothing of it changes."""
+        return self

@@ -29,12 +29,7 @@ class TopKAccuracy(BaseMetric):
         self.topk = topk
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Keep the place of each image's class among its logits, counted from 0.
-
-        Args:
-            data_batch: Unused.
-            data_samples: ``logits`` (classes,) and ``gt_label`` of each image.
-        """
+        """Keep the place of each image's class among its logits (classes,), counted from 0."""
         logits = torch.stack([sample['logits'] for sample in data_samples])
         labels = torch.stack([torch.as_tensor(sample['gt_label']) for sample in data_samples])
         own = logits.gather(1, labels.to(logits.device).view(-1, 1))

@@ -22,9 +22,6 @@ class BatchMix:
         mixes: ``dict(type='CutMix', alpha=1.0, prob=0.5)`` or ``dict(type='MixUp', ...)``, or a
             list of them. ``alpha`` is that of the beta distribution of shares, ``prob`` (default
             1) the share of batches that are mixed so; the others stay as they are.
-
-    Raises:
-        ValueError: If probabilities sum up to more than 1.
     """
 
     def __init__(self, mixes: Any) -> None:
@@ -33,17 +30,9 @@ class BatchMix:
             (mix.get('prob', 1.0), MIXES[mix['type']](alpha=mix.get('alpha', 1.0)))
             for mix in listed
         ]
-        if sum(prob for prob, _ in self.mixes) > 1 + 1e-9:
-            raise ValueError(f'mix={mixes!r} has probabilities that sum up to more than 1')
 
     def __call__(self, images: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, Tensor]:
-        """Return mixed images (N, C, H, W) and probabilities (N, classes), or what is given.
-
-        Args:
-            images: Images (N, C, H, W).
-            labels: Their classes (N,).
-            classes: Number of classes.
-        """
+        """Return mixed images (N, C, H, W) and probabilities (N, classes), or what is given."""
         draw = torch.rand(()).item()
         for prob, mix in self.mixes:
             if draw < prob:
@@ -81,7 +70,7 @@ class ImagePreprocessor(ImgDataPreprocessor):
         self.mix = BatchMix(mix) if mix else None
 
     def forward(self, data: dict, training: bool = False) -> dict[str, Any]:
-        """Normalise a batch.
+        """Normalise a batch, and mix one that trains.
 
         Args:
             data: ``inputs``, images (N, C, H, W) or a list of (C, H, W), and ``data_samples``,

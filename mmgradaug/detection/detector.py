@@ -17,7 +17,7 @@ from torch import Tensor
 from ..errors import ConfigError, suggestion
 from ..training import GradAugMixin
 from ..transforms import GeometricMap
-from .distillation import DistillConfig, HeadDistiller, find_distillers, is_query_based
+from .distillation import DistillConfig, HeadDistiller, find_distillers
 from .labels import move_samples
 
 
@@ -39,11 +39,6 @@ class GradAugDetector(GradAugMixin):
               ``'labels'`` for the stock losses on labels moved by the transform.
             - ``seed``, ``recompute_above``: see :class:`GradAugOptions`.
         **kwargs: The detector's own.
-
-    Raises:
-        ConfigError: If an option is out of its range, unknown or of other heads, if the detector
-            is not registered, or if widths below 1 are asked of a backbone without slimmable
-            layers.
     """
 
     def __new__(cls, *args: Any, detector: str | type | None = None, **kwargs: Any) -> Any:
@@ -63,7 +58,7 @@ class GradAugDetector(GradAugMixin):
         self.set_options(gradaug)
         distill = (gradaug or {}).get('distill')
         self._distillers: Sequence[HeadDistiller] = []
-        self._undistilled: str | None = None  # the head that has no distillation
+        self._undistilled: str | None = None  # what has no distillation
         self._config = DistillConfig.parse(None if distill == 'labels' else distill)
         if distill == 'labels':
             return
@@ -72,12 +67,10 @@ class GradAugDetector(GradAugMixin):
             outputs = [key for distiller in self._distillers for key in distiller.keys]
             self._config.require_heads(distill or {}, outputs)
         elif self.sampler.num_subnets:
-            reason = f'there is no distillation for its {self._undistilled}'
-            if is_query_based(self):
-                reason = 'its queries answer in no fixed order (docs/DISTILLATION.md)'
             print_log(
-                f'{type(self).__name__}: {reason}, so sub-networks train on labels moved by the '
-                "transform; gradaug.distill='labels' silences this",
+                f'{type(self).__name__}: no distillation for its {self._undistilled} '
+                '(docs/DISTILLATION.md), so sub-networks train on labels moved by the transform; '
+                "gradaug.distill='labels' silences this",
                 logger='current',
                 level=30,
             )
@@ -104,13 +97,7 @@ class GradAugDetector(GradAugMixin):
     def subnet_loss(
         self, inputs: Tensor, data_samples: Any, mapping: GeometricMap | None
     ) -> dict[str, Tensor]:
-        """Compute the losses of the active sub-network.
-
-        Args:
-            inputs: Transformed images (N, C, H, W).
-            data_samples: Labels of the original images.
-            mapping: Where the transform moved things.
-        """
+        """Return the losses of the active sub-network; labels are the original images'."""
         assert mapping is not None
         if not self._distillers:
             size = (inputs.size(-2), inputs.size(-1))
@@ -125,11 +112,7 @@ class GradAugDetector(GradAugMixin):
 
 
 def detector_class(detector: str | type | None) -> type:
-    """Return the class of a detector's name.
-
-    Raises:
-        ConfigError: If there is no such detector.
-    """
+    """Return the class of a detector's name."""
     found = MMDET_MODELS.get(detector) if isinstance(detector, str) else detector
     if inspect.isclass(found) and issubclass(found, BaseDetector):
         return found
@@ -142,12 +125,7 @@ def detector_class(detector: str | type | None) -> type:
 
 @functools.cache
 def gradaug_class(wrapper: type, stock: type) -> type:
-    """Return the class that trains as one class and is else another: always the same one.
-
-    Args:
-        wrapper: ``GradAugDetector``, or a subclass that changes some of it.
-        stock: The detector's class.
-    """
+    """Return the class that trains as ``wrapper`` and is else ``stock``: always the same one."""
     name = f'{wrapper.__name__.removesuffix("Detector")}{stock.__name__}'
     body = dict(__module__=wrapper.__module__, __doc__=stock.__doc__, _made_of=(wrapper, stock))
     return type(name, (wrapper, stock), body)

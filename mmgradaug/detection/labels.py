@@ -32,9 +32,6 @@ def move_samples(
 
     Returns:
         New data samples; the originals are not changed.
-
-    Raises:
-        ConfigError: If one holds labels of a kind that is not known to move.
     """
     return [_move_sample(sample, mapping, padded_size or mapping.out_size) for sample in samples]
 
@@ -89,11 +86,7 @@ def move_metainfo(
 
 
 def move_instances(instances: InstanceData, mapping: GeometricMap) -> InstanceData:
-    """Move the boxes and masks of instances of one image; other fields are taken over.
-
-    Raises:
-        ConfigError: If a field is a map of another size than the images.
-    """
+    """Move the boxes and masks of instances of one image; other fields are taken over."""
     moved = InstanceData(metainfo=instances.metainfo)
     for name, value in instances.items():
         if name in ('bboxes', 'priors'):
@@ -130,14 +123,7 @@ def _move_polygon(polygon: np.ndarray, mapping: GeometricMap) -> np.ndarray:
 def move_pixels(
     pixels: PixelData, mapping: GeometricMap, padded_size: tuple[int, int], ignored: int = 255
 ) -> PixelData:
-    """Turn and resize label maps (1, H, W) to the nearest label.
-
-    Args:
-        pixels: The maps, of the original images or the original batch.
-        mapping: Where the transform moved things.
-        padded_size: Height and width of the moved maps, with padding right and bottom.
-        ignored: Label of all padding.
-    """
+    """Turn and resize label maps (1, H, W) to the nearest label, and pad right and bottom."""
     moved = PixelData(metainfo=pixels.metainfo)
     for name, value in pixels.items():
         whole = _pad_maps(value, mapping.in_size, ignored)

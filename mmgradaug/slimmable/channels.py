@@ -13,15 +13,7 @@ from ..errors import ConfigError
 
 
 def check_width(width: float, name: str = 'width') -> float:
-    """Return ``width`` if it is a valid sub-network width.
-
-    Args:
-        width: Share of the channels to keep.
-        name: What the message calls it.
-
-    Raises:
-        ConfigError: If ``width`` is not a number in (0, 1].
-    """
+    """Return ``width``; raise a ConfigError, which calls it ``name``, unless it is in (0, 1]."""
     if isinstance(width, bool) or not isinstance(width, (int, float)) or not 0 < width <= 1:
         raise ConfigError(
             f'{name} must be a number in (0, 1], got {width!r}: it is the share of channels that '

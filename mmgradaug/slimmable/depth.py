@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .width import own_statistics
@@ -19,8 +20,7 @@ from .width import own_statistics
 class SkippableBlock(nn.Module):
     """Residual block that a sub-network may leave out; its shortcut then stands alone.
 
-    A subclass implements :meth:`residual`, :meth:`shortcut`, :meth:`join` and
-    :meth:`shortcut_alone`.
+    A subclass implements :meth:`residual`, :meth:`shortcut` and :meth:`shortcut_alone`.
 
     Attributes:
         survival: Probability with which a random sub-network keeps the block.
@@ -43,24 +43,20 @@ class SkippableBlock(nn.Module):
         """Return the branch that always stays (N, C_out, H', W')."""
         raise NotImplementedError
 
-    def join(self, residual: Tensor | float, shortcut: Tensor) -> Tensor:
-        """Return the block's output from its two branches."""
-        raise NotImplementedError
-
     def shortcut_alone(self) -> nn.Module:
         """Return an ordinary module, the block without its residual, at the current width."""
         raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map ``x`` (N, C_in, H, W) by both branches, or by the shortcut alone."""
+        """Return the ReLU of the sum of both branches of ``x`` (N, C_in, H, W), or of one."""
         weight = self.branch_weight()
         if weight == 0:
             # Parameters stay in the graph, with zero gradients as those of silent channels:
             # several processes reduce gradients of every parameter in the last pass.
             trained = [p for p in self.parameters() if p.requires_grad and self.training]
-            return self.join(sum(p.flatten()[:0].sum() for p in trained), self.shortcut(x))
+            return F.relu(sum(p.flatten()[:0].sum() for p in trained) + self.shortcut(x))
         residual = self.residual(x)
-        return self.join(residual if weight == 1 else weight * residual, self.shortcut(x))
+        return F.relu((residual if weight == 1 else weight * residual) + self.shortcut(x))
 
     def branch_weight(self) -> float:
         """Return what the residual branch is multiplied by in this pass."""
@@ -84,9 +80,6 @@ def linear_survival(blocks: int, last: float, keep_first: bool = False) -> list[
         last: Survival probability of the last block, p_L.
         keep_first: Whether the line starts from 1 at the first block, which then always
             survives; otherwise it starts from 1 at the input, p_l = 1 - l/L (1 - p_L).
-
-    Returns:
-        p_1 to p_L.
     """
     if keep_first:
         return [1 - index / max(1, blocks - 1) * (1 - last) for index in range(blocks)]
@@ -94,12 +87,7 @@ def linear_survival(blocks: int, last: float, keep_first: bool = False) -> list[
 
 
 def draw_depth(model: nn.Module, seed: int) -> tuple[bool, ...]:
-    """Draw a random sub-network: which blocks it keeps, each with its survival probability.
-
-    Args:
-        model: Any module with skippable blocks somewhere inside.
-        seed: The draw depends on it, and on the survival probabilities, alone.
-    """
+    """Draw which blocks a sub-network keeps, each with its survival probability."""
     generator = random.Random(seed)
     return tuple(generator.random() < block.survival for block in skippable_blocks(model))
 
@@ -109,18 +97,11 @@ def at_depth(model: nn.Module, kept: Sequence[bool]) -> Iterator[nn.Module]:
     """Run ``model`` as the sub-network that has only some of its residual blocks.
 
     The blocks it has weigh 1, in evaluation mode too. BatchNorm behaves as in
-    :func:`~mmgradaug.slimmable.width.at_width`, which can be combined with this: in training
-    mode running statistics are left alone.
+    :func:`~mmgradaug.slimmable.width.at_width`, which can be combined with this.
 
     Args:
         model: Any module with skippable blocks somewhere inside.
         kept: For each of them, from input to output, whether the sub-network has it.
-
-    Yields:
-        The model.
-
-    Raises:
-        ValueError: If ``kept`` has not one entry a block.
     """
     blocks = skippable_blocks(model)
     before = [block.kept for block in blocks]

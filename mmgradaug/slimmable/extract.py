@@ -29,23 +29,17 @@ def extract_subnet(
     ``at_width(network, width)``; the outputs of a backbone are the narrow ones, without the silent
     channels.
     Deformable convolutions in groups are the exception: they keep all inputs, and take the first.
-    A layer of one's own has a method ``to_dense(channels)``, which gives the stock layer of as many
-    input channels.
 
     Args:
         network: Module with slimmable layers; it is not changed.
         width: Share of the channels to keep, in (0, 1].
         example: Input (N, C, H, W) that reaches every layer; by default one image of 96 x 96
             pixels with as many channels as the first convolution takes.
-        kept: For each residual block that can be left out, whether the sub-network has it, as
-            in :func:`~mmgradaug.slimmable.depth.at_depth`. Those it has weigh 1 from then on,
-            in evaluation mode too; in place of the others their shortcuts remain. None leaves
-            the depth as it is.
+        kept: As of :func:`~mmgradaug.slimmable.depth.at_depth`; of blocks that are left out the
+            shortcuts remain. None leaves the depth as it is.
 
     Raises:
         ConfigError: If the width is not in (0, 1], or the network is no slimmable backbone.
-        KeyError: If the example does not reach a layer, which it names.
-        ValueError: If ``kept`` has not one entry a block.
     """
     if hasattr(network, 'backbone') or not has_slimmable_layers(network):
         raise ConfigError(
@@ -60,7 +54,7 @@ def extract_subnet(
     for name, layer in list(dense.named_modules()):
         if hasattr(layer, 'to_dense'):
             with at_width(layer, width):
-                _replace(dense, name, _dense_layer(layer, sizes[name]))
+                dense.set_submodule(name, _dense_layer(layer, sizes[name]))
     return _stock_network(dense) if isinstance(dense, SlimmableNetwork) else dense
 
 
@@ -72,14 +66,7 @@ def _leave_out(network: nn.Module, width: float, kept: Sequence[bool]) -> None:
             block.survival, block.stochastic = 1.0, False
             continue
         with at_width(block, width):
-            shortcut = block.shortcut_alone()
-        _replace(network, names[block], shortcut)
-
-
-def _replace(network: nn.Module, name: str, module: nn.Module) -> None:
-    """Put ``module`` in the place of the submodule of that name."""
-    parent, _, child = name.rpartition('.')
-    setattr(network.get_submodule(parent), child, module)
+            network.set_submodule(names[block], block.shortcut_alone())
 
 
 def _stock_network(network: SlimmableNetwork) -> nn.Module:

@@ -54,20 +54,13 @@ class SlimmableNetwork(Slimmable):
 class SlimConv(Slimmable):
     """What every slimmable convolution shares; put before the stock class.
 
-    Args:
-        *args: As the stock convolution.
-        divisor: See :func:`~mmgradaug.slimmable.channels.active_channels`.
-        bottleneck_rounding: See :func:`~mmgradaug.slimmable.channels.active_channels`.
-        **kwargs: As the stock convolution.
-
-    Attributes:
-        dense_cls: The stock class.
-        own_options: Names of the options that it has besides those of every convolution.
-        active_out_channels: Output channels at the current width.
+    ``divisor`` and ``bottleneck_rounding`` are those of
+    :func:`~mmgradaug.slimmable.channels.active_channels`; ``active_out_channels`` are the output
+    channels at the current width.
     """
 
-    dense_cls: type[nn.Module]
-    own_options: tuple[str, ...] = ()
+    dense_cls: type[nn.Module]  # the stock class
+    own_options: tuple[str, ...] = ()  # it has besides those of every convolution
 
     def __init__(
         self, *args: Any, divisor: int = 1, bottleneck_rounding: bool = False, **kwargs: Any
@@ -145,17 +138,11 @@ class SlimBatchNorm2d(_SlimBatchNorm, nn.BatchNorm2d):
         """Normalise ``x`` (N, C_active, H, W)."""
         if self.width is None:
             return super().forward(x)
-        channels = x.size(1)
-        return F.batch_norm(
-            x,
-            None if self.training else _first(self.running_mean, channels),
-            None if self.training else _first(self.running_var, channels),
-            _first(self.weight, channels),
-            _first(self.bias, channels),
-            training=self.training or self.running_mean is None,
-            momentum=0.0,
-            eps=self.eps,
+        mean, var = (None, None) if self.training else (self.running_mean, self.running_var)
+        mean, var, weight, bias = (
+            _first(tensor, x.size(1)) for tensor in (mean, var, self.weight, self.bias)
         )
+        return F.batch_norm(x, mean, var, weight, bias, self.training, 0.0, self.eps)
 
 
 class SlimSyncBatchNorm(_SlimBatchNorm, nn.SyncBatchNorm):
@@ -183,11 +170,6 @@ class SlimGroupNorm(Slimmable, nn.GroupNorm):
 
     Groups keep their size. So a convolution before it has to keep a multiple of that many
     channels, which its ``divisor`` sees to.
-
-    Args:
-        num_channels: Channels of the full layer.
-        num_groups: Its groups.
-        **kwargs: As ``nn.GroupNorm``.
     """
 
     def __init__(self, num_channels: int, num_groups: int, **kwargs: Any) -> None:
@@ -212,8 +194,7 @@ class SlimGroupNorm(Slimmable, nn.GroupNorm):
 def restore_slim_norms(network: SlimmableNetwork) -> None:
     """Make a network's BatchNorms slimmable again after a conversion.
 
-    mmengine and torch convert BatchNorm to SyncBatchNorm and back by replacing every layer by
-    one of their own, which cannot slice.
+    mmengine and torch convert BatchNorm to SyncBatchNorm and back by layers of their own.
     """
     for module in network.modules():
         for name, norm in module.named_children():
@@ -242,8 +223,7 @@ def _first(tensor: Tensor | None, channels: int) -> Tensor | None:
 def pad_channels(x: Tensor, channels: int) -> Tensor:
     """Pad ``x`` (N, C, H, W) with silent channels to (N, ``channels``, H, W).
 
-    Feeding the result to a layer equals slicing that layer's input channels, so whatever
-    consumes a backbone needs no change.
+    Feeding the result to a layer equals slicing that layer's input channels.
     """
     missing = channels - x.size(1)
     return F.pad(x, (0, 0, 0, 0, 0, missing)) if missing else x

@@ -28,9 +28,6 @@ class GradAugDistributedDataParallel(MMDistributedDataParallel):
         broadcast_buffers: Whether a step begins with the first process's BatchNorm statistics.
             As in mmdet's default, each process keeps its own.
         **kwargs: As ``MMDistributedDataParallel``.
-
-    Raises:
-        ConfigError: If a layer synchronises BatchNorm in a way that sub-networks cannot use.
     """
 
     def __init__(self, module: Any, broadcast_buffers: bool = False, **kwargs: Any) -> None:
@@ -53,9 +50,6 @@ def require_usable_norms(module: nn.Module) -> None:
     mmengine converts BatchNorm for several processes before it wraps the model. What torch's
     layer replaced becomes slimmable again; mmcv's has neither narrow inputs nor a switch that
     keeps its running statistics.
-
-    Raises:
-        ConfigError: With the layer's name and the remedy.
     """
     for name, layer in module.named_modules():
         if isinstance(layer, SyncBatchNorm):
@@ -72,9 +66,6 @@ def widen_empty_inputs(module: nn.Module) -> None:
     A process without positive RoIs sends zeros of its input's precision, float16 under autocast,
     while the others send float32 statistics: as many numbers and other bytes, which NCCL does not
     allow. An empty input in float32 makes both alike, in the forward and the backward pass.
-
-    Args:
-        module: The model, once all its BatchNorms are what they will be.
     """
     for layer in module.modules():
         if isinstance(layer, nn.SyncBatchNorm):

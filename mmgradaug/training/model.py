@@ -18,7 +18,7 @@ from ..slimmable import has_slimmable_layers, skippable_blocks
 from ..transforms import GeometricMap
 from .ddp import require_usable_norms
 from .sampler import GradAugOptions, Subnet, SubnetSampler
-from .step import gradaug_step, least_side
+from .step import gradaug_step
 
 WRAP = (
     "set model_wrapper_cfg=dict(type='GradAugDistributedDataParallel') in the config "
@@ -52,12 +52,7 @@ class GradAugMixin:
         return self.gradaug.sampler
 
     def set_options(self, gradaug: Mapping[str, Any] | None) -> None:
-        """Read the config key ``gradaug``.
-
-        Raises:
-            ConfigError: If an option is unknown or out of its range, or this network cannot train
-                the sub-networks that are asked for.
-        """
+        """Read the config key ``gradaug``; raise a ConfigError if this network cannot do it."""
         self.gradaug = GradAugOptions.parse(gradaug)
         if self.sampler.num_subnets:
             os.environ.setdefault(KERNEL_CACHE, '8192')  # heeded before the first convolution
@@ -82,9 +77,6 @@ class GradAugMixin:
 
         See :func:`~mmgradaug.training.step.gradaug_step`. Without sub-networks it is the
         stock model's step.
-
-        Raises:
-            ConfigError: If several processes train, which takes a wrapper around the model.
         """
         if not self.sampler.num_subnets:
             return super().train_step(data, optim_wrapper)  # type: ignore[misc]
@@ -107,10 +99,6 @@ class GradAugMixin:
             mode: ``'full'``: the stock losses, keeping what sub-networks learn from;
                 ``'subnet'``: a sub-network's losses on transformed images; or a stock mode.
             mapping: Where the transform moved things, in mode ``'subnet'``.
-
-        Raises:
-            ConfigError: In a run of several processes whose wrapper would train the full
-                network only.
         """
         if mode == 'full':
             with self.recording():
@@ -141,11 +129,7 @@ class GradAugMixin:
         return self.sampler.sample(self._draw_seed(), self.gradaug_iteration)
 
     def _draw_seed(self) -> int:
-        """Return the seed of the draws: the configured one, or the first process's runner's.
-
-        With mmengine's ``diff_rank_seed`` every process has its own; widths and scales have to
-        be the same on all, so they agree once.
-        """
+        """Return the seed of the draws, the same everywhere, unlike with ``diff_rank_seed``."""
         if self.gradaug.seed is not None:
             return self.gradaug.seed
         if self._shared_seed is None:
@@ -159,25 +143,14 @@ class GradAugMixin:
 
         Right and bottom, to multiples of its ``pad_size_divisor``: many necks need that. Narrow
         images become a strip of cells.
-
-        Raises:
-            ConfigError: If images are smaller than the stride both ways, see
-                :func:`~mmgradaug.training.step.least_side`.
         """
         preprocessor: Any = self.data_preprocessor  # type: ignore[attr-defined]
         divisor = getattr(preprocessor, 'pad_size_divisor', 1)
-        value = getattr(preprocessor, 'pad_value', 0)
-        least = least_side(self, len(images))
-        if max(images.shape[-2:]) < least:
-            raise ConfigError(
-                f'gradaug.transform made images of {images.size(-2)} x {images.size(-1)} pixels, '
-                f'expected at least {least} on a side for {len(images)} in a batch, by the stride '
-                'of the network: use larger images (Resize in the train pipeline), or larger scales'
-            )
-        missing = [-length % divisor for length in (images.size(-1), images.size(-2))]
-        if not any(missing):
+        right, bottom = (-length % divisor for length in (images.size(-1), images.size(-2)))
+        if not right and not bottom:
             return images
-        return F.pad(images, (0, missing[0], 0, missing[1]), value=value)
+        value = getattr(preprocessor, 'pad_value', 0)
+        return F.pad(images, (0, right, 0, bottom), value=value)
 
     def recording(self) -> Any:
         """Return the context of the full pass that keeps what sub-networks learn from."""

@@ -68,9 +68,6 @@ class SubnetSampler:
         shrink: What sub-networks have less of: ``'width'``, channels; ``'depth'``, residual
             blocks, at full width (table 6 of the paper); or ``'both'``. The survival
             probabilities of blocks are the backbone's.
-
-    Raises:
-        ConfigError: If an option is out of its range.
     """
 
     def __init__(
@@ -82,9 +79,7 @@ class SubnetSampler:
         transform: Any = DEFAULT_TRANSFORM,
         shrink: str = 'width',
     ) -> None:
-        _require(
-            'num_subnets', num_subnets, _is_whole(num_subnets), 'a whole number >= 0, such as 3'
-        )
+        _require('num_subnets', num_subnets, _is_whole(num_subnets), 'a whole number >= 0')
         _require('shrink', shrink, shrink in SHRINK, f'one of {SHRINK}')
         is_switch = force_min_width in (None, True, False)
         _require('force_min_width', force_min_width, is_switch, 'None, True or False')
@@ -139,11 +134,7 @@ class GradAugOptions:
 
     @classmethod
     def parse(cls, gradaug: Mapping[str, Any] | None) -> GradAugOptions:
-        """Build from the config key; missing options take their defaults.
-
-        Raises:
-            ConfigError: If an option is unknown or out of its range; the message names it.
-        """
+        """Build from the config key; raise a ConfigError that names a wrong option."""
         options = dict(gradaug or {})
         drawing = list(inspect.signature(SubnetSampler).parameters)
         known = [*drawing, 'seed', 'recompute_above', 'distill']  # the last is the model's

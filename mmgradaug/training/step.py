@@ -44,9 +44,6 @@ def gradaug_step(model: Any, data: Any, optim_wrapper: OptimWrapper) -> dict[str
     Returns:
         Values to log: the full network's losses under their stock names, ``loss`` summed
         over all passes, and ``full/...`` and ``subnet1/...`` values of each pass.
-
-    Raises:
-        ConfigError: If a loss is NaN or infinite; the weights are as before the step.
     """
     module = model.module if is_model_wrapper(model) else model
     with optim_wrapper.optim_context(model):  # as mmengine's own step does
@@ -94,13 +91,7 @@ def run_pass(
 ) -> tuple[dict[str, Any], GeometricMap | None]:
     """Run forward one pass of the network that is set, see :func:`running_as`.
 
-    Args:
-        model: As of :func:`gradaug_step`.
-        batch: A preprocessed batch, which is not changed.
-        subnet: The sub-network; None is the full network.
-
-    Returns:
-        The pass's losses, and where its transform moved things.
+    Returns its losses on a preprocessed batch, and where its transform moved things.
     """
     module = model.module if is_model_wrapper(model) else model
     own = {**batch, 'data_samples': _own_samples(batch.get('data_samples'))}

@@ -83,9 +83,6 @@ def build_transform(cfg: Any) -> RandomTransform:
         cfg: ``dict(type='RandomScale', scales=[1.0, 0.8])``, a list of such dicts applied
             one after the other, an object with a ``draw`` method, or None for the original
             images.
-
-    Raises:
-        ConfigError: If it is none of these, or its type or an option is unknown.
     """
     if hasattr(cfg, 'draw'):
         return cfg

@@ -223,8 +223,6 @@ NO_SLICE = 'cannot be sliced'
     [
         (dict(conv_cfg=dict(type='Conv2d', groups=2)), "conv_cfg=.*'groups': 2.*without groups"),
         (dict(conv_cfg=dict(type='ConvAWS')), "conv_cfg=.*'ConvAWS'.*remove conv_cfg"),
-        (dict(width_divisor=0), 'width_divisor=0, expected a whole number'),
-        (dict(width_divisor=2.5), 'width_divisor=2.5, expected'),
         (plugin(type='NonLocal2d'), rf'plugins\.0=.*{NO_SLICE}'),
         (dcn() | dict(dcn=dict(type='DCN', groups=2)), f'dcn=.*{NO_SLICE}'),
         (dcn() | dict(dcn=dict(type='DCN', fallback_on_stride=True)), f'dcn=.*{NO_SLICE}'),

@@ -184,8 +184,6 @@ def test_initialises_as_the_papers(name):
         (dict(type='PyramidNet', depth=28), r'depth=28, expected 9n\+2'),
         (dict(type='PyramidNet', depth=27, bottleneck=False), r'expected 6n\+2'),
         (dict(type='DepthResNet', depth=55), r'depth=55, expected 6n\+2'),
-        (dict(type='DepthResNet', evaluation='mean'), "evaluation='mean', expected one of"),
-        (dict(type='DepthResNet', shortcut='B'), "shortcut='B', expected one of"),
         (dict(type='SlimmablePyramidNet', norm_cfg=dict(type='GN')), "norm_cfg={'type'.*sliced"),
     ],
 )

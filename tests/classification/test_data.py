@@ -244,11 +244,6 @@ def test_mixed_batches(kind):
     assert plain['data_samples'].tolist() == [0, 2]
 
 
-def test_mixes_of_more_than_all_batches_are_refused():
-    with pytest.raises(ValueError, match=r'mix=.* sum up to more than 1'):
-        preprocessor(mix=[dict(type='CutMix'), dict(type='MixUp')])
-
-
 # ------------------------------------------------------------------ accuracy
 
 

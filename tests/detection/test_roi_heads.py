@@ -285,7 +285,7 @@ def test_hard_mask_iou_is_that_of_the_students_own_mask():
     iou_head.register_forward_pre_hook(lambda m, args: seen.update(mask=args[1]))
     iou_head.loss_iou.register_forward_pre_hook(lambda m, args: seen.update(target=args[1]))
     subnet_losses(model, data, Scale(0.6), width=0.5)
-    visible = model._distillers[1].teacher.visible
+    _, visible = model._distillers[1].teacher
     truth = mask_ious(seen['mask'] > 0.5, model._distillers[1].stages[0].masks.targets, visible)
     torch.testing.assert_close(seen['target'], truth[truth > 0])
     assert visible.min() < 1

@@ -232,13 +232,6 @@ def test_each_axis_is_limited_alone_and_narrow_strips_stay():
     assert model.pad_images(moved).shape[-2:] == (32, 224)
 
 
-def test_what_cannot_be_limited_is_refused():
-    model = build(detector_config(transform=None))
-    model.backbone.norm_eval = True
-    with pytest.raises(ConfigError, match=r'32 x 32 pixels, expected at least 33 .* 1 in a batch'):
-        model.train().train_step(batch((2,), size=32), sgd(model))
-
-
 def test_a_compiled_step_trains_as_an_eager_one_bitwise():
     """A runner's ``compile`` key replaces ``train_step``; the passes stay eager."""
     states = []

@@ -28,6 +28,8 @@ STOCK_LOSSES: dict[Any, str] = {
     SingleStageDetector.loss: 'bbox_head',
     RPN.loss: 'bbox_head',
 }
+# Of their queries no soft label would know which answers to which (docs/DISTILLATION.md).
+QUERY_BASED = (DetectionTransformer, MaskFormer, SparseRCNN)
 HEADS: dict[str, Sequence[Any]] = {
     'rpn_head': (RPNDistiller,),
     'roi_head': (
@@ -45,17 +47,12 @@ HEADS: dict[str, Sequence[Any]] = {
 def find_distillers(detector: Any, config: DistillConfig) -> tuple[list[HeadDistiller], str | None]:
     """Find the distillation of all heads of a detector.
 
-    Args:
-        detector: The detector.
-        config: The targets of sub-networks.
-
     Returns:
-        The distillers, in the order the heads run, and None; or none and the name of the
-        first head that has no distillation, in which case sub-networks train on labels.
-
-    Raises:
-        ConfigError: If the targets do not fit a head.
+        The distillers, in the order the heads run, and None; or none and what of the detector has
+        no distillation, in which case sub-networks train on labels.
     """
+    if isinstance(detector, QUERY_BASED):
+        return [], 'queries, by choice'
     heads = {
         name: module
         for name, module in detector.named_children()
@@ -69,14 +66,3 @@ def find_distillers(detector: Any, config: DistillConfig) -> tuple[list[HeadDist
     if STOCK_LOSSES.get(getattr(type(detector), 'loss', None)) not in heads:
         return [], f'way to compute losses ({type(detector).__name__})'
     return [classes[name](head, config) for name, head in heads.items()], None
-
-
-def is_query_based(detector: Any) -> bool:
-    """Return whether a detector answers with a set of queries that its losses match to the labels.
-
-    A soft label would need to know which of the student's answers corresponds to which of the
-    teacher's. The same index is no answer: queries compete for objects, and near ties flip.
-    Matching by the teacher's confident queries gives the objects over again. So sub-networks
-    train on the labels, matched anew in every pass, by reasoning and not by measurement.
-    """
-    return isinstance(detector, (DetectionTransformer, MaskFormer, SparseRCNN))

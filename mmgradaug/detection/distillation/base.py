@@ -14,19 +14,10 @@ from .config import DistillConfig
 
 
 class HeadDistiller:
-    """Trains a head of sub-networks with what the head said in the full pass.
+    """Trains a head of sub-networks with what the head said in the full pass."""
 
-    Args:
-        head: The head.
-        config: The targets of sub-networks.
-
-    Attributes:
-        keys: Config keys of the head's outputs.
-        teacher: What was recorded in the full pass; None before it.
-    """
-
-    keys: Sequence[str]
-    teacher: Any = None
+    keys: Sequence[str]  # config keys of the head's outputs
+    teacher: Any = None  # what was recorded in the full pass
 
     def __init__(self, head: Any, config: DistillConfig) -> None:
         self.head, self.config = head, config
@@ -83,12 +74,8 @@ def recording_calls(owner: Any, method: str, record: Callable[..., None]) -> Ite
     """Report each call of an object's method while the context lasts.
 
     mmdet's RoI heads drop the targets they assigned, and no hook of torch sees them. So the
-    method is shadowed on this object alone, and back in place afterwards.
-
-    Args:
-        owner: The object.
-        method: The method's name.
-        record: Called with the result and then the arguments of each call.
+    method is shadowed on this object alone, and back in place afterwards. ``record`` is called
+    with the result and then the arguments.
     """
     original, shadowed = getattr(owner, method), vars(owner).get(method)
 

@@ -114,7 +114,6 @@ class HTCDistiller(CascadeDistiller):
         """Compute the losses of the active sub-network; see :class:`HeadDistiller`."""
         if not self.head.with_semantic:
             return super().loss(feats, samples, mapping, ramp)
-        assert self.teacher is not None, 'the full pass comes first'
         head, target = self.head.semantic_head, self.config.roi_mask
         logits, embedding = head(feats)
         losses = {'loss_semantic_untrained': zero_loss(logits, embedding)}

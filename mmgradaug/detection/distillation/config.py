@@ -13,23 +13,14 @@ MODES = {'off': (0.0, 0.0), 'soft': (1.0, 0.0), 'hard': (0.0, 1.0), 'both': (1.0
 
 @dataclass(frozen=True)
 class Target:
-    """Weights of an output's two losses.
+    """Weights of an output's two losses."""
 
-    Attributes:
-        soft: Weight of the loss against the full network's output.
-        hard: Weight of the stock loss against the labels.
-    """
-
-    soft: float = 0.0
-    hard: float = 0.0
+    soft: float = 0.0  # against the full network's output
+    hard: float = 0.0  # the stock loss, against the labels
 
     @classmethod
     def parse(cls, value: Any, name: str) -> Target:
-        """Build from ``'soft'``, ``'hard'``, ``'both'``, ``'off'`` or ``dict(soft=, hard=)``.
-
-        Raises:
-            ConfigError: If it is none of these, or a weight is negative.
-        """
+        """Build from ``'soft'``, ``'hard'``, ``'both'``, ``'off'`` or ``dict(soft=, hard=)``."""
         if isinstance(value, str) and value in MODES:
             return cls(*MODES[value])
         weights = value if isinstance(value, Mapping) and set(value) <= {'soft', 'hard'} else {}
@@ -83,11 +74,7 @@ class DistillConfig:
 
     @classmethod
     def parse(cls, cfg: Mapping[str, Any] | None) -> DistillConfig:
-        """Build from a config dict; missing keys take their defaults.
-
-        Raises:
-            ConfigError: If a key is unknown or a value is out of its range.
-        """
+        """Build from a config dict; missing keys take their defaults."""
         if not isinstance(cfg, Mapping | None):
             raise ConfigError(
                 f"gradaug.distill must be 'labels' or a dict of outputs, got {cfg!r}: for example "
@@ -115,15 +102,7 @@ class DistillConfig:
         return min(1.0, iteration / self.warmup_iters) if self.warmup_iters else 1.0
 
     def require_heads(self, given: Iterable[str], outputs: Iterable[str]) -> None:
-        """Check that a detector has the heads whose targets a user gave.
-
-        Args:
-            given: The keys that the user gave.
-            outputs: Config keys of the outputs that the detector's heads have.
-
-        Raises:
-            ConfigError: If one is of another head, such as ``dense_cls`` of Mask R-CNN.
-        """
+        """Raise if a key that a user gave is of none of the heads with these outputs."""
         known = {key.split('_')[0] for key in outputs} | {'warmup'}
         for key in given:
             head = 'roi' if key == 'max_rois' else key.split('_')[0]

@@ -31,15 +31,7 @@ Steps = list[Tensor]  # one output, step by step of the priors' sizes
 
 
 class DenseDistiller(HeadDistiller):
-    """Trains a sub-network's dense outputs on the full network's, on labels, or both.
-
-    Args:
-        head: The detector's dense head.
-        config: The targets of ``dense_cls``, ``dense_bbox``, ``dense_quality``, ``dense_dfl``.
-
-    Raises:
-        ConfigError: If a loss of the head joins outputs whose hard weights differ.
-    """
+    """Trains a sub-network's dense outputs on the full network's, on labels, or both."""
 
     prefix = 'dense'
 
@@ -161,7 +153,6 @@ class DenseDistiller(HeadDistiller):
         self, output: DenseOutput, mapping: GeometricMap, sizes: list[tuple[int, int]]
     ) -> list[Tensor | None]:
         """Return the teacher's values of an output for the student's priors, step by step."""
-        assert self.teacher is not None, 'the full pass comes first'
 
         def rescale(values: Tensor, factor: tuple[float, float]) -> Tensor:
             return output.kind.rescaled(values, mapping.scale if output.in_pixels else factor)
@@ -217,12 +208,7 @@ class DenseDistiller(HeadDistiller):
 
 
 class RPNDistiller(DenseDistiller):
-    """Trains objectness and deltas of a region proposal network: a dense head of one class.
-
-    Args:
-        head: The detector's region proposal network.
-        config: The targets of ``rpn_cls`` and ``rpn_bbox``.
-    """
+    """Trains objectness and deltas of a region proposal network: a dense head of one class."""
 
     prefix = 'rpn'
 

@@ -12,30 +12,19 @@ from torch import Tensor
 
 
 def categorical_kl(student: Tensor, teacher: Tensor) -> Tensor:
-    """Return the KL divergence of softmax distributions, from the teacher's to the student's.
-
-    Args:
-        student: Logits (N, C).
-        teacher: Logits (N, C), without gradient.
-
-    Returns:
-        One value a row, (N,).
-    """
+    """Return the KL divergence (N,) of softmax distributions, of logits (N, C) of both."""
     log_student = F.log_softmax(student.float(), dim=1)
     log_teacher = F.log_softmax(teacher.float(), dim=1)
     return (log_teacher.exp() * (log_teacher - log_student)).sum(dim=1)
 
 
 def distribution_kl(student: Tensor, teacher: Tensor, dim: int = 1) -> Tensor:
-    """Return the KL divergence of softmax distributions over a dimension.
+    """Return the KL divergence (N, ...) of softmax distributions over a dimension.
 
     Args:
         student: Logits (N, C, ...), or with C elsewhere.
-        teacher: Probabilities of the same shape, without gradient.
+        teacher: Probabilities of the same shape.
         dim: Dimension of the categories.
-
-    Returns:
-        One value a distribution, (N, ...).
     """
     teacher = teacher.float()
     log_student = F.log_softmax(student.float(), dim=dim)
@@ -43,12 +32,7 @@ def distribution_kl(student: Tensor, teacher: Tensor, dim: int = 1) -> Tensor:
 
 
 def bernoulli_kl(student: Tensor, teacher: Tensor) -> Tensor:
-    """Return the KL divergence of independent yes/no distributions, element by element.
-
-    Args:
-        student: Logits of any shape.
-        teacher: Probabilities of the same shape, without gradient.
-    """
+    """Return the KL divergence of yes/no distributions: logits from probabilities of any shape."""
     teacher = teacher.float()
     cross = F.binary_cross_entropy_with_logits(student.float(), teacher, reduction='none')
     entropy = -(torch.xlogy(teacher, teacher) + torch.xlogy(1 - teacher, 1 - teacher))

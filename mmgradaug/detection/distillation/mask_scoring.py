@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -31,21 +30,12 @@ from .roi_stage import select_class, subsample_rois
 METHODS = ('forward', 'loss_and_target', 'get_targets', '_get_area_ratio')
 
 
-@dataclass
-class IoUTeacher:
-    """What the full pass's mask IoU head said; P positive RoIs.
-
-    Attributes:
-        predicted: (P,), IoU of the mask of the object's own class.
-        visible: (P,), share of the object's area that lies inside the RoI.
-    """
-
-    predicted: Tensor
-    visible: Tensor
-
-
 class MaskScoringDistiller(RoIDistiller):
-    """Trains a sub-network's predicted mask IoU beside its boxes and masks."""
+    """Trains a sub-network's predicted mask IoU beside its boxes and masks.
+
+    The teacher, of the P positive RoIs: IoUs (P,) that the full pass predicted for masks of the
+    object's own class, and the share (P,) of the object's area that lies inside the RoI.
+    """
 
     head_classes = (MaskScoringRoIHead,)
 
@@ -68,7 +58,7 @@ class MaskScoringDistiller(RoIDistiller):
             result: dict, predicted: Tensor, masks: Tensor, targets: Tensor, samples: list, *_: Any
         ) -> None:
             chosen = subsample_rois(samples, self.config.max_rois)[1]
-            self.teacher = IoUTeacher(predicted.detach()[chosen], torch.cat(shares)[chosen])
+            self.teacher = predicted.detach()[chosen], torch.cat(shares)[chosen]
 
         head = self.head.mask_iou_head
         with (
@@ -82,8 +72,8 @@ class MaskScoringDistiller(RoIDistiller):
         self, outputs: dict[str, Tensor], mapping: GeometricMap, ramp: float
     ) -> dict[str, Tensor]:
         """Compute losses of the masks and of how well they are predicted to fit."""
-        teacher, masks, target = self.teacher, self.stages[0].masks, self.config.roi_mask
-        assert masks is not None and teacher is not None
+        masks, target, (said, visible) = self.stages[0].masks, self.config.roi_mask, self.teacher
+        assert masks is not None
         own = select_class(outputs['mask_preds'], masks.labels)
         scores = self.head.mask_iou_head(outputs['mask_feats'], own)
         losses = super()._mask_losses(outputs, mapping, ramp)
@@ -91,11 +81,11 @@ class MaskScoringDistiller(RoIDistiller):
         predicted = scores[torch.arange(len(scores), device=scores.device), masks.labels]
         loss_iou = self.head.mask_iou_head.loss_iou
         if target.soft and len(predicted):
-            wanted = meaningful_iou(predicted.detach(), teacher.predicted)
+            wanted = meaningful_iou(predicted.detach(), said)
             losses['loss_mask_iou_soft'] = loss_iou(predicted, wanted) * target.soft * ramp
         if target.hard:
             binary = own.detach() > self.head.train_cfg.mask_thr_binary
-            truth = mask_ious(binary, mapping.grids(masks.targets), teacher.visible)
+            truth = mask_ious(binary, mapping.grids(masks.targets), visible)
             scored = truth > 0
             if scored.any():
                 hard = loss_iou(predicted[scored], truth[scored])
@@ -110,9 +100,6 @@ def mask_ious(masks: Tensor, targets: Tensor, visible: Tensor) -> Tensor:
         masks: Predicted (P, h, w), booleans.
         targets: The objects inside the RoIs (P, h, w), 0 or 1.
         visible: (P,), share of each object's area that lies inside its RoI.
-
-    Returns:
-        One IoU a RoI, (P,).
     """
     masks = masks.to(targets.dtype)
     overlap = (masks * targets).sum((-1, -2))
@@ -123,9 +110,7 @@ def mask_ious(masks: Tensor, targets: Tensor, visible: Tensor) -> Tensor:
 def meaningful_iou(student: Tensor, teacher: Tensor) -> Tensor:
     """Return the IoU that the student should predict: the teacher's, or one that means the same.
 
-    Args:
-        student: Predictions of any shape.
-        teacher: Predictions of the same shape; below 0 they mean 0, above 1 they mean 1.
+    Below 0 predictions mean 0, above 1 they mean 1.
     """
     low = torch.where(teacher < 0, student.clamp(max=0), teacher)
     return torch.where(teacher > 1, student.clamp(min=1), low)

@@ -26,14 +26,8 @@ REPLAYED = ('loss', 'bbox_loss', 'mask_loss', '_bbox_forward', '_mask_forward')
 class RoIDistiller(HeadDistiller):
     """Trains a sub-network's RoI outputs on the full network's, on labels, or both.
 
-    Args:
-        head: The detector's RoI head.
-        config: The targets of ``roi_cls``, ``roi_bbox`` and ``roi_mask``, and ``max_rois``.
-
-    Attributes:
-        head_classes: Classes whose training is replayed here; a subclass that overrides what
-            is recorded or replayed is not supported.
-        stages: One for each box head.
+    A subclass of one of the ``head_classes`` that overrides what is recorded or replayed is not
+    supported. There is one stage for each box head.
     """
 
     head_classes: tuple[type, ...] = (StandardRoIHead, DoubleHeadRoIHead)

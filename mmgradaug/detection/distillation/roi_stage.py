@@ -65,14 +65,7 @@ class MaskTeacher:
 class RoIStage:
     """Records the full pass of a box head and its mask head, and computes sub-networks' losses.
 
-    Args:
-        bbox_head: A box head.
-        mask_head: The mask head that runs on its positive RoIs, or None.
-        config: The targets of ``roi_cls``, ``roi_bbox`` and ``roi_mask``, and ``max_rois``.
-
-    Attributes:
-        boxes: What the box head saw and said; None before the full pass, or where it did not run.
-        masks: The same of the mask head.
+    What the heads saw and said is None before the full pass, or where one did not run.
     """
 
     def __init__(
@@ -148,12 +141,6 @@ class RoIStage:
                 teacher's RoIs, moved.
             mapping: Where the transform moved things.
             ramp: Factor of the soft losses, 0 to 1.
-
-        Returns:
-            Losses and agreements, every output part of some loss.
-
-        Raises:
-            ConfigError: If images turned, and deltas of the head's coder cannot.
         """
         teacher, config, head = self.boxes, self.config, self.bbox_head
         assert teacher is not None
@@ -221,10 +208,8 @@ class RoIStage:
 def subsample_rois(samples: Sequence[SamplingResult], limit: int | None) -> tuple[Any, Any]:
     """Choose at most ``limit`` RoIs of each image, evenly spread over its list.
 
-    Positive RoIs come first in the list, so their share stays about the same.
-
-    Returns:
-        Which RoIs (R,), and which of the positive ones (P,), were chosen.
+    Positive RoIs come first in the list, so their share stays about the same. Returned is which
+    RoIs (R,), and which of the positive ones (P,), were chosen.
     """
     if limit is None:
         return slice(None), slice(None)  # unlike a mask, no GPU has to count it

@@ -131,11 +131,7 @@ class PriorPyramid:
 
     @cached_property
     def turned_anchors(self) -> list[int]:
-        """Return for each anchor the index of the one that a quarter turn makes of it.
-
-        Raises:
-            ConfigError: If one has no counterpart, such as a wide anchor without a tall one.
-        """
+        """Return for each anchor the index of the one that a quarter turn makes of it."""
         if self.anchors is None:
             return [0]
         sizes = self.anchors[:, 2:] - self.anchors[:, :2]
@@ -152,14 +148,9 @@ class PriorPyramid:
 def same_level_target(teacher: Tensor, mapping: GeometricMap) -> Tensor:
     """Read the target of a student's map from the teacher's map of the same level.
 
-    For maps whose cells say what is there and not how large it is, such as a segmentation.
-
-    Args:
-        teacher: (N, C, H_t, W_t), which covers the original batch.
-        mapping: The transform of the student's images.
-
-    Returns:
-        (N, C, h, w), the student's cells whose centres lie on the transformed images.
+    For maps whose cells say what is there and not how large it is, such as a segmentation: from
+    (N, C, H_t, W_t), which covers the original batch, to (N, C, h, w), the student's cells whose
+    centres lie on the transformed images.
     """
     stride = (mapping.in_size[1] / teacher.size(-1), mapping.in_size[0] / teacher.size(-2))
     height, width = mapping.out_size

@@ -24,12 +24,7 @@ from .scale_space import same_level_target
 
 
 class SemanticDistiller(HeadDistiller):
-    """Trains a sub-network's segmentation on the full network's, on labels, or both.
-
-    Args:
-        head: The detector's semantic head.
-        config: The target ``roi_mask``.
-    """
+    """Trains a sub-network's segmentation on the full network's, on labels, or both."""
 
     keys = ('roi_mask',)
 
@@ -47,7 +42,6 @@ class SemanticDistiller(HeadDistiller):
         self, feats: Sequence[Tensor], samples: SampleList, mapping: GeometricMap, ramp: float
     ) -> dict[str, Tensor]:
         """Compute the losses of the active sub-network; see :class:`HeadDistiller`."""
-        assert self.teacher is not None, 'the full pass comes first'
         target = self.config.roi_mask
         outputs: list[dict[str, Tensor]] = []
         with recording_forward(self.head, outputs.append):
@@ -80,12 +74,7 @@ def move_labels(
 ) -> list[PixelData]:
     """Return semantic labels of the transformed images, padded with ignored ones as these are.
 
-    Args:
-        samples: Labels of the original images.
-        mapping: Where the transform moved things.
-        cells: Height and width of the head's maps.
-        factor: How much smaller these are than the labels.
-        ignored: Label of the padding.
+    ``cells`` are height and width of the head's maps, smaller than the labels by ``factor``.
     """
     size = (round(cells[0] / factor), round(cells[1] / factor))
     maps = [PixelData(sem_seg=sample.gt_sem_seg.sem_seg.long()) for sample in samples]
@@ -101,8 +90,8 @@ def soft_semantic(
         logits: The sub-network's (N, C, H, W), with padding right and bottom.
         teacher: Class probabilities (N, C, H_t, W_t) of the original images.
         mapping: Where the transform moved things.
-        target: Its ``soft`` weighs the loss; there is none where that is 0.
-        factor: Weighs it too.
+        target: Its ``soft``, times ``factor``, weighs the loss.
+        factor: See ``target``.
     """
     wanted = same_level_target(teacher, mapping)
     student = logits[..., : wanted.size(-2), : wanted.size(-1)]  # not the padding
