@@ -60,10 +60,6 @@ class ClassDataset(BaseDataset):
             kept += generator.permutation(own)[:wanted].tolist()
         return [self.data_list[index] for index in sorted(kept)]
 
-    def get_cat_ids(self, idx: int) -> list[int]:
-        """Return the class of an image, as ``ClassBalancedDataset`` asks for it."""
-        return [int(self.get_data_info(idx)['gt_label'])]
-
 
 @DATASETS.register_module()
 class ClassFolders(ClassDataset):

@@ -16,10 +16,6 @@ from tests.classification.tiny import BACKBONE, batch, build, config
 from tests.oracles import assert_equal, statistics
 from tests.training.steps import assert_close, gradients, sgd
 
-TEACHER = config('Classifier') | dict(
-    init_cfg=dict(type='Pretrained', checkpoint='/no/teacher.pth')
-)
-
 
 def by_hand(model, data, soft=1.0, hard=0.0, smoothing=0.0):
     """Gradients of the full network and its sub-networks from torch's functions alone."""
@@ -200,14 +196,6 @@ def test_a_larger_teacher(kind, tmp_path):
     torch.testing.assert_close(log['loss'] - log['loss_teacher'], plain['loss'])
     assert all(p.grad is None for p in model.teacher.network.parameters())
     assert_equal(model.teacher.network.state_dict(), teacher.state_dict())
-
-
-def test_a_teacher_that_cannot_teach_is_refused(tmp_path):
-    model, _ = taught(tmp_path)
-    other = TEACHER | dict(init_cfg=dict(checkpoint=model.teacher.checkpoint))
-    fresh = build('Classifier', teacher=dict(network=other))
-    with pytest.raises(RuntimeError, match='Unexpected key'):
-        fresh.train_step(batch(), sgd(fresh))
 
 
 @pytest.mark.parametrize(('options', 'words'), [

@@ -63,11 +63,13 @@ def test_norm_uses_first_statistics_in_evaluation(norm, affine):
 
 
 @pytest.mark.parametrize('norm', [SlimBatchNorm2d, SlimSyncBatchNorm])
-def test_norm_uses_own_batch_statistics_in_a_subnet_pass(norm):
-    slim = randomised(norm(6)).train()
+@pytest.mark.parametrize('frozen', [False, True])
+def test_norm_uses_own_batch_statistics_in_a_subnet_pass(norm, frozen):
+    """Also a frozen one, of which the full network reads the running statistics."""
+    slim = randomised(norm(6)).train(not frozen)  # as norm_eval=True does in a model that trains
     before = {k: v.clone() for k, v in slim.state_dict().items()}
     x = random_images(3, 4, 5, 5)
-    with at_width(slim, 0.7):
+    with at_width(nn.ModuleList([slim]), 0.7):
         out = slim(x)
     normal = (x - x.mean((0, 2, 3), keepdim=True)) / (
         x.var((0, 2, 3), unbiased=False, keepdim=True) + slim.eps

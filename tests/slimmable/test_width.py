@@ -2,15 +2,13 @@ import copy
 
 import pytest
 import torch
-import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmengine.model import revert_sync_batchnorm
 from torch import nn
 
 from mmgradaug import at_width
-from mmgradaug.slimmable import SlimBatchNorm2d, SlimConv2d
-from tests.networks import batch, build, detector_config, random_images, randomised, small_resnet
+from tests.networks import batch, build, detector_config, random_images, small_resnet
 from tests.oracles import assert_equal, statistics
 
 # None is a full pass, a number a sub-network pass.
@@ -103,20 +101,3 @@ def test_conversions_of_batchnorm_leave_it_slimmable(norm, convert):
     with at_width(network, 0.5), at_width(expected.eval(), 0.5):
         for left, right in zip(network(x), expected(x), strict=True):
             torch.testing.assert_close(left, right)
-
-
-@pytest.mark.parametrize('width', [1.0, 0.5])
-def test_frozen_norms_use_the_statistics_of_the_sub_networks_batch(width):
-    """The full network reads running statistics where BN is frozen, its sub-networks never."""
-    network = nn.Sequential(SlimConv2d(3, 8, 1), randomised(SlimBatchNorm2d(8))).train()
-    network[1].eval()  # as norm_eval=True does in a model that trains
-    images = random_images(4, 3, 5, 5)
-    with at_width(network, width):
-        features = network[0](images)
-        out = network[1](features)
-    kept = features.size(1)
-    expected = F.batch_norm(
-        features, None, None, network[1].weight[:kept], network[1].bias[:kept], training=True
-    )
-    assert torch.equal(out, expected)
-    assert not torch.allclose(out, network[1](network[0](images))[:, :kept])

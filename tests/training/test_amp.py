@@ -9,16 +9,13 @@ from torch import nn
 
 from tests.classification import tiny
 from tests.networks import batch, build, detector_config
-from tests.training.steps import amp_on_cpu, gradients, sgd, with_float_heads
+from tests.training.steps import KeepsGradients, amp_on_cpu, gradients, sgd, with_float_heads
 
 PASSES = 3
 
 
-class Amp(AmpOptimWrapper):
-    """Does all but clear the gradients after a step, so that a test can read them."""
-
-    def zero_grad(self, **kwargs):
-        pass
+class Amp(KeepsGradients, AmpOptimWrapper):
+    """Its gradients can be read after a step."""
 
 
 @pytest.fixture(autouse=True)
