@@ -9,41 +9,42 @@ checks them. No network runs.
 
 from __future__ import annotations
 
-import sys
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmgradaug.classification import GradAugClassifier
-from mmgradaug.detection import GradAugDetector
-from mmgradaug.engine.checks import check_data, check_model
-from mmgradaug.engine.cli import (
-    at_least,
-    config_parser,
-    load_config,
-    make_output_dir,
-    one_line_errors,
-)
-from mmgradaug.visualization.subnets import picture_subnets
+from mmengine.config import DictAction
 
 
-@one_line_errors()
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = config_parser(__doc__)
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or '').split('\n')[0])
     add = parser.add_argument
+    add('config', help='a config file')
+    add(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='see tools/train.py',
+    )
     add('--out', type=Path, help='folder (default: work_dirs/CONFIG/subnets)')
-    add('--iterations', type=at_least(1), default=4)
-    add('--image', type=at_least(0), default=0, help='which of the batch')
-    add('--seed', type=at_least(0), default=0, help='of data order, widths and scales')
+    add('--iterations', type=int, default=4)
+    add('--image', type=int, default=0, help='which of the batch')
+    add('--seed', type=int, default=0, help='of data order, widths and scales')
     args = parser.parse_args(argv)
-    cfg = load_config(args.config, args.cfg_options, (GradAugDetector, GradAugClassifier))
-    check_data(cfg, ('train',))
-    model = check_model(cfg, ('train',))
-    out = make_output_dir(args.out or Path('work_dirs', Path(args.config).stem, 'subnets'))
-    paths = [out / f'iteration_{index:03d}.png' for index in range(args.iterations)]
-    picture_subnets(cfg, model, paths, args.image, args.seed)
-    print(f'{args.iterations} iterations drawn in {out}/')
-    return 0
+    from mmgradaug.engine.checks import check_data, check_model  # seconds; --help need not wait
+    from mmgradaug.engine.cli import load_config, make_output_dir, one_line_errors
+    from mmgradaug.visualization.subnets import picture_subnets
+
+    with one_line_errors():
+        cfg = load_config(args.config, args.cfg_options, gradaug=True)
+        check_data(cfg, ('train',))
+        model = check_model(cfg, ('train',))
+        out = make_output_dir(args.out or Path('work_dirs', Path(args.config).stem, 'subnets'))
+        paths = [out / f'iteration_{index:03d}.png' for index in range(args.iterations)]
+        picture_subnets(cfg, model, paths, args.image, args.seed)
+        print(f'{args.iterations} iterations drawn in {out}/')
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    main()

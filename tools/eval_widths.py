@@ -13,78 +13,72 @@ import json
 import math
 import platform
 import statistics
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
-from mmengine.config import Config
-from rich.console import Console
-from rich.table import Table
+from mmengine.config import Config, DictAction
 
-from mmgradaug.engine.checks import check_data
-from mmgradaug.engine.cli import (
-    at_least,
-    config_parser,
-    load_config,
-    make_output_dir,
-    one_line_errors,
-    warn,
-)
-from mmgradaug.evaluation.widths import Validation, WidthResult, measure_cost, shown_metrics
-from mmgradaug.publishing import (
-    Cut,
-    Source,
-    dense_classifier,
-    load_trained_model,
-    narrow_detector,
-    open_source,
-    untrained_widths,
-)
-from mmgradaug.slimmable import check_width
-from mmgradaug.visualization.widths import save_widths
+if TYPE_CHECKING:
+    from mmgradaug.evaluation.widths import WidthResult
+    from mmgradaug.publishing import Source
 
 
-@one_line_errors()
-def main(argv: Sequence[str] | None = None) -> int:
-    """Measure, print, draw; returns the exit status."""
-    parser = config_parser(__doc__)
-    parser.add_argument('checkpoint', type=Path)
-    parser.add_argument('--widths', type=float, nargs='+', default=[1.0, 0.9, 0.8])
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measure, print, draw."""
+    parser = argparse.ArgumentParser(description=(__doc__ or '').split('\n')[0])
+    add = parser.add_argument
+    add('config', help='a config file')
+    add('checkpoint', type=Path)
+    add(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='see tools/train.py',
+    )
+    add('--widths', type=float, nargs='+', default=[1.0, 0.9, 0.8])
     text = "training images to average BatchNorm statistics over; 0 keeps the full network's"
-    parser.add_argument('--recalibrate', type=at_least(0), default=200, metavar='N', help=text)
-    text = 'images to evaluate (default: all)'
-    parser.add_argument('--images', type=at_least(1), metavar='N', help=text)
-    parser.add_argument('--split', choices=('val', 'test'), default='val')
-    text = 'rounds to time (default: %(default)s)'
-    parser.add_argument('--rounds', type=at_least(1), default=15, metavar='N', help=text)
-    text = 'seed of the choice of training images'
-    parser.add_argument('--seed', type=at_least(0), default=0, help=text)
-    parser.add_argument('--out', type=Path, help='folder (default: widths/ beside the checkpoint)')
-    parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
+    add('--recalibrate', type=int, default=200, metavar='N', help=text)
+    add('--images', type=int, metavar='N', help='images to evaluate (default: all)')
+    add('--split', choices=('val', 'test'), default='val')
+    add('--rounds', type=int, default=15, metavar='N', help='to time (default: %(default)s)')
+    add('--seed', type=int, default=0, help='of the choice of training images')
+    add('--out', type=Path, help='folder (default: widths/ beside the checkpoint)')
+    add('--device', help='(default: a GPU if there is one)')
     args = parser.parse_args(argv)
-    widths = [check_width(width) for width in args.widths]
-    cfg = load_config(args.config, args.cfg_options)
-    check_data(cfg, ('train', args.split) if args.recalibrate else (args.split,))
-    source = open_source(args.checkpoint, cfg)
-    out = make_output_dir(args.out or args.checkpoint.parent / 'widths')
-    untrained = untrained_widths(source, widths)
-    for reason in untrained.values():
-        warn(reason)
-    results = measure(cfg, source, widths, args)
-    for result in results:
-        result.trained = result.width not in untrained
-    write(results, out, args)
-    Console(width=110).print(table_of(results))
-    return 0
+    from mmengine.device import get_device  # these take seconds, which --help need not wait for
+
+    from mmgradaug.engine.checks import check_data
+    from mmgradaug.engine.cli import load_config, make_output_dir, one_line_errors, warn
+    from mmgradaug.publishing import open_source, untrained_widths
+    from mmgradaug.slimmable import check_width
+
+    with one_line_errors():
+        args.device = args.device or get_device()
+        widths = [check_width(width) for width in args.widths]
+        cfg = load_config(args.config, args.cfg_options)
+        check_data(cfg, ('train', args.split) if args.recalibrate else (args.split,))
+        source = open_source(args.checkpoint, cfg)
+        out = make_output_dir(args.out or args.checkpoint.parent / 'widths')
+        untrained = untrained_widths(source, widths)
+        for reason in untrained.values():
+            warn(reason)
+        results = measure(cfg, source, widths, args)
+        for result in results:
+            result.trained = result.width not in untrained
+        write(results, out, args)
+        print_widths(results)
 
 
 def measure(
     cfg: Config, source: Source, widths: Sequence[float], args: argparse.Namespace
 ) -> list[WidthResult]:
     """Cut, recalibrate and evaluate every width, then time them in turn."""
+    from mmgradaug.evaluation.widths import Validation, WidthResult, measure_cost
+    from mmgradaug.publishing import Cut, dense_classifier, load_trained_model, narrow_detector
+
     validation = Validation(cfg, args.split, args.images)
     networks, results = [], []
     for width in widths:
@@ -105,6 +99,10 @@ def measure(
 
 def write(results: Sequence[WidthResult], out: Path, args: argparse.Namespace) -> None:
     """Write ``widths.json`` and ``widths.png``."""
+    import torch
+
+    from mmgradaug.visualization.widths import save_widths
+
     record = {
         'config': args.config,
         'checkpoint': str(args.checkpoint),
@@ -121,8 +119,14 @@ def write(results: Sequence[WidthResult], out: Path, args: argparse.Namespace) -
     print(f'{save_widths(results, out / "widths.png", title)}\n{out / "widths.json"}')
 
 
-def table_of(results: Sequence[WidthResult]) -> Table:
-    """Return one row a width."""
+def print_widths(results: Sequence[WidthResult]) -> None:
+    """Print one row a width."""
+    import numpy as np
+    from rich.console import Console
+    from rich.table import Table
+
+    from mmgradaug.evaluation.widths import shown_metrics
+
     table = Table(title='widths (time: median of one image, quartiles)')
     names = shown_metrics(results)
     for column in ('width', *names, 'GFLOPs', 'of the backbone', 'M parameters', 'ms'):
@@ -137,8 +141,8 @@ def table_of(results: Sequence[WidthResult]) -> Table:
             f'{result.parameters / 1e6:.2f}',
             f'{median:.1f} ({low:.1f} to {high:.1f})',
         )
-    return table
+    Console(width=110).print(table)
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    main()

@@ -9,44 +9,54 @@ from __future__ import annotations
 import argparse
 import logging
 import statistics
-import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain, islice, repeat
+from typing import TYPE_CHECKING
 
-import torch
-from mmengine.config import Config
-from mmengine.logging import MMLogger
-from mmengine.runner import Runner
-from rich.console import Console
-from rich.progress import track
-from rich.table import Table
+from mmengine.config import Config, DictAction
 
-from mmgradaug.classification import GradAugClassifier
-from mmgradaug.detection import GradAugDetector
-from mmgradaug.engine.checks import check_data, check_model
-from mmgradaug.engine.cli import at_least, config_parser, load_config, one_line_errors
-from mmgradaug.engine.hooks.bad_images import check_images
-from mmgradaug.engine.weight_check import check_pretrained, check_weights
-from mmgradaug.evaluation.gradients import TermGradient, measure_gradients
+if TYPE_CHECKING:
+    from mmgradaug.evaluation.gradients import TermGradient
 
 
-@one_line_errors()
-def main(argv: Sequence[str] | None = None) -> int:
-    """Measure and print; returns the exit status."""
-    parser = config_parser(__doc__)
-    parser.add_argument('checkpoint', nargs='?', help='weights; by default initial ones')
-    parser.add_argument('--batches', type=at_least(1), default=4)
-    parser.add_argument('--seed', type=at_least(0), default=0)
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or '').split('\n')[0])
+    add = parser.add_argument
+    add('config', help='a config file')
+    add('checkpoint', nargs='?', help='weights; by default initial ones')
+    add(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='see tools/train.py',
+    )
+    add('--batches', type=int, default=4)
+    add('--seed', type=int, default=0)
     args = parser.parse_args(argv)
-    cfg = load_config(args.config, args.cfg_options, (GradAugDetector, GradAugClassifier))
-    MMLogger.get_current_instance().setLevel(logging.WARNING)  # not how each weight is initialised
-    check_data(cfg, ('train',))
-    Console(width=100).print(table_of(measure(cfg, args)))
-    return 0
+    from mmengine.logging import MMLogger  # these take seconds, which --help need not wait for
+
+    from mmgradaug.engine.checks import check_data
+    from mmgradaug.engine.cli import load_config, one_line_errors
+
+    with one_line_errors():
+        cfg = load_config(args.config, args.cfg_options, gradaug=True)
+        MMLogger.get_current_instance().setLevel(logging.WARNING)  # not how weights are initialised
+        check_data(cfg, ('train',))
+        print_terms(list(measure(cfg, args)))
 
 
-def measure(cfg: Config, args: argparse.Namespace) -> list[list[TermGradient]]:
-    """Return the gradients of each batch, of a checkpoint's weights or of initial ones."""
+def measure(cfg: Config, args: argparse.Namespace) -> Iterator[list[TermGradient]]:
+    """Yield the gradients of each batch, of a checkpoint's weights or of initial ones."""
+    import torch
+    from mmengine.runner import Runner
+    from rich.progress import track
+
+    from mmgradaug.engine.checks import check_model
+    from mmgradaug.engine.hooks.bad_images import check_images
+    from mmgradaug.engine.weight_check import check_pretrained, check_weights
+    from mmgradaug.evaluation.gradients import measure_gradients
+
     torch.manual_seed(args.seed)
     model = check_model(cfg, ('train',))
     if args.checkpoint:
@@ -60,15 +70,16 @@ def measure(cfg: Config, args: argparse.Namespace) -> list[list[TermGradient]]:
     # Small data sets have fewer batches in an epoch.
     batches = islice(chain.from_iterable(repeat(loader, args.batches)), args.batches)
     seed = args.seed if model.gradaug.seed is None else model.gradaug.seed
-    results = []
     for index, data in enumerate(track(batches, 'batches', args.batches, transient=True)):
         batch = model.data_preprocessor(data, True)
-        results.append(measure_gradients(model, batch, model.sampler.sample(seed, index)))
-    return results
+        yield measure_gradients(model, batch, model.sampler.sample(seed, index))
 
 
-def table_of(results: list[list[TermGradient]]) -> Table:
-    """Return means over batches, one row a term."""
+def print_terms(results: list[list[TermGradient]]) -> None:
+    """Print means over batches, one row a term."""
+    from rich.console import Console
+    from rich.table import Table
+
     table = Table(title=f'gradients, mean over {len(results)} batches')
     for column in ('pass', 'term', 'loss', 'norm / full', 'cosine with full'):
         table.add_column(column, justify='left' if column in ('pass', 'term') else 'right')
@@ -81,8 +92,8 @@ def table_of(results: list[list[TermGradient]]) -> Table:
     for key, batches in found.items():
         loss, norm, cosine = map(statistics.mean, zip(*batches, strict=True))
         table.add_row(*key, f'{loss:.4f}', f'{norm:.3f}', f'{cosine:+.3f}')
-    return table
+    Console(width=100).print(table)
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    main()

@@ -7,20 +7,19 @@ installed. Does nothing where the data set is complete.
 from __future__ import annotations
 
 import argparse
-import sys
-
-from mmgradaug.datasets import make_digits
-from mmgradaug.engine.cli import one_line_errors
 
 
-@one_line_errors()
-def main(argv: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--out', default='data/digits', help='folder (default: %(default)s)')
-    root = make_digits(parser.parse_args(argv).out)
+    args = parser.parse_args(argv)
+    from mmgradaug.datasets import make_digits  # these take seconds, which --help need not wait for
+    from mmgradaug.engine.cli import one_line_errors
+
+    with one_line_errors():
+        root = make_digits(args.out)
     print(f'digits: 2,000 training and 3,000 validation images in {root} (source: README.txt)')
-    return 0
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    main()

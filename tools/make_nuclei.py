@@ -8,20 +8,19 @@ tools/make_shapes.py generates a data set instead.
 from __future__ import annotations
 
 import argparse
-import sys
-
-from mmgradaug.datasets import make_nuclei
-from mmgradaug.engine.cli import one_line_errors
 
 
-@one_line_errors()
-def main(argv: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--out', default='data/nuclei', help='folder (default: %(default)s)')
-    root = make_nuclei(parser.parse_args(argv).out)
+    args = parser.parse_args(argv)
+    from mmgradaug.datasets import make_nuclei  # these take seconds, which --help need not wait for
+    from mmgradaug.engine.cli import one_line_errors
+
+    with one_line_errors():
+        root = make_nuclei(args.out)
     print(f'nuclei: 12 training and 4 validation tiles in {root} (source, licence: README.txt)')
-    return 0
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    main()

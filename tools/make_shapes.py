@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
-
-from mmgradaug.datasets import ShapesSpec, make_shapes
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
@@ -23,11 +20,12 @@ def main(argv: list[str] | None = None) -> int:
     add('--radius', type=float, nargs=2, default=(0.06, 0.22), metavar=pair, help=text)
     add('--seed', type=int, default=0, help='the same seed gives the same images, bit by bit')
     args = parser.parse_args(argv)
+    from mmgradaug.datasets import ShapesSpec, make_shapes  # seconds; --help need not wait
+
     same = (tuple(args.size), tuple(args.objects), tuple(args.radius), args.seed)
     root = make_shapes(args.out, ShapesSpec(args.train, *same), ShapesSpec(args.val, *same))
     print(f'shapes: {args.train} training and {args.val} validation images in {root}')
-    return 0
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    main()

@@ -21,7 +21,7 @@ from mmengine.config import Config
 from mmgradaug.datasets import make_digits
 from mmgradaug.engine.atomic import write_atomically
 from mmgradaug.engine.checks import check_model
-from mmgradaug.engine.cli import at_least, make_output_dir, one_line_errors
+from mmgradaug.engine.cli import make_output_dir, one_line_errors
 from mmgradaug.engine.experiment import Run, plan_runs, train_runs
 from mmgradaug.engine.hooks.versions import versions
 from mmgradaug.engine.weight_check import check_pretrained
@@ -94,9 +94,9 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or '').split('\n')[0])
     add = parser.add_argument
     add('--work-dir', type=Path, default=Path(WORK_DIR), help='(default: %(default)s)')
-    add('--seeds', type=at_least(1), default=3, help='of the draw of labels and of weights')
+    add('--seeds', type=int, default=3, help='of the draw of labels and of weights')
     jobs = min(2, os.cpu_count() or 1)
-    add('--jobs', type=at_least(1), default=jobs, help='trainings at a time')
+    add('--jobs', type=int, default=jobs, help='trainings at a time')
     add('--fast', action='store_true', help='GradAug with few shapes of convolutions, too')
     text = 'of all trainings, as of tools/train.py'
     add('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help=text)

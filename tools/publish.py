@@ -11,37 +11,50 @@ mmgradaug, or of a classifier the backbone for its ResNet; `backbone` the backbo
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
 from mmengine.config import DictAction
 
-from mmgradaug.engine.cli import at_least, load_config, one_line_errors, warn
-from mmgradaug.errors import ConfigError
-from mmgradaug.publishing import (
-    LIBRARIES,
-    Cut,
-    Source,
-    open_external,
-    open_source,
-    publish_backbone,
-    publish_classifier,
-    publish_detector,
-    publish_onnx,
-    publish_weights,
-    untrained_widths,
-)
-from mmgradaug.publishing.writing import link
-from mmgradaug.slimmable import check_width
+if TYPE_CHECKING:
+    from mmgradaug.publishing import Cut, Source
 
 EXTERNAL = ('torchvision', 'timm', 'mmpretrain')
 NARROW = ('mmdet', 'backbone', 'onnx')
 
 
+def main(argv: Sequence[str] | None = None) -> None:
+    """Write the files and say where they are."""
+    args = parse_args(argv)
+    from mmengine.device import get_device  # these take seconds, which --help need not wait for
+
+    from mmgradaug.engine.cli import load_config, one_line_errors, warn
+    from mmgradaug.publishing import Cut, open_external, open_source, untrained_widths
+    from mmgradaug.publishing.writing import link
+    from mmgradaug.slimmable import check_width
+
+    with one_line_errors():
+        width = None if args.width is None else check_width(args.width)
+        cut = Cut(width, args.recalibrate or 0, args.seed, args.device or get_device())
+        config = load_config(args.config) if args.config else None
+        if args.library:
+            source = open_external(args.checkpoint, args.library, config)
+        else:
+            source = open_source(args.checkpoint, config, args.no_ema)
+        if args.cfg_options:
+            source.config().merge_from_dict(args.cfg_options)
+        if width is not None:
+            for reason in untrained_widths(source, [width]).values():
+                warn(reason)
+        path = publish(source, cut, args.out or args.checkpoint.parent / 'published', args)
+        if args.link is not None:
+            link(path, args.link)
+            print(f'{args.link} is a link to it')
+
+
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
-    """Read the command line."""
+    """Read the command line; of two options that need each other, none is ignored."""
     parser = argparse.ArgumentParser(description=(__doc__ or '').split('\n')[0])
     add = parser.add_argument
     add('checkpoint', type=Path, help='of a run, or saved by torch.save')
@@ -49,7 +62,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     add(
         '--from',
         dest='library',
-        choices=list(LIBRARIES),
+        choices=(*EXTERNAL, 'gradaug'),
         help="whose names the weights have; gradaug: the authors' released code",
     )
     add('--no-classifier', action='store_true', help='leave out the linear layer')
@@ -62,66 +75,41 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     add('--width', type=float, help='publish the sub-network of this width')
     add(
         '--recalibrate',
-        type=at_least(0),
+        type=int,
         metavar='N',
         help="average BatchNorm statistics over N training images (0: keep the full network's)",
     )
-    add('--seed', type=at_least(0), default=0, help='of the choice of images (default: 0)')
-    device = 'cuda' if torch.cuda.is_available() else 'cpu'
-    add('--device', default=device, help='to recalibrate on')
+    add('--seed', type=int, default=0, help='of the choice of images (default: 0)')
+    add('--device', help='to recalibrate on (default: a GPU if there is one)')
     text = 'the trained weights of a run with EMAHook (default: the averaged ones, as validated)'
     add('--no-ema', action='store_true', help=text)
     add('--out', type=Path, help="folder (default: 'published' beside CHECKPOINT)")
     add('--link', type=Path, metavar='NAME', help='also make NAME, without a hash, a link to it')
     add('--cfg-options', nargs='+', action=DictAction, help='as of tools/train.py')
-    return parser.parse_args(argv)
-
-
-@one_line_errors()
-def main(argv: Sequence[str] | None = None) -> int:
-    """Write the files and say where they are; returns the exit status."""
-    args = parse_args(argv)
-    check_combination(args)
-    width = None if args.width is None else check_width(args.width)
-    cut = Cut(width, args.recalibrate or 0, args.seed, args.device)
-    config = load_config(args.config) if args.config else None
-    if args.library:
-        source = open_external(args.checkpoint, args.library, config)
-    else:
-        source = open_source(args.checkpoint, config, args.no_ema)
-    if args.cfg_options:
-        source.config().merge_from_dict(args.cfg_options)
-    if width is not None:
-        for reason in untrained_widths(source, [width]).values():
-            warn(reason)
-    path = publish(source, cut, args.out or args.checkpoint.parent / 'published', args)
-    if args.link is not None:
-        link(path, args.link)
-        print(f'{args.link} is a link to it')
-    return 0
-
-
-def check_combination(args: argparse.Namespace) -> None:
-    """Raise on options of which one would be ignored.
-
-    Raises:
-        ConfigError: With the options and what was expected.
-    """
-    narrow = args.width is not None
-    if narrow != (args.recalibrate is not None):
-        raise ConfigError(
+    args = parser.parse_args(argv)
+    if (args.width is None) != (args.recalibrate is None):
+        parser.error(
             'expected both --width W and --recalibrate N or neither: training keeps no BatchNorm '
             'statistics of sub-networks; give a number of training images, such as 200'
         )
-    if narrow and args.to not in NARROW:
-        raise ConfigError(
+    if args.width is not None and args.to not in NARROW:
+        parser.error(
             f'--width {args.width:g} --to {args.to}: no such network has that width, expected --to '
             f'{", ".join(NARROW)}'
         )
+    return args
 
 
 def publish(source: Source, cut: Cut, out: Path, args: argparse.Namespace) -> Path:
     """Write what is asked for and print how to use it; returns the weights' path."""
+    from mmgradaug.publishing import (
+        publish_backbone,
+        publish_classifier,
+        publish_detector,
+        publish_onnx,
+        publish_weights,
+    )
+
     if args.to == 'mmdet' and not source.is_classifier:
         config, path = publish_detector(source, cut, out)
         use = (
@@ -145,4 +133,4 @@ def publish(source: Source, cut: Cut, out: Path, args: argparse.Namespace) -> Pa
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    main()

@@ -8,35 +8,33 @@ nor a GPU, unless predictions are asked for.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
 
-from mmgradaug.engine.cli import at_least, make_output_dir, one_line_errors
-from mmgradaug.reporting import read_runs, write_report
-
-
-@one_line_errors()
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or '').split('\n')[0])
     add = parser.add_argument
     add('work_dirs', type=Path, nargs='+', metavar='WORK_DIR')
     add('--out', type=Path, help='(default: report.html in the work dir; of several, beside it)')
     text = 'draw predictions of the last checkpoint on N validation images'
-    add('--predict', type=at_least(0), default=0, metavar='N', help=text)
-    add('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
+    add('--predict', type=int, default=0, metavar='N', help=text)
+    add('--device', help='(default: a GPU if there is one)')
     args = parser.parse_args(argv)
-    first = args.work_dirs[0]
-    folder = first if len(args.work_dirs) == 1 else first.resolve().parent
-    runs = read_runs(args.work_dirs)
-    out = args.out or folder / 'report.html'
-    make_output_dir(out.parent)
-    write_report(runs, out, args.predict, args.device)
-    print(f'{out} ({out.stat().st_size / 1e6:.1f} MB)')
-    return 0
+    from mmengine.device import get_device  # these take seconds, which --help need not wait for
+
+    from mmgradaug.engine.cli import make_output_dir, one_line_errors
+    from mmgradaug.reporting import read_runs, write_report
+
+    with one_line_errors():
+        first = args.work_dirs[0]
+        folder = first if len(args.work_dirs) == 1 else first.resolve().parent
+        runs = read_runs(args.work_dirs)
+        out = args.out or folder / 'report.html'
+        make_output_dir(out.parent)
+        write_report(runs, out, args.predict, args.device or get_device())
+        print(f'{out} ({out.stat().st_size / 1e6:.1f} MB)')
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    main()

@@ -1,21 +1,21 @@
-"""What command lines share: options, configs, output folders and one-line errors."""
+"""What the tools share: configs, output folders, warnings and one-line errors."""
 
 from __future__ import annotations
 
-import argparse
 import inspect
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.registry import MODELS
 from mmengine.runner import Runner
 
 from ..errors import ConfigError, suggestion
+from ..training import GradAugMixin
 from ..type_names import class_of
 
 # Top-level keys that mmengine, mmdet and this package read, whether a config has them or not.
@@ -36,53 +36,19 @@ _KNOWN_KEYS = set(inspect.signature(Runner.__init__).parameters) | {
 }
 
 
-def config_parser(description: str | None) -> argparse.ArgumentParser:
-    """Return a parser of ``CONFIG`` and ``--cfg-options``, described by the first line."""
-    parser = argparse.ArgumentParser(description=(description or '').split('\n')[0])
-    parser.add_argument('config', help='a config file')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        type=_assignment,
-        action=DictAction,
-        default={},
-        metavar='KEY=VALUE',
-        help='settings that replace those of the config, such as train_dataloader.batch_size=4',
-    )
-    return parser
-
-
-def _assignment(text: str) -> str:
-    if '=' not in text or any(text.count(a) != text.count(b) for a, b in ('()', '[]')):
-        raise argparse.ArgumentTypeError(f'expected KEY=VALUE, got {text}')
-    return text
-
-
-def at_least(least: int) -> Callable[[str], int]:
-    """Return an argparse type: a whole number of at least ``least``."""
-
-    def number(text: str) -> int:
-        value = int(text)
-        if value < least:
-            raise argparse.ArgumentTypeError(f'expected at least {least}, got {text}')
-        return value
-
-    return number
-
-
 def load_config(
-    path: str | Path, options: Mapping[str, Any] | None = None, models: tuple[type, ...] = ()
+    path: str | Path, options: Mapping[str, Any] | None = None, gradaug: bool = False
 ) -> Config:
     """Read a config file and merge ``--cfg-options`` into it.
 
     Args:
         path: The config file.
         options: Values by dotted key.
-        models: Classes of which the config's model has to be one; empty for any.
+        gradaug: Whether the model has to be one that trains sub-networks.
 
     Raises:
         ConfigError: If an option cannot be merged, or the first part of its key is unknown, so that
-            it would have no effect, or if the model is of another class.
+            it would have no effect, or if the model is another.
     """
     cfg = Config.fromfile(path)
     known = {*cfg, *_KNOWN_KEYS}
@@ -105,9 +71,9 @@ def load_config(
         ) from error
     kind = cfg.get('model', {}).get('type')
     model = class_of(kind, MODELS)
-    if models and not (model and issubclass(model, models)):
+    if gradaug and not (model and issubclass(model, GradAugMixin)):
         raise ConfigError(
-            f'{path} has model type {kind!r}, expected {" or ".join(m.__name__ for m in models)}'
+            f'{path} has model type {kind!r}, expected GradAugDetector or GradAugClassifier'
         )
     return cfg
 

