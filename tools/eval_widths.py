@@ -22,7 +22,7 @@ from mmengine.config import Config, DictAction
 
 if TYPE_CHECKING:
     from mmgradaug.evaluation.widths import WidthResult
-    from mmgradaug.publishing import Source
+    from mmgradaug.publishing.source import Source
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     from mmgradaug.engine.checks import check_data
     from mmgradaug.engine.cli import load_config, make_output_dir, one_line_errors, warn
-    from mmgradaug.publishing import open_source, untrained_widths
+    from mmgradaug.publishing.source import open_source, untrained_widths
     from mmgradaug.slimmable import check_width
 
     with one_line_errors():
@@ -63,8 +63,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         source = open_source(args.checkpoint, cfg)
         out = make_output_dir(args.out or args.checkpoint.parent / 'widths')
         untrained = untrained_widths(source, widths)
-        for reason in untrained.values():
-            warn(reason)
+        for width in untrained:
+            warn(f'width {width:g} was never trained')
         results = measure(cfg, source, widths, args)
         for result in results:
             result.trained = result.width not in untrained
@@ -77,7 +77,9 @@ def measure(
 ) -> list[WidthResult]:
     """Cut, recalibrate and evaluate every width, then time them in turn."""
     from mmgradaug.evaluation.widths import Validation, WidthResult, measure_cost
-    from mmgradaug.publishing import Cut, dense_classifier, load_trained_model, narrow_detector
+    from mmgradaug.publishing.narrow import narrow_detector
+    from mmgradaug.publishing.publish import dense_classifier
+    from mmgradaug.publishing.source import Cut, load_trained_model
 
     validation = Validation(cfg, args.split, args.images)
     networks, results = [], []

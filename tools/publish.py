@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from mmengine.config import DictAction
 
 if TYPE_CHECKING:
-    from mmgradaug.publishing import Cut, Source
+    from mmgradaug.publishing.source import Cut, Source
 
 EXTERNAL = ('torchvision', 'timm', 'mmpretrain')
 NARROW = ('mmdet', 'backbone', 'onnx')
@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from mmengine.device import get_device  # these take seconds, which --help need not wait for
 
     from mmgradaug.engine.cli import load_config, one_line_errors, warn
-    from mmgradaug.publishing import Cut, open_external, open_source, untrained_widths
+    from mmgradaug.publishing.source import Cut, open_external, open_source, untrained_widths
     from mmgradaug.publishing.writing import link
     from mmgradaug.slimmable import check_width
 
@@ -44,9 +44,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             source = open_source(args.checkpoint, config, args.no_ema)
         if args.cfg_options:
             source.config().merge_from_dict(args.cfg_options)
-        if width is not None:
-            for reason in untrained_widths(source, [width]).values():
-                warn(reason)
+        if width is not None and untrained_widths(source, [width]):
+            warn(f'width {width:g} was never trained')
         path = publish(source, cut, args.out or args.checkpoint.parent / 'published', args)
         if args.link is not None:
             link(path, args.link)
@@ -102,11 +101,11 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def publish(source: Source, cut: Cut, out: Path, args: argparse.Namespace) -> Path:
     """Write what is asked for and print how to use it; returns the weights' path."""
-    from mmgradaug.publishing import (
+    from mmgradaug.publishing.onnx import publish_onnx
+    from mmgradaug.publishing.publish import (
         publish_backbone,
         publish_classifier,
         publish_detector,
-        publish_onnx,
         publish_weights,
     )
 

@@ -68,9 +68,6 @@ def key_map(network: nn.Module, library: str) -> dict[str, str]:
     """Return a library's name of each key of a network's state dict.
 
     The network is mmdet's ResNet or a plain one of this package, perhaps with a classifier ``fc``.
-
-    Raises:
-        ConfigError: If the library has no such network.
     """
     if library in ('torchvision', 'gradaug') and getattr(network, 'deep_stem', False):
         raise ConfigError(f'{library} has no ResNet with a deep stem: --to timm takes all')
@@ -92,10 +89,6 @@ def load_external(
     Returns:
         Config of the backbone, and the backbone in evaluation mode with the weights; it has the
         linear layer as ``fc`` if there is one in the file.
-
-    Raises:
-        ConfigError: If it is no known network, or anything is missing, too much or of another
-            shape.
     """
     init_default_scope('mmdet')
     keys = {key.removeprefix('backbone.'): tensor for key, tensor in state.items()}
@@ -152,11 +145,7 @@ def _find_cifar_network(keys: Mapping[str, Tensor]) -> dict[str, Any] | None:
 def load_strictly(
     network: nn.Module, weights: Mapping[str, Tensor], path: Path | str, assign: bool = False
 ) -> None:
-    """Load weights of a file (``path``), that have to fit exactly; ``assign`` is as of torch.
-
-    Raises:
-        ConfigError: If they do not fit, with what is missing, too much or of another shape.
-    """
+    """Load weights of a file (``path``), that have to fit exactly; ``assign`` is as of torch."""
     try:
         network.load_state_dict(weights, assign=assign)
     except RuntimeError as error:

@@ -18,7 +18,6 @@ from mmdet.models.backbones import ResNet
 from mmengine.config import Config
 from torch import Tensor, nn
 
-from ..backbones.deformable import deformable_layers
 from ..backbones.resnet import without_regularisers
 from ..errors import ConfigError
 from ..slimmable import extract_subnet
@@ -39,8 +38,7 @@ def narrow_detector(model: Any, cfg: Config, width: float) -> tuple[Config, Any]
     """Return the sub-network of a detector as a stock detector.
 
     Args:
-        model: A detector with a slimmable backbone; its BatchNorm statistics should have been
-            recalibrated at the width. It is not changed, and in evaluation mode.
+        model: A detector in evaluation mode, BatchNorm recalibrated at the width; not changed.
         cfg: Its config.
         width: Share of the backbone's channels, in (0, 1].
 
@@ -80,12 +78,10 @@ def narrow_backbone(
         width: Share of the channels, in (0, 1].
 
     Returns:
-        The narrow backbone's config, the backbone in evaluation mode on the CPU, and the channels
-        of its outputs.
+        Its config, the backbone in evaluation mode on the CPU, and the channels of its outputs.
 
     Raises:
-        ConfigError: If it is no ResNet, has plugins or deformable convolutions in groups, or
-            statistics over several channels that silent ones change.
+        ConfigError: If it is no ResNet, or silent channels change statistics over several ones.
     """
     dense: Any = extract_subnet(backbone, width).cpu()
     if not isinstance(dense, ResNet):
@@ -94,12 +90,6 @@ def narrow_backbone(
             'takes a classifier with any backbone'
         )
     without_regularisers(dense).eval()
-    grouped = any(layer.deform_groups > 1 for _, layer in deformable_layers(dense))
-    if width < 1 and (grouped or options.get('plugins')):
-        raise ConfigError(
-            'plugins and deform_groups of the backbone work on groups of channels, which in a '
-            'narrow stock network would be other ones: leave out --width'
-        )
     options = smallest_stock(dense, options)
     narrow = build_model(options).to(next(dense.parameters()))
     state = dense.state_dict()
@@ -127,12 +117,7 @@ def narrow_backbone(
 def smallest_stock(dense: Any, options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the config of the smallest mmdet ResNet that a dense sub-network fits into.
 
-    Args:
-        dense: What ``extract_subnet`` gave, in evaluation mode.
-        options: Config of the full network.
-
-    Raises:
-        ConfigError: If it fits into none up to the full network.
+    ``dense`` is what ``extract_subnet`` gave, ``options`` the full network's config.
     """
     options = dict(options)
     blocks = [dense.get_submodule(name)[-1] for name in dense.res_layers]
@@ -178,22 +163,14 @@ def _fits(dense: nn.Module, network: nn.Module) -> bool:
 
 
 def build_stock(cfg: Config) -> Any:
-    """Build the detector of a stock config, in evaluation mode on the CPU.
-
-    Raises:
-        ConfigError: If any of its modules is of this package after all.
-    """
+    """Build the detector of a stock config, in evaluation mode on the CPU."""
     detector = build_model(cfg.model, cfg.get('default_scope', 'mmdet'))
     require_stock(detector)
     return detector
 
 
 def require_stock(network: nn.Module) -> None:
-    """Raise if any module of a network is of this package.
-
-    Raises:
-        ConfigError: With its name and class.
-    """
+    """Raise a ConfigError if any module of a network is of this package."""
     for name, module in network.named_modules():
         if any(kind.__module__.split('.')[0] == PACKAGE for kind in type(module).__mro__):
             raise ConfigError(
@@ -231,9 +208,6 @@ def require_equal(
     """Raise unless each map differs by at most a share of its largest entry.
 
     Convolutions of other shapes add in another order, so equal networks differ a little.
-
-    Raises:
-        ConfigError: With the largest difference and the fix.
     """
     error = float('inf')
     if [out.shape for out in found] == [out.shape for out in expected]:

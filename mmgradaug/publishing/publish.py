@@ -2,7 +2,7 @@
 
 All functions take what to publish (``source``), which sub-network of it (``cut``) and the folder
 (``out``), and return the path of what they wrote. They raise a ConfigError if the weights do not
-fit the config, the network cannot be cut, or other files are there already.
+fit the config or the network cannot be cut.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import torch
 from mmengine.config import Config
 from torch import nn
 
+from ..engine.atomic import write_atomically
 from ..errors import ConfigError
 from ..slimmable import extract_subnet
 from .key_maps import key_map, load_external, load_strictly
@@ -35,7 +36,6 @@ from .writing import (
     checkpoint_bytes,
     own_tensors,
     record_of,
-    write,
     write_named,
 )
 
@@ -65,8 +65,9 @@ def publish_detector(source: Source, cut: Cut, out: Path) -> tuple[Path, Path]:
     checkpoint = write_named(data, out, record, '.pth')
     header = HEADER.format(**record, weights=checkpoint.name)
     load_from = f"load_from = '{{{{ fileDirname }}}}/{checkpoint.name}'\n"
-    config = f'{header}\n{text}{load_from}'.encode()
-    return write(config, checkpoint.with_suffix('.py')), checkpoint
+    config = checkpoint.with_suffix('.py')
+    write_atomically(f'{header}\n{text}{load_from}'.encode(), config)
+    return config, checkpoint
 
 
 def publish_backbone(source: Source, cut: Cut, out: Path, for_mmdet: bool = False) -> Path:
@@ -93,9 +94,8 @@ def publish_weights(
     """Write a ResNet under the names of another library, as its own files have them.
 
     The weights are the whole file, so what they are is told by a JSON file beside it. The library
-    (one of :data:`~mmgradaug.publishing.key_maps.LIBRARIES`) has to have a network that computes
-    the same. ``classifier`` keeps the linear layer, if there is one; ``safetensors`` writes that
-    format instead of torch's.
+    has to have a network that computes the same. ``classifier`` keeps the linear layer, if there is
+    one; ``safetensors`` writes that format instead of torch's.
     """
     state = {**source.backbone, **(source.classifier if classifier else {})}
     options, network = load_external(state, 'mmdet', source.path)
@@ -118,7 +118,7 @@ def publish_weights(
         path = write_named(data, out, record, SAFETENSORS, library)
     else:
         path = write_named(checkpoint_bytes(theirs), out, record, '.pth', library)
-    write(f'{json.dumps(record, indent=2)}\n'.encode(), path.with_suffix('.json'))
+    write_atomically(f'{json.dumps(record, indent=2)}\n'.encode(), path.with_suffix('.json'))
     return path
 
 
@@ -136,10 +136,9 @@ def publish_classifier(source: Source, out: Path) -> Path:
 
 
 def dense_classifier(source: Source, cut: Cut) -> Any:
-    """Return a classifier or its sub-network of a width, with ordinary layers.
+    """Return a classifier or its sub-network with ordinary layers, in evaluation mode.
 
-    Returns:
-        In evaluation mode, from normalised images (N, C, H, W) to logits (N, classes).
+    It goes from normalised images (N, C, H, W) to logits (N, classes).
     """
     plain = _plain_classifier(source)
     load_strictly(plain, source.weights, source.path)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from itertools import chain, repeat
 from typing import Any
 
@@ -21,7 +22,6 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..engine.hooks.bad_images import check_images
-from ..errors import ConfigError
 from ..slimmable import at_width
 
 
@@ -53,39 +53,29 @@ def recalibrate(model: Any, width: float, batches: Iterable[dict[str, Any]]) -> 
         model: A detector or classifier in evaluation mode; its statistics are changed.
         width: Share of the channels, in (0, 1].
         batches: Batches as the data loader gives them.
-
-    Raises:
-        ConfigError: If there is no batch.
     """
     seen: dict[Any, list[tuple[int, Tensor, Tensor]]] = defaultdict(list)
-    images: list[int] = []
 
     def record(norm: Any, args: tuple[Tensor, ...]) -> None:
         channels = args[0].float().transpose(0, 1).flatten(1)
-        seen[norm].append((images[-1], *torch.var_mean(channels, dim=1)))
+        seen[norm].append((len(data['inputs']), *torch.var_mean(channels, dim=1)))
 
-    handles = []
-    try:
-        with at_width(model, width):  # which puts slimmable layers back where others were converted
-            named = {n: m for n, m in model.named_modules() if isinstance(m, _BatchNorm)}
-            norms = {n: norm for n, norm in named.items() if norm.running_mean is not None}
-            for norm in norms.values():
-                handles.append(norm.register_forward_pre_hook(record))
-                # Normalise by the batch; until `at_width` ends, which puts both back.
-                norm.training, norm.track_running_stats = True, False
-            needs_heads = not all(name.startswith(('backbone.', 'neck.')) for name in norms)
-            for batch in batches:
-                data = model.data_preprocessor(batch, False)
-                images.append(len(data['inputs']))
-                if needs_heads:
-                    model(data['inputs'], data['data_samples'], mode='tensor')
-                else:
-                    model.extract_feat(data['inputs'])
-    finally:
-        for handle in handles:
-            handle.remove()
-    if not images:
-        raise ConfigError('train_dataloader gives no batch to recalibrate BatchNorm statistics on')
+    with ExitStack() as stack:
+        # Puts slimmable layers back where others were converted.
+        stack.enter_context(at_width(model, width))
+        named = {n: m for n, m in model.named_modules() if isinstance(m, _BatchNorm)}
+        norms = {n: norm for n, norm in named.items() if norm.running_mean is not None}
+        for norm in norms.values():
+            stack.enter_context(norm.register_forward_pre_hook(record))
+            # Normalise by the batch; until `at_width` ends, which puts both back.
+            norm.training, norm.track_running_stats = True, False
+        needs_heads = not all(name.startswith(('backbone.', 'neck.')) for name in norms)
+        for batch in batches:
+            data = model.data_preprocessor(batch, False)
+            if needs_heads:
+                model(data['inputs'], data['data_samples'], mode='tensor')
+            else:
+                model.extract_feat(data['inputs'])
     for norm, found in seen.items():
         counts, variances, means = zip(*found, strict=True)
         weights = torch.tensor(counts, dtype=torch.float32, device=means[0].device) / sum(counts)

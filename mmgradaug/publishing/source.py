@@ -77,7 +77,7 @@ class Source:
 
     @property
     def is_classifier(self) -> bool:
-        """Return whether it is of an image classifier of this package."""
+        """Whether it is of an image classifier of this package."""
         return {key.split('.')[0] for key in self.weights} <= {'backbone', CLASSIFIER}
 
     @property
@@ -94,18 +94,11 @@ class Source:
 
 
 def open_source(path: Path, config: Config | None = None, trained: bool = False) -> Source:
-    """Read a checkpoint of a run and, unless another one is given, the config that it carries.
+    """Read a checkpoint of a run, with the config given or else the one that it carries.
 
     mmengine's ``EMAHook`` exchanges two sets of weights when it saves: ``state_dict`` then holds
     the averaged weights, those that were validated, and ``ema_state_dict`` the trained ones.
-
-    Args:
-        path: The checkpoint.
-        config: Config to use instead of the checkpoint's own.
-        trained: Whether to take the trained weights, not the averaged ones that the run validated.
-
-    Raises:
-        ConfigError: If the file is missing, damaged or would have to be executed to read it.
+    ``trained`` takes those.
     """
     checkpoint = load_checkpoint(path)
     meta, weights = checkpoint.get('meta') or {}, weights_of(checkpoint)
@@ -117,19 +110,16 @@ def open_source(path: Path, config: Config | None = None, trained: bool = False)
 
 
 def open_external(path: Path, library: str, config: Config | None = None) -> Source:
-    """Read the weights of another library's network.
+    """Read the weights of another library's network, of ``torch.save`` or safetensors.
 
     Args:
-        path: A file that ``torch.save`` wrote, or one of safetensors.
+        path: The file.
         library: One of :data:`~mmgradaug.publishing.key_maps.LIBRARIES`.
         config: Config of a classifier, with its data; by default only its network is known.
 
-    Returns:
-        The weights under the names of this package's classifiers.
-
     Raises:
-        ConfigError: If the file is missing, damaged or would have to be executed to read it, or
-            anything of the network is missing or too much.
+        ConfigError: If the file cannot be read as data, or anything of the network is missing or
+            too much.
     """
     if path.suffix == SAFETENSORS:
         from safetensors import SafetensorError, torch  # optional
@@ -154,11 +144,7 @@ def open_external(path: Path, library: str, config: Config | None = None) -> Sou
 
 
 def load_trained_model(source: Source, cut: Cut) -> tuple[Any, Config]:
-    """Return the trained model, recalibrated at the width to be cut, and its config.
-
-    Raises:
-        ConfigError: If training data to recalibrate on are missing, or the weights do not fit.
-    """
+    """Return the trained model, recalibrated at the width to be cut, and its config."""
     cfg = source.config()
     if cut.images:
         check_data(cfg, ('train',))
@@ -174,11 +160,7 @@ def load_trained_model(source: Source, cut: Cut) -> tuple[Any, Config]:
 
 
 def load_backbone(source: Source) -> Any:
-    """Return the backbone with stock layers and the trained weights, in evaluation mode.
-
-    Raises:
-        ConfigError: If the weights do not fit the config or, without one, an ImageNet ResNet.
-    """
+    """Return the backbone with stock layers and the trained weights, in evaluation mode."""
     if source.cfg is None:
         return load_external(source.backbone, 'mmdet', source.path)[1]
     backbone = build_model(stock_backbone(source.cfg.model.backbone))
@@ -194,19 +176,12 @@ def build_model(options: Mapping[str, Any], scope: str = 'mmdet') -> nn.Module:
     return model
 
 
-def untrained_widths(source: Source, widths: Sequence[float]) -> dict[float, str]:
-    """Return the widths that the run never trained, with the reason.
-
-    Without a config, or with another library's weights, nothing is known and nothing returned.
-    """
+def untrained_widths(source: Source, widths: Sequence[float]) -> list[float]:
+    """Return the widths that the run never trained, of those given; none where it is not known."""
     if source.cfg is None or source.library is not None:
-        return {}
+        return []
     model = source.cfg.model
     sampler = GradAugOptions.parse(model.get('gradaug')).sampler
     is_gradaug = 'GradAug' in type_name(model.get('type')) and sampler.num_subnets > 0
     least = sampler.min_width if is_gradaug else 1.0
-    return {
-        width: f'width {width:g} was never trained, the least that was is {least:g}'
-        for width in widths
-        if width < least - 1e-9
-    }
+    return [width for width in widths if width < least - 1e-9]

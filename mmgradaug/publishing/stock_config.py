@@ -31,9 +31,6 @@ def stock_config(cfg: Config) -> Config:
     package go. Pretrained weights go too, since a published checkpoint replaces them. Whatever
     else the config has stays.
 
-    Args:
-        cfg: Config of a run; one without GradAug is fine. It is not changed.
-
     Raises:
         ConfigError: If it uses a class of this package that has no stock counterpart.
     """

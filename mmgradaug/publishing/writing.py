@@ -1,4 +1,4 @@
-"""Published files: what they say of their origin, names that tell their contents, whole or not."""
+"""Published files: what they say of their origin, and names that tell their contents."""
 
 from __future__ import annotations
 
@@ -34,13 +34,14 @@ def record_of(source: Source, cut: Cut) -> dict[str, Any]:
     meta, path = source.meta, source.path
     match = EXPERIMENT.fullmatch(str(meta.get('experiment_name')))
     is_validated = source.validated and cut.width in (None, 1) and not cut.images
+    log = path.absolute().parent / match['started'] / 'vis_data/scalars.json' if match else None
     record = {
         'config': match['config'] if match else f'{path.absolute().parent.name}_{path.stem}',
         'width': 1.0 if cut.width is None else cut.width,
         'recalibration_images': cut.images,
         'epoch': meta.get('epoch'),
         'iter': meta.get('iter'),
-        'metrics': validated_metrics(meta, path) if is_validated else {},
+        'metrics': validated_metrics(meta, log) if log and is_validated else {},
         'mmgradaug_version': __version__,
         'source': path.name,
         'run': meta.get('experiment_name'),
@@ -57,23 +58,16 @@ def backbone_name(backbone: Mapping[str, Any]) -> str:
     return '-'.join(str(backbone[key]) for key in ('type', 'depth') if key in backbone)
 
 
-def validated_metrics(meta: Mapping[str, Any], path: Path) -> dict[str, float]:
-    """Return what the validation of exactly these weights gave, from the log beside the file.
+def validated_metrics(meta: Mapping[str, Any], log: Path) -> dict[str, float]:
+    """Return what the validation of a checkpoint gave, from the log of its run; {} if none did.
 
     The checkpoint itself does not tell: it is saved before its epoch's validation.
-
-    Returns:
-        Metrics by name; none where the log or its entry is missing.
     """
-    match = EXPERIMENT.fullmatch(str(meta.get('experiment_name')))
-    log = path.absolute().parent / match['started'] / 'vis_data/scalars.json' if match else None
-    if log is None or not log.is_file():
-        return {}
-    logged = read_entries(log)
-    scalars = Scalars.of(logged)
+    entries = read_entries(log) if log.is_file() else []
+    scalars = Scalars.of(entries)
     step = meta.get('epoch' if scalars.by_epoch else 'iter')
     if not scalars.by_epoch:
-        scalars = Scalars.of(placed(logged))
+        scalars = Scalars.of(placed(entries))
     found = [entry for entry in scalars.val if entry['step'] == step]
     return {k: v for k, v in (found[-1] if found else {}).items() if k not in NOT_METRICS}
 
@@ -85,35 +79,17 @@ def write_named(
 
     HASH is the first 8 hexadecimal digits of the data's SHA-256: torch.hub and mmengine check that
     part of the name when they download a file. Width 1 and an empty kind are not in the name.
-
-    Raises:
-        ConfigError: If the file is there with other contents.
     """
     digest = hashlib.sha256(data).hexdigest()[:8]
     width = '' if record['width'] == 1 else f'w{record["width"]:g}'
     stem = '_'.join(part for part in (record['config'], width, kind) if part)
-    return write(data, folder / f'{stem}-{digest}{suffix}')
-
-
-def write(data: bytes, path: Path) -> Path:
-    """Write a file in one step, so that nobody ever sees half of it; make its folder.
-
-    One that has these contents already is left as it is, so that a command can be repeated.
-
-    Raises:
-        ConfigError: If the file is there with other contents.
-    """
-    if not path.exists():
-        write_atomically(data, path)
-    elif path.read_bytes() != data:
-        raise ConfigError(
-            f'{path} exists and holds something else: remove it, or give another folder by --out'
-        )
+    path = folder / f'{stem}-{digest}{suffix}'
+    write_atomically(data, path)
     return path
 
 
 def link(path: Path, name: Path) -> None:
-    """Make ``name`` a link to a file, by a path that outlasts a move of both; make its folder.
+    """Make ``name`` a relative link to a file; only a link is ever replaced.
 
     Raises:
         ConfigError: If something other than a link has that name.
@@ -121,18 +97,15 @@ def link(path: Path, name: Path) -> None:
     if os.path.lexists(name) and not name.is_symlink():
         raise ConfigError(f'--link {name} exists and is no link: remove it, or give another --link')
     name.parent.mkdir(parents=True, exist_ok=True)
-    partial = name.with_name(f'{name.name}.{os.getpid()}.incomplete')
+    name.unlink(missing_ok=True)
     # Of where folders really are: the name's may be a link, from which `..` leads elsewhere.
-    partial.symlink_to(os.path.relpath(path.parent.resolve() / path.name, name.parent.resolve()))
-    os.replace(partial, name)
+    name.symlink_to(os.path.relpath(path.parent.resolve() / path.name, name.parent.resolve()))
 
 
 def checkpoint_bytes(state: Mapping[str, Tensor], meta: Mapping[str, Any] | None = None) -> bytes:
     """Return a checkpoint as bytes: the same ones for the same weights and meta data.
 
-    Args:
-        state: The weights.
-        meta: What to store beside them; None for weights alone, as torchvision's files are.
+    Without ``meta`` it holds the weights alone, as torchvision's files do.
     """
     buffer = io.BytesIO()
     tensors = own_tensors(state)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from .canvas import new_figure, save_figure
 
 RIGHT, WRONG = '#007a5a', '#b03a00'
 _CELL = 1.15  # inches
+_SHIFTS = (-8, 0, 8)  # pixels, down and right
 
 
 def save_activation_maps(
@@ -33,7 +35,7 @@ def save_activation_maps(
         networks: By name, a classifier in evaluation mode and its width; one row each.
         cfg: Config with the validation data.
         path: The PNG file to write, which is returned.
-        title: Title of the whole picture.
+        title: Of the whole picture.
     """
     init_default_scope(cfg.get('default_scope', 'mmdet'))
     dataset: Any = DATASETS.build(cfg.val_dataloader.dataset)
@@ -69,7 +71,7 @@ def save_activation_maps(
 
 
 def class_activation_maps(model: Any, inputs: Tensor, classes: Tensor) -> Tensor:
-    """Return how much each place of an image speaks for a class.
+    """Return how much each place of an image speaks for a class: maps (N, h, w).
 
     The map is the class's weights of the linear layer times the features of the place, plus its
     bias; so its mean is the class's logit. Inside :func:`~mmgradaug.at_width` it is a
@@ -79,9 +81,6 @@ def class_activation_maps(model: Any, inputs: Tensor, classes: Tensor) -> Tensor
         model: A :class:`~mmgradaug.classification.Classifier`, in the mode that is wanted.
         inputs: Normalised images (N, C, H, W).
         classes: A class for each image (N,).
-
-    Returns:
-        Maps (N, h, w) of the size of the last features.
     """
     features = model.extract_feat(inputs)
     last = features if isinstance(features, Tensor) else features[-1]
@@ -89,37 +88,20 @@ def class_activation_maps(model: Any, inputs: Tensor, classes: Tensor) -> Tensor
     return maps + model.fc.bias[classes].view(-1, 1, 1)
 
 
-def smooth_activation_maps(
-    model: Any, inputs: Tensor, classes: Tensor, shifts: int = 2, step: int = 8
-) -> Tensor:
-    """Return class activation maps in pixels, averaged over shifted images.
+def smooth_activation_maps(model: Any, inputs: Tensor, classes: Tensor) -> Tensor:
+    """Return class activation maps in pixels (N, H, W), averaged over images rolled a little.
 
     Features of small images are a few cells only (2 x 2 of 64 x 64 pixels), which each shift puts
     elsewhere on the image. A map counts less towards its edges, so that none shows in the average.
-
-    Args:
-        model: As of :func:`class_activation_maps`.
-        inputs: Normalised images (N, C, H, W). What a shift brings in repeats their border.
-        classes: A class for each image (N,).
-        shifts: Shifts each way, up, down, left and right; 0 is the map alone.
-        step: Pixels between shifts.
-
-    Returns:
-        Maps (N, H, W).
     """
-    height, width = inputs.shape[-2:]
-    margin = shifts * step
-    moved = F.pad(inputs, [margin] * 4, mode='replicate')
-    sums = inputs.new_zeros(len(inputs), height + 2 * margin, width + 2 * margin)
-    weights = torch.zeros_like(sums)
-    rise_and_fall = (torch.bartlett_window(n + 2, periodic=False)[1:-1] for n in (height, width))
-    weight = torch.outer(*rise_and_fall).to(inputs)
-    for top in range(0, 2 * margin + 1, step):
-        for left in range(0, 2 * margin + 1, step):
-            window = (..., slice(top, top + height), slice(left, left + width))
-            maps = class_activation_maps(model, moved[window], classes)
-            smooth = F.interpolate(maps[:, None], (height, width), mode='bilinear')[:, 0]
-            sums[window] += weight * smooth
-            weights[window] += weight
-    inside = (..., slice(margin, margin + height), slice(margin, margin + width))
-    return sums[inside] / weights[inside]
+    size = inputs.shape[2:]
+    weight = torch.outer(*(torch.bartlett_window(n + 2, periodic=False)[1:-1] for n in size))
+    weight = weight.to(inputs)
+    sums, weights = torch.zeros_like(inputs[:, 0]), torch.zeros_like(weight)
+    for shift in product(_SHIFTS, repeat=2):
+        maps = class_activation_maps(model, inputs.roll(shift, (-2, -1)), classes)
+        maps = weight * F.interpolate(maps[:, None], size, mode='bilinear')[:, 0]
+        back = [-pixels for pixels in shift]
+        sums += maps.roll(back, (-2, -1))
+        weights += weight.roll(back, (-2, -1))
+    return sums / weights

@@ -29,23 +29,14 @@ from .objects import draw_objects
 
 @dataclass(frozen=True)
 class SubnetView:
-    """One pass over an image.
-
-    Attributes:
-        name: Of the pass, such as ``sub-network 1``.
-        pixels: (H, W, 3), RGB, as the network gets them.
-        width: Width of the sub-network, 1.0 for the full network.
-        depth: Share of its residual blocks that the sub-network has, where that is drawn.
-        scale: (x, y) ratio of the image's size to the full pass's.
-        labels: A detector's, in pixels of the image.
-    """
+    """One pass over an image: its pixels (H, W, 3), RGB, as the network gets them."""
 
     name: str
     pixels: NDArray[np.uint8]
     width: float = 1.0
-    depth: float | None = None
-    scale: tuple[float, float] = (1.0, 1.0)
-    labels: DetDataSample | None = None
+    depth: float | None = None  # share of the residual blocks, where that is drawn
+    scale: tuple[float, float] = (1.0, 1.0)  # x and y, relative to the full pass
+    labels: DetDataSample | None = None  # a detector's, in pixels of the image
 
     @property
     def caption(self) -> str:
@@ -74,9 +65,6 @@ def picture_subnets(
         image: Index of the image in its batch.
         seed: Of the order of the data, and of widths and transforms if the config has none.
         title: Of the pictures; the iteration and a classifier's class are added.
-
-    Raises:
-        ConfigError: A batch has no such image, or an image cannot be read.
     """
     here = {'num_workers': 0, 'persistent_workers': False, 'prefetch_factor': None}
     loader = Runner.build_dataloader({**cfg.train_dataloader, **here}, seed=seed)
@@ -108,12 +96,8 @@ def views_of(
 ) -> list[SubnetView]:
     """Return what the full network and the sub-networks of an iteration see of an image.
 
-    Args:
-        model: A detector or a classifier with GradAug.
-        batch: Normalised images (N, C, H, W) and their labels.
-        subnets: The sub-networks.
-        image: Index of the image in the batch.
-        bgr: Whether the images' channels are blue, green, red.
+    ``image`` is its index in the preprocessed batch; ``bgr`` says that channels are blue, green,
+    red.
     """
     images, label = batch['inputs'], batch['data_samples'][image]
     detects = isinstance(label, DetDataSample)

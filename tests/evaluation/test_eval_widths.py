@@ -11,7 +11,7 @@ from PIL import Image
 from torch import nn
 
 from mmgradaug.evaluation.widths import Validation, WidthResult, measure_cost
-from mmgradaug.publishing import narrow_detector
+from mmgradaug.publishing.narrow import narrow_detector
 from tests.classification.tiny import BACKBONE, make_folders
 from tests.networks import batch, build, detector_config, randomised
 from tests.shapes_run import shapes_config

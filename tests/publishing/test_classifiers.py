@@ -12,7 +12,8 @@ from mmengine.config import Config
 from mmengine.registry import MODELS
 
 from mmgradaug import at_width
-from mmgradaug.publishing import Cut, dense_classifier, load_trained_model, open_source
+from mmgradaug.publishing.publish import dense_classifier
+from mmgradaug.publishing.source import Cut, load_trained_model, open_source
 from tests.classification.test_pretrain import SMALL
 from tests.classification.tiny import make_folders
 from tests.networks import ROOT, random_images, randomised

@@ -14,8 +14,7 @@ from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
 from mmgradaug.errors import ConfigError
-from mmgradaug.publishing import LIBRARIES
-from mmgradaug.publishing.key_maps import key_map, load_external
+from mmgradaug.publishing.key_maps import LIBRARIES, key_map, load_external
 from tests.networks import random_images, randomised
 from tools.publish import main
 

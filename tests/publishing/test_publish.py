@@ -17,7 +17,7 @@ from mmengine.logging.history_buffer import HistoryBuffer
 from mmengine.registry import init_default_scope
 
 from mmgradaug import at_width
-from mmgradaug.publishing import Cut, load_trained_model, open_source
+from mmgradaug.publishing.source import Cut, load_trained_model, open_source
 from tests.networks import ROOT, build, detector_config, randomised
 from tests.shapes_run import shapes_config
 from tools.publish import main
@@ -132,19 +132,6 @@ def test_files_name_their_contents(published):
         # Slices are stored without the tensors they were cut from.
         size = sum(t.numel() * t.element_size() for t in contents['state_dict'].values())
         assert size < path.stat().st_size < size + 120_000
-
-
-def test_existing_files_stay(run, published):
-    path = published[0][0].with_suffix('.pth')
-    before, data = path.stat().st_mtime_ns, path.read_bytes()
-    args = [str(run), '--out', str(path.parent)]
-    main(args), 'they hold what is published'
-    assert path.stat().st_mtime_ns == before
-    path.write_bytes(b'edited')
-    with pytest.raises(SystemExit, match=r'error: .*\.pth exists and holds something else: remove'):
-        main(args)
-    assert path.read_bytes() == b'edited'
-    path.write_bytes(data)
 
 
 def test_backbone_alone_loads_as_pretrained_weights(run, tmp_path):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmgradaug.publishing import Source, open_source, untrained_widths
+from mmgradaug.publishing.source import Source, open_source, untrained_widths
 
 DETECTOR = dict(type='mmgradaug.GradAugDetector', detector='MaskRCNN')
 
@@ -28,27 +28,21 @@ def test_weights_are_the_validated_ones_unless_asked_otherwise(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ('model', 'width', 'reason'),
+    ('model', 'untrained'),
     [
-        (DETECTOR, 0.9, None),  # the default
-        (DETECTOR, 0.89, 'width 0.89 was never trained, the least that was is 0.9'),
-        (dict(DETECTOR, gradaug=dict(min_width=0.8, distill=None)), 0.8, None),
-        (dict(DETECTOR, gradaug=dict(min_width=0.8)), 0.3, 'is 0.8'),
-        (dict(DETECTOR, gradaug=dict(num_subnets=0)), 0.95, 'is 1'),
-        (dict(DETECTOR, gradaug=dict(num_subnets=0)), 1.0, None),
-        (dict(type='GradAugClassifier', gradaug=dict(shrink='depth')), 0.95, 'is 1'),
-        (dict(type='Classifier'), 0.95, 'is 1'),
-        (dict(type='Classifier'), 1.0, None),
+        (DETECTOR, [0.89, 0.3]),  # the default
+        (dict(DETECTOR, gradaug=dict(min_width=0.8, distill=None)), [0.3]),
+        (dict(DETECTOR, gradaug=dict(num_subnets=0)), [0.9, 0.89, 0.3]),
+        (dict(type='GradAugClassifier', gradaug=dict(shrink='depth')), [0.9, 0.89, 0.3]),
+        (dict(type='Classifier'), [0.9, 0.89, 0.3]),
     ],
 )
-def test_untrained_widths(model, width, reason):
+def test_untrained_widths(model, untrained):
     source = Source(Path('a.pth'), {}, {}, Config(dict(model=model)))
-    told = untrained_widths(source, [1.0, width])
-    assert list(told) == ([] if reason is None else [width])
-    assert reason is None or reason in told[width]
+    assert untrained_widths(source, [1.0, 0.9, 0.89, 0.3]) == untrained
 
 
 def test_nothing_is_said_of_widths_where_nothing_is_known():
     cfg = Config(dict(model=dict(DETECTOR)))
     for unknown in (dict(cfg=None), dict(cfg=cfg, library='timm')):
-        assert untrained_widths(Source(Path('a.pth'), {}, {}, **unknown), [0.3]) == {}
+        assert untrained_widths(Source(Path('a.pth'), {}, {}, **unknown), [0.3]) == []

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mmgradaug.errors import ConfigError
-from mmgradaug.publishing import Cut, Source
+from mmgradaug.publishing.source import Cut, Source
 from mmgradaug.publishing.writing import link, record_of, validated_metrics
 from mmgradaug.version import __version__
 
@@ -30,26 +30,24 @@ def run_folder(tmp_path: Path) -> Path:
 
 
 def test_metrics_are_of_the_same_run_and_epoch(tmp_path):
-    path = run_folder(tmp_path)
+    log = run_folder(tmp_path).with_name('20261122_031205') / 'vis_data/scalars.json'
     # A metric need not have a prefix.
-    assert validated_metrics(META, path) == {'coco/bbox_mAP': 0.25, 'recall': 0.5}
-    assert validated_metrics(META | {'epoch': 1}, path) == {'coco/bbox_mAP': 0.1}
-    assert validated_metrics(META | {'epoch': 3}, path) == {}
-    assert validated_metrics({}, path) == {}
+    assert validated_metrics(META, log) == {'coco/bbox_mAP': 0.25, 'recall': 0.5}
+    assert validated_metrics(META | {'epoch': 1}, log) == {'coco/bbox_mAP': 0.1}
+    assert validated_metrics(META | {'epoch': 3}, log) == {}
+    assert validated_metrics(META, log.with_name('none')) == {}
 
 
 def test_metrics_of_a_run_by_iteration(tmp_path):
     """mmengine gives its validations the step 0; the last line is of a run that was killed."""
-    folder = tmp_path / '20261122_031205' / 'vis_data'
-    folder.mkdir(parents=True)
     steps = [(1.0, 10), (1.0, 20), (None, 0), (1.0, 30), (1.0, 40), (None, 0)]
     lines = [{'loss': v, 'step': s} if v else {'bbox_mAP': s0 / 100, 'step': s}
              for s0, (v, s) in enumerate(steps)]  # fmt: skip
-    (folder / 'scalars.json').write_text('\n'.join(map(json.dumps, lines)) + '\n{"loss": 1.')
-    path = tmp_path / 'iter_20.pth'
-    assert validated_metrics(META | {'iter': 20}, path) == {'bbox_mAP': 0.02}
-    assert validated_metrics(META | {'iter': 40}, path) == {'bbox_mAP': 0.05}
-    assert validated_metrics(META | {'iter': 30}, path) == {}
+    log = tmp_path / 'scalars.json'
+    log.write_text('\n'.join(map(json.dumps, lines)) + '\n{"loss": 1.')
+    assert validated_metrics({'iter': 20}, log) == {'bbox_mAP': 0.02}
+    assert validated_metrics({'iter': 40}, log) == {'bbox_mAP': 0.05}
+    assert validated_metrics({'iter': 30}, log) == {}
 
 
 def test_record(tmp_path):
