@@ -72,7 +72,9 @@ def assert_narrow_stock_network_is_the_slice(network, stock, width, x):
         with at_width(network, width):
             expected = network(x)
     for a, b, c in zip(found, expected, channels, strict=True):
+        assert (c.full, c.narrow) == (b.size(1), a.size(1))
         assert relative_error(a[:, : c.active], b[:, : c.active]) < TOLERANCE[x.dtype]
+        assert not a[:, c.active :].any() and not b[:, c.active :].any()
     return made
 
 

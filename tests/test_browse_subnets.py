@@ -45,11 +45,6 @@ def test_colours_do_not_depend_on_the_preprocessor(folder, tmp_path):
         assert np.abs(picture - pictures[0]).mean() < 0.5
 
 
-def test_an_image_beyond_the_batch_is_an_error(folder, tmp_path):
-    with pytest.raises(SystemExit, match='--image 2 of a batch of 2, expected at most 1'):
-        main([CONFIG, '--out', str(tmp_path), '--image', '2', *options(folder)])
-
-
 def test_what_training_would_refuse_is_refused(folder, tmp_path):
     with pytest.raises(SystemExit, match=r'^error: .*num_classes=7.*3 clas'):
         main([CONFIG, *options(folder, 'model.roi_head.bbox_head.num_classes=7')])

@@ -23,8 +23,9 @@ from mmgradaug.engine.cli import load_config, one_line_errors
 from mmgradaug.engine.hooks.versions import versions
 from mmgradaug.engine.run_log import Scalars, read_entries
 from mmgradaug.engine.train import build_runner
+from mmgradaug.visualization.canvas import save_figure
 from mmgradaug.visualization.curves import save_curves
-from mmgradaug.visualization.predictions import save_predictions
+from mmgradaug.visualization.predictions import picture_predictions
 from mmgradaug.visualization.subnets import picture_subnets
 
 CONFIG = 'configs/mask_rcnn_r18_gradaug_nuclei.py'
@@ -90,7 +91,8 @@ def train(cfg: Config, work_dir: Path) -> None:
         work_dir / f'{what}.png' for what in ('curves', 'predictions', 'subnets')
     )
     save_curves(scalars, curves, name)
-    save_predictions(cfg, runner.model, predictions, title=f'{name}: validation tiles')
+    figure = picture_predictions(cfg, runner.model, title=f'{name}: validation tiles')
+    save_figure(figure, predictions)
     picture_subnets(cfg, runner.model, [subnets], title=name)
     say('done')
     print(f"""

@@ -27,7 +27,7 @@ from mmgradaug.engine.hooks.versions import versions
 from mmgradaug.engine.weight_check import check_pretrained
 from mmgradaug.publishing.publish import publish_backbone
 from mmgradaug.publishing.source import Cut, load_trained_model, open_source
-from mmgradaug.reporting import read_run
+from mmgradaug.reporting.run import read_run
 from mmgradaug.visualization.class_activation import save_activation_maps
 from mmgradaug.visualization.curves import save_seed_curves
 

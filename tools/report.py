@@ -24,7 +24,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     from mmengine.device import get_device  # these take seconds, which --help need not wait for
 
     from mmgradaug.engine.cli import make_output_dir, one_line_errors
-    from mmgradaug.reporting import read_runs, write_report
+    from mmgradaug.reporting.page import write_report
+    from mmgradaug.reporting.run import read_runs
 
     with one_line_errors():
         first = args.work_dirs[0]

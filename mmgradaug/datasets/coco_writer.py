@@ -18,24 +18,17 @@ from pycocotools import mask as mask_utils
 
 from ..engine.atomic import write_atomically
 
+# Rings [x1, y1, x2, y2, ...] in pixels, pixel i covering [i, i + 1), or a mask (H, W).
 Segmentation = Sequence[Sequence[float]] | NDArray[np.bool_]
-"""Rings [x1, y1, x2, y2, ...] in pixels, pixel i covering [i, i + 1), or a mask (H, W)."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One image.
+    """One image."""
 
-    Attributes:
-        file_name: Of its PNG file.
-        image: (H, W, 3), RGB.
-        objects: Class (index from 0) and segmentation of each; the annotation file keeps rings as
-            they are and masks as run-length code.
-    """
-
-    file_name: str
-    image: NDArray[np.uint8]
-    objects: Sequence[tuple[int, Segmentation]]
+    file_name: str  # of its PNG file
+    image: NDArray[np.uint8]  # (H, W, 3), RGB
+    objects: Sequence[tuple[int, Segmentation]]  # each with its class, from 0
 
 
 def write_coco(
@@ -45,14 +38,9 @@ def write_coco(
     classes: Sequence[str],
     info: dict[str, Any],
 ) -> None:
-    """Write ``root/split/*`` and ``root/annotations/split.json``.
+    """Write ``root/split/*`` and ``root/annotations/split.json``, rings as they are, masks as RLE.
 
-    Args:
-        root: Folder of the data set; made if missing.
-        split: Name of the split, such as ``train``.
-        samples: The images with their objects.
-        classes: Class names; category ids in the file are index + 1, as COCO counts.
-        info: The file's ``info`` entry; :func:`is_complete` compares it.
+    Category ids are indices of classes + 1, as COCO counts; :func:`is_complete` compares ``info``.
     """
     target = root / 'annotations' / f'{split}.json'
     target.unlink(missing_ok=True)  # old labels must not describe new images
@@ -65,14 +53,12 @@ def write_coco(
         images.append({'id': image_id, 'file_name': name, 'width': width, 'height': height})
         for category, segmentation in sample.objects:
             rle = _rle_of(segmentation, height, width)
-            is_mask = isinstance(segmentation, np.ndarray)
+            coded = {**rle, 'counts': rle['counts'].decode()}
             annotation = {
                 'id': len(annotations) + 1,
                 'image_id': image_id,
                 'category_id': category + 1,
-                'segmentation': {**rle, 'counts': rle['counts'].decode()}
-                if is_mask
-                else segmentation,
+                'segmentation': coded if isinstance(segmentation, np.ndarray) else segmentation,
                 # Area and box come from the very pixels that a loader will decode.
                 'area': float(mask_utils.area(rle)),
                 'bbox': [float(v) for v in mask_utils.toBbox(rle)],

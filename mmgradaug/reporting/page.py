@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import base64
 import io
-import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from jinja2 import StrictUndefined, Template
 from mmdet.apis import init_detector
@@ -19,8 +18,8 @@ from ..engine.atomic import write_atomically
 from ..engine.checks import check_data
 from ..errors import ConfigError
 from ..version import __version__
-from ..visualization.canvas import png_of
-from ..visualization.predictions import save_predictions
+from ..visualization.canvas import colour_at, png_of
+from ..visualization.predictions import picture_predictions
 from . import charts
 from .run import Run
 from .tables import Table, config_table, metrics_table, overview
@@ -39,53 +38,42 @@ _MOST_LOGGED = 4  # newest ones in log folders, as mmdet's DetVisualizationHook 
 _MOST_BYTES = 400_000  # from which on a picture is made smaller
 _MOST_WIDTH = 1400
 
-Picture = tuple[str, str]
-"""What it is, and its content as a ``data:`` address."""
+Picture = tuple[str, str]  # what it is, and its content as a `data:` address
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(NamedTuple):
     """What a section shows of one run, or of all together; ``text`` is folded away."""
 
-    tables: list[Table] = field(default_factory=list)
-    pictures: list[Picture] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    tables: Sequence[Table] = ()
+    pictures: Sequence[Picture] = ()
+    notes: Sequence[str] = ()
     text: str = ''
 
 
-@dataclass(frozen=True)
-class Section:
+class Section(NamedTuple):
     """A section of the page: what is of all runs together, then of each."""
 
     title: str
-    parts: list[Part]
-    shared: Part = field(default_factory=Part)
+    parts: Sequence[Part]
+    shared: Part = Part()
 
 
 def write_report(
     runs: Sequence[Run], path: Path, predictions: int = 0, device: str = 'cpu'
 ) -> None:
-    """Write the report of one or several runs, which are shown side by side.
+    """Write the report of one or several runs, which are shown side by side, as an HTML file.
 
-    Args:
-        runs: At least one.
-        path: The HTML file.
-        predictions: Draw that many validation images with predictions of each run's last
-            checkpoint, which takes its data.
-        device: Where to compute those.
-
-    Raises:
-        ConfigError: Predictions of a run cannot be drawn.
+    ``predictions`` is how many validation images to draw with predictions of each run's last
+    checkpoint, which takes its data.
     """
     template = Template(
         _TEMPLATE.read_text(), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     pictures = [_pictures_of(run, predictions, device) for run in runs]
     text = template.render(
-        runs=[(run.name, charts.run_colour(index)) for index, run in enumerate(runs)],
+        runs=[(run.name, colour_at(charts.FIRST_RUN + index)) for index, run in enumerate(runs)],
         sections=_sections(runs, pictures),
         leads=_LEADS,
-        empty=Part(),
         now=f'{datetime.now():%Y-%m-%d %H:%M:%S}',
         version=__version__,
     )
@@ -112,14 +100,12 @@ def _sections(runs: Sequence[Run], pictures: list[Part]) -> list[Section]:
         sections.append(Section(title, parts, shared))
     sections.append(Section('Pictures', pictures))
     sections.append(Section('Config', [Part(text=run.config_text) for run in runs]))
-    return [s for s in sections if any(part != Part() for part in (s.shared, *s.parts))]
+    return [s for s in sections if any(map(any, (s.shared, *s.parts)))]
 
 
 def _chart(title: str, panels: list[charts.Panel], columns: int) -> list[Picture]:
     """Return the picture of some panels; none where there is no panel."""
-    if not panels:
-        return []
-    return [(title, _address(png_of(charts.panels_figure(panels, columns))))]
+    return [(title, _address(png_of(charts.panels_figure(panels, columns))))] if panels else []
 
 
 def _pictures_of(run: Run, predictions: int, device: str) -> Part:
@@ -138,10 +124,8 @@ def _predict(run: Run, images: int, device: str) -> Picture:
     config = Config(run.config)
     check_data(config, ('val',))
     model = init_detector(config, str(run.checkpoint), device=device)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / 'predictions.png'
-        save_predictions(config, model, path, images)
-        return f'{run.checkpoint.name} on validation images', _address_of(path)
+    figure = picture_predictions(config, model, images)
+    return f'{run.checkpoint.name} on validation images', _address(png_of(figure))
 
 
 def _address_of(path: Path) -> str:

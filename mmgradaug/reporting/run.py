@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -17,23 +17,14 @@ from ..publishing.config_text import config_from_text
 
 @dataclass(frozen=True)
 class Run:
-    """A training.
+    """A training."""
 
-    Attributes:
-        path: Its work dir.
-        name: What the report calls it, unique there.
-        scalars: Its log, of all its starts.
-        last_written: When that log grew last.
-        config_text: The config as the newest start dumped it, resolved; empty if there is none.
-        notes: What a reader has to know about the log.
-    """
-
-    path: Path
-    name: str
-    scalars: Scalars
-    last_written: datetime
-    config_text: str = ''
-    notes: list[str] = field(default_factory=list)
+    path: Path  # its work dir
+    name: str  # what the report calls it, unique there
+    scalars: Scalars  # its log, of all its starts
+    last_written: datetime  # when that log grew last
+    config_text: str  # as the newest start dumped it, resolved; empty if there is none
+    notes: list[str]  # what a reader has to know about the log
 
     @cached_property
     def config(self) -> dict[str, Any]:
@@ -46,7 +37,7 @@ class Run:
         return 'epoch' if self.scalars.by_epoch else 'iteration'
 
     @property
-    def _last_checkpoint(self) -> str:
+    def _noted(self) -> str:
         """The path that mmengine noted of the last checkpoint; empty if there is none."""
         pointer = self.path / 'last_checkpoint'
         return pointer.read_text().strip() if pointer.is_file() else ''
@@ -54,32 +45,26 @@ class Run:
     @property
     def checkpoint(self) -> Path | None:
         """The last checkpoint, if it is still there."""
-        written = Path(self._last_checkpoint)
+        written = Path(self._noted)
         # Folders are moved, to another machine for instance: the file beside the note counts.
         return next((p for p in (self.path / written.name, written) if p.is_file()), None)
 
     def progress(self) -> str:
         """Return how far the run has come, of how much."""
         options = self.config.get('train_cfg') or {}
-        before, last = [{'step': 0}, {'step': 0}, *self.scalars.train][-2:]
-        step = int(last['step'])
-        if 'max_epochs' in options:
-            total, done = options['max_epochs'], int(last.get('epoch', 0))
-            ended = done == total and self._last_checkpoint.endswith(f'epoch_{total}.pth')
-            text = f'epoch {done} of {total}, iteration {step}'
+        last = self.scalars.train[-1] if self.scalars.train else {'step': 0}
+        if total := options.get('max_epochs'):
+            text = f'epoch {last.get("epoch", 0)} of {total}, iteration {last["step"]}'
+            # Of a run before, which this one began anew, the note stays.
+            ended = last.get('epoch') == total and self._noted.endswith(f'epoch_{total}.pth')
         else:
             total = options.get('max_iters', '?')
-            # A checkpoint beyond the next entry is of a run before, which this one began anew.
-            ended = self._last_checkpoint.endswith(f'iter_{total}.pth')
-            ended = ended and total < 2 * step - before['step']
-            text = f'iteration {step} of {total}'
+            text = f'iteration {last["step"]} of {total}'
+            ended = self._noted.endswith(f'iter_{total}.pth')
         return f'finished: {text}' if ended else text
 
     def metrics(self) -> dict[str, tuple[list[float], list[float]]]:
-        """Return steps and values of each metric, but those that are always -1.
-
-        That is what COCO's evaluator gives where there is nothing to measure.
-        """
+        """Return steps and values of each metric, but COCO's -1 where nothing is to measure."""
         found = {}
         for name in dict.fromkeys(key for entry in self.scalars.val for key in entry):
             series = self.scalars.series('val', name)
@@ -89,22 +74,14 @@ class Run:
 
 
 def read_runs(paths: Sequence[Path]) -> list[Run]:
-    """Read several work dirs and name them by their paths, as far as these differ.
-
-    Raises:
-        ConfigError: As :func:`read_run`.
-    """
+    """Read several work dirs and name them by their paths, as far as these differ."""
     resolved = [path.resolve() for path in paths]
     shared = os.path.commonpath([path.parent for path in resolved])
     return [read_run(path, str(path.relative_to(shared))) for path in resolved]
 
 
 def read_run(path: Path, name: str = '') -> Run:
-    """Read a work dir; nothing in it is executed or changed.
-
-    Args:
-        path: The work dir, with a folder ``TIMESTAMP/vis_data`` of each start of the run.
-        name: What to call it; its folder's name by default.
+    """Read a work dir; nothing in it is executed or changed. Its default name is the folder's.
 
     Raises:
         ConfigError: It is no work dir of a training.

@@ -108,11 +108,7 @@ def save_seed_curves(
 ) -> Path:
     """Draw losses of the full network and a metric of several methods: seeds thin, means thick.
 
-    Args:
-        runs: Logs of each method's seeds, by its name; those of a method have the same steps.
-        path: The PNG file to write, which is returned.
-        metric: Name of the metric, such as ``accuracy/top1``.
-        title: Title of the whole picture.
+    ``runs`` are logs of each method's seeds, by its name; those of a method have the same steps.
     """
     figure = new_figure(10.5, 4.4, title)
     panels = (('train', 'loss_cls', 'iteration'), ('val', metric, 'epoch'))

@@ -7,32 +7,27 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from matplotlib.figure import Figure
 from mmengine.config import Config
 from mmengine.runner import Runner
 
 from ..engine.hooks.bad_images import check_images
 from ..engine.pixels import read_rgb
-from .canvas import new_figure, save_figure
+from .canvas import new_figure
 from .objects import draw_objects
 
 
-def save_predictions(
-    cfg: Config,
-    model: Any,
-    path: Path | str,
-    num_images: int = 4,
-    score_threshold: float = 0.5,
-    title: str = '',
-) -> Path:
+def picture_predictions(
+    cfg: Config, model: Any, num_images: int = 4, score_threshold: float = 0.5, title: str = ''
+) -> Figure:
     """Draw the first validation images, their labels and predictions, one row an image.
 
     Args:
         cfg: Config with the validation data, whose pipeline loads labels.
         model: The trained detector; it is in evaluation mode afterwards.
-        path: The PNG file to write, which is returned.
         num_images: How many.
         score_threshold: Predictions below this score are left out.
-        title: Title of the whole picture.
+        title: Of the whole picture.
     """
     loader = Runner.build_dataloader(cfg.val_dataloader, seed=0)
     check_images(loader.dataset)
@@ -56,4 +51,4 @@ def save_predictions(
             axes.imshow(pixels)
             axes.set_title(name, fontsize=9)
             axes.set_axis_off()
-    return save_figure(figure, path)
+    return figure

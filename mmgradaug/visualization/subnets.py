@@ -19,8 +19,7 @@ from torch import Tensor
 from ..classification import GradAugClassifier
 from ..detection.labels import move_samples
 from ..engine.hooks.bad_images import check_images
-from ..engine.pixels import Shown, as_rgb, shown_range
-from ..errors import ConfigError
+from ..engine.pixels import as_rgb, shown_range
 from ..training import Subnet
 from ..training.step import transformed
 from .canvas import new_figure, save_figure
@@ -78,11 +77,6 @@ def picture_subnets(
     batches = chain.from_iterable(repeat(loader))  # small data sets have few
     for iteration, (path, data) in enumerate(zip(paths, batches, strict=False)):
         batch = model.data_preprocessor(data, True)
-        if image >= len(batch['inputs']):
-            raise ConfigError(
-                f'--image {image} of a batch of {len(batch["inputs"])}, expected at most '
-                f'{len(batch["inputs"]) - 1}: images are counted from 0'
-            )
         label = batch['data_samples'][image]
         words = [title, f'iteration {iteration}']
         if isinstance(label, Tensor):
@@ -107,20 +101,13 @@ def views_of(
     views = [SubnetView('full network', pixels, labels=label if detects else None)]
     for number, subnet in enumerate(subnets, start=1):
         moved, mapping = transformed(model, subnet.transform, images)
-        pixels = pixels_of(moved[image], model.data_preprocessor, bgr, shown)
+        pixels = as_rgb(loaded_values(moved[image], model.data_preprocessor), bgr, shown)
         kept = subnet.kept_blocks(model)
         depth = None if kept is None else sum(kept) / len(kept)
         labels = move_samples([label], mapping)[0] if detects else None
         name = f'sub-network {number}'
         views.append(SubnetView(name, pixels, subnet.width, depth, mapping.scale, labels))
     return views
-
-
-def pixels_of(
-    image: Tensor, preprocessor: Any, bgr: bool, shown: Shown | None = None
-) -> NDArray[np.uint8]:
-    """Return a normalised image (C, H, W) as RGB pixels, see :func:`as_rgb`."""
-    return as_rgb(loaded_values(image, preprocessor), bgr, shown)
 
 
 def loaded_values(image: Tensor, preprocessor: Any) -> NDArray[np.floating[Any]]:

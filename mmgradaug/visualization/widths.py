@@ -13,13 +13,7 @@ from .curves import Line, draw_lines
 
 
 def save_widths(results: Sequence[WidthResult], path: Path | str, title: str = '') -> Path:
-    """Draw average precision (or the evaluator's metrics), FLOPs and time over the width.
-
-    Args:
-        results: One a width.
-        path: The PNG file to write, which is returned.
-        title: Title of the whole picture.
-    """
+    """Draw average precision (or the evaluator's metrics), FLOPs and time over the width."""
     results = sorted(results, key=lambda result: result.width)
     widths = [result.width for result in results]
     ticks = [f'{r.width:g}' + ('' if r.trained else '\nnot trained') for r in results]

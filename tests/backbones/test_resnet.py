@@ -244,15 +244,26 @@ def test_deformable_convolutions_that_no_stage_has_change_nothing():
 # ------------------------------------------------------------------ narrow stock networks
 
 
-@pytest.mark.parametrize('width', [0.9, 0.5])
+@pytest.mark.parametrize('width', [0.3, 0.77, 0.9, 1.0])
 @pytest.mark.parametrize(
     ('options', 'ours'),
     [
+        (R18, {}),
+        (STOCK['r18 deep stem'], {}),
+        (STOCK['r18 stem of 32'], {}),
+        (R18, dict(regulariser=dict(type='StochasticDepth'))),
+        (R50, {}),
+        (R50 | dict(deep_stem=True), {}),
+        (STOCK['r50 stem of 32'], {}),
+        (R50 | dict(base_channels=32), dict(width_divisor=8)),
+        (R50 | dict(out_indices=(1, 3)), {}),
+        (R50, dict(regulariser=dict(type='DropBlock', drop=(0, 0.1, 0.1, 0.1)))),
+        (V1D, {}),
         (NEXT, {}),
         (NEXT | dcn('DCNv2'), {}),
         (NEXT, dict(width_divisor=4)),
         (NEXT | dict(groups=1), {}),
-        (NEXT | dict(groups=2, base_width=32), {}),  # of which one group is left at 0.5
+        (NEXT | dict(groups=2, base_width=32), {}),  # of which one group is left at 0.3
         (NEXT, dict(regulariser=dict(type='StochasticDepth'))),
         (R50 | dcn('DCNv2'), {}),
         (R50 | dcn('DCNv2', 4), {}),

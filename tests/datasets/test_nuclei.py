@@ -1,10 +1,8 @@
 import io
-from pathlib import Path
 
 import numpy as np
 import pytest
 from mmdet.datasets import CocoDataset
-from numpy.typing import NDArray
 from PIL import Image
 from pycocotools.coco import COCO
 
@@ -15,7 +13,7 @@ from mmgradaug.errors import ConfigError
 IMAGE = np.random.default_rng(0).integers(0, 3000, (512, 512), dtype=np.uint16)
 
 
-def label_image() -> NDArray[np.uint16]:
+def label_image():
     """512 x 512 with nuclei inside tiles, across a tile's border, across the split, and tiny."""
     labels = np.zeros((512, 512), dtype=np.uint16)
     labels[10:30, 10:40] = 1  # 600 pixels in the first tile.
@@ -30,35 +28,31 @@ def label_image() -> NDArray[np.uint16]:
     return labels
 
 
-def tiff(array: NDArray[np.uint16]) -> bytes:
-    """A 16-bit one-channel TIFF file."""
-    buffer = io.BytesIO()
-    Image.fromarray(array).save(buffer, format='TIFF')
-    return buffer.getvalue()
+@pytest.fixture
+def made(downloads):
+    """Downloads of a wheel with that image and these labels, as TIFF files of 16 bits."""
+    files = [io.BytesIO(), io.BytesIO()]
+    for file, array in zip(files, (IMAGE, label_image()), strict=True):
+        Image.fromarray(array).save(file, format='TIFF')
+    return downloads(nuclei, *(file.getvalue() for file in files))
 
 
 @pytest.fixture
-def made(downloads) -> list[Path]:
-    """Downloads of a wheel with that image and these labels."""
-    return downloads(nuclei, tiff(IMAGE), tiff(label_image()))
-
-
-@pytest.fixture
-def root(tmp_path: Path, made) -> Path:
+def root(tmp_path, made):
     """The data set made from that wheel."""
     return make_nuclei(tmp_path / 'nuclei')
 
 
-def areas(root: Path, split: str) -> dict[str, list[float]]:
+def areas(root, split):
     """Areas of the nuclei by tile, largest first."""
     coco = COCO(str(root / 'annotations' / f'{split}.json'))
-    found: dict[str, list[float]] = {image['file_name']: [] for image in coco.imgs.values()}
+    found = {image['file_name']: [] for image in coco.imgs.values()}
     for annotation in coco.anns.values():
         found[coco.imgs[annotation['image_id']]['file_name']].append(annotation['area'])
     return {name: sorted(values, reverse=True) for name, values in found.items()}
 
 
-def test_split_tiles_and_areas(root: Path) -> None:
+def test_split_tiles_and_areas(root):
     train, val = areas(root, 'train'), areas(root, 'val')
     assert len(train) == 12
     assert len(val) == 4
@@ -78,7 +72,7 @@ def test_split_tiles_and_areas(root: Path) -> None:
     }
 
 
-def test_mmdet_loads_the_masks_pixel_by_pixel(root: Path) -> None:
+def test_mmdet_loads_the_masks_pixel_by_pixel(root):
     dataset = CocoDataset(
         data_root=str(root),
         ann_file='annotations/train.json',
@@ -97,7 +91,7 @@ def test_mmdet_loads_the_masks_pixel_by_pixel(root: Path) -> None:
     assert first['gt_bboxes'].tensor.tolist() == [[10, 10, 40, 30], [50, 100, 60, 128]]
 
 
-def test_tiles_are_the_image_stretched_by_the_training_columns(root: Path) -> None:
+def test_tiles_are_the_image_stretched_by_the_training_columns(root):
     low, high = np.percentile(IMAGE[:, :384], (1.0, 99.8))
     whole = np.zeros((512, 512, 3))
     for path in root.glob('*/tile_*.png'):
@@ -108,10 +102,9 @@ def test_tiles_are_the_image_stretched_by_the_training_columns(root: Path) -> No
     assert np.array_equal(whole, np.repeat(stretched[..., None], 3, axis=2))
 
 
-def test_what_is_there_stays_and_what_is_lost_or_damaged_is_made_again(root: Path, made) -> None:
-    assert all(
-        words in (root / 'README.txt').read_text() for words in ('stardist==', 'BSD', 'Nature')
-    )
+def test_what_is_there_stays_and_what_is_lost_or_damaged_is_made_again(root, made):
+    readme = (root / 'README.txt').read_text()
+    assert all(words in readme for words in ('stardist==', 'BSD', 'Nature'))
     assert (root / 'source' / 'LICENSE.txt').read_text() == 'the licence'
     stamps = {p: p.stat().st_mtime_ns for p in root.rglob('*.*')}
     make_nuclei(root)
@@ -129,14 +122,14 @@ def test_what_is_there_stays_and_what_is_lost_or_damaged_is_made_again(root: Pat
     assert not any(folder.exists() for folder in made)
 
 
-def test_a_changed_file_is_refused(tmp_path: Path, made, monkeypatch) -> None:
+def test_a_changed_file_is_refused(tmp_path, made, monkeypatch):
     monkeypatch.setitem(nuclei.SOURCE.sha256, 'mask2d.tif', '0' * 64)
     with pytest.raises(ConfigError, match=r'mask2d\.tif .* expected 0{64}'):
         make_nuclei(tmp_path / 'nuclei')
     assert not (tmp_path / 'nuclei').exists()
 
 
-def test_without_a_network_the_error_names_the_way_out(tmp_path: Path, offline) -> None:
+def test_without_a_network_the_error_names_the_way_out(tmp_path, offline):
     with pytest.raises(ConfigError, match=r'Name or service not known.*python tools/make_shapes'):
         make_nuclei(tmp_path / 'nuclei')
     assert not (tmp_path / 'nuclei').exists()

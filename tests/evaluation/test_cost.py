@@ -1,5 +1,7 @@
 """Training steps of detectors and classifiers, and the tool that compares their cost."""
 
+from functools import partial
+
 import pytest
 import torch
 from mmdet.models.backbones import ResNeXt
@@ -28,15 +30,10 @@ def models_of(model, variants=()):
     return build_models(Config(dict(model=model)), variants)
 
 
-def small_detector():
-    return detector_config(mask=False, num_subnets=2, transform=None, min_width=0.5)
-
-
-def small_classifier():
-    return tiny.config(gradaug=dict(transform=None), **CLASSIFIER)
-
-
-@pytest.mark.parametrize(('config', 'size'), [(small_detector, 64), (small_classifier, 128)])
+@pytest.mark.parametrize(('config', 'size'), [
+    (partial(detector_config, False, num_subnets=2, transform=None, min_width=0.5), 64),
+    (partial(tiny.config, gradaug=dict(transform=None), **CLASSIFIER), 128),
+], ids=['detector', 'classifier'])  # fmt: skip
 def test_costs_of_small_models(config, size):
     models = models_of(config())
     data = random_batch(models['plain'], (size, size), 1)
@@ -54,22 +51,19 @@ def test_costs_of_small_models(config, size):
 
 
 def one_class():
-    """Build a detector of one class on images of one channel."""
+    """A detector of one class on images of one channel."""
     cfg = detector_config()
-    for head in (cfg.roi_head.bbox_head, cfg.roi_head.mask_head):
-        head.num_classes = 1
+    cfg.roi_head.bbox_head.num_classes = cfg.roi_head.mask_head.num_classes = 1
     cfg.backbone.in_channels = 1
     cfg.data_preprocessor.update(mean=[120.0], std=[60.0], bgr_to_rgb=False)
     return build(cfg)
 
 
 def rpn():
-    """Build a detector without a box head."""
-    cfg = mmdet_config('rpn/rpn_r50_fpn_1x_coco').model
+    """A detector without a box head."""
     small = detector_config()
-    cfg.update(backbone=small.backbone, neck=small.neck, rpn_head=small.rpn_head)
-    cfg.update(type='GradAugDetector', detector='RPN', gradaug=small.gradaug)
-    return build(cfg)
+    parts = {key: small[key] for key in ('type', 'gradaug', 'backbone', 'neck', 'rpn_head')}
+    return build({**mmdet_config('rpn/rpn_r50_fpn_1x_coco').model, **parts, 'detector': 'RPN'})
 
 
 @pytest.mark.parametrize(('built', 'channels', 'labels'), [
@@ -157,22 +151,20 @@ def test_flops_of_a_convolutions_gradients_are_twice_its_own(groups):
     assert cost.count_flops(lambda: conv(x).sum().backward()) == 3 * forward
 
 
-def test_ratios_are_of_steps_of_the_same_round():
-    slow, fast = StepCost('a', seconds=[2.0, 40.0, 6.0]), StepCost('b', seconds=[1.0, 10.0, 3.0])
-    assert slow.time_ratio(fast) == 2.0
-
-
-@pytest.mark.parametrize(('same', 'expected'), [
-    (False, [-3, -2, -1, 0, 1]), (True, [1, 0, 1, 0, 1]),
-])  # fmt: skip
-def test_warm_up_draws_what_is_measured_if_asked(monkeypatch, same, expected):
-    seen = []
-    monkeypatch.setattr(cost._Steps, 'take', lambda self, index: seen.append(index) or {})
+def test_warm_up_draws_what_is_measured_if_asked(monkeypatch):
     model = tiny.build()
     data = random_batch(model, (32, 32), 1)
-    (found,) = measure_costs({'GradAug': model}, data, rounds=2, warmup=3, same_draws=same)
-    assert seen[:5] == expected
-    assert len(found.seconds) == 2
+    for same, expected in ((False, [-3, -2, -1, 0, 1]), (True, [1, 0, 1, 0, 1])):
+        seen = []
+        monkeypatch.setattr(
+            cost._Steps, 'take', lambda _, index, seen=seen: seen.append(index) or {}
+        )
+        (found,) = measure_costs({'GradAug': model}, data, rounds=2, warmup=3, same_draws=same)
+        assert seen[:5] == expected
+        assert len(found.seconds) == 2
+    # Ratios are of steps of the same round.
+    slow, fast = StepCost('a', seconds=[2.0, 40.0, 6.0]), StepCost('b', seconds=[1.0, 10.0, 3.0])
+    assert slow.time_ratio(fast) == 2.0
 
 
 def test_the_tool_prints_ratios_and_passes(tmp_path, capsys):

@@ -40,9 +40,6 @@ def tiny(**parts):
     return model
 
 
-BROKEN = dict(neck=dict(in_channels=[1, 2, 3, 4]))
-
-
 def test_what_cannot_be_sliced_has_its_reason():
     grouped = dict(dcn=dict(type='DCN', groups=2), stage_with_dcn=(False, False, False, True))
     reason = swap_failure(tiny(backbone=grouped))
@@ -76,7 +73,8 @@ def test_a_trial_says_what_sub_networks_learn_from():
 
 
 def test_a_failure_of_mmdet_is_told_apart():
-    targets, remark = try_config('mine/broken.py', tiny(**BROKEN))
+    broken = tiny(neck=dict(in_channels=[1, 2, 3, 4]))
+    targets, remark = try_config('mine/broken.py', broken)
     assert targets == 'fails'
     assert remark.startswith('mmdet without mmgradaug fails here too: RuntimeError: ')
 

@@ -14,7 +14,6 @@ from mmengine.registry import MODELS
 from mmgradaug import at_width
 from mmgradaug.publishing.publish import dense_classifier
 from mmgradaug.publishing.source import Cut, load_trained_model, open_source
-from tests.classification.test_pretrain import SMALL
 from tests.classification.tiny import make_folders
 from tests.networks import ROOT, random_images, randomised
 from tools.publish import main
@@ -24,7 +23,7 @@ NARROW = ['--width', '0.6', '--recalibrate', '4', '--device', 'cpu']
 
 
 def write_run(root, config, name, options):
-    """A checkpoint as a run of a classifier leaves it, of random weights, and the run's log."""
+    """A checkpoint as a run of a classifier leaves it, of random weights."""
     cfg = Config.fromfile(config)
     cfg.merge_from_dict(options)
     model = randomised(MODELS.build(cfg.model))
@@ -33,10 +32,6 @@ def write_run(root, config, name, options):
         experiment_name=f'{Path(config).stem}_20261122_031205',
         epoch=int(name.stem.split('_')[1]),
     )
-    log = root / '20261122_031205/vis_data/scalars.json'
-    log.parent.mkdir(parents=True)
-    lines = [{'loss': 1.0, 'epoch': 1, 'step': 1}, {'accuracy/top1': 77.5, 'step': meta['epoch']}]
-    log.write_text('\n'.join(map(json.dumps, lines)))
     torch.save({'meta': meta, 'state_dict': model.state_dict()}, root / name)
     return model.eval()
 
@@ -45,11 +40,10 @@ def write_run(root, config, name, options):
 def run(tmp_path_factory):
     """A tiny classifier's checkpoint, its images, and the classifier."""
     root = tmp_path_factory.mktemp('classifier')
-    options = dict(item.split('=') for item in SMALL if 'base_channels' in item)
-    options = {key: int(value) for key, value in options.items()} | {'model.num_classes': 3}
-    data = str(make_folders(root / 'images'))
-    options |= {
-        'train_dataloader.dataset.data_root': data,
+    options = {
+        'model.backbone.base_channels': 8,
+        'model.num_classes': 3,
+        'train_dataloader.dataset.data_root': str(make_folders(root / 'images')),
         'train_dataloader.dataset.labels_per_class': None,
         'train_dataloader.batch_size': 4,
     }
@@ -79,14 +73,14 @@ def test_mmdets_resnet_takes_the_backbone_by_one_line(run, tmp_path):
     assert record['network'] == 'ResNet-18'
     assert record['config'] == 'resnet18_digits_gradaug'
     assert record['run'] == 'resnet18_digits_gradaug_20261122_031205'
-    assert (record['epoch'], record['metrics']) == (2, {'accuracy/top1': 77.5})
+    assert record['epoch'] == 2
     assert path.name.startswith('resnet18_digits_gradaug_backbone-')
 
 
 def test_a_narrow_backbone_is_mmdets_and_computes_the_sub_networks_features(run, tmp_path):
     contents = torch.load(published(run, tmp_path, *NARROW), weights_only=True)
     record = contents['meta']['mmgradaug']
-    assert (record['width'], record['recalibration_images'], record['metrics']) == (0.6, 4, {})
+    assert (record['width'], record['recalibration_images']) == (0.6, 4)
     assert record['backbone']['type'] == 'ResNet'
     backbone = MODELS.build(record['backbone'])
     backbone.load_state_dict(contents['state_dict'])
@@ -165,26 +159,18 @@ def test_what_mmdet_and_torchvision_have_not_is_refused(run, tmp_path):
 # ------------------------------------------------------------------ pretrained/README.md
 
 
-def commands(page):
-    """Command lines of a page's code blocks, as lists of words."""
+def three_commands(page):
+    """Command lines of a page, as lists of words: those that pretrain, publish and fine-tune."""
     blocks = re.findall(r'```bash\n(.*?)```', (Path(ROOT) / page).read_text(), flags=re.DOTALL)
     lines = '\n'.join(blocks).replace('\\\n', ' ').splitlines()
-    return [shlex.split(line, comments=True) for line in lines if line.startswith('python')]
-
-
-def three_commands(page):
-    """Those that pretrain, publish and fine-tune."""
-    found = commands(page)
+    found = [shlex.split(line, comments=True) for line in lines if line.startswith('python')]
     at = next(i for i, words in enumerate(found) if '--link' in words)
     return found[at - 1 : at + 2]
 
 
-def test_both_pages_have_the_same_commands():
-    assert three_commands('README.md') == three_commands('pretrained/README.md')
-
-
 def test_the_three_commands_make_what_the_configs_expect(tmp_path, monkeypatch):
-    """The commands as they stand, with a network of a few channels."""
+    """The commands as they stand on both pages, with a network of a few channels."""
+    assert three_commands('README.md') == three_commands('pretrained/README.md')
     pretrain, publish, train = three_commands('pretrained/README.md')
     tools = [words[1].removeprefix('tools/') for words in (pretrain, publish, train)]
     assert tools == ['pretrain.py', 'publish.py', 'train.py']

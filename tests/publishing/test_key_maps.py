@@ -100,16 +100,11 @@ def test_anything_else_is_named():
         assert told in str(error.value)
 
 
-@pytest.mark.parametrize(
-    ('library', 'told'),
-    [('timm', 'no network that is known from timm'), ('gradaug', 'a network of the released code')],
-)
-def test_other_networks_are_refused(library, told):
-    with pytest.raises(ConfigError, match=told):
-        load_external({'features.norm0.weight': torch.ones(64)}, library, Path('densenet.pth'))
-
-
-def test_a_library_without_the_network_is_named():
+def test_other_networks_are_refused():
+    densenet = {'features.norm0.weight': torch.ones(64)}
+    for library, told in (('timm', 'known from timm'), ('gradaug', 'of the released code')):
+        with pytest.raises(ConfigError, match=told):
+            load_external(densenet, library, Path('densenet.pth'))
     with pytest.raises(ConfigError, match='torchvision has no ResNet with a deep stem'):
         key_map(network('ResNetV1d-18'), 'torchvision')
 
@@ -117,16 +112,16 @@ def test_a_library_without_the_network_is_named():
 # ------------------------------------------------------------------ files
 
 
-def classifier_of(name, classes=1000):
+def classifier_of(name):
     """A classifier with random weights, in evaluation mode."""
     init_default_scope('mmdet')
-    model = MODELS.build(dict(type='Classifier', backbone=RESNETS[name], num_classes=classes))
-    return randomised(model).eval()
+    model = dict(type='Classifier', backbone=RESNETS[name], num_classes=1000)
+    return randomised(MODELS.build(model)).eval()
 
 
-def logits_agree(theirs, ours, size=64):
+def logits_agree(theirs, ours):
     """Compare logits on random images."""
-    images = random_images(2, 3, size, size)
+    images = random_images(2, 3, 64, 64)
     with torch.no_grad():
         expected, found = ours(images), theirs(images)
     assert expected.std() > 0.1
@@ -206,8 +201,8 @@ def test_the_authors_resnet_starts_a_detector_and_can_be_evaluated(tmp_path):
     contents = torch.load(name, weights_only=True)
     assert contents['state_dict'].keys() == features.keys()
     record = contents['meta']['mmgradaug']
-    found = [record[key] for key in ('network', 'library', 'config', 'source', 'metrics')]
-    assert found == ['ResNet-18', 'gradaug', 'released', 'released.pt', {}]
+    found = [record[key] for key in ('network', 'library', 'config', 'source')]
+    assert found == ['ResNet-18', 'gradaug', 'released', 'released.pt']
     main([*args, '--to', 'classifier'])
     (path,) = name.parent.glob('released_classifier-*.pth')
     whole = torch.load(path, weights_only=True)['state_dict']

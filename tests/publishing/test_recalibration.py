@@ -74,20 +74,13 @@ def test_heads_are_recalibrated_too():
     assert norm.running_mean.abs().sum() > 0
 
 
-@pytest.fixture(scope='module')
-def demo(tmp_path_factory):
-    """The demo's config on 8 small images."""
-    return shapes_config(tmp_path_factory.mktemp('shapes'), train=8)
+def test_batches_hold_as_many_images_as_asked_and_the_seed_fixes_them(tmp_path):
+    demo = shapes_config(tmp_path, train=8)
+    for images in (3, 4, 6, 10):
+        batches = list(training_batches(demo, images))
+        assert sum(len(b['inputs']) for b in batches) == images
+        assert all(len(b['inputs']) == len(b['data_samples']) for b in batches)
 
-
-@pytest.mark.parametrize('images', [3, 4, 6, 10])
-def test_batches_hold_as_many_images_as_asked(demo, images):
-    batches = list(training_batches(demo, images))
-    assert sum(len(b['inputs']) for b in batches) == images
-    assert all(len(b['inputs']) == len(b['data_samples']) for b in batches)
-
-
-def test_the_seed_fixes_the_images(demo):
     def pixels(seed):
         return torch.stack([x for b in training_batches(demo, 6, seed) for x in b['inputs']])
 

@@ -22,9 +22,6 @@ def test_weights_are_the_validated_ones_unless_asked_otherwise(tmp_path):
         source = open_source(tmp_path / 'a.pth', trained=trained)
         assert source.weights == {'w': last if trained else averaged,
                                   'bn.running_mean': mean}  # fmt: skip
-        assert source.validated == (not trained)
-    torch.save({'state_dict': {'w': averaged}}, tmp_path / 'b.pth')
-    assert open_source(tmp_path / 'b.pth', trained=True).validated
 
 
 @pytest.mark.parametrize(

@@ -53,13 +53,6 @@ def test_a_users_own_extension_is_named(monkeypatch):
         build_stock(stock_config(cfg))
 
 
-def test_the_config_given_is_not_changed():
-    cfg = config()
-    before = cfg.to_dict()
-    stock_config(cfg)
-    assert cfg.to_dict() == before
-
-
 def test_backbone_options_of_this_package_go():
     model = stock_config(config()).model
     assert model == dict(type='MaskRCNN', backbone=dict(type='ResNet', depth=18))
@@ -84,17 +77,18 @@ def test_detectors_inside_detectors_are_found():
     assert outer.model.detector.type == 'MaskRCNN'
 
 
-def test_only_this_packages_imports_go():
-    cfg = config(custom_imports=dict(imports=['mmgradaug', 'my.hooks'], allow_failed_imports=True))
-    assert stock_config(cfg).custom_imports == dict(imports=['my.hooks'], allow_failed_imports=True)
-    assert 'custom_imports' not in stock_config(config())
-
-
-def test_only_this_packages_wrapper_goes():
-    wrapper = dict(type='GradAugDistributedDataParallel')
-    assert 'model_wrapper_cfg' not in stock_config(config(model_wrapper_cfg=wrapper))
-    wrapper = dict(type='MMFullyShardedDataParallel')
-    assert stock_config(config(model_wrapper_cfg=wrapper)).model_wrapper_cfg == wrapper
+def test_only_this_packages_imports_and_wrapper_go():
+    cfg = config(
+        custom_imports=dict(imports=['mmgradaug', 'my.hooks'], allow_failed_imports=True),
+        model_wrapper_cfg=dict(type='MMFullyShardedDataParallel'),
+    )
+    stock = stock_config(cfg)
+    assert stock.custom_imports == dict(imports=['my.hooks'], allow_failed_imports=True)
+    assert stock.model_wrapper_cfg == dict(type='MMFullyShardedDataParallel')
+    cfg = config(model_wrapper_cfg=dict(type='GradAugDistributedDataParallel'))
+    before = cfg.to_dict()
+    assert not {'custom_imports', 'model_wrapper_cfg'} & set(stock_config(cfg))
+    assert cfg.to_dict() == before, 'the config given is not changed'
 
 
 def test_pretrained_weights_go_and_other_initialisations_stay():

@@ -10,7 +10,9 @@ import pytest
 from PIL import Image
 
 from mmgradaug.engine.run_log import Scalars
-from mmgradaug.reporting import charts, read_run, read_runs, write_report
+from mmgradaug.reporting import charts
+from mmgradaug.reporting.page import write_report
+from mmgradaug.reporting.run import read_run, read_runs
 from mmgradaug.reporting.tables import config_table, overview
 from mmgradaug.visualization.curves import Line
 from tests.reporting.work_dirs import CONFIG, ITERATIONS, train_entry, write_run, write_start
@@ -113,15 +115,18 @@ def test_a_pass_keeps_its_colour_and_the_first_panel_explains_them():
     assert second.lines[0].get_color() == colours[1]
 
 
-@pytest.mark.parametrize(('options', 'told'), [
-    ("type='GradAugClassifier', gradaug=dict(num_subnets=3)", 'num_subnets 3'),
-    ("type='GradAugClassifier'", 'default options'),
-    ("type='Classifier'", 'none'),
-    ("type='GradAugClassifier', gradaug=dict(num_subnets=0, min_width=0.9)", 'none'),
-])  # fmt: skip
-def test_sub_networks_of_classifiers_are_told(tmp_path, options, told):
-    write_start(tmp_path, START, [], config=f'model = dict({options})')
-    assert ['sub-networks', told] in overview(read_runs([tmp_path]))
+def test_sub_networks_of_classifiers_are_told(tmp_path):
+    gradaug = "type='GradAugClassifier'"
+    told = {
+        f'{gradaug}, gradaug=dict(num_subnets=3)': 'num_subnets 3',
+        gradaug: 'default options',
+        "type='Classifier'": 'none',
+        f'{gradaug}, gradaug=dict(num_subnets=0, min_width=0.9)': 'none',
+    }
+    folders = [tmp_path / str(index) for index in range(len(told))]
+    for folder, options in zip(folders, told, strict=True):
+        write_start(folder, START, [], config=f'model = dict({options})')
+    assert ['sub-networks', *told.values()] in overview(read_runs(folders))
 
 
 def test_a_classifier_shows_what_it_measured(tmp_path):

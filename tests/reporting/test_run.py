@@ -5,7 +5,7 @@ import json
 import pytest
 
 from mmgradaug.errors import ConfigError
-from mmgradaug.reporting import read_run, read_runs
+from mmgradaug.reporting.run import read_run, read_runs
 from tests.reporting.work_dirs import train_entry, val_entry, whole_log, write_run, write_start
 
 FIRST, SECOND = '20261122_050000', '20261122_060000'

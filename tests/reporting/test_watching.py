@@ -7,8 +7,8 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from mmgradaug.engine.train import build_runner
-from mmgradaug.reporting import read_run
 from mmgradaug.reporting.charts import section_panels
+from mmgradaug.reporting.run import read_run
 from tests.networks import detector_config
 from tests.shapes_run import shapes_config
 

@@ -50,13 +50,9 @@ def test_masks_tint_their_pixels_alone_and_are_padded_to_the_image(as_tensor):
     assert not changed[5 * 35 :].any() and not changed[:, 5 * 25 :].any()
 
 
-def test_ignored_regions_are_grey():
+def test_ignored_regions_are_grey_and_nothing_to_draw_is_the_image():
     image = drawn(make_instances(1), make_instances(3)[2:])
     grey = '#535353'  # 179 over the ground
     assert count_pixels(image, grey) > 200 > count_pixels(drawn(make_instances(3)), grey)
-
-
-def test_nothing_to_draw_is_the_image():
-    nothing = make_instances(0, masks=True)
-    assert (drawn(nothing) == 20).all()
+    assert (drawn(make_instances(0, masks=True)) == 20).all()
     assert (drawn(make_instances(0), make_instances(0)) == 20).all()

@@ -7,12 +7,13 @@ import pytest
 import torch
 from mmdet.models import DetDataPreprocessor
 
+from mmgradaug.engine.pixels import as_rgb
 from mmgradaug.training import Subnet
 from mmgradaug.transforms import RandomScale
 from mmgradaug.visualization.subnets import (
     SubnetView,
     classes_of,
-    pixels_of,
+    loaded_values,
     save_subnets,
     views_of,
 )
@@ -33,13 +34,14 @@ def test_loaded_pixels_come_back_in_their_colours(options, swapped):
     preprocessor = DetDataPreprocessor(**options, **swapped)
     loaded = torch.tensor([0, 0, 255]).view(3, 1, 1).byte()  # blue, green, red
     (image,) = preprocessor(dict(inputs=[loaded], data_samples=None))['inputs']
-    assert pixels_of(image, preprocessor, bgr=not swapped).tolist() == [[[255, 0, 0]]]
+    pixels = as_rgb(loaded_values(image, preprocessor), bgr=not swapped)
+    assert pixels.tolist() == [[[255, 0, 0]]]
 
 
 @pytest.mark.parametrize('channels', [1, 4])
 def test_images_of_other_channels_are_grey(channels):
     image = torch.tensor([9.0, 8, 7, 600])[-channels:].view(-1, 1, 1).expand(-1, 4, 5)
-    pixels = pixels_of(image, DetDataPreprocessor(), bgr=True)
+    pixels = as_rgb(loaded_values(image, DetDataPreprocessor()))
     assert pixels.shape == (4, 5, 3)
     assert (pixels == (255 if channels == 1 else 9)).all()
 

@@ -28,14 +28,12 @@ def test_every_panel_shows_its_values_whatever_their_order(tmp_path):
         assert columns.max() <= (panel + 1) * width / 3 + 20
 
 
-def test_a_width_without_detections_has_no_precision(tmp_path):
+def test_lines_of_the_metrics_that_there_are(tmp_path):
+    """A width without detections has no precision; other evaluators have other metrics."""
     results = [result(0.5), result(1.0, **{'coco/bbox_mAP': 0.5})]
     assert shown_metrics(results) == ['box AP']
     assert [list(line.steps) for line in metric_lines(results)] == [[1.0]]
     assert save_widths(results, tmp_path / 'a.png').is_file()
-
-
-def test_metrics_of_other_evaluators_are_drawn():
     results = [result(w, **{'pascal_voc/mAP': w / 2, 'pascal_voc/AP50': w / 2}) for w in (0.5, 1.0)]
     lines = metric_lines(results)
     assert [line.label for line in lines] == ['pascal_voc/mAP', 'pascal_voc/AP50']
