@@ -25,13 +25,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or '').split('\n')[0])
     add = parser.add_argument
     add('config', help='a config file')
-    add(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='see tools/train.py',
-    )
+    add('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='see train.py')
     text = 'height and width (default: 320 512 for detectors, 224 224 for classifiers)'
     add('--size', type=int, nargs=2, metavar=('H', 'W'), help=text)
     add(

@@ -20,13 +20,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or '').split('\n')[0])
     add = parser.add_argument
     add('config', help='a config file')
-    add(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='see tools/train.py',
-    )
+    add('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='see train.py')
     add('--out', type=Path, help='folder (default: work_dirs/CONFIG/subnets)')
     add('--iterations', type=int, default=4)
     add('--image', type=int, default=0, help='which of the batch')

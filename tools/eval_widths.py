@@ -31,13 +31,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     add = parser.add_argument
     add('config', help='a config file')
     add('checkpoint', type=Path)
-    add(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='see tools/train.py',
-    )
+    add('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='see train.py')
     add('--widths', type=float, nargs='+', default=[1.0, 0.9, 0.8])
     text = "training images to average BatchNorm statistics over; 0 keeps the full network's"
     add('--recalibrate', type=int, default=200, metavar='N', help=text)

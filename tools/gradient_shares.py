@@ -24,13 +24,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     add = parser.add_argument
     add('config', help='a config file')
     add('checkpoint', nargs='?', help='weights; by default initial ones')
-    add(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='see tools/train.py',
-    )
+    add('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='see train.py')
     add('--batches', type=int, default=4)
     add('--seed', type=int, default=0)
     args = parser.parse_args(argv)

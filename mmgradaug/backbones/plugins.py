@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from mmcv.cnn.bricks.context_block import ContextBlock
 from mmcv.cnn.bricks.generalized_attention import GeneralizedAttention
+from mmcv.cnn.bricks.non_local import NonLocal2d
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -77,8 +78,16 @@ class SlimGeneralizedAttention(SlimPlugin, GeneralizedAttention):
     writing = ('proj_conv',)
 
 
+class SlimNonLocal2d(SlimPlugin, NonLocal2d):
+    """mmcv's ``NonLocal2d`` (Wang et al., CVPR 2018) of the channels it is given."""
+
+    dense_cls = NonLocal2d
+    reading = ('g.conv', 'theta.conv', 'phi.conv')
+    writing = ('conv_out.conv',)
+
+
 SLIM_PLUGINS: dict[Any, type[SlimPlugin]] = {
-    cls.dense_cls: cls for cls in (SlimContextBlock, SlimGeneralizedAttention)
+    cls.dense_cls: cls for cls in (SlimContextBlock, SlimGeneralizedAttention, SlimNonLocal2d)
 }
 
 
@@ -87,12 +96,14 @@ def slim_plugins(plugins: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     slim = []
     for index, plugin in enumerate(plugins):
         kind = class_of(plugin['cfg'].get('type'), MODELS)
-        if kind not in SLIM_PLUGINS:
+        # Of NonLocal2d: attention among the block's own channels, and a norm of them.
+        fixed = plugin['cfg'].get('mode') == 'gaussian' or plugin['cfg'].get('norm_cfg')
+        if kind not in SLIM_PLUGINS or fixed:
             raise ConfigError(
                 f'model.backbone.plugins.{index}={plugin!r} cannot be sliced, expected the cfg of '
-                'a ContextBlock or GeneralizedAttention: remove it, or train this backbone '
-                'without Slimmable in its name and with gradaug.min_width=1.0, which needs no '
-                'sub-widths'
+                'a ContextBlock, GeneralizedAttention, or NonLocal2d without norm_cfg and in '
+                "another mode than 'gaussian': remove it, or train this backbone without Slimmable "
+                'in its name and with gradaug.min_width=1.0, which needs no sub-widths'
             )
         slim.append({**plugin, 'cfg': {**plugin['cfg'], 'type': SLIM_PLUGINS[kind]}})
     return slim

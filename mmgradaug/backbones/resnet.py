@@ -83,6 +83,7 @@ class SlimmableResNetMixin(SlimmableMixin, ResNet if TYPE_CHECKING else object):
         super().__init__(*args, **kwargs)
         stages = [getattr(self, name) for name in self.res_layers]
         if dcn is not None:
+            assert len(stage_with_dcn) == self.num_stages
             deform_blocks(stages, dcn, stage_with_dcn)
             self.dcn, self.stage_with_dcn = dcn, stage_with_dcn
             self._freeze_stages()
@@ -142,7 +143,7 @@ class SlimmableResNet(SlimmableResNetMixin, ResNet):
         dcn (dict): Deformable convolutions, ``dict(type='DCN')`` or ``dict(type='DCNv2')``, in the
             stages of ``stage_with_dcn``; None is ordinary ones. See
             :func:`~mmgradaug.backbones.deformable.deform_blocks`.
-        plugins (list[dict]): ``ContextBlock`` and ``GeneralizedAttention``, as mmdet's ResNet.
+        plugins (list[dict]): ``ContextBlock``, ``GeneralizedAttention``, ``NonLocal2d``.
         regulariser (dict): What acts inside residual blocks in training; None is nothing. One of
             :func:`~mmgradaug.backbones.regularisers.branch_regularisers`, or after every
             normalisation of a block and on its shortcut ``dict(type='DropBlock', drop=(0, 0,

@@ -8,7 +8,7 @@ from mmcv.ops import SyncBatchNorm
 from mmengine.model import MMDistributedDataParallel
 from mmengine.optim import OptimWrapper
 from mmengine.registry import MODEL_WRAPPERS
-from torch import Tensor, nn
+from torch import nn
 
 from ..errors import ConfigError
 from .step import gradaug_step
@@ -69,9 +69,6 @@ def widen_empty_inputs(module: nn.Module) -> None:
     """
     for layer in module.modules():
         if isinstance(layer, nn.SyncBatchNorm):
-            layer.register_forward_pre_hook(_widened_if_empty)
-
-
-def _widened_if_empty(layer: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
-    """Return an input without elements in float32; None leaves it alone."""
-    return None if inputs[0].numel() else (inputs[0].float(),)
+            layer.register_forward_pre_hook(
+                lambda _, inputs: None if inputs[0].numel() else (inputs[0].float(),)
+            )

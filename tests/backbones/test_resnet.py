@@ -68,6 +68,8 @@ STOCK = {  # configs of mmdet's networks
     'r50 DCN in groups': R50 | dcn(groups=4) | dict(style='caffe'),
     'r50 DCNv2 in groups': R50 | dcn('DCNv2', 4),
     'r50 context': R50 | CONTEXT,
+    'r50 non-local': R50 | plugin('after_conv2', type='NonLocal2d'),
+    'r50 non-local pairs': R50 | plugin(type='NonLocal2d', mode='concatenation'),
     'r50 both fusions': R50
     | plugin(
         type='ContextBlock',
@@ -221,7 +223,8 @@ NO_SLICE = 'cannot be sliced'
     [
         (dict(conv_cfg=dict(type='Conv2d', groups=2)), "conv_cfg=.*'groups': 2.*without groups"),
         (dict(conv_cfg=dict(type='ConvAWS')), "conv_cfg=.*'ConvAWS'.*remove conv_cfg"),
-        (plugin(type='NonLocal2d'), rf'plugins\.0=.*{NO_SLICE}'),
+        (plugin(type='NonLocal2d', mode='gaussian'), rf'plugins\.0=.*{NO_SLICE}'),
+        (plugin(type='NonLocal2d', norm_cfg=dict(type='BN')), rf'plugins\.0=.*{NO_SLICE}'),
         (dcn() | dict(dcn=dict(type='DCN', groups=2)), f'dcn=.*{NO_SLICE}'),
         (dcn() | dict(dcn=dict(type='DCN', fallback_on_stride=True)), f'dcn=.*{NO_SLICE}'),
         (dcn('Conv2d'), f'dcn=.*{NO_SLICE}'),
@@ -293,7 +296,14 @@ def test_what_no_narrow_stock_network_is():
 
 
 @pytest.mark.parametrize('options', [
+    R50 | dict(depth=20),
     NEXT | dict(depth=18),
+    R50 | dict(num_stages=0),
+    R50 | dict(num_stages=5),
+    R50 | dcn() | dict(stage_with_dcn=(True,)),
+    R50 | dict(strides=(1, 2, 2)),
+    R50 | dict(style='other'),
+    R50 | dict(pretrained=0),
     R50 | dict(out_indices=(4,)),
     R50 | plugin('after_conv4', type='ContextBlock', ratio=1 / 4),
     R50 | dict(plugins=CONTEXT['plugins'] * 2),

@@ -30,17 +30,20 @@ def test_bounds(channels, width, divisor):
 
 
 @given(
-    channels=st.integers(1, 512),
+    channels=st.tuples(st.integers(1, 1024), st.integers(1, 1024)),
     widths=st.tuples(WIDTHS, WIDTHS),
+    divisor=st.sampled_from([1, 8, 16]),
     rounding=st.booleans(),
-    divisor=st.sampled_from([1, 8]),
 )
-def test_wider_keeps_no_fewer(channels, widths, rounding, divisor):
-    low, high = (active_channels(channels, w, divisor, rounding) for w in sorted(widths))
-    if divisor == 1:
-        assert low <= high
-    else:  # the floor of 0.9 may lift a narrow layer by one multiple
-        assert low <= high + divisor
+def test_more_channels_and_wider_ones_keep_no_fewer(channels, widths, divisor, rounding):
+    """So that a shortcut never has more channels than the block's output, at any width."""
+    (few, many), (low, high) = sorted(channels), sorted(widths)
+    kept = active_channels(few, low, divisor, rounding)
+    assert kept <= active_channels(many, low, divisor, rounding)
+    # The stem rounds as a quarter, the block after it does not.
+    assert active_channels(few, low, divisor, True) <= active_channels(4 * many, low, divisor)
+    lift = divisor if divisor > 1 else 0  # the floor of 0.9 may lift a narrow layer by one multiple
+    assert kept <= active_channels(few, high, divisor, rounding) + lift
 
 
 def test_halves_round_up():
