@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from mmengine.dist import all_reduce
 from mmengine.logging import print_log
-from mmengine.model import is_model_wrapper
+from mmengine.model import detect_anomalous_params, is_model_wrapper
 from mmengine.optim import OptimWrapper
 from mmengine.structures import BaseDataElement
 from torch import Tensor
@@ -63,6 +63,8 @@ def gradaug_step(model: Any, data: Any, optim_wrapper: OptimWrapper) -> dict[str
                 with optim_wrapper.optim_context(model):
                     losses, mapping = run_pass(model, batch, subnet)
                 loss, logs = module.parse_losses(losses)
+                if getattr(model, 'detect_anomalous_params', False):
+                    detect_anomalous_params(loss, model=model)
                 optim_wrapper.backward(optim_wrapper.scale_loss(loss))
             # `backward` counts batches, on which gradient accumulation relies: all passes are one.
             optim_wrapper._inner_count = count

@@ -12,8 +12,10 @@ from mmengine.registry import MODELS
 from torch import nn
 
 from mmgradaug import (
+    SlimmableDepthResNet,
     SlimmableResNet,
     SlimmableResNeXt,
+    at_width,
     extract_subnet,
 )
 from mmgradaug.errors import ConfigError
@@ -360,3 +362,20 @@ def test_tracing_which_would_fix_the_width_is_refused():
     """As mmengine's efficient_conv_bn_eval does."""
     with pytest.raises(ConfigError, match=r'SlimmableResNet cannot be traced .*efficient_conv_bn'):
         turn_on_efficient_conv_bn_eval(nn.ModuleDict({'b': SlimmableResNet(18)}), 'b')
+
+
+@pytest.mark.parametrize('name', ['resnet', 'resnext', 'depth'])
+def test_the_compiled_full_network_equals_the_eager_one(name):
+    """And so does its sub-network, which compiles anew."""
+    network = {
+        'resnet': lambda: SlimmableResNet(18, base_channels=8),
+        'resnext': lambda: SlimmableResNeXt(depth=50, base_channels=8, groups=4, base_width=4),
+        'depth': lambda: SlimmableDepthResNet(14),
+    }[name]()
+    randomised(network).eval()
+    compiled, x = torch.compile(network, backend='eager'), random_images(2, 3, 64, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(compiled(x), network(x), rtol=1e-5, atol=1e-5)
+        for width in (0.6, 0.8):
+            with at_width(network, width):
+                torch.testing.assert_close(compiled(x), network(x), rtol=1e-5, atol=1e-5)

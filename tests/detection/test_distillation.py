@@ -8,7 +8,7 @@ from mmengine.optim import OptimWrapper
 from torch import nn
 
 from mmgradaug.transforms import Scale
-from tests.detection.passes import BOTH, SOFT, preprocessed, subnet_losses, taught
+from tests.detection.passes import BOTH, SOFT, full_losses, preprocessed, subnet_losses, taught
 from tests.networks import batch, build, detector_config
 
 SOFT_LOSSES = {
@@ -87,3 +87,13 @@ def test_crowd_only_images_train():
         sample.gt_instances = sample.gt_instances[:0]
     log = model.train_step(data, OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.001)))
     assert torch.isfinite(log['loss'])
+
+
+def test_hard_losses_of_the_region_proposal_network_are_the_stock_ones_of_one_class():
+    model = build(detector_config(distill=BOTH))
+    data = preprocessed(model, batch())
+    full = model.parse_losses(full_losses(model, data))[1]
+    subnet = subnet_losses(model, data, Scale(1.0))
+    for name in ('rpn_cls', 'rpn_bbox'):
+        assert full[f'loss_{name}'] > 0
+        assert torch.equal(subnet[f'loss_{name}_hard'], full[f'loss_{name}'])

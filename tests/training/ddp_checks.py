@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import logging
 from contextlib import contextmanager
 from unittest import mock
 
+import mmengine.model.utils
 import torch
 import torch.distributed as dist
 from mmdet.utils import register_all_modules
@@ -18,6 +20,7 @@ from mmengine.model import (
     convert_sync_batchnorm,
 )
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
+from torch import nn
 from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
 
 from mmgradaug import GradAugDistributedDataParallel
@@ -221,6 +224,23 @@ def sends(rank, world):
     return found
 
 
+def broadcasts(rank, world):
+    """How often BatchNorm statistics are sent in two steps, and what they are at their start."""
+    model = GradAugDistributedDataParallel(build(detector_config()), broadcast_buffers=True)
+    starts = []
+    original = model._sync_buffers
+
+    def watched():
+        original()
+        starts.append(digest(t for t in model.module.buffers() if t.is_floating_point()))
+
+    model._sync_buffers = watched
+    wrapper = sgd(model, lr=0.02, wrapper=OptimWrapper)
+    for index in range(2):
+        step(model, rank, wrapper, index)
+    return {'starts': starts, 'weights': digest(model.parameters())}
+
+
 # ------------------------------------------------------------------ what may go wrong
 
 
@@ -276,6 +296,23 @@ def wrong_wrappers(rank, world):
     plain = MMDistributedDataParallel(build(detector_config(num_subnets=0)))
     log = step(plain, rank, sgd(plain))
     return {'errors': errors, 'plain': float(log['loss'])}
+
+
+def anomalies(rank, world):
+    """What mmengine's search for parameters outside the graph reports of a step."""
+    found = []
+    for extra in (False, True):
+        model = build(detector_config())
+        if extra:
+            model.neck.register_parameter('forgotten', nn.Parameter(torch.zeros(3)))
+        model = GradAugDistributedDataParallel(
+            model, detect_anomalous_params=True, find_unused_parameters=extra
+        )
+        with mock.patch.object(mmengine.model.utils, 'print_log') as said:
+            step(model, rank, sgd(model))
+        assert all(call.kwargs['level'] == logging.ERROR for call in said.call_args_list)
+        found.append([call.args[0] for call in said.call_args_list])
+    return found
 
 
 register_all_modules(init_default_scope=True)

@@ -23,8 +23,8 @@ from tests.training.sync_norm_checks import Classifier, sync_norms, train_classi
 WORLD = 3
 CHECKS = [checks.trains, checks.reduces, checks.fcos_reduces, checks.accumulates,
           checks.mixed_precision, checks.classifier_trains, checks.random_depth_trains,
-          checks.sends, checks.empty, checks.not_finite, checks.wrong_wrappers,
-          sync_norms]  # fmt: skip
+          checks.sends, checks.broadcasts, checks.empty, checks.not_finite,
+          checks.wrong_wrappers, checks.anomalies, sync_norms]  # fmt: skip
 
 
 @pytest.fixture(scope='module')
@@ -155,6 +155,13 @@ def test_a_step_sends_as_many_bytes_as_a_plain_step(group):
             assert found[str(subnets)]['calls'] == [['all_reduce', found['stock']], *finite]
 
 
+def test_statistics_are_sent_once_a_step_if_asked_for(group):
+    found = group('broadcasts')
+    assert same([result['weights'] for result in found])
+    assert same([result['starts'] for result in found])
+    assert len(found[0]['starts']) == len(set(found[0]['starts'])) == 2
+
+
 # ------------------------------------------------------------------ what may go wrong
 
 
@@ -184,6 +191,13 @@ def test_wrappers_that_would_drop_sub_networks_are_refused(group):
         assert "backbone.bn1 is mmcv's" in errors['mmcv']
         assert "sync_bn='torch'" in errors['mmcv']
         assert found['plain'] > 0  # which is not refused where there is nothing to drop
+
+
+def test_parameters_without_a_gradient_are_reported_in_every_pass(group):
+    for complete, forgotten in group('anomalies'):
+        assert complete == []
+        assert len(forgotten) == 3
+        assert all('neck.forgotten' in text for text in forgotten)
 
 
 # ------------------------------------------------------------------ synchronised BatchNorm

@@ -10,6 +10,7 @@ from mmengine.logging import MessageHub
 from mmengine.optim import OptimWrapper
 from torch import nn
 
+from mmgradaug import at_width
 from mmgradaug.errors import ConfigError
 from mmgradaug.training import step
 from mmgradaug.training.step import transformed
@@ -30,6 +31,19 @@ def test_gradients_are_the_sum_over_passes(mask, distill):
     torch.manual_seed(3)
     model.train_step(copy.deepcopy(data), sgd(model))
     assert_close(gradients(model), expected, 2e-5)
+
+
+def test_every_trained_parameter_has_a_gradient_from_every_pass():
+    """What several processes need in order to reduce without looking for unused parameters."""
+    for distill in (None, dict(roi_bbox='off', roi_mask='off', rpn_cls='off', roi_cls='off')):
+        model = build(detector_config(distill=distill))
+        data = model.data_preprocessor(batch((0, 0)), True)
+        model(**data, mode='full')
+        images, mapping = model.sample_subnets()[0].transform(data['inputs'])
+        with at_width(model, 0.5):
+            losses = model(images, data['data_samples'], mode='subnet', mapping=mapping)
+        model.parse_losses(losses)[0].backward()
+        assert all(p.grad is not None for p in model.parameters() if p.requires_grad)
 
 
 @pytest.mark.parametrize('counts', [1, 2, 3])
