@@ -43,7 +43,12 @@ def as_rgb(image: NDArray[Any], bgr: bool = True, shown: Shown | None = None) ->
 
 
 def read_rgb(dataset: Any, path: str) -> NDArray[np.uint8]:
-    """Read an image file by the pipeline of a data set, which may be wrapped, as RGB pixels."""
+    """Read an image file by the pipeline of a data set as RGB pixels."""
+    return as_rgb(load_image(dataset, path))
+
+
+def load_image(dataset: Any, path: str) -> NDArray[Any]:
+    """Read an image file by the pipeline of a data set, which may be wrapped."""
     while not hasattr(dataset, 'pipeline'):
         dataset = dataset.dataset if hasattr(dataset, 'dataset') else dataset.datasets[0]
     results: Any = {'img_path': path}
@@ -51,4 +56,4 @@ def read_rgb(dataset: Any, path: str) -> NDArray[np.uint8]:
         results = step(results)
         if 'img' in results:
             break
-    return as_rgb(results['img'])
+    return results['img']

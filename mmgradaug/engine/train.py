@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mmdet.engine.hooks import DetVisualizationHook
 from mmdet.engine.hooks.utils import trigger_visualization_hook
 from mmdet.evaluation import DumpDetResults
 from mmdet.registry import RUNNERS
@@ -147,6 +148,8 @@ def _add_hooks(cfg: Config, loops: tuple[str, ...]) -> None:
     """
     hooks = cfg.get('default_hooks') or ConfigDict()
     added = {'bad_images': 'BadImagesHook'}
+    if builds(hooks.get('visualization'), DetVisualizationHook, HOOKS):
+        hooks.visualization.type = 'AnyImageVisualizationHook'
     if 'train' in loops:
         added |= {'pending_validation': 'PendingValidationHook', 'versions': 'VersionsHook'}
         for place, stock, ours in (

@@ -1,8 +1,16 @@
 """Images of any kind are drawn neither black nor white."""
 
+from types import SimpleNamespace
+from unittest import mock
+
+import mmcv
 import numpy as np
 import pytest
+from mmcv.transforms import Compose, LoadImageFromFile
+from mmdet.structures import DetDataSample
+from mmengine.visualization import Visualizer
 
+from mmgradaug.engine.hooks import AnyImageVisualizationHook
 from mmgradaug.engine.pixels import as_rgb, shown_range
 
 RAMP = np.linspace(0, 255, 60 * 80).reshape(60, 80)
@@ -38,3 +46,22 @@ def test_what_has_no_range_is_drawn():
     few = np.zeros((50, 50), 'uint16')
     few[0, :3] = 4000
     assert (as_rgb(few)[0, :3] == 255).all() and not as_rgb(few)[1:].any()
+
+
+@pytest.mark.parametrize(('color_type', 'kind'), [('unchanged', 'uint16'), ('color', 'uint8')])
+def test_predictions_are_drawn_on_what_the_pipeline_reads(tmp_path, color_type, kind):
+    values = (RAMP * (16 if kind == 'uint16' else 1)).astype(kind)
+    mmcv.imwrite(values, str(tmp_path / 'a.png'))
+    pipeline = Compose([LoadImageFromFile(color_type=color_type)])
+    loader = SimpleNamespace(dataset=SimpleNamespace(pipeline=pipeline))
+    runner = SimpleNamespace(val_dataloader=loader, test_dataloader=loader, iter=0)
+    Visualizer.get_instance('pixels')
+    hook = AnyImageVisualizationHook(draw=True, interval=1)
+    hook._visualizer = mock.Mock()
+    sample = DetDataSample(metainfo=dict(img_path=str(tmp_path / 'a.png')))
+    hook.after_val_iter(runner, 0, {}, [sample])
+    hook.after_test_iter(runner, 0, {}, [sample])
+    for call in hook._visualizer.add_datasample.call_args_list:
+        assert np.abs(call.args[1].astype(float) - RAMP[..., None]).max() < 6
+    assert hook._visualizer.add_datasample.call_count == 2
+    assert sample.img_path == str(tmp_path / 'a.png')
