@@ -19,13 +19,13 @@ import torch
 from mmdet.engine.hooks import DetVisualizationHook
 from mmdet.engine.hooks.utils import trigger_visualization_hook
 from mmdet.evaluation import DumpDetResults
-from mmdet.registry import RUNNERS
+from mmdet.registry import HOOKS, RUNNERS
 from mmdet.utils import setup_cache_size_limit_of_dynamo
 from mmengine.config import Config, ConfigDict
 from mmengine.device import get_device
 from mmengine.dist import init_dist, is_distributed, is_main_process
 from mmengine.hooks import CheckpointHook, DistSamplerSeedHook
-from mmengine.registry import HOOKS, MODEL_WRAPPERS, MODELS
+from mmengine.registry import MODEL_WRAPPERS, MODELS
 from mmengine.runner import BaseLoop, Runner
 from mmengine.utils.dl_utils import set_multi_processing
 

@@ -200,6 +200,9 @@ def test_hooks_take_the_place_of_those_they_extend():
     )
     assert imports == dict(imports=['mmgradaug'], allow_failed_imports=False)
     assert hooks_of(('test',))[0] == dict(bad_images=dict(type='BadImagesHook'))
+    drawing = dict(visualization=dict(type='DetVisualizationHook', draw=True))
+    expected = dict(type='AnyImageVisualizationHook', draw=True)
+    assert hooks_of(('test',), default_hooks=drawing)[0].visualization == expected
 
 
 @pytest.mark.parametrize('kind', ['CheckpointHook', 'mmengine.CheckpointHook', CheckpointHook])
