@@ -86,7 +86,9 @@ class CheckedLoading:
                 more = f', {count} images after {most} allowed' if most else ''
                 raise ConfigError(f'{text}{more}: {FIX}') from error
             if new:
-                _warn(f'{text}: another sample takes its place (bad image {count} of {most})')
+                _warn(
+                    f'{text}: another sample takes its place (bad image {count} of {most} allowed)'
+                )
             return None
         # Boxes and masks would not fit images with an EXIF orientation, for instance.
         size = tuple(loaded['img_shape']) if loaded else annotated
