@@ -108,6 +108,10 @@ class DepthResNet(StagedNetwork):
             the released ResNet-110 has it.
         **kwargs: ``in_channels``, ``conv_cfg``, ``norm_cfg`` and ``init_cfg``, see
             :class:`~mmgradaug.backbones.residual.StagedNetwork`; there is no ``regulariser``.
+
+    Raises:
+        ValueError: If no network of this kind has that depth.
+        KeyError: For an unknown ``evaluation`` or ``shortcut``.
     """
 
     def __init__(

@@ -104,7 +104,13 @@ class SlimmableMixin(SlimmableNetwork):
         return (self.out_channels,)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Return the features of images (N, C, H, W), a sub-network's padded to full width."""
+        """Return the maps (N, C_i, H_i, W_i) of images (N, C, H, W).
+
+        C_i are the full network's channels at any width: a sub-network's last ones are zero.
+
+        Raises:
+            ConfigError: If torch.fx traces the network, which would lose its sub-networks.
+        """
         if isinstance(x, torch.fx.Proxy):
             raise ConfigError(
                 f'{type(self).__name__} cannot be traced by torch.fx, which would fix its width: '

@@ -107,6 +107,9 @@ def padded_shortcut(x: Tensor, channels: int, stride: int, average: bool = False
         channels: Of the result, at least C.
         stride: Pixels to one in both directions.
         average: Whether they are averaged; otherwise the first of them stays.
+
+    Returns:
+        (N, channels, ceil(H / stride), ceil(W / stride)).
     """
     if stride > 1:
         x = F.avg_pool2d(x, stride, ceil_mode=True) if average else x[..., ::stride, ::stride]

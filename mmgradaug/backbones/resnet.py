@@ -151,6 +151,9 @@ class SlimmableResNet(SlimmableResNetMixin, ResNet):
             stage; see :class:`~mmgradaug.backbones.regularisers.DropBlock`.
         **kwargs: As mmdet's ``ResNet``, with ``conv_cfg`` Conv2d or ConvWS and ``norm_cfg`` BN,
             SyncBN or GN.
+
+    Raises:
+        ConfigError: If an option asks for a layer that cannot be sliced.
     """
 
     dense_cls = ResNet
@@ -158,7 +161,10 @@ class SlimmableResNet(SlimmableResNetMixin, ResNet):
 
 @MODELS.register_module()
 class SlimmableResNetV1d(SlimmableResNetMixin, ResNetV1d):
-    """mmdet's ``ResNetV1d`` (deep stem, average-pooled shortcuts) with slimmable layers."""
+    """mmdet's ``ResNetV1d`` (deep stem, average-pooled shortcuts) with slimmable layers.
+
+    Args and errors as :class:`SlimmableResNet`.
+    """
 
     dense_cls = ResNetV1d
 

@@ -24,6 +24,9 @@ class SlimmableResNeXt(SlimmableResNetMixin, ResNeXt):
         groups (int): Of the 3 x 3 convolutions.
         base_width (int): Channels of a group in the first stage; they double with each stage.
         **kwargs: As :class:`~mmgradaug.SlimmableResNet`, with ``depth`` 50, 101 or 152.
+
+    Raises:
+        ConfigError: As :class:`~mmgradaug.SlimmableResNet`, or for ``deform_groups`` in ``dcn``.
     """
 
     dense_cls = ResNeXt

@@ -57,6 +57,9 @@ class WideResNet(StagedNetwork):
         norm_cfg: Config of the normalisations; None is BatchNorm.
         **kwargs: ``in_channels``, ``conv_cfg``, ``init_cfg`` and ``regulariser``, see
             :class:`~mmgradaug.backbones.residual.StagedNetwork`.
+
+    Raises:
+        ValueError: If no network of this kind has that depth.
     """
 
     def __init__(

@@ -150,6 +150,10 @@ class GradAugClassifier(GradAugMixin, Classifier):
               the full network's output, as in the paper, or ``'labels'``.
             - ``seed``, ``recompute_above``: see :class:`GradAugOptions`.
         **kwargs: As :class:`Classifier`.
+
+    Raises:
+        ConfigError: If an option is out of its range or unknown, or if widths below 1 are asked
+            of a backbone that is not slimmable.
     """
 
     def __init__(self, *args: Any, gradaug: Mapping[str, Any] | None = None, **kwargs: Any) -> None:

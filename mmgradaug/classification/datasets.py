@@ -60,6 +60,10 @@ class ClassDataset(BaseDataset):
             kept += generator.permutation(own)[:wanted].tolist()
         return [self.data_list[index] for index in sorted(kept)]
 
+    def get_cat_ids(self, idx: int) -> list[int]:
+        """Return the class of an image, as ``ClassBalancedDataset`` asks for it."""
+        return [int(self.get_data_info(idx)['gt_label'])]
+
 
 @DATASETS.register_module()
 class ClassFolders(ClassDataset):
@@ -72,6 +76,9 @@ class ClassFolders(ClassDataset):
         data_root: Folder of the data.
         split: Folder in it; ``''`` where the class folders are in ``data_root`` itself.
         **kwargs: As :class:`ClassDataset`.
+
+    Raises:
+        ConfigError: If a folder is missing or has no image.
     """
 
     def load_data_list(self) -> list[dict]:
@@ -102,6 +109,9 @@ class TorchvisionImages(ClassDataset):
         split: ``'train'`` or ``'test'``.
         download: Whether to download what is missing; the first process does.
         **kwargs: As :class:`ClassDataset`.
+
+    Raises:
+        ConfigError: If the data are not there, or not complete.
     """
 
     images: Tensor

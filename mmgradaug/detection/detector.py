@@ -39,6 +39,10 @@ class GradAugDetector(GradAugMixin):
               ``'labels'`` for the stock losses on labels moved by the transform.
             - ``seed``, ``recompute_above``: see :class:`GradAugOptions`.
         **kwargs: The detector's own.
+
+    Raises:
+        ConfigError: If an option is out of its range, unknown or of other heads, if there is no
+            such detector, or if widths below 1 are asked of a backbone that is not slimmable.
     """
 
     def __new__(cls, *args: Any, detector: str | type | None = None, **kwargs: Any) -> Any:

@@ -2,7 +2,7 @@
 
 All functions take what to publish (``source``), which sub-network of it (``cut``) and the folder
 (``out``), and return the path of what they wrote. They raise a ConfigError if the weights do not
-fit the config or the network cannot be cut.
+fit the config, the network cannot be cut, or other files are there already.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import torch
 from mmengine.config import Config
 from torch import nn
 
-from ..engine.atomic import write_atomically
 from ..errors import ConfigError
 from ..slimmable import extract_subnet
 from .key_maps import key_map, load_external, load_strictly
@@ -36,6 +35,7 @@ from .writing import (
     checkpoint_bytes,
     own_tensors,
     record_of,
+    write,
     write_named,
 )
 
@@ -65,9 +65,8 @@ def publish_detector(source: Source, cut: Cut, out: Path) -> tuple[Path, Path]:
     checkpoint = write_named(data, out, record, '.pth')
     header = HEADER.format(**record, weights=checkpoint.name)
     load_from = f"load_from = '{{{{ fileDirname }}}}/{checkpoint.name}'\n"
-    config = checkpoint.with_suffix('.py')
-    write_atomically(f'{header}\n{text}{load_from}'.encode(), config)
-    return config, checkpoint
+    config = f'{header}\n{text}{load_from}'.encode()
+    return write(config, checkpoint.with_suffix('.py')), checkpoint
 
 
 def publish_backbone(source: Source, cut: Cut, out: Path, for_mmdet: bool = False) -> Path:
@@ -118,7 +117,7 @@ def publish_weights(
         path = write_named(data, out, record, SAFETENSORS, library)
     else:
         path = write_named(checkpoint_bytes(theirs), out, record, '.pth', library)
-    write_atomically(f'{json.dumps(record, indent=2)}\n'.encode(), path.with_suffix('.json'))
+    write(f'{json.dumps(record, indent=2)}\n'.encode(), path.with_suffix('.json'))
     return path
 
 

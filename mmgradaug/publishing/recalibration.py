@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..engine.hooks.bad_images import check_images
+from ..errors import ConfigError
 from ..slimmable import at_width
 
 
@@ -53,6 +54,9 @@ def recalibrate(model: Any, width: float, batches: Iterable[dict[str, Any]]) -> 
         model: A detector or classifier in evaluation mode; its statistics are changed.
         width: Share of the channels, in (0, 1].
         batches: Batches as the data loader gives them.
+
+    Raises:
+        ConfigError: If there is no batch.
     """
     seen: dict[Any, list[tuple[int, Tensor, Tensor]]] = defaultdict(list)
 
@@ -76,6 +80,8 @@ def recalibrate(model: Any, width: float, batches: Iterable[dict[str, Any]]) -> 
                 model(data['inputs'], data['data_samples'], mode='tensor')
             else:
                 model.extract_feat(data['inputs'])
+    if norms and not seen:
+        raise ConfigError('train_dataloader gives no batch to recalibrate BatchNorm statistics on')
     for norm, found in seen.items():
         counts, variances, means = zip(*found, strict=True)
         weights = torch.tensor(counts, dtype=torch.float32, device=means[0].device) / sum(counts)

@@ -59,8 +59,21 @@ def write_named(
     digest = hashlib.sha256(data).hexdigest()[:8]
     width = '' if record['width'] == 1 else f'w{record["width"]:g}'
     stem = '_'.join(part for part in (record['config'], width, kind) if part)
-    path = folder / f'{stem}-{digest}{suffix}'
-    write_atomically(data, path)
+    return write(data, folder / f'{stem}-{digest}{suffix}')
+
+
+def write(data: bytes, path: Path) -> Path:
+    """Write a file in one step; one that has these contents already is left as it is.
+
+    Raises:
+        ConfigError: If the file is there with other contents, as after an edit by hand.
+    """
+    if not path.exists():
+        write_atomically(data, path)
+    elif path.read_bytes() != data:
+        raise ConfigError(
+            f'{path} exists and holds something else: remove it, or give another folder by --out'
+        )
     return path
 
 
@@ -73,9 +86,10 @@ def link(path: Path, name: Path) -> None:
     if os.path.lexists(name) and not name.is_symlink():
         raise ConfigError(f'--link {name} exists and is no link: remove it, or give another --link')
     name.parent.mkdir(parents=True, exist_ok=True)
-    name.unlink(missing_ok=True)
+    partial = name.with_name(f'{name.name}.{os.getpid()}.incomplete')
     # Of where folders really are: the name's may be a link, from which `..` leads elsewhere.
-    name.symlink_to(os.path.relpath(path.parent.resolve() / path.name, name.parent.resolve()))
+    partial.symlink_to(os.path.relpath(path.parent.resolve() / path.name, name.parent.resolve()))
+    os.replace(partial, name)
 
 
 def checkpoint_bytes(state: Mapping[str, Tensor], meta: Mapping[str, Any] | None = None) -> bytes:

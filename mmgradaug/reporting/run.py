@@ -52,15 +52,18 @@ class Run:
     def progress(self) -> str:
         """Return how far the run has come, of how much."""
         options = self.config.get('train_cfg') or {}
-        last = self.scalars.train[-1] if self.scalars.train else {'step': 0}
-        if total := options.get('max_epochs'):
-            text = f'epoch {last.get("epoch", 0)} of {total}, iteration {last["step"]}'
-            # Of a run before, which this one began anew, the note stays.
-            ended = last.get('epoch') == total and self._noted.endswith(f'epoch_{total}.pth')
+        before, last = [{'step': 0}, {'step': 0}, *self.scalars.train][-2:]
+        step = int(last['step'])
+        if 'max_epochs' in options:
+            total, done = options['max_epochs'], int(last.get('epoch', 0))
+            ended = done == total and self._noted.endswith(f'epoch_{total}.pth')
+            text = f'epoch {done} of {total}, iteration {step}'
         else:
             total = options.get('max_iters', '?')
-            text = f'iteration {last["step"]} of {total}'
+            # A checkpoint beyond the next entry is of a run before, which this one began anew.
             ended = self._noted.endswith(f'iter_{total}.pth')
+            ended = ended and total < 2 * step - before['step']
+            text = f'iteration {step} of {total}'
         return f'finished: {text}' if ended else text
 
     def metrics(self) -> dict[str, tuple[list[float], list[float]]]:

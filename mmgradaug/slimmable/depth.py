@@ -102,6 +102,9 @@ def at_depth(model: nn.Module, kept: Sequence[bool]) -> Iterator[nn.Module]:
     Args:
         model: Any module with skippable blocks somewhere inside.
         kept: For each of them, from input to output, whether the sub-network has it.
+
+    Raises:
+        ValueError: If ``kept`` has not one entry a block.
     """
     blocks = skippable_blocks(model)
     before = [block.kept for block in blocks]

@@ -40,6 +40,8 @@ def extract_subnet(
 
     Raises:
         ConfigError: If the width is not in (0, 1], or the network is no slimmable backbone.
+        KeyError: If the example does not reach a layer, which it names.
+        ValueError: If ``kept`` has not one entry a block.
     """
     if hasattr(network, 'backbone') or not has_slimmable_layers(network):
         raise ConfigError(

@@ -142,7 +142,7 @@ class SlimBatchNorm2d(_SlimBatchNorm, nn.BatchNorm2d):
         mean, var, weight, bias = (
             _first(tensor, x.size(1)) for tensor in (mean, var, self.weight, self.bias)
         )
-        return F.batch_norm(x, mean, var, weight, bias, self.training, 0.0, self.eps)
+        return F.batch_norm(x, mean, var, weight, bias, mean is None, 0.0, self.eps)
 
 
 class SlimSyncBatchNorm(_SlimBatchNorm, nn.SyncBatchNorm):

@@ -28,6 +28,9 @@ class GradAugDistributedDataParallel(MMDistributedDataParallel):
         broadcast_buffers: Whether a step begins with the first process's BatchNorm statistics.
             As in mmdet's default, each process keeps its own.
         **kwargs: As ``MMDistributedDataParallel``.
+
+    Raises:
+        ConfigError: If a layer synchronises BatchNorm in a way that sub-networks cannot use.
     """
 
     def __init__(self, module: Any, broadcast_buffers: bool = False, **kwargs: Any) -> None:

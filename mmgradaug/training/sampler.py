@@ -68,6 +68,9 @@ class SubnetSampler:
         shrink: What sub-networks have less of: ``'width'``, channels; ``'depth'``, residual
             blocks, at full width (table 6 of the paper); or ``'both'``. The survival
             probabilities of blocks are the backbone's.
+
+    Raises:
+        ConfigError: If an option is out of its range.
     """
 
     def __init__(

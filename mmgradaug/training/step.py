@@ -44,6 +44,9 @@ def gradaug_step(model: Any, data: Any, optim_wrapper: OptimWrapper) -> dict[str
     Returns:
         Values to log: the full network's losses under their stock names, ``loss`` summed
         over all passes, and ``full/...`` and ``subnet1/...`` values of each pass.
+
+    Raises:
+        ConfigError: If a loss is NaN or infinite; the weights are as before the step.
     """
     module = model.module if is_model_wrapper(model) else model
     with optim_wrapper.optim_context(model):  # as mmengine's own step does

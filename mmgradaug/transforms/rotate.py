@@ -35,6 +35,9 @@ class RandomRotate:
 
     Args:
         angles: Degrees counter-clockwise, multiples of 90.
+
+    Raises:
+        ConfigError: If there is no angle or one is not a multiple of 90.
     """
 
     def __init__(self, angles: Sequence[int] = (0, 90, 180, 270)) -> None:

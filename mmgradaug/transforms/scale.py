@@ -66,6 +66,9 @@ class RandomScale:
         align_corners: Put the centres of the corner pixels on each other, as the authors'
             classification code does, instead of the images' edges. What an image shows then
             lies up to half a pixel from where boxes and masks of a detector are moved to.
+
+    Raises:
+        ConfigError: If there is no scale or one is not in [:data:`SMALLEST`, :data:`LARGEST`].
     """
 
     def __init__(

@@ -37,6 +37,7 @@ def folders(root, **options):
 def test_folders(tmp_path):
     dataset = folders(make_folders(tmp_path))
     assert dataset.metainfo['classes'] == ['a', 'b', 'c']
+    assert dataset.get_cat_ids(5) == [1]
     assert [dataset[i]['data_samples'] for i in range(12)] == [0] * 4 + [1] * 4 + [2] * 4
     image = dataset[0]['inputs']
     assert image.dtype == torch.uint8

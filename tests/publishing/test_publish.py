@@ -134,6 +134,19 @@ def test_files_name_their_contents(published):
         assert size < path.stat().st_size < size + 120_000
 
 
+def test_existing_files_stay(run, published):
+    path = published[0][0].with_suffix('.pth')
+    before, data = path.stat().st_mtime_ns, path.read_bytes()
+    args = [str(run), '--out', str(path.parent)]
+    main(args)  # they hold what is published
+    assert path.stat().st_mtime_ns == before
+    path.write_bytes(b'edited')
+    with pytest.raises(SystemExit, match=r'error: .*\.pth exists and holds something else: remove'):
+        main(args)
+    assert path.read_bytes() == b'edited'
+    path.write_bytes(data)
+
+
 def test_backbone_alone_loads_as_pretrained_weights(run, tmp_path):
     main([str(run), '--to', 'backbone', '--out', str(tmp_path), '--no-ema'])
     (path,) = tmp_path.iterdir()

@@ -8,6 +8,7 @@ from mmengine.model.utils import revert_sync_batchnorm
 from torch.optim.swa_utils import update_bn
 
 from mmgradaug import extract_subnet
+from mmgradaug.errors import ConfigError
 from mmgradaug.publishing.recalibration import recalibrate, training_batches
 from tests.networks import batch, build, detector_config, randomised
 from tests.shapes_run import shapes_config
@@ -86,3 +87,8 @@ def test_batches_hold_as_many_images_as_asked_and_the_seed_fixes_them(tmp_path):
 
     assert torch.equal(pixels(1), pixels(1))
     assert not torch.equal(pixels(1), pixels(2))
+
+
+def test_no_batch_is_an_error():
+    with pytest.raises(ConfigError, match='gives no batch'):
+        recalibrate(detector().eval(), 0.5, [])

@@ -80,6 +80,8 @@ def test_validations_of_runs_by_iteration_are_placed(tmp_path):
     assert run.progress() == 'iteration 40 of 45'
     (tmp_path / 'last_checkpoint').write_text('iter_45.pth')
     assert run.progress() == 'finished: iteration 40 of 45'
+    write_start(tmp_path, SECOND, [train_entry(10, by_epoch=False)], config=config)
+    assert read_run(tmp_path).progress() == 'iteration 10 of 45'  # begun anew
 
 
 def test_a_log_that_is_being_written(tmp_path):

@@ -62,6 +62,13 @@ def test_norm_uses_first_statistics_in_evaluation(norm, affine):
         torch.testing.assert_close(slim(x), expected)
 
 
+def test_a_norm_without_running_statistics_uses_the_batchs_in_evaluation_too():
+    slim = SlimBatchNorm2d(6, affine=False, track_running_stats=False).eval()
+    x = random_images(2, 4, 3, 3)
+    with at_width(slim, 0.7):
+        torch.testing.assert_close(slim(x), F.batch_norm(x, None, None, training=True))
+
+
 @pytest.mark.parametrize('norm', [SlimBatchNorm2d, SlimSyncBatchNorm])
 @pytest.mark.parametrize('frozen', [False, True])
 def test_norm_uses_own_batch_statistics_in_a_subnet_pass(norm, frozen):

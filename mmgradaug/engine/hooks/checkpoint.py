@@ -52,7 +52,11 @@ class SafeCheckpointHook(CheckpointHook):
     file_backend: Any
 
     def before_run(self, runner: Any) -> None:
-        """Make ``last_checkpoint``, which mmengine reads next, name a complete checkpoint."""
+        """Make ``last_checkpoint``, which mmengine reads next, name a complete checkpoint.
+
+        Raises:
+            ConfigError: If a run is to be resumed and none of its checkpoints is complete.
+        """
         pointer = Path(runner.work_dir, POINTER)
         named = pointer.read_text().strip() if pointer.is_file() else ''
         remote = '://' in f'{named}{self.out_dir}'

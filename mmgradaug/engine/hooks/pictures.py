@@ -26,19 +26,21 @@ class AnyImageVisualizationHook(DetVisualizationHook):
 
     def after_val_iter(self, runner: Any, batch_idx: int, data_batch: dict, outputs: Any) -> None:
         """Draw the first sample of a batch."""
-        with self._drawable(runner.val_dataloader.dataset, outputs) as samples:
-            super().after_val_iter(runner, batch_idx, data_batch, samples)
+        if self.draw:
+            with self._drawable(runner.val_dataloader.dataset, outputs[:1]) as samples:
+                super().after_val_iter(runner, batch_idx, data_batch, samples)
 
     def after_test_iter(self, runner: Any, batch_idx: int, data_batch: dict, outputs: Any) -> None:
         """Draw the samples of a batch."""
-        with self._drawable(runner.test_dataloader.dataset, outputs) as samples:
-            super().after_test_iter(runner, batch_idx, data_batch, samples)
+        if self.draw:
+            with self._drawable(runner.test_dataloader.dataset, outputs) as samples:
+                super().after_test_iter(runner, batch_idx, data_batch, samples)
 
     @contextmanager
     def _drawable(self, dataset: Any, outputs: Sequence[Any]) -> Iterator[Sequence[Any]]:
         with tempfile.TemporaryDirectory() as folder:
             samples = list(outputs)
-            for place, sample in enumerate(samples) if self.draw else ():
+            for place, sample in enumerate(outputs):
                 image = load_image(dataset, sample.img_path)
                 if image.dtype != np.uint8 or image.shape[2:] != (3,):
                     path = Path(folder, Path(sample.img_path).with_suffix('.png').name)
