@@ -28,12 +28,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     add('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='see train.py')
     text = 'height and width (default: 320 512 for detectors, 224 224 for classifiers)'
     add('--size', type=int, nargs=2, metavar=('H', 'W'), help=text)
-    add(
-        '--batch',
-        type=int,
-        metavar='N',
-        help='images (default: 2 for detectors, 16 for classifiers)',
-    )
+    text = 'images (default: 2 for detectors, 16 for classifiers)'
+    add('--batch', type=int, metavar='N', help=text)
     add('--rounds', type=int, default=7, metavar='N', help='of all steps (default: %(default)s)')
     text = 'rounds before them that do not count (default: %(default)s)'
     add('--warmup', type=int, default=1, metavar='N', help=text)
@@ -81,10 +77,8 @@ def benchmark(args: argparse.Namespace) -> None:
     print_steps(costs)
     for cost in costs:
         for name, seconds in cost.passes.items():
-            print(
-                f'{cost.name}, {name}: {statistics.median(seconds):.2f} s '
-                f'({min(seconds):.2f} to {max(seconds):.2f})'
-            )
+            low, median, high = min(seconds), statistics.median(seconds), max(seconds)
+            print(f'{cost.name}, {name}: {median:.2f} s ({low:.2f} to {high:.2f})')
 
 
 def print_steps(costs: Sequence[StepCost]) -> None:

@@ -14,6 +14,7 @@ import multiprocessing
 import re
 import resource
 import sys
+import textwrap
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -86,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     families: dict[str, dict] = defaultdict(dict)
     deep = {n: any(r.get('depth', 50) > 50 for r in resnets(m)) for n, m in models.items()}
     for name in sorted(models, key=lambda n: (failures[n] != '', deep[n], len(n), n)):
-        families[family_of(name)][name] = models[name]
+        families[Path(name).parts[0]][name] = models[name]
     rows = []
     with ThreadPoolExecutor(args.workers) as threads:
         trials = threads.map(try_family, [families[family] for family in sorted(families)])
@@ -101,15 +102,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def shipped_configs(families: Sequence[str]) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return mmdet's model configs with a ResNet, and why others do not load, by file name.
-
-    Args:
-        families: Patterns, as of file names, of which a config's family has to match one.
-    """
+    """Return mmdet's model configs with a ResNet, and why others do not load, by file name."""
     models, unread = {}, {}
     for path in track(sorted(SHIPPED.rglob('*.py')), 'reading', transient=True):
         name = str(path.relative_to(SHIPPED))
-        wanted = any(fnmatch(family_of(name), pattern) for pattern in families)
+        wanted = any(fnmatch(Path(name).parts[0], pattern) for pattern in families)
         if not wanted or '_base_' in path.parts:
             continue
         try:
@@ -120,11 +117,6 @@ def shipped_configs(families: Sequence[str]) -> tuple[dict[str, Any], dict[str, 
         if any(resnets(model)):
             models[name] = model
     return models, unread
-
-
-def family_of(name: str) -> str:
-    """Return the folder of a config, which mmdet names after a method."""
-    return name.partition('/')[0]
 
 
 def resnets(config: Any) -> Iterator[Any]:
@@ -156,11 +148,7 @@ def swap_failure(model: Any) -> str:
 
 
 def try_family(models: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the row of the first config that mmdet itself can train, or of the first.
-
-    Each is tried in a process of its own. The row has family, config, detector, what sub-networks
-    learn from or ``'fails'``, and a remark.
-    """
+    """Return the row of the first config that mmdet can train, each in a process of its own."""
     context = multiprocessing.get_context('forkserver')
     context.set_forkserver_preload(['mmdet.models', 'mmgradaug'])
     rows = []
@@ -170,30 +158,27 @@ def try_family(models: Mapping[str, Any]) -> tuple[str, ...]:
                 targets, remark = process.submit(try_config, name, model).result()
         except BrokenProcessPool as error:
             targets, remark = 'fails', one_line(error)
-        rows.append((family_of(name), f'`{name}`', type_name(model.get('type')), targets, remark))
+        family, detector = Path(name).parts[0], type_name(model.get('type'))
+        rows.append((family, f'`{name}`', detector, targets, remark))
         if not remark.startswith(STOCK_FAILS):
             return rows[-1]
     return rows[0]
 
 
 def limit() -> None:
-    """Limit the memory and the log of a process."""
+    """Limit a process's memory and log."""
     hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY << 30, hard))
     logging.disable(logging.WARNING)
 
 
 def try_config(name: str, model: Any) -> tuple[str, str]:
-    """Take GradAug steps and predict, with random weights on generated images.
-
-    Returns:
-        What sub-networks learned from: ``'distilled'``, ``'labels'`` or ``'fails'``; and why.
-    """
+    """Train and predict; return ``'distilled'``, ``'labels'`` or ``'fails'``, and why."""
     init_default_scope('mmdet')
     for base in getattr(MMDET_MODELS.get(type_name(model.type)), '__mro__', ()):
         if base.__name__ in OUTSIDE:
             return 'fails', OUTSIDE[base.__name__]
-    size = LARGER.get(family_of(name), SIZE)
+    size = LARGER.get(Path(name).parts[0], SIZE)
     stock, gradaug = reduced(copy.deepcopy(model)), reduced(copy.deepcopy(model))
     for resnet in list(resnets(gradaug)):
         resnet.update(slimmable(resnet), pretrained=None)
@@ -234,12 +219,7 @@ def reduced(model: Any) -> Any:
 
 
 def train_and_predict(model: Any, size: tuple[int, int], steps: int = 2) -> Any:
-    """Build a detector, take steps, predict; return the detector.
-
-    Raises:
-        AssertionError: If a step changes nothing, a sub-network gives no gradient to a parameter
-            that the full network gives one to, or nothing is predicted.
-    """
+    """Build a detector, take steps, predict, and check what came of it; return the detector."""
     detector = MODELS.build(model)
     detector.init_weights()
     detector = revert_sync_batchnorm(detector).train()  # as mmengine's runner in one process
@@ -283,12 +263,7 @@ class WatchedOptimWrapper(OptimWrapper):
         super().backward(loss, **kwargs)
 
 
-def report(
-    models: Mapping[str, Any],
-    failures: Mapping[str, str],
-    rows: Sequence[Sequence[str]],
-    unread: Mapping[str, str],
-) -> str:
+def report(models: dict, failures: dict, rows: list, unread: dict) -> str:
     """Return the page as Markdown, of the results of :func:`main`."""
     kinds = {name: type_name(next(resnets(model))['type']) for name, model in models.items()}
     good = Counter(kinds[name] for name, reason in failures.items() if not reason)
@@ -337,12 +312,12 @@ def as_row(cells: Iterable[str]) -> str:
     return f'| {" | ".join(cells)} |'
 
 
-def one_line(error: BaseException, limit: int = 160) -> str:
+def one_line(error: BaseException) -> str:
     """Return an error as a cell of a table, without folders of this machine."""
     text = str(error).partition(', the current sys.path is')[0]  # mmengine's, on failed imports
     text = re.sub(r'(^|[\s"\'(])/(?:[^\s"\'/]+/)+', r'\1', text.replace(str(MMDET), 'mmdet'))
-    text = ' '.join(f'{type(error).__name__}: {text}'.split()).replace('|', '/')
-    return text if len(text) <= limit else f'{text[: limit - 3]}...'
+    text = f'{type(error).__name__}: {text}'.replace('|', '/')
+    return textwrap.shorten(text, 160, placeholder=' ...')
 
 
 if __name__ == '__main__':

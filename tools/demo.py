@@ -37,11 +37,9 @@ NEXT_COMMAND = 'python tools/train.py configs/mask_rcnn_r50_gradaug_1x.py'
 def main(argv: list[str] | None = None) -> int:
     """Make the data, train, draw, summarise; returns the exit status."""
     parser = argparse.ArgumentParser(description=(__doc__ or '').split('\n')[0])
-    parser.add_argument('--work-dir', default=WORK_DIR, help='(default: %(default)s)')
-    text = 'as of tools/train.py'
-    parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE', help=text
-    )
+    add = parser.add_argument
+    add('--work-dir', default=WORK_DIR, help='(default: %(default)s)')
+    add('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='see train.py')
     args = parser.parse_args(argv)
     cfg = load_config(CONFIG, args.cfg_options)
     cfg.work_dir, cfg.launcher = args.work_dir, 'none'
@@ -59,11 +57,8 @@ def say(text: str) -> None:
 def train(cfg: Config, work_dir: Path) -> None:
     """Train, draw, write ``summary.json`` and print it."""
     options = cfg.model.gradaug
-    say(
-        f'training {CONFIG}: {cfg.train_cfg.max_epochs} epochs, each iteration the full network '
-        f'and {options.num_subnets} sub-networks of width {options.min_width} to 1'
-    )
-    say('minutes left are in the log below as "eta" (hours:minutes:seconds)')
+    say(f'training {CONFIG} for {cfg.train_cfg.max_epochs} epochs: each iteration the full network')
+    say(f'and {options.num_subnets} sub-networks; "eta" in the log is the time left (h:min:s)')
     check_run(cfg, ('train', 'val'))
     start = time.time()
     runner = build_runner(cfg)
@@ -87,12 +82,11 @@ def train(cfg: Config, work_dir: Path) -> None:
     numbers.write_text(json.dumps(summary, indent=2) + '\n')
     say('drawing')
     name = 'Mask R-CNN R-18 with GradAug, nuclei'
-    curves, predictions, subnets = (
-        work_dir / f'{what}.png' for what in ('curves', 'predictions', 'subnets')
-    )
+    names = ('curves.png', 'predictions.png', 'subnets.png')
+    curves, predictions, subnets = (work_dir / file for file in names)
     save_curves(scalars, curves, name)
-    figure = picture_predictions(cfg, runner.model, title=f'{name}: validation tiles')
-    save_figure(figure, predictions)
+    title = f'{name}: validation tiles'
+    save_figure(picture_predictions(cfg, runner.model, title=title), predictions)
     picture_subnets(cfg, runner.model, [subnets], title=name)
     say('done')
     print(f"""

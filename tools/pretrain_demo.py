@@ -21,7 +21,7 @@ from mmengine.config import Config
 from mmgradaug.datasets import make_digits
 from mmgradaug.engine.atomic import write_atomically
 from mmgradaug.engine.checks import check_model
-from mmgradaug.engine.cli import make_output_dir, one_line_errors
+from mmgradaug.engine.cli import load_config, make_output_dir, one_line_errors
 from mmgradaug.engine.experiment import Run, plan_runs, train_runs
 from mmgradaug.engine.hooks.versions import versions
 from mmgradaug.engine.weight_check import check_pretrained
@@ -35,7 +35,6 @@ CONFIGS = {
     'baseline': 'configs/classification/resnet18_digits.py',
     'GradAug': 'configs/classification/resnet18_digits_gradaug.py',
 }
-FAST = {'GradAug fast': 'configs/classification/resnet18_digits_gradaug_fast.py'}
 DETECTOR = 'configs/mask_rcnn_r18_gradaug_nuclei.py'
 WORK_DIR = 'work_dirs/resnet18_digits_demo'
 METRIC = 'accuracy/top1'
@@ -52,19 +51,22 @@ def main(argv: list[str] | None = None) -> int:
     say('data: handwritten digits of MNIST in data/digits/')
     make_digits()
     make_output_dir(work_dir, '--work-dir')
-    methods = CONFIGS | (FAST if args.fast else {})
-    runs = plan_runs(work_dir, methods, args.seeds, args.cfg_options)
+    runs = plan_runs(work_dir, CONFIGS, args.seeds, args.cfg_options)
     train_runs(runs, Path(__file__).with_name('pretrain.py'), args.jobs, say)
     say('drawing')
     pictures = draw(work_dir, runs)
     first = runs['GradAug'][0]
     backbone = publish_backbone(open_source(first.checkpoint), Cut(), work_dir / 'published')
+    init_cfg = dict(type='Pretrained', checkpoint=str(backbone))
     say(f'loading the backbone into {DETECTOR}')
+    detector = check_model(load_config(DETECTOR, {'model.backbone.init_cfg': init_cfg}))
+    check_pretrained(detector)
+    detector.init_weights()
     values = {name: [r.final[METRIC] for r in rs] for name, rs in runs.items()}
     gap = [a - b for a, b in zip(values['GradAug'], values['baseline'], strict=True)]
     wins = sum(value > 0 for value in gap)
     cfg = Config.fromfile(first.config)
-    summary = {
+    summary: dict[str, Any] = {
         METRIC: {name: spread_of(by_seed) for name, by_seed in values.items()},
         'difference': spread_of(gap),
         'verdict': f'GradAug is better with {wins} of {args.seeds} seeds',
@@ -72,10 +74,14 @@ def main(argv: list[str] | None = None) -> int:
         'epoch': first.final['step'],
         'labels_per_class': cfg.train_dataloader.dataset.labels_per_class,
         'num_subnets': cfg.model.gradaug.num_subnets,
-        'configs': methods,
+        'configs': CONFIGS,
         'options': args.cfg_options,
         'backbone': str(backbone),
-        'detector': into_detector(backbone),
+        'detector': {
+            'config': DETECTOR,
+            'matched_entries': len(detector.backbone.state_dict()),
+            'option': f'model.backbone.init_cfg={init_cfg}',
+        },
         'seconds_of_this_call': round(time.time() - start, 1),
         'cpu_count': os.cpu_count(),
         'versions': versions(),
@@ -98,7 +104,6 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     add('--seeds', type=int, default=3, help='of the draw of labels and of weights')
     jobs = min(2, os.cpu_count() or 1)
     add('--jobs', type=int, default=jobs, help='trainings at a time')
-    add('--fast', action='store_true', help='GradAug with few shapes of convolutions, too')
     text = 'of all trainings, as of tools/train.py'
     add('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help=text)
     return parser.parse_args(argv)
@@ -125,26 +130,9 @@ def draw(work_dir: Path, runs: dict[str, list[Run]]) -> list[Path]:
         'GradAug': (full, 1.0),
         f'GradAug, sub-\nnetwork {NARROW}': (narrow, NARROW),
     }
-    title = (
-        'What speaks for the right digit (class activation maps), and the digit that is predicted'
-    )
+    title = 'What speaks for the right digit (class activation maps), and the predicted digit'
     maps = save_activation_maps(networks, cfg, work_dir / 'activation_maps.png', title)
     return [curves, maps]
-
-
-def into_detector(backbone: Path) -> dict[str, Any]:
-    """Put the backbone into the detector; returns what ``summary.json`` says of that."""
-    cfg = Config.fromfile(DETECTOR)
-    init_cfg = dict(type='Pretrained', checkpoint=str(backbone))
-    cfg.model.backbone.init_cfg = init_cfg
-    detector = check_model(cfg)
-    check_pretrained(detector)
-    detector.init_weights()
-    return {
-        'config': DETECTOR,
-        'matched_entries': len(detector.backbone.state_dict()),
-        'option': f'model.backbone.init_cfg={init_cfg}',
-    }
 
 
 def conclude(summary: dict[str, Any], files: list[Path]) -> None:

@@ -58,26 +58,15 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add('checkpoint', type=Path, help='of a run, or saved by torch.save')
     add('--to', choices=('mmdet', 'backbone', 'classifier', *EXTERNAL, 'onnx'), default='mmdet')
-    add(
-        '--from',
-        dest='library',
-        choices=(*EXTERNAL, 'gradaug'),
-        help="whose names the weights have; gradaug: the authors' released code",
-    )
+    text = "whose names the weights have; gradaug: the authors' released code"
+    add('--from', dest='library', choices=(*EXTERNAL, 'gradaug'), help=text)
     add('--no-classifier', action='store_true', help='leave out the linear layer')
-    add(
-        '--safetensors',
-        action='store_true',
-        help='write that format of the weights of another library',
-    )
+    text = 'write that format of the weights of another library'
+    add('--safetensors', action='store_true', help=text)
     add('--config', help="default: the checkpoint's own")
     add('--width', type=float, help='publish the sub-network of this width')
-    add(
-        '--recalibrate',
-        type=int,
-        metavar='N',
-        help="average BatchNorm statistics over N training images (0: keep the full network's)",
-    )
+    text = "average BatchNorm statistics over N training images (0: keep the full network's)"
+    add('--recalibrate', type=int, metavar='N', help=text)
     add('--seed', type=int, default=0, help='of the choice of images (default: 0)')
     add('--device', help='to recalibrate on (default: a GPU if there is one)')
     text = 'the trained weights of a run with EMAHook (default: the averaged ones, as validated)'
@@ -92,10 +81,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
             'statistics of sub-networks; give a number of training images, such as 200'
         )
     if args.width is not None and args.to not in NARROW:
-        parser.error(
-            f'--width {args.width:g} --to {args.to}: no such network has that width, expected --to '
-            f'{", ".join(NARROW)}'
-        )
+        parser.error(f'--width {args.width:g}: expected --to {", ".join(NARROW)}, got {args.to}')
     return args
 
 
@@ -111,9 +97,7 @@ def publish(source: Source, cut: Cut, out: Path, args: argparse.Namespace) -> Pa
 
     if args.to == 'mmdet' and not source.is_classifier:
         config, path = publish_detector(source, cut, out)
-        use = (
-            f"{config}\ninit_detector('{config}', '{path}') uses them, as does mmdet's own training"
-        )
+        use = f"{config}\ninit_detector('{config}', '{path}') uses them, as mmdet's training does"
     elif args.to in ('mmdet', 'backbone'):
         path = publish_backbone(source, cut, out, for_mmdet=args.to == 'mmdet')
         use = f"init_cfg=dict(type='Pretrained', checkpoint='{path}') starts from it"
