@@ -64,11 +64,7 @@ def check_run(cfg: Config, loops: tuple[str, ...], checkpoint: str | Path | None
 
 
 def check_data(cfg: Config, loops: tuple[str, ...]) -> None:
-    """Check that the data of some loops are there and fit the config.
-
-    Raises:
-        ConfigError: If not.
-    """
+    """Raise ConfigError if the data of some loops are missing or do not fit the config."""
     check_files(cfg, loops)
     check_annotations(cfg, loops)
 

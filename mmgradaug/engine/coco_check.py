@@ -148,8 +148,7 @@ def _read(path: str) -> COCO:
     try:
         with redirect_stdout(io.StringIO()):
             coco = COCO(path)
-        for name in ('images', 'categories'):
-            coco.dataset[name]  # or KeyError
+        coco.dataset['images'], coco.dataset['categories']  # or KeyError
     except (AssertionError, LookupError, TypeError, ValueError) as error:
         said = f'it has no {error}' if isinstance(error, KeyError) else error
         raise ConfigError(f'{path} is no annotation file ({said}): {_FORMAT}') from error
