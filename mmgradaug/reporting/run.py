@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -48,6 +49,13 @@ class Run:
         written = Path(self._noted)
         # Folders are moved, to another machine for instance: the file beside the note counts.
         return next((p for p in (self.path / written.name, written) if p.is_file()), None)
+
+    @property
+    def versions(self) -> str:
+        """The versions of packages that the newest start logged; empty if it did not."""
+        logs = sorted(self.path.glob('*/*.log'))[-1:]
+        found = [re.findall('Versions: (.*)', log.read_text(errors='replace')) for log in logs]
+        return found[0][-1] if any(found) else ''
 
     def progress(self) -> str:
         """Return how far the run has come, of how much."""

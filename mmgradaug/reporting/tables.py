@@ -30,6 +30,7 @@ def overview(runs: Sequence[Run]) -> Table:
         **{label: [_number(run.scalars.last(n)) for run in runs] for n, label in results.items()},
         'seconds an iteration': [_median(run.scalars.series('train', 'time')[1]) for run in runs],
         'last log entry': [f'{run.last_written:%Y-%m-%d %H:%M:%S}' for run in runs],
+        'versions': [run.versions or _NO_VALUE for run in runs],
         'work dir': [str(run.path) for run in runs],
     }
     return [['', *(run.name for run in runs)], *([key, *cells] for key, cells in facts.items())]

@@ -88,6 +88,8 @@ def write_run(work_dir: Path, gradaug: bool = True, value: float = 0.5) -> Path:
     """A finished run of one start with a picture; returns its work dir."""
     config = CONFIG if gradaug else PLAIN_CONFIG
     write_start(work_dir, '20261122_050000', whole_log(gradaug, value), config)
+    text = 'mmengine - INFO - Versions: mmgradaug 0.1.0, mmdet 3.5.1\n'
+    (work_dir / '20261122_050000/20261122_050000.log').write_text(text)
     (work_dir / 'last_checkpoint').write_text(os.fspath(work_dir / 'epoch_2.pth'))
     cv2.imwrite(os.fspath(work_dir / 'predictions.png'), np.full((20, 30, 3), 7, np.uint8))
     return work_dir
