@@ -96,7 +96,7 @@ class SlimmableMixin(SlimmableNetwork):
                     module.divisor = lcm(module.divisor, size)
 
     def _set_rounding(self) -> None:
-        """Set which convolutions round as the middle of a bottleneck, or to groups."""
+        """Set which convolutions round as the middle of a bottleneck."""
 
     @property
     def feature_channels(self) -> tuple[int, ...]:

@@ -23,11 +23,10 @@ from ..slimmable import linear_survival
 class ShakeDrop(nn.Module):
     """ShakeDrop (Yamada et al., IEEE Access 2019): random weights of a residual branch.
 
-    The branch is multiplied by b + a - ba in the
-    forward pass, its gradient by b + c - bc in the backward pass, and in evaluation the branch
-    by the mean of the first. b is 1 with probability ``survival`` and otherwise 0, drawn once a
-    batch as in stochastic depth (whether its authors do so is not confirmed: those of AutoAugment
-    draw it for each image); a and c are uniform, drawn for each image.
+    The branch is multiplied by b + a - ba in the forward pass, its gradient by b + c - bc in the
+    backward pass, and in evaluation the branch by the mean of the first. b is 1 with probability
+    ``survival`` and otherwise 0, drawn once per batch as in stochastic depth (AutoAugment's code
+    draws it for each image); a and c are uniform, drawn for each image.
 
     Args:
         survival: Probability that the branch is left as it is.
@@ -128,7 +127,7 @@ def _ramped(p: float, ramp: bool) -> float:
 
 
 def _stochastic_depth(stages: Sequence[int], survival: float = 0.5) -> list[nn.Module]:
-    """Leave out whole branches of a batch, deep ones more often (Huang et al. 2016).
+    """Return modules that drop a whole batch's branch, deep ones more often (Huang et al. 2016).
 
     torchvision scales kept branches up in training, where its authors scale all down in
     evaluation.
@@ -139,7 +138,7 @@ def _stochastic_depth(stages: Sequence[int], survival: float = 0.5) -> list[nn.M
 def _drop_path(
     stages: Sequence[int], survival: float | Sequence[float] = 0.9, ramp: bool = False
 ) -> list[nn.Module]:
-    """Leave out whole branches of each image, at the same rate in all blocks of a stage."""
+    """Return modules that drop branches of each image, at one rate in all blocks of a stage."""
     each = [survival] * len(stages) if isinstance(survival, (int, float)) else survival
     return [
         DropPath(1 - kept, ramp)
@@ -149,7 +148,7 @@ def _drop_path(
 
 
 def _shake_drop(stages: Sequence[int], survival: float = 0.5, **ranges: Any) -> list[nn.Module]:
-    """Weigh branches, deep ones more often."""
+    """Return a ShakeDrop for each block, which scales deep branches more often."""
     return [ShakeDrop(kept, **ranges) for kept in linear_survival(sum(stages), survival)]
 
 
@@ -173,7 +172,7 @@ def branch_regularisers(cfg: Mapping[str, Any], stages: Sequence[int]) -> list[n
         stages: Residual blocks of each stage of the network.
 
     Returns:
-        One module a block, from input to output.
+        One module per block, from input to output.
     """
     options = dict(cfg)
     kind = options.pop('type')

@@ -27,8 +27,8 @@ class GradAugDetector(GradAugMixin):
 
     ``GradAugDetector(detector='MaskRCNN', ...)`` builds an instance of a subclass of
     ``MaskRCNN``: its configuration keys, modules and checkpoint keys are the stock
-    detector's, and outside training it is the stock detector. Of a subclass it builds the
-    same, whose methods come before the detector's. Whole models can be copied and pickled.
+    detector's, and outside training it is the stock detector. The same holds for a subclass of
+    this class, whose methods come before the detector's. Models can be copied and pickled.
 
     Args:
         detector: Name of a detector registered in mmdet, or its class.

@@ -16,10 +16,10 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
 from ..classification import Classifier
-from ..errors import ConfigError
+from ..errors import ConfigError, listed
 from ..type_names import class_of
 from .cli import make_output_dir, warn
-from .coco_check import check_annotations, check_files, find_datasets, listed, reads_coco
+from .coco_check import check_annotations, check_files, find_datasets, reads_coco
 from .weight_check import check_pretrained, check_start, check_weights
 
 # What each launcher calls a process's number, and how many there are.

@@ -26,7 +26,7 @@ from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS, init_default_scope
 
-from ..errors import ConfigError
+from ..errors import ConfigError, listed
 from ..type_names import builds
 from .cli import warn
 from .coco_metric import ExactCocoMetric, exact_metrics
@@ -172,7 +172,7 @@ def _instances(dataset: Any) -> Iterable[Mapping[str, Any]]:
 
 
 def _check_images(where: str, dataset: Any, allowed: int) -> None:
-    """Raise if more images are missing than allowed; to list folders asks little of a disk."""
+    """Raise if more images are missing than allowed; listing folders is cheap on any disk."""
     load: Any = next(iter(dataset.pipeline.transforms), None)
     paths = [info['img_path'] for info in dataset.data_list]
     loads = type(load) is LoadImageFromFile and not load.ignore_empty
@@ -328,10 +328,3 @@ def _identity(image: Mapping[str, Any]) -> tuple[Any, ...]:
     """Return what tells an image from others in a file of other folders and file types."""
     name = PureWindowsPath(str(image['file_name'])).stem  # takes / and \\
     return name, image['height'], image['width']
-
-
-def listed(names: Iterable[Any], most: int = 8) -> str:
-    """Return names on a line, the first few of many."""
-    found = [str(name) for name in names]
-    rest = f', ... ({len(found)} in all)' if len(found) > most else ''
-    return (', '.join(found[:most]) or 'none') + rest

@@ -15,10 +15,10 @@ from ..type_names import builds
 
 @METRICS.register_module()
 class ExactCocoMetric(CocoMetric):
-    """``CocoMetric``, with its options and values, that is right for two kinds of files more.
+    """``CocoMetric``, with its options and values, and two faults of it corrected.
 
-    To pycocotools, an object found is one whose annotation has another id than 0. And it sorts
-    categories, while ``classwise=True`` gives the results the names in the file's order.
+    pycocotools takes an annotation of id 0 for one that no prediction matched. And it sorts
+    categories by id, while ``classwise=True`` names the results in the file's order.
     """
 
     cat_ids: Any

@@ -42,11 +42,6 @@ def as_rgb(image: NDArray[Any], bgr: bool = True, shown: Shown | None = None) ->
     return pixels[..., ::-1] if bgr else pixels
 
 
-def read_rgb(dataset: Any, path: str) -> NDArray[np.uint8]:
-    """Read an image file by the pipeline of a data set as RGB pixels."""
-    return as_rgb(load_image(dataset, path))
-
-
 def load_image(dataset: Any, path: str) -> NDArray[Any]:
     """Read an image file by the pipeline of a data set, which may be wrapped."""
     while not hasattr(dataset, 'pipeline'):

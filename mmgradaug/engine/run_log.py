@@ -30,9 +30,9 @@ class Scalars:
         return cls([e for e in entries if 'loss' in e], [e for e in entries if 'loss' not in e])
 
     @property
-    def by_epoch(self) -> bool:
-        """Return whether the run counts epochs; else ``step`` of a validation is an iteration."""
-        return any('epoch' in entry for entry in self.train)
+    def unit(self) -> str:
+        """Return what ``step`` of a validation counts: ``epoch`` or ``iteration``."""
+        return 'epoch' if any('epoch' in entry for entry in self.train) else 'iteration'
 
     def series(self, part: str, key: str) -> tuple[list[float], list[float]]:
         """Return steps and values of one key in the order of the log; ``part`` is train or val."""

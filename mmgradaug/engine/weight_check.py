@@ -19,11 +19,10 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..backbones.mixin import SlimmableMixin
-from ..errors import ConfigError
+from ..errors import ConfigError, listed
 from ..type_names import builds
 from .checkpoint_loading import is_damaged, load_checkpoint, weights_of
 from .cli import warn
-from .coco_check import listed
 
 # Plugins and offsets of deformable convolutions, which files of plain networks lack.
 _ADDED = r'conv_offset|context_block|gen_attention_block|num_batches_tracked'

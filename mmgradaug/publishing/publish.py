@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.config import Config
 from torch import nn
 
 from ..errors import ConfigError
@@ -167,5 +166,4 @@ def cut_backbone(source: Source, cut: Cut) -> tuple[dict[str, Any], Any]:
     assert cut.width is not None
     model, cfg = load_trained_model(source, cut)
     stock = stock_backbone(cfg.model.backbone)
-    options, backbone, _ = narrow_backbone(model.backbone, stock, cut.width)
-    return Config(options).to_dict(), backbone
+    return narrow_backbone(model.backbone, stock, cut.width)[:2]

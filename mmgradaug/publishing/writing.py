@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..engine.atomic import write_atomically
+from ..engine.atomic import INCOMPLETE, write_atomically
 from ..errors import ConfigError
 from ..version import __version__
 from .source import Cut, Source
@@ -86,7 +86,7 @@ def link(path: Path, name: Path) -> None:
     if os.path.lexists(name) and not name.is_symlink():
         raise ConfigError(f'--link {name} exists and is no link: remove it, or give another --link')
     name.parent.mkdir(parents=True, exist_ok=True)
-    partial = name.with_name(f'{name.name}.{os.getpid()}.incomplete')
+    partial = name.with_name(f'{name.name}.{os.getpid()}{INCOMPLETE}')
     # Of where folders really are: the name's may be a link, from which `..` leads elsewhere.
     partial.symlink_to(os.path.relpath(path.parent.resolve() / path.name, name.parent.resolve()))
     os.replace(partial, name)

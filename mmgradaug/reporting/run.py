@@ -33,11 +33,6 @@ class Run:
         return config_from_text(self.config_text).to_dict() if self.config_text else {}
 
     @property
-    def unit(self) -> str:
-        """Return what the steps of validations count: ``epoch`` or ``iteration``."""
-        return 'epoch' if self.scalars.by_epoch else 'iteration'
-
-    @property
     def _noted(self) -> str:
         """The path that mmengine noted of the last checkpoint; empty if there is none."""
         pointer = self.path / 'last_checkpoint'

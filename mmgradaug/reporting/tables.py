@@ -48,7 +48,7 @@ def metrics_table(runs: Sequence[Run]) -> Table:
                 continue
             steps, values = found[name]
             step = steps[values.index(max(values))]
-            row.append(f'{values[-1]:.3f}, highest {max(values):.3f} ({run.unit} {step:g})')
+            row.append(f'{values[-1]:.3f}, highest {max(values):.3f} ({run.scalars.unit} {step:g})')
         table.append(row)
     return table
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ..errors import ConfigError
 from .depth import skippable_blocks
@@ -16,10 +16,7 @@ from .width import at_width, has_slimmable_layers
 
 
 def extract_subnet(
-    network: nn.Module,
-    width: float,
-    example: Tensor | None = None,
-    kept: Sequence[bool] | None = None,
+    network: nn.Module, width: float, kept: Sequence[bool] | None = None
 ) -> nn.Module:
     """Return the sub-network of a width, or of a width and depth, as a dense network of its own.
 
@@ -33,15 +30,12 @@ def extract_subnet(
     Args:
         network: Module with slimmable layers; it is not changed.
         width: Share of the channels to keep, in (0, 1].
-        example: Input (N, C, H, W) that reaches every layer; by default one image of 96 x 96
-            pixels with as many channels as the first convolution takes.
         kept: As of :func:`~mmgradaug.slimmable.depth.at_depth`; of blocks that are left out the
             shortcuts remain. None leaves the depth as it is.
 
     Raises:
         ConfigError: If the width is not in (0, 1], or the network is no slimmable backbone.
-        KeyError: If the example does not reach a layer, which it names.
-        ValueError: If ``kept`` has not one entry a block.
+        ValueError: If ``kept`` has not one entry per block.
     """
     if hasattr(network, 'backbone') or not has_slimmable_layers(network):
         raise ConfigError(
@@ -52,7 +46,7 @@ def extract_subnet(
     dense = copy.deepcopy(network)
     if kept is not None:
         _leave_out(dense, width, kept)
-    sizes = _input_channels(dense, width, example)
+    sizes = _input_channels(dense, width)
     for name, layer in list(dense.named_modules()):
         if hasattr(layer, 'to_dense'):
             with at_width(layer, width):
@@ -61,7 +55,7 @@ def extract_subnet(
 
 
 def _leave_out(network: nn.Module, width: float, kept: Sequence[bool]) -> None:
-    """Replace blocks that a sub-network has not by their shortcuts, and fix those it has."""
+    """Replace the blocks that a sub-network lacks by their shortcuts, and fix the others."""
     names = {module: name for name, module in network.named_modules()}
     for block, keep in zip(skippable_blocks(network), kept, strict=True):
         if keep:
@@ -82,11 +76,11 @@ def _stock_network(network: SlimmableNetwork) -> nn.Module:
     return stock
 
 
-def _input_channels(network: nn.Module, width: float, example: Tensor | None) -> dict[str, int]:
+def _input_channels(network: nn.Module, width: float) -> dict[str, int]:
     """Return the channels that enter each layer that depends on them, by module name."""
-    if example is None:  # at stride 32 it has 3 x 3 cells, which deformable convolutions need
-        first = next(m for m in network.modules() if isinstance(m, SlimConv))
-        example = first.weight.new_zeros(1, first.in_channels, 96, 96)
+    first = next(m for m in network.modules() if isinstance(m, SlimConv))
+    # At stride 32 this has 3 x 3 cells, which deformable convolutions need.
+    example = first.weight.new_zeros(1, first.in_channels, 96, 96)
     sizes: dict[str, int] = {}
     modes = {name: module.training for name, module in network.named_modules()}
     network.eval()
@@ -104,12 +98,11 @@ def _input_channels(network: nn.Module, width: float, example: Tensor | None) ->
 
 def _dense_layer(layer: Any, in_channels: int) -> nn.Module:
     """Return a stock layer with the first channels of a slimmable one."""
-    tensors = {**dict(layer.named_parameters()), **dict(layer.named_buffers())}
+    tensors = layer.state_dict(keep_vars=True)
     dense = layer.to_dense(in_channels)
     dense.to(next(iter(tensors.values()), None))
-    own_tensors = {**dict(dense.named_parameters()), **dict(dense.named_buffers())}
-    for name, tensor in tensors.items():
-        own = own_tensors[name]
+    for name, own in dense.state_dict(keep_vars=True).items():
+        tensor = tensors[name]
         own.data.copy_(tensor[tuple(slice(size) for size in own.shape)].data)
         own.requires_grad_(tensor.requires_grad)
     return dense.train(layer.training)

@@ -22,7 +22,7 @@ from mmengine.structures import BaseDataElement
 from torch import Tensor
 from torch.nn import BatchNorm2d
 
-from ..errors import ConfigError
+from ..errors import ConfigError, listed
 from ..transforms import GeometricMap, Transform, at_least
 from .recompute import recomputing
 from .sampler import Subnet
@@ -209,13 +209,12 @@ def _require_finite(
     )
 
 
-def _images_of(samples: Any, most: int = 16) -> str:
+def _images_of(samples: Any) -> str:
     """Name the files of a batch's images, for the end of a message, where samples say."""
     samples = samples if isinstance(samples, (list, tuple)) else ()
     paths = [s.get('img_path') for s in samples if isinstance(s, BaseDataElement)]
-    named = [str(path) for path in paths if path]
-    more = f', ... ({len(named)} in all)' if len(named) > most else ''
-    return f', of {", ".join(named[:most])}{more}' if named else ''
+    named = [path for path in paths if path]
+    return f', of {listed(named, 16)}' if named else ''
 
 
 def _merge_logs(results: list[dict[str, Any]], seconds: list[float]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..errors import ConfigError
 from .base import SUBNET_TRANSFORMS
-from .geometry import GeometricMap, Size
+from .geometry import GeometricMap
 
 # A twentieth of 1333 pixels is 67; four times the side is 16 times the pixels. Beyond lie
 # mistakes, such as percentages.
@@ -37,7 +37,8 @@ class Scale:
     def __call__(self, images: Tensor) -> tuple[Tensor, GeometricMap]:
         """Resize images (N, C, H, W)."""
         in_size = (images.size(-2), images.size(-1))
-        out_size = self.out_size(in_size)
+        height, width = (max(self.least, round(side * self.factor)) for side in in_size)
+        out_size = (height, width)
         if out_size != in_size:
             images = F.interpolate(
                 images,
@@ -47,11 +48,6 @@ class Scale:
                 antialias=self.antialias,
             )
         return images, GeometricMap(in_size, out_size)
-
-    def out_size(self, in_size: Size) -> Size:
-        """Height and width of the resized images."""
-        height, width = (max(self.least, round(length * self.factor)) for length in in_size)
-        return height, width
 
 
 @SUBNET_TRANSFORMS.register_module()
@@ -68,7 +64,7 @@ class RandomScale:
             lies up to half a pixel from where boxes and masks of a detector are moved to.
 
     Raises:
-        ConfigError: If there is no scale or one is not in [:data:`SMALLEST`, :data:`LARGEST`].
+        ConfigError: If there is no scale or one is not from ``SMALLEST`` to ``LARGEST``.
     """
 
     def __init__(

@@ -97,9 +97,8 @@ def save_curves(scalars: Scalars, path: Path | str, title: str = '') -> Path:
     figure = new_figure(10.5, 4.6, title)
     left, right = figure.subplots(1, 2)
     draw_lines(left, loss_lines(scalars), 'training loss', 'iteration')
-    unit = 'epoch' if scalars.by_epoch else 'iteration'
     title = 'validation, full network: AP (0.50:0.95)'
-    draw_lines(right, precision_lines(scalars), title, unit, from_zero=False)
+    draw_lines(right, precision_lines(scalars), title, scalars.unit, from_zero=False)
     return save_figure(figure, path)
 
 

@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from ..engine.hooks.bad_images import check_images
-from ..engine.pixels import read_rgb
+from ..engine.pixels import as_rgb, load_image
 from .canvas import new_figure
 from .objects import draw_objects
 
@@ -38,7 +38,7 @@ def picture_predictions(
     figure = new_figure(10.5, 3.45 * len(samples) + 0.5, title)
     grid = figure.subplots(len(samples), 3, squeeze=False)
     for row, sample in zip(grid, samples, strict=True):
-        image = read_rgb(loader.dataset, sample.img_path)
+        image = as_rgb(load_image(loader.dataset, sample.img_path))
         labels = sample.gt_instances
         found = sample.pred_instances[sample.pred_instances.scores >= score_threshold]
         names = (

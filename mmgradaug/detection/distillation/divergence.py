@@ -15,7 +15,7 @@ def categorical_kl(student: Tensor, teacher: Tensor) -> Tensor:
     """Return the KL divergence (N,) of softmax distributions, of logits (N, C) of both."""
     log_student = F.log_softmax(student.float(), dim=1)
     log_teacher = F.log_softmax(teacher.float(), dim=1)
-    return (log_teacher.exp() * (log_teacher - log_student)).sum(dim=1)
+    return F.kl_div(log_student, log_teacher, reduction='none', log_target=True).sum(dim=1)
 
 
 def distribution_kl(student: Tensor, teacher: Tensor, dim: int = 1) -> Tensor:
@@ -26,9 +26,8 @@ def distribution_kl(student: Tensor, teacher: Tensor, dim: int = 1) -> Tensor:
         teacher: Probabilities of the same shape.
         dim: Dimension of the categories.
     """
-    teacher = teacher.float()
     log_student = F.log_softmax(student.float(), dim=dim)
-    return (torch.xlogy(teacher, teacher) - teacher * log_student).sum(dim=dim)
+    return F.kl_div(log_student, teacher.float(), reduction='none').sum(dim=dim)
 
 
 def bernoulli_kl(student: Tensor, teacher: Tensor) -> Tensor:

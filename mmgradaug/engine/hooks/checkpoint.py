@@ -34,7 +34,7 @@ class AtomicBackend(LocalBackend):
         write_atomically(obj, filepath)
 
     def remove(self, filepath: str | Path) -> None:
-        """Note it."""
+        """Note a file that is to be removed later."""
         self.late.append(filepath)
 
 

@@ -26,7 +26,7 @@ class VersionsHook(Hook):
     """
 
     def before_run(self, runner: Any) -> None:
-        """Log them."""
+        """Log the versions, and the number of passes."""
         runner.logger.info('Versions: %s', ', '.join(f'{k} {v}' for k, v in versions().items()))
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         number = model.sampler.num_subnets if isinstance(model, GradAugMixin) else 0
