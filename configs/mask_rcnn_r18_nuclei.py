@@ -61,7 +61,7 @@ train_dataloader = dict(
     dataset=dict(
         _delete_=True,
         type='RepeatDataset',
-        times=5,  # 12 tiles x 5 / batches of 4 = 15 iterations an epoch.
+        times=5,  # 12 tiles x 5 / batches of 4 = 15 iterations per epoch.
         dataset=dict(
             type='CocoDataset',
             data_root=data_root,

@@ -19,7 +19,7 @@ test_dataloader = val_dataloader
 val_evaluator = dict(ann_file=data_root + 'annotations/val.json')
 test_evaluator = val_evaluator
 
-max_epochs = 10  # 120 images in batches of 4: 30 iterations an epoch.
+max_epochs = 10  # 120 images in batches of 4: 30 iterations per epoch.
 train_cfg = dict(max_epochs=max_epochs)
 param_scheduler = _base_.param_scheduler
 param_scheduler[1]['T_max'] = max_epochs

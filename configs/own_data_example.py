@@ -15,7 +15,7 @@ classes = ('cat', 'dog')  # <- as the annotation files name them; a single one i
 num_classes = 2  # <-
 image_scale = (1333, 800)  # <- longer and shorter side are resized to fit in
 max_epochs = 12  # <-
-batch_size = 2  # <- images a step on one GPU
+batch_size = 2  # <- images per step on one GPU
 
 model = dict(
     type='GradAugDetector',

@@ -82,7 +82,7 @@ def benchmark(args: argparse.Namespace) -> None:
 
 
 def print_steps(costs: Sequence[StepCost]) -> None:
-    """Print one row a step, each with its ratios to the first."""
+    """Print one row per step, each with its ratios to the first."""
     import numpy as np
     from rich.console import Console
     from rich.table import Table

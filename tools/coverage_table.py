@@ -50,7 +50,7 @@ GRADAUG = {
 MEMORY = 6  # GiB that a process may take; a config that wants more fails
 SIZE = (160, 192)  # height and width of the images in pixels
 LARGER = {'ddod': (544, 576)}  # it convolves 3 x 3 cells at stride 128, also at scale 0.5
-# Most RoIs an image that are sampled and proposed, queries, points of a mask and doublings of
+# Most RoIs per image that are sampled and proposed, queries, points of a mask and doublings of
 # PointRend's masks, by config key; mmdet has 512, 1000, up to 900, 12544 and 5.
 LIMITS = {
     'num': 64,

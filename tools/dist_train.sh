@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Train on several GPUs: tools/dist_train.sh CONFIG GPUS [options of tools/train.py]
 #
-# GPUS is the number of processes on this machine, one a GPU; without a GPU they share the CPU.
+# GPUS is the number of processes on this machine, one per GPU; without a GPU they share the CPU.
 # Several machines: the same command on each, with these variables.
 #   NNODES       how many machines (default 1)
 #   NODE_RANK    which of them this is, from 0 (default 0)

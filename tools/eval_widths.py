@@ -116,7 +116,7 @@ def write(results: Sequence[WidthResult], out: Path, args: argparse.Namespace) -
 
 
 def print_widths(results: Sequence[WidthResult]) -> None:
-    """Print one row a width."""
+    """Print one row per width."""
     import numpy as np
     from rich.console import Console
     from rich.table import Table

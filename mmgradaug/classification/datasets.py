@@ -82,7 +82,7 @@ class ClassFolders(ClassDataset):
     """
 
     def load_data_list(self) -> list[dict]:
-        """Return one entry an image: ``img_path`` and ``gt_label``."""
+        """Return one entry per image: ``img_path`` and ``gt_label``."""
         root = Path(self.data_root, self.split).absolute()
         try:
             found = sorted(p.name for p in root.iterdir() if p.is_dir() and p.name[0] != '.')
@@ -122,7 +122,7 @@ class TorchvisionImages(ClassDataset):
         super().__init__(data_root=data_root, **kwargs)
 
     def load_data_list(self) -> list[dict]:
-        """Return one entry an image: ``gt_label`` and its place among ``images``."""
+        """Return one entry per image: ``gt_label`` and its place among ``images``."""
         is_stl = self.name == 'STL10'
         part: Any = {'split': self.split} if is_stl else {'train': self.split == 'train'}
         read = partial(getattr(datasets, self.name), self.data_root, **part)

@@ -1,4 +1,4 @@
-"""What a run prints: one short line an entry. Its log file has everything."""
+"""What a run prints: one short line per entry. Its log file has everything."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ def placed(entries: Sequence[dict[str, Any]], start: float = 0) -> list[dict[str
 
 
 def read_entries(path: Path | str) -> list[dict[str, Any]]:
-    """Return the JSON objects of a log, one a line, in their order.
+    """Return the JSON objects of a log, one per line, in their order.
 
     A line that a killed run left half written is left out, as is one that is being written.
     """

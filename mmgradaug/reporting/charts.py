@@ -75,7 +75,7 @@ def comparison_panels(runs: Sequence[Run]) -> list[Panel]:
             Line(run.name, *run.metrics()[name], colour_at(FIRST_RUN + i)) for i, run in having
         ]
         panels.append(Panel(name, lines, having[0][1].scalars.unit, False))
-    compared = {"full network's loss": ('full/loss', 'loss'), 'seconds an iteration': ('time',)}
+    compared = {"full network's loss": ('full/loss', 'loss'), 'seconds per iteration': ('time',)}
     for title, keys in compared.items():
         lines = []
         for index, run in enumerate(runs):

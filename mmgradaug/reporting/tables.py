@@ -28,7 +28,7 @@ def overview(runs: Sequence[Run]) -> Table:
         'sub-networks': [_subnets(run.config.get('model') or {}) for run in runs],
         'progress': [run.progress() for run in runs],
         **{label: [_number(run.scalars.last(n)) for run in runs] for n, label in results.items()},
-        'seconds an iteration': [_median(run.scalars.series('train', 'time')[1]) for run in runs],
+        'seconds per iteration': [_median(run.scalars.series('train', 'time')[1]) for run in runs],
         'last log entry': [f'{run.last_written:%Y-%m-%d %H:%M:%S}' for run in runs],
         'versions': [run.versions or _NO_VALUE for run in runs],
         'work dir': [str(run.path) for run in runs],

@@ -104,7 +104,7 @@ def at_depth(model: nn.Module, kept: Sequence[bool]) -> Iterator[nn.Module]:
         kept: For each of them, from input to output, whether the sub-network has it.
 
     Raises:
-        ValueError: If ``kept`` has not one entry a block.
+        ValueError: If ``kept`` has not one entry per block.
     """
     blocks = skippable_blocks(model)
     before = [block.kept for block in blocks]

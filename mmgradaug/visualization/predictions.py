@@ -20,7 +20,7 @@ from .objects import draw_objects
 def picture_predictions(
     cfg: Config, model: Any, num_images: int = 4, score_threshold: float = 0.5, title: str = ''
 ) -> Figure:
-    """Draw the first validation images, their labels and predictions, one row an image.
+    """Draw the first validation images, their labels and predictions, one row per image.
 
     Args:
         cfg: Config with the validation data, whose pipeline loads labels.

@@ -60,7 +60,7 @@ def picture_subnets(
     Args:
         cfg: Config of a GradAug detector or classifier, with the training data.
         model: Of that config.
-        paths: PNG files to write, one an iteration.
+        paths: PNG files to write, one per iteration.
         image: Index of the image in its batch.
         seed: Of the order of the data, and of widths and transforms if the config has none.
         title: Of the pictures; the iteration and a classifier's class are added.

@@ -144,7 +144,7 @@ def test_a_classifier_shows_what_it_measured(tmp_path):
 def test_numbers_of_the_tables(alone):
     assert alone.row('coco/bbox_mAP') == ['0.580, highest 0.580 (epoch 2)']
     assert (alone.row('box AP'), alone.row('mask AP')) == (['0.580'], ['0.680'])
-    assert alone.row('seconds an iteration') == ['3']
+    assert alone.row('seconds per iteration') == ['3']
     assert alone.row('model') == ['MaskRCNN with GradAug']
     assert alone.row('sub-networks') == ['min_width 0.8, num_subnets 2']
     assert alone.row('progress') == ['finished: epoch 2 of 2, iteration 8']

@@ -68,7 +68,7 @@ def test_gradients_are_near_those_of_float32(build_model, least_cosine, most_err
     assert torch.cosine_similarity(flat_left, flat_right, dim=0) > least_cosine
     assert abs(flat_left.norm() / flat_right.norm() - 1) < most_error  # scaled and unscaled alike
     assert not torch.equal(flat_left, flat_right)
-    # One update of the scale a batch, not one a pass: it grows after two batches.
+    # One update of the scale a batch, not one per pass: it grows after two batches.
     assert wrapper.loss_scaler.get_scale() == 8.0
     model.zero_grad()
     model.train_step(copy.deepcopy(data), wrapper)

@@ -1,4 +1,4 @@
-"""What sub-networks of detectors learn: soft and hard targets, one file a head family."""
+"""What sub-networks of detectors learn: soft and hard targets, one file per head family."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -54,7 +54,7 @@ class DistillConfig:
         dense_bbox: Boxes of a single-stage head, as it codes them.
         dense_quality: Centerness, IoU or objectness of a single-stage head.
         dense_dfl: Distributions over the distances to a box's sides (GFL).
-        max_rois: RoIs an image that sub-networks learn from; None for all that the full
+        max_rois: RoIs per image that sub-networks learn from; None for all that the full
             network sampled.
         warmup_iters: Iterations over which the weights of soft losses rise from 0, since an
             untrained teacher has nothing to teach.

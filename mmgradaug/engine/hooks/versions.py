@@ -33,7 +33,7 @@ class VersionsHook(Hook):
         if number:
             subnets = f'{number} sub-network{"s" if number > 1 else ""}'
             runner.logger.info(
-                f'{number + 1} passes a step: full network and {subnets}; their gradients add up'
+                f'{number + 1} passes per step: full network and {subnets}; their gradients add up'
             )
 
     def before_train(self, runner: Any) -> None:

@@ -2,7 +2,7 @@
 
 ResNet-D, residual branches that start at zero, labels smoothed by 0.1, no weight decay of biases
 and BatchNorm, and 5 epochs of warm-up: as the commands and logs that its authors published in
-dmlc/web-data. Their learning rate of 0.4 for 1024 images a batch is the baseline's 0.2 for 512.
+dmlc/web-data. Their learning rate of 0.4 for 1024 images per batch is the baseline's 0.2 for 512.
 """
 
 tricks = dict(
