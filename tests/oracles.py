@@ -19,10 +19,7 @@ def relative_error(left, right):
 
 
 def run(network, x, width=None, kept=None):
-    """Outputs and parameter gradients of a random linear function of the outputs.
-
-    Layers that draw noise draw the same in every call.
-    """
+    """Outputs, and gradients of a random linear function of them; all calls draw the same noise."""
     network.zero_grad()
     torch.manual_seed(1)
     narrow = nullcontext() if width is None else at_width(network, width)

@@ -18,20 +18,10 @@ SECONDS = 120  # after which a group that waits for one of its own gives up
 
 
 def run_group(world: int, checks: Sequence[Check], folder: Path) -> list[dict[str, Any]]:
-    """Run checks one after the other in a group of processes.
+    """Run checks ``(rank, world)`` in a group of processes; returns what each found, by name.
 
-    The processes are forked from a server that has imported the checks' modules and done nothing
-    else, so importing mmdet is paid once in a test session.
-
-    Args:
-        world: Number of processes.
-        checks: Functions ``(rank, world)`` of modules, which return tensors, numbers, text, and
-            lists and dicts of them.
-        folder: An empty folder of this group.
-
-    Returns:
-        What the checks returned by name, for each process. A check that raised has its
-        traceback instead, and those after it are missing.
+    They are forked from a server that has imported the checks' modules: mmdet is imported once in a
+    session. A check that raised has its traceback, and those after it are missing.
     """
     context = multiprocessing.get_context('forkserver')
     context.set_forkserver_preload(sorted({check.__module__ for check in checks}))

@@ -38,14 +38,7 @@ TINY = [
 
 
 def shapes_config(root: Path, train: int = 4, val: int = 1, **spec: Any) -> Config:
-    """Generate images under a folder, and read the GradAug config with that for its data.
-
-    Args:
-        root: The folder.
-        train: Training images.
-        val: Validation images.
-        spec: Options of both, see ``ShapesSpec``; images have 64 x 64 pixels by default.
-    """
+    """The GradAug config on images generated under a folder, of 64 x 64 pixels unless told."""
     options = dict(size=(64, 64)) | spec
     make_shapes(root, ShapesSpec(train, **options), ShapesSpec(val, **options))
     cfg = Config.fromfile(CONFIG)

@@ -99,10 +99,7 @@ def test_at_half_scale_a_level_is_taught_by_the_next_exactly(name):
 
 @pytest.mark.parametrize('name', [name for name in FAMILIES if name != 'PAA'])
 def test_boxes_are_read_as_the_stock_head_decodes_them(name, monkeypatch):
-    """Strides, norms, exponents, coders: the values of every box output are in known units.
-
-    PAA has ATSS's forward and coder, and does not decode without suppression.
-    """
+    """Strides, norms, coders: box values are in known units. PAA decodes with suppression only."""
     model = detector(name, **all_keys('soft'))
     distiller, head = model._distillers[0], model.bbox_head
     size = (96, 160)
@@ -137,8 +134,7 @@ TRANSFORMS = [Scale(0.5), Scale(0.75), Scale(0.4), Rotate(1), Rotate(2),
 def test_a_box_is_the_moved_box_wherever_it_is_read(name):
     """Shifts and sizes, cells and pixels, sides: all that a transform changes, at once.
 
-    Between cells FoveaBox's logarithms of distances are not linear: at half scale alone, of a box
-    that every cell lies in.
+    FoveaBox, not linear between cells: at half scale, of a box that every cell lies in.
     """
     model = detector(name, **all_keys('soft'))
     distiller = model._distillers[0]

@@ -31,11 +31,7 @@ CONTEXT.set_forkserver_preload(['tests.engine.killing'])
 
 @OPTIM_WRAPPERS.register_module()
 class CpuAmpOptimWrapper(AmpOptimWrapper):
-    """mmengine's mixed precision, whose constructor wants a GPU, on the CPU.
-
-    Args:
-        casts: Whether to run in bfloat16; mmcv's operators cannot on the CPU.
-    """
+    """mmengine's mixed precision on the CPU; ``casts=False`` for mmcv's operators, which cannot."""
 
     def __init__(self, casts: bool = True, **kwargs: Any) -> None:
         OptimWrapper.__init__(self, **kwargs)
@@ -51,13 +47,7 @@ class CpuAmpOptimWrapper(AmpOptimWrapper):
 
 @dataclass(frozen=True)
 class Kill:
-    """Where a run dies.
-
-    Attributes:
-        iteration: In this iteration, counted from 0 ...
-        after: ... after it instead of before; hooks have run.
-        write: Or half-way through this file write of the process, counted from 0.
-    """
+    """Dies before or ``after`` an iteration, or half-way through a ``write``; counted from 0."""
 
     iteration: int | None = None
     after: bool = False
@@ -65,14 +55,7 @@ class Kill:
 
 
 def train(work_dir: Path, options: list[str], *args: str, kill: Kill | None = None) -> int:
-    """Run tools/train.py in a process of its own; returns its exit status (-9: killed).
-
-    Args:
-        work_dir: Its folder.
-        options: Of ``small_options``, and more.
-        args: Further words.
-        kill: Where it dies.
-    """
+    """Run tools/train.py in a process of its own; returns its exit status (-9: killed)."""
     argv = [str(CONFIG), '--work-dir', str(work_dir), *args, *options, *NO_VALIDATION]
     process = CONTEXT.Process(target=_train, args=(argv, kill, str(work_dir) + '.log'))
     process.start()

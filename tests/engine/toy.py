@@ -57,11 +57,7 @@ class ToyModel(BaseModel):
 
 
 class Improving(BaseMetric):
-    """A score that rises with every epoch.
-
-    Args:
-        stop: Epoch, counted from 0, in whose validation the run ends.
-    """
+    """A score that rises with every epoch; the run ends in validating epoch ``stop``, from 0."""
 
     def __init__(self, stop: int | None = None) -> None:
         super().__init__()

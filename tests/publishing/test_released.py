@@ -1,7 +1,6 @@
-"""The authors' released networks: their names and shapes, and what they compute.
+"""The authors' released networks, of which ``released_keys.json`` has the names and shapes.
 
-Their files are not here; ``released_keys.json`` has the names and shapes of what they hold. What a
-network computes is written below a second time, in terms of these names.
+What a network computes is written below a second time, in terms of these names.
 """
 
 import itertools

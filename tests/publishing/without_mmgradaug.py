@@ -1,7 +1,6 @@
-"""Use published detectors where mmgradaug cannot be imported; `test_publish.py` runs this.
+"""Infer and train with published detectors where mmgradaug cannot be imported.
 
-Arguments: a folder for results, an image, and published configs beside their checkpoints. Writes
-the detections as ``NAME.pt`` and, after an epoch of training, ``NAME.json``.
+Arguments: a folder for the results ``NAME.pt`` and ``NAME.json``, an image, published configs.
 """
 
 import json

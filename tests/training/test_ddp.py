@@ -1,9 +1,8 @@
 """Several processes: one reduction a step, gradients as of one process, no dead ends.
 
-The reference is exact. Plain training on several processes steps along the mean over processes
-of each one's own gradient, so GradAug does: of each one's own sum over its passes. One process
-computes the same by accumulating the shards as batches of one step, with the draws of one
-iteration. Losses that a head normalises by a mean over processes get that mean.
+Plain training steps along the mean over processes of each one's own gradient; GradAug of each one's
+own sum over its passes. One process computes exactly that by accumulating the shards as batches of
+one step. Losses that a head normalises by a mean over processes get that mean.
 """
 
 import mmdet.models.dense_heads.fcos_head as fcos_head
