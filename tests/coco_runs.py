@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +18,22 @@ PIPELINE = [
 ]
 
 
-def coco_config(root: Path, model: Any) -> dict[str, Any]:
-    """Return a config of three iterations, as plain dictionaries.
+def edit_annotations(root: Path, change: Callable, split: str = 'train') -> Path:
+    """Change the annotation file of a split; returns its path."""
+    path = root / f'annotations/{split}.json'
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+    return path
 
-    Args:
-        root: Images and annotations of ``make_shapes``.
-        model: Config of a detector of its classes.
-    """
+
+def each(of: Callable = dict, part: str = 'annotations', **fields: Any) -> Callable:
+    """A change of all entries of a part: sets fields, also those that ``of`` gives for an entry."""
+    return lambda content: [entry.update(of(entry), **fields) for entry in content[part]]
+
+
+def coco_config(root: Path, model: Any) -> dict[str, Any]:
+    """A config of three iterations on a data set of ``make_shapes``, as plain dictionaries."""
 
     def loader(split: str) -> dict[str, Any]:
         dataset = dict(
@@ -37,9 +48,8 @@ def coco_config(root: Path, model: Any) -> dict[str, Any]:
         sampler = dict(type='DefaultSampler', shuffle=False)
         return dict(batch_size=1, num_workers=0, sampler=sampler, dataset=dataset)
 
-    evaluator = dict(
-        type='CocoMetric', ann_file=f'{root}/annotations/val.json', metric=['bbox', 'segm']
-    )
+    labels = f'{root}/annotations/val.json'
+    evaluator = dict(type='CocoMetric', ann_file=labels, metric=['bbox', 'segm'])
     return dict(
         default_scope='mmdet',
         model=copy.deepcopy(model),

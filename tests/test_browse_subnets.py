@@ -1,11 +1,8 @@
-import shutil
-
 import numpy as np
 import pytest
 from mmengine.config import Config
 from mmengine.registry import MODELS
 
-from mmgradaug.datasets import ShapesSpec, make_shapes
 from mmgradaug.visualization import subnets
 from mmgradaug.visualization.subnets import save_subnets
 from tests.classification import tiny
@@ -16,19 +13,12 @@ from tools.browse_subnets import main
 CONFIG = 'configs/mask_rcnn_r18_gradaug_shapes.py'
 
 
-@pytest.fixture(scope='module')
-def folder(tmp_path_factory):
-    """A small data set."""
-    spec = ShapesSpec(8, size=(64, 64))
-    return make_shapes(tmp_path_factory.mktemp('shapes'), spec, spec)
-
-
 def options(folder, *more):
     """Options of a tiny network on that data set."""
     return ['--cfg-options', *TINY, f'train_dataloader.dataset.dataset.data_root={folder}/', *more]
 
 
-def test_colours_do_not_depend_on_the_preprocessor(folder, tmp_path):
+def test_colours_do_not_depend_on_the_preprocessor(shapes, tmp_path):
     preprocessor = 'model.data_preprocessor'
     changes = {
         'usual': [],
@@ -39,20 +29,19 @@ def test_colours_do_not_depend_on_the_preprocessor(folder, tmp_path):
     for name, changed in changes.items():
         np.random.seed(0)  # the flips of the pipeline
         args = ['--out', str(tmp_path / name), '--iterations', '1']
-        main([CONFIG, *args, *options(folder, 'model.gradaug.num_subnets=1', *changed)])
+        main([CONFIG, *args, *options(shapes, 'model.gradaug.num_subnets=1', *changed)])
         pictures.append(pixels_of(tmp_path / name / 'iteration_000.png'))
     for picture in pictures[1:]:
         assert np.abs(picture - pictures[0]).mean() < 0.5
 
 
-def test_what_training_would_refuse_is_refused(folder, tmp_path):
+def test_what_training_would_refuse_is_refused(root, tmp_path):
     with pytest.raises(SystemExit, match=r'^error: .*num_classes=7.*3 clas'):
-        main([CONFIG, *options(folder, 'model.roi_head.bbox_head.num_classes=7')])
-    spoilt = shutil.copytree(folder, tmp_path / 'spoilt')
-    for image in (spoilt / 'train').iterdir():
+        main([CONFIG, *options(root, 'model.roi_head.bbox_head.num_classes=7')])
+    for image in (root / 'train').iterdir():
         image.write_bytes(image.read_bytes()[:300])
-    with pytest.raises(SystemExit, match=r'^error: .*spoilt/train'):
-        main([CONFIG, '--out', str(tmp_path), *options(spoilt)])
+    with pytest.raises(SystemExit, match=rf'^error: .*{root}/train'):
+        main([CONFIG, '--out', str(tmp_path), *options(root)])
 
 
 CLASSIFIER = """

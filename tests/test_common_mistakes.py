@@ -1,7 +1,7 @@
-"""The mistakes that users really make: each ends with one line that names value and fix.
+"""The mistakes that users really make, a row each, in the order of docs/RELIABILITY.md.
 
-Nothing is written or trained then; of those that only show during a run, the weights and the last
-checkpoint stay. One row a mistake, in the order of docs/RELIABILITY.md.
+Each ends with one line that names value and fix. Nothing is written or trained then; during a run,
+the weights and the last checkpoint stay.
 """
 
 import errno
@@ -13,34 +13,20 @@ import shutil
 import pytest
 import torch
 
-from mmgradaug.datasets.shapes import ShapesSpec, make_shapes
 from mmgradaug.engine import train as engine
-from tests.coco_runs import coco_config
+from tests.coco_runs import coco_config, each, edit_annotations
 from tests.harmful import Command
+from tests.messages import one_line
 from tests.networks import build, detector_config
 from tools import test, train
 
 
 class Run:
-    """A run that trains a tiny detector for three iterations, to spoil.
-
-    Attributes:
-        root: Its data.
-        cfg: Its config.
-        argv: Further words of the command line.
-        main: The tool's entry.
-    """
+    """A run that trains a tiny detector for three iterations, to spoil."""
 
     def __init__(self, root, cfg):
         self.root, self.cfg, self.argv, self.main = root, cfg, [], train.main
         self.work_dir = root.parent / 'work_dir'
-
-    def edit(self, change, split='train'):
-        """Change an annotation file."""
-        path = self.root / f'annotations/{split}.json'
-        content = json.loads(path.read_text())
-        change(content)
-        path.write_text(json.dumps(content))
 
     def save(self, state, **extra):
         """Write a checkpoint; returns its path."""
@@ -60,29 +46,15 @@ class Run:
         """Run the tool, which has to end with an error; returns the last line it prints."""
         with pytest.raises(SystemExit) as stopped:
             self.start()
-        line = str(stopped.value)
-        assert line.startswith('error: ') and '\n' not in line
-        return line
+        return one_line(stopped.value)
 
     def checkpoints(self):
         return sorted(path.name for path in self.work_dir.glob('*.pth'))
 
 
-@pytest.fixture(scope='module')
-def shapes(tmp_path_factory):
-    spec = ShapesSpec(3, size=(64, 64)), ShapesSpec(2, size=(64, 64))
-    return make_shapes(tmp_path_factory.mktemp('shapes'), *spec)
-
-
-@pytest.fixture(scope='module')
-def model():
-    return detector_config(num_subnets=1, transform=None).to_dict()
-
-
 @pytest.fixture
-def run(shapes, model, tmp_path):
-    root = shutil.copytree(shapes, tmp_path / 'shapes')
-    cfg = coco_config(root, model)
+def run(root, tmp_path):
+    cfg = coco_config(root, detector_config(num_subnets=1, transform=None).to_dict())
     for key in ('val_cfg', 'val_dataloader', 'val_evaluator'):
         del cfg[key]
     cfg |= dict(experiment_name=tmp_path.name, data_help='run tools/make_it.py')
@@ -107,7 +79,7 @@ def remove(name):
 
 
 def rewrite(change, split='train'):
-    return lambda run: run.edit(change, split)
+    return lambda run: edit_annotations(run.root, change, split)
 
 
 def option(value, *path):
@@ -130,12 +102,8 @@ def backbone(**options):
     return lambda run: run.cfg['model']['backbone'].update(options)
 
 
-def rename(names):
-    def change(content):
-        for category, name in zip(content['categories'], names, strict=True):
-            category['name'] = name
-
-    return rewrite(change)
+def rename(*names):
+    return rewrite(lambda c: [k.update(name=names[i]) for i, k in enumerate(c['categories'])])
 
 
 def no_coco(run):
@@ -143,17 +111,12 @@ def no_coco(run):
 
 
 def evaluate_on_training_images(run):
-    run.main, run.argv = test.main, [run.save(build(detector_config()).state_dict())]
-    run.edit(lambda c: [i.update(file_name=f'other/{i["file_name"]}') for i in c['images']])
+    to_test(run, run.save(build(detector_config()).state_dict()))
+    rewrite(each(lambda i: dict(file_name=f'other/{i["file_name"]}'), 'images'))(run)
+    rewrite(each(lambda i: dict(file_name=f'v{i["id"]}.png'), 'images'), 'val')(run)
     run.cfg['test_evaluator']['ann_file'] = f'{run.root}/annotations/train.json'
-    run.edit(lambda c: [i.update(file_name=f'v{i["id"]}.png') for i in c['images']], 'val')
     for index, path in enumerate(sorted((run.root / 'val').iterdir()), start=1):
         path.rename(path.with_name(f'v{index}.png'))
-
-
-def drop_every_object(content):
-    for annotation in content['annotations']:
-        annotation['category_id'] = 99
 
 
 DATA = {
@@ -176,12 +139,12 @@ DATA = {
         r"train\.json \(train_dataloader\.dataset\) has an entry without 'bbox': add it",
     ),
     'other classes': (
-        rename(['disc', 'box', 'star']),
+        rename('disc', 'box', 'star'),
         r'the categories disc, box, star, none of them in metainfo\.classes \(circle, square, tri.*'
         r': set metainfo=dict\(classes=\.\.\.\) to the names of the file',
     ),
     'a class misspelt': (
-        rename(['circle', 'Square', 'triangle']),
+        rename('circle', 'Square', 'triangle'),
         r"has no category 'square' of metainfo\.classes, but 'Square'.*: write both alike",
     ),
     'num_classes of a head': (
@@ -190,7 +153,7 @@ DATA = {
         r'er\.dataset has 3 classes \(circle, square, triangle\): set num_classes to 3',
     ),
     'no object left': (
-        rewrite(drop_every_object),
+        rewrite(each(category_id=99)),
         r'no training image has an object left \(\S+/train\.json .*: (\d+) of other categories '
         r'than metainfo\.classes of \1 annotations are not learnt\): label the objects',
     ),
@@ -205,20 +168,14 @@ DATA = {
 # ---------------------------------------------------- before the first iteration: weights
 
 
-def pretrained(run, state):
-    path = run.save(state)
+def pretrained(run, path):
     backbone(init_cfg=dict(type='Pretrained', checkpoint=path))(run)
-
-
-def pretrained_missing(run):
-    init_cfg = dict(type='Pretrained', checkpoint=f'{run.root}/resnet.pth')
-    backbone(init_cfg=init_cfg)(run)
 
 
 def pretrained_deeper(run):
     config = detector_config()
     config.backbone.depth = 34
-    pretrained(run, build(config).backbone.state_dict())
+    pretrained(run, run.save(build(config).backbone.state_dict()))
 
 
 def to_test(run, path):
@@ -243,7 +200,7 @@ def checkpoint_holding_code(run):
 
 WEIGHTS = {
     'pretrained file missing': (
-        pretrained_missing,
+        lambda run: pretrained(run, f'{run.root}/resnet.pth'),
         r'no pretrained weights at \S+/resnet\.pth \(model\.backbone\.init_cfg\.checkpoint\).*: pu',
     ),
     'pretrained file of a deeper network': (

@@ -5,14 +5,15 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
-from mmdet.datasets import CocoDataset
 from mmengine.dataset import ConcatDataset, RepeatDataset
+from mmengine.registry import DATASETS
 from torch.utils.data import DataLoader
 
 from mmgradaug.datasets.shapes import ShapesSpec, make_shapes
 from mmgradaug.engine.hooks import BadImagesHook, bad_images
 from mmgradaug.engine.hooks.bad_images import check_images, refuse_cut_off
 from mmgradaug.errors import ConfigError
+from tests.coco_runs import coco_config
 
 PIPELINE = [dict(type='LoadImageFromFile'), dict(type='PackDetInputs', meta_keys=('img_path',))]
 
@@ -23,14 +24,8 @@ def images(tmp_path):
     make_shapes(tmp_path, ShapesSpec(6, size=(64, 64)), ShapesSpec(1, size=(64, 64)))
 
     def dataset(**kwargs):
-        options = dict(
-            data_root=str(tmp_path),
-            ann_file='annotations/train.json',
-            data_prefix=dict(img='train/'),
-            metainfo=dict(classes=('circle', 'square', 'triangle')),
-            pipeline=PIPELINE,
-        )
-        return CocoDataset(**(options | kwargs))
+        options = coco_config(tmp_path, None)['train_dataloader']['dataset']
+        return DATASETS.build(options | dict(pipeline=PIPELINE) | kwargs)
 
     return dataset, sorted((tmp_path / 'train').iterdir())
 

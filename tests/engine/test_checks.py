@@ -13,14 +13,15 @@ from mmgradaug import SlimmableResNet, SlimmableResNeXt
 from mmgradaug.engine.checks import check_data, check_model, check_run, warn_of_schedule
 from mmgradaug.engine.weight_check import check_pretrained, check_weights
 from mmgradaug.errors import ConfigError
-from tests.networks import build, stock_config
+from tests.classification import tiny
+from tests.networks import build, detector_config, stock_config
 
 LOOPS = ('train', 'val')
 
 
 @pytest.fixture
-def state(detector):
-    return build(detector).state_dict()
+def state():
+    return build(detector_config()).state_dict()
 
 
 @pytest.fixture
@@ -34,9 +35,9 @@ def saved(tmp_path):
     return save
 
 
-def fails(cfg, words, loops=('train',), **kwargs):
+def fails(cfg, words, loops=('train',), check=check_run):
     with pytest.raises(ConfigError, match=words):
-        check_run(cfg, loops, **kwargs)
+        check(cfg, loops)
 
 
 def test_a_complete_run_passes(cfg, saved, state, capsys):
@@ -58,8 +59,7 @@ def test_only_training_goes_without_validation(cfg, capsys):
     cfg.update(val_dataloader=None, val_cfg=None, val_evaluator=None)
     check_run(cfg, LOOPS)
     assert capsys.readouterr().err == ''
-    with pytest.raises(ConfigError, match=r'^this config has no validation data: set val_datalo'):
-        check_data(cfg, ('val',))
+    fails(cfg, '^this config has no validation data: set val_datalo', ('val',), check_data)
     cfg.test_dataloader = None
     fails(cfg, '^this config has no test data: set test_dataloader', ('test',))
 
@@ -108,11 +108,9 @@ def test_numbers_of_classes(cfg):
     cfg.val_dataloader.dataset.metainfo.classes = ('circle', 'square')
     check_model(cfg, ('train',))
     words = r'bbox_head\.num_classes=3, .*but val_dataloader\.dataset has 2 classes \(circle, squ'
-    with pytest.raises(ConfigError, match=words):
-        check_model(cfg, LOOPS)
+    fails(cfg, words, LOOPS, check_model)
     del cfg.val_dataloader.dataset['metainfo']
-    with pytest.raises(ConfigError, match='has 80 classes'):
-        check_model(cfg, LOOPS)
+    fails(cfg, 'has 80 classes', LOOPS, check_model)
     for head in ('bbox_head', 'mask_head'):
         del cfg.model.roi_head[head]['num_classes']
     check_model(cfg, ('val',))  # 80 by default, too
@@ -127,16 +125,13 @@ def test_an_rpn_alone_knows_objects(cfg):
 
 
 def test_classes_of_a_classifier(tmp_path):
-    for name in ('cat', 'dog'):
-        (tmp_path / 'train' / name).mkdir(parents=True)
-        (tmp_path / 'train' / name / 'a.png').touch()
-    backbone = dict(type='SlimmableResNet', depth=18, base_channels=8, out_indices=(3,))
-    dataset = dict(type='ClassFolders', data_root=str(tmp_path))
-    model = dict(type='Classifier', backbone=backbone, num_classes=2)
+    root = tiny.make_folders(tmp_path, per_class=1, classes='ab')
+    dataset = dict(type='ClassFolders', data_root=str(root))
+    model = tiny.config('Classifier', num_classes=2)
     cfg = Config(dict(model=model, train_dataloader=dict(dataset=dataset)))
     check_run(cfg, ('train',))
     cfg.model.num_classes = 3
-    fails(cfg, r'model\.num_classes=3, but train_dataloader\.dataset has 2 classes \(cat, dog\)')
+    fails(cfg, r'model\.num_classes=3, but train_dataloader\.dataset has 2 classes \(a, b\)')
 
 
 # ---------------------------------------------------------------- pretrained weights
@@ -208,11 +203,11 @@ def test_missing_files_of_any_part_are_named(cfg, tmp_path):
 # ---------------------------------------------------------------- checkpoints
 
 
-def test_check_weights_loads_them(saved, state, detector):
-    model = build(detector, seed=5)
+def test_check_weights_loads_them(saved, state):
+    model = build(detector_config(), seed=5)
     check_weights(model, saved({f'module.{k}': v for k, v in state.items()}))
     assert all(torch.equal(v, state[k]) for k, v in model.state_dict().items())
-    check_weights(model, saved(build(stock_config(detector)).state_dict()))
+    check_weights(model, saved(build(stock_config(detector_config())).state_dict()))
     check_weights(model, saved({**state, 'more.weight': torch.zeros(1)}))
 
 

@@ -15,6 +15,7 @@ from mmgradaug.datasets.shapes import CLASSES
 from mmgradaug.engine.checks import check_data
 from mmgradaug.engine.coco_check import _misspelling
 from mmgradaug.errors import ConfigError
+from tests.coco_runs import each, edit_annotations
 
 LOOPS = ('train', 'val')
 
@@ -45,6 +46,11 @@ def fails(cfg, words, loops=LOOPS):
         check_data(cfg, loops)
 
 
+def passes(cfg, capsys, loops=LOOPS):
+    check_data(cfg, loops)
+    assert capsys.readouterr().err == ''
+
+
 def warning(cfg, capsys, loops=LOOPS):
     check_data(cfg, loops)
     (line,) = capsys.readouterr().err.splitlines()
@@ -52,9 +58,11 @@ def warning(cfg, capsys, loops=LOOPS):
     return line
 
 
-def each(**fields):
-    """Set fields of all annotations."""
-    return lambda content: [a.update(fields) for a in content['annotations']]
+def train_on_both(cfg, **options):
+    """Train on the validation data, too, which may have other options."""
+    dataset = cfg.train_dataloader.dataset
+    other = dict(dataset, ann_file='annotations/val.json', data_prefix=dict(img='val/'))
+    cfg.train_dataloader.dataset = dict(type='ConcatDataset', datasets=[dataset, other | options])
 
 
 # ---------------------------------------------------------------- nothing is refused
@@ -70,8 +78,7 @@ WRAPPERS = [
 @pytest.mark.parametrize('wrap', WRAPPERS)
 def test_wrapped_data_sets_are_looked_into(cfg, root, wrap, capsys):
     cfg.train_dataloader.dataset = wrap(cfg.train_dataloader.dataset)
-    check_data(cfg, LOOPS)
-    assert capsys.readouterr().err == ''
+    passes(cfg, capsys)
     (root / 'annotations/train.json').unlink()
     fails(cfg, r'train\.json \(train_dataloader\.dataset\.dataset\S*\.ann_file\)')
 
@@ -82,11 +89,8 @@ def option(**options):
 
 def elsewhere(cfg, root):
     """Absolute file names, so that the folder of the config plays no part."""
-    path = root / 'annotations/train.json'
-    content = json.loads(path.read_text())
-    for image in content['images']:
-        image['file_name'] = f'{root}/train/{image["file_name"]}'
-    path.write_text(json.dumps(content))
+    absolute = each(lambda i: dict(file_name=f'{root}/train/{i["file_name"]}'), 'images')
+    edit_annotations(root, absolute)
     cfg.train_dataloader.dataset.data_prefix.img = 'none/'
 
 
@@ -132,20 +136,14 @@ UNUSUAL = {
 @pytest.mark.parametrize('unusual', UNUSUAL)
 def test_what_mmdet_trains_is_not_refused(cfg, root, unusual, capsys):
     UNUSUAL[unusual](cfg, root)
-    check_data(cfg, LOOPS)
-    assert capsys.readouterr().err == ''
+    passes(cfg, capsys)
 
 
 def test_ids_may_be_floats_or_text(cfg, spoil, capsys):
-    def as_floats(content):
-        for annotation in content['annotations']:
-            annotation.update({k: float(annotation[k]) for k in ('image_id', 'category_id')})
-
-    spoil(as_floats)
-    spoil(lambda c: [image.update(id=str(image['id'])) for image in c['images']], 'val')
-    spoil(lambda c: [a.update(image_id=str(a['image_id'])) for a in c['annotations']], 'val')
-    check_data(cfg, LOOPS)
-    assert capsys.readouterr().err == ''
+    spoil(each(lambda a: {k: float(a[k]) for k in ('image_id', 'category_id')}))
+    spoil(each(lambda i: dict(id=str(i['id'])), 'images'), 'val')
+    spoil(each(lambda a: dict(image_id=str(a['image_id']))), 'val')
+    passes(cfg, capsys)
 
 
 # ---------------------------------------------------------------- classes
@@ -172,7 +170,7 @@ def test_misspellings(name, other, alike):
 
 def test_a_class_without_a_category_is_warned_of(cfg, spoil, capsys):
     spoil(lambda c: c['categories'].pop())
-    spoil(lambda c: [a.update(category_id=min(a['category_id'], 2)) for a in c['annotations']])
+    spoil(each(lambda a: dict(category_id=min(a['category_id'], 2))))
     line = warning(cfg, capsys, ('train',))
     assert 'of metainfo.classes (circle, square, triangle) the categories circle, square:' in line
 
@@ -183,19 +181,13 @@ def test_a_class_without_an_object_is_hinted_at(cfg, root, spoil, capsys):
         spoil(lambda c: c['categories'].insert(0, dict(id=0, name='shapes')), split)
         cfg[f'{split}_dataloader'].dataset.metainfo.classes = ('shapes', *CLASSES)
     assert 'no training object of shapes: if that is no kind of object' in warning(cfg, capsys)
-    dataset = cfg.train_dataloader.dataset
-    second = dict(dataset, ann_file='annotations/second.json')
-    cfg.train_dataloader.dataset = dict(type='ConcatDataset', datasets=[dataset, second])
-    path = root / 'annotations/train.json'
-    content = json.loads(path.read_text())
-    content['annotations'][0].update(category_id=0, iscrowd=1)
-    (root / 'annotations/second.json').write_text(json.dumps(content))
+    shutil.copy(root / 'annotations/train.json', root / 'annotations/second.json')
+    train_on_both(cfg, ann_file='annotations/second.json', data_prefix=dict(img='train/'))
+    spoil(lambda c: c['annotations'][0].update(category_id=0, iscrowd=1), 'second')
     check_data(cfg, ('train',))
     assert 'no training object of shapes: ' in capsys.readouterr().err  # crowds teach nothing
-    content['annotations'][0].update(iscrowd=0)
-    (root / 'annotations/second.json').write_text(json.dumps(content))
-    check_data(cfg, ('train',))
-    assert capsys.readouterr().err == ''
+    spoil(lambda c: c['annotations'][0].update(iscrowd=0), 'second')
+    passes(cfg, capsys, ('train',))
 
 
 def test_files_that_number_classes_differently_are_an_error(cfg, root, spoil, capsys):
@@ -204,9 +196,7 @@ def test_files_that_number_classes_differently_are_an_error(cfg, root, spoil, ca
     assert 'in another order predictions get wrong names' in warning(cfg, capsys)
     spoil(lambda c: c['categories'].reverse())
     fails(cfg, r'val\.json .* triangle, square, circle, .*train\.json .* has circle, square, tri')
-    dataset = cfg.train_dataloader.dataset
-    other = dict(dataset, ann_file='annotations/val.json', data_prefix=dict(img='val/'))
-    cfg.train_dataloader.dataset = dict(type='ConcatDataset', datasets=[dataset, other])
+    train_on_both(cfg)
     fails(cfg, 'all files need the same', ('train',))
 
 
@@ -305,20 +295,15 @@ HEALTHY = {
 @pytest.mark.parametrize('kind', HEALTHY)
 def test_polygons_and_boxes_may_differ(cfg, spoil, capsys, kind):
     for split in ('train', 'val'):
-        spoil(lambda c: [a.update(HEALTHY[kind](a)) for a in c['annotations']], split)
-    check_data(cfg, LOOPS)
-    assert capsys.readouterr().err == ''
+        spoil(each(HEALTHY[kind]), split)
+    passes(cfg, capsys)
 
 
-def test_one_training_data_set_may_be_without_objects(cfg, spoil):
+@pytest.mark.parametrize('other', [{}, dict(type='OtherFormat')])  # which may have some
+def test_one_training_data_set_may_be_without_objects(cfg, spoil, other):
     spoil(lambda c: c['annotations'].clear())
-    dataset = cfg.train_dataloader.dataset
     fails(cfg, 'no training image has an object left')
-    other = dict(dataset, ann_file='annotations/val.json', data_prefix=dict(img='val/'))
-    cfg.train_dataloader.dataset = dict(type='ConcatDataset', datasets=[dataset, other])
-    check_data(cfg, LOOPS)
-    other['type'] = 'OtherFormat'  # which may have some
-    cfg.train_dataloader.dataset = dict(type='ConcatDataset', datasets=[dataset, other])
+    train_on_both(cfg, **other)
     check_data(cfg, LOOPS)
 
 
@@ -363,18 +348,14 @@ def test_evaluators_need_their_keys_and_no_annotations_to_write_results(cfg, spo
     fails(cfg, r'none\.json \(val_evaluator\.1\.ann_file\)')
 
 
-def test_evaluators_may_name_images_otherwise(cfg, root, capsys):
-    content = json.loads((root / 'annotations/val.json').read_text())
-    for image in content['images']:
-        image['file_name'] = f'all\\{image["file_name"]}'.replace('.png', '.jpg')
-    cfg.val_evaluator.ann_file = f'{root}/other.json'
-    (root / 'other.json').write_text(json.dumps(content))
-    check_data(cfg, LOOPS)
-    assert capsys.readouterr().err == ''
+def test_evaluators_may_name_images_otherwise(cfg, root, spoil, capsys):
+    cfg.val_evaluator.ann_file = str(root / 'annotations/other.json')
+    shutil.copy(root / 'annotations/val.json', cfg.val_evaluator.ann_file)
+    spoil(each(lambda i: dict(file_name=f'all\\{i["file_name"][:-3]}jpg'), 'images'), 'other')
+    passes(cfg, capsys)
     cfg.val_dataloader.dataset.indices = 1
     assert 'has 1 images that are not predicted on' in warning(cfg, capsys)
-    content['images'][0]['height'] += 1
-    (root / 'other.json').write_text(json.dumps(content))
+    spoil(lambda c: c['images'][0].update(height=65), 'other')
     fails(cfg, r'other\.json \(val_evaluator\) is of other images .* it lacks 1 of 1')
 
 
