@@ -29,14 +29,9 @@ def start(script, *args, **variables):
     env = {**os.environ, 'PYTHON': sys.executable, 'OMP_NUM_THREADS': '1'}
     env |= {name: str(value) for name, value in variables.items()}
     log = tempfile.NamedTemporaryFile('w')  # noqa: SIM115
-    process = subprocess.Popen(
-        ['bash', TOOLS / script, *map(str, args)],
-        env=env,
-        cwd=ROOT,
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
+    command = ['bash', TOOLS / script, *map(str, args)]
+    output = dict(stdout=log, stderr=subprocess.STDOUT)
+    process = subprocess.Popen(command, env=env, cwd=ROOT, start_new_session=True, **output)
     process.log = log
     return process
 

@@ -47,10 +47,8 @@ def small_resnet(depth: int = 18, **kwargs: Any) -> mmgradaug.SlimmableResNet:
 
 def detector_config(mask: bool = True, **gradaug: Any) -> Any:
     """Model config of a tiny GradAug Mask or Faster R-CNN with 3 classes."""
-    name = (
-        'mask_rcnn/mask-rcnn_r50_fpn_1x_coco' if mask else 'faster_rcnn/faster-rcnn_r50_fpn_1x_coco'
-    )
-    return two_stage_config(name, **gradaug)
+    kind = 'mask' if mask else 'faster'
+    return two_stage_config(f'{kind}_rcnn/{kind}-rcnn_r50_fpn_1x_coco', **gradaug)
 
 
 def mmdet_config(name: str) -> Any:
@@ -80,9 +78,9 @@ def two_stage_config(name: str, **gradaug: Any) -> Any:
     )
     model = cfg.model
     for key, options in TINY_ROI_HEADS.items():
-        for part in _as_list(model.roi_head.get(key)):
+        for part in as_list(model.roi_head.get(key)):
             part.update({k: v for k, v in options.items() if k not in OPTIONAL or k in part})
-    for stage in _as_list(model.train_cfg.rcnn):
+    for stage in as_list(model.train_cfg.rcnn):
         stage.sampler.num = 32
     model.backbone.type = 'SlimmableResNet'
     return _with_gradaug(model, gradaug)
@@ -90,34 +88,26 @@ def two_stage_config(name: str, **gradaug: Any) -> Any:
 
 def _with_gradaug(model: Any, gradaug: dict[str, Any]) -> Any:
     """Switch GradAug on in a stock model config, with defaults for what is not given."""
-    options = dict(
-        num_subnets=2,
-        min_width=0.5,
-        transform=dict(type='RandomScale', scales=[1.0, 0.75, 0.5]),
-        seed=0,
-    )
-    model.gradaug = options | gradaug
+    scales = dict(type='RandomScale', scales=[1.0, 0.75, 0.5])
+    model.gradaug = dict(num_subnets=2, min_width=0.5, transform=scales, seed=0) | gradaug
     model.detector, model.type = model.type, 'GradAugDetector'
     return model
 
 
 OPTIONAL = ('num_convs', 'conv_out_channels')
+TINY_HEAD: dict[str, Any] = dict(in_channels=16, num_classes=3, num_convs=1, conv_out_channels=16)
 TINY_ROI_HEADS: dict[str, dict[str, Any]] = {
     'bbox_roi_extractor': dict(out_channels=16),
     'mask_roi_extractor': dict(out_channels=16),
     'semantic_roi_extractor': dict(out_channels=16),
-    'bbox_head': dict(
-        in_channels=16, fc_out_channels=32, num_classes=3, num_convs=1, conv_out_channels=16
-    ),
-    'mask_head': dict(in_channels=16, num_classes=3, num_convs=1, conv_out_channels=16),
-    'mask_iou_head': dict(
-        in_channels=16, fc_out_channels=32, num_classes=3, num_convs=1, conv_out_channels=16
-    ),
-    'semantic_head': dict(in_channels=16, num_classes=4, num_convs=1, conv_out_channels=16),
+    'bbox_head': TINY_HEAD | dict(fc_out_channels=32),
+    'mask_head': TINY_HEAD,
+    'mask_iou_head': TINY_HEAD | dict(fc_out_channels=32),
+    'semantic_head': TINY_HEAD | dict(num_classes=4),
 }
 
 
-def _as_list(parts: Any) -> list:
+def as_list(parts: Any) -> list:
     """One config, several or none as a list."""
     if parts is None:
         return []
@@ -143,19 +133,21 @@ def build(model: Any, seed: int = 0) -> Any:
     return detector.train()
 
 
+def pretrained(path: Any, **options: Any) -> Any:
+    """A backbone that starts from weights in a file."""
+    init_cfg = dict(type='Pretrained', checkpoint=str(path))
+    backbone = MODELS.build(options | dict(init_cfg=init_cfg))
+    backbone.init_weights()
+    return backbone
+
+
 def batch(
     num_items: tuple[int, ...] = (3, 2), size: int = 128, mask: bool = True, semantic: bool = False
 ) -> dict:
     """Random images with labels, as a data loader gives them."""
     shapes = [[3, size, size - 8 * index] for index in range(len(num_items))]
-    return demo_mm_inputs(
-        len(num_items),
-        shapes,
-        num_items=list(num_items),
-        num_classes=3,
-        with_mask=mask,
-        with_semantic=semantic,
-    )
+    labels = dict(num_items=list(num_items), num_classes=3, with_mask=mask, with_semantic=semantic)
+    return demo_mm_inputs(len(num_items), shapes, **labels)
 
 
 # Heads that normalise in 32 groups unless told otherwise.
@@ -163,24 +155,13 @@ IN_GROUPS = ('ATSS', 'AutoAssign', 'CenterNet', 'DDOD', 'FCOS', 'GFL', 'PAA', 'T
 
 
 def dense_config(name: str, changes: dict | None = None, **gradaug: Any) -> Any:
-    """Model config of a tiny single-stage detector with 3 classes, from a config of mmdet's.
-
-    Args:
-        name: Path of mmdet's config, such as ``'retinanet/retinanet_r50_fpn_1x_coco'``.
-        changes: Options of the head.
-        gradaug: Options of GradAug.
-    """
+    """Model config of a tiny single-stage detector of mmdet's with 3 classes, its head changed."""
     model = mmdet_config(name).model
     out_indices = model.backbone.get('out_indices', (0, 1, 2, 3))
     if 'ResNet' not in model.backbone.type:
         out_indices = (1, 2, 3)
-    model.backbone = dict(
-        type='SlimmableResNet',
-        depth=18,
-        base_channels=8,
-        norm_eval=False,
-        out_indices=out_indices,
-    )
+    small = dict(depth=18, base_channels=8, norm_eval=False)
+    model.backbone = dict(type='SlimmableResNet', out_indices=out_indices, **small)
     channels = [8, 16, 32, 64]
     necks = [model.neck] if isinstance(model.neck, dict) else model.neck
     last = 0

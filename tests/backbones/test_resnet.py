@@ -20,7 +20,7 @@ from mmgradaug import (
 )
 from mmgradaug.errors import ConfigError
 from mmgradaug.publishing.narrow import narrow_backbone
-from tests.networks import random_images, randomised
+from tests.networks import pretrained, random_images, randomised
 from tests.oracles import (
     assert_equal,
     assert_narrow_stock_network_is_the_slice,
@@ -47,6 +47,8 @@ def attention(kind):
 
 
 CONTEXT = plugin(type='ContextBlock', ratio=1 / 4)
+FUSIONS = dict(pooling_type='avg', fusion_types=('channel_add', 'channel_mul'))
+BOTH_FUSIONS = plugin(type='ContextBlock', ratio=1 / 4, **FUSIONS)
 R18 = dict(type='ResNet', depth=18, base_channels=8, norm_eval=False)
 R50 = R18 | dict(depth=50)
 V1D = R50 | dict(type='ResNetV1d')
@@ -72,13 +74,7 @@ STOCK = {  # configs of mmdet's networks
     'r50 context': R50 | CONTEXT,
     'r50 non-local': R50 | plugin('after_conv2', type='NonLocal2d'),
     'r50 non-local product': R50 | plugin(type='NonLocal2d', mode='dot_product'),
-    'r50 both fusions': R50
-    | plugin(
-        type='ContextBlock',
-        ratio=1 / 4,
-        pooling_type='avg',
-        fusion_types=('channel_add', 'channel_mul'),
-    ),
+    'r50 both fusions': R50 | BOTH_FUSIONS,
     'r50 attention': R50 | attention('1111'),
     'r50 keys only': R50 | attention('0010'),
     'r50v1d': V1D,
@@ -131,11 +127,9 @@ def images(options, dtype=torch.float32):
 def test_full_width_is_the_stock_backbone_bitwise(options):
     slim, stock = slimmable(options), MODELS.build(copy.deepcopy(options))
     stock.train()
-    states = [network.state_dict() for network in (slim, stock)]
-    assert [(k, v.shape) for k, v in states[0].items()] == [
-        (k, v.shape) for k, v in states[1].items()
-    ]
-    stock.load_state_dict(states[0], strict=True)
+    shapes = [[(k, v.shape) for k, v in net.state_dict().items()] for net in (slim, stock)]
+    assert shapes[0] == shapes[1]
+    stock.load_state_dict(slim.state_dict(), strict=True)
     (outs, grads), (expected, expected_grads) = (
         run(network, images(options)) for network in (slim, stock)
     )
@@ -170,16 +164,15 @@ def test_initialises_as_the_stock_backbone(name):
     assert_equal(*states)
 
 
-@pytest.mark.parametrize('name', ['resnet18', 'resnet50', 'resnext50_32x4d'])
-def test_torchvision_weights_load(tmp_path, name):
+@pytest.mark.parametrize(('name', 'options'), [
+    ('resnet18', dict(type='SlimmableResNet', depth=18)),
+    ('resnet50', dict(type='SlimmableResNet', depth=50)),
+    ('resnext50_32x4d', dict(type='SlimmableResNeXt', depth=50, groups=32, base_width=4)),
+])  # fmt: skip
+def test_torchvision_weights_load(tmp_path, name, options):
     weights = randomised(getattr(torchvision.models, name)()).state_dict()
     torch.save(weights, tmp_path / 'resnet.pth')
-    init_cfg = dict(type='Pretrained', checkpoint=str(tmp_path / 'resnet.pth'))
-    if name.startswith('resnext'):
-        slim = SlimmableResNeXt(depth=50, groups=32, base_width=4, init_cfg=init_cfg)
-    else:
-        slim = SlimmableResNet(depth=int(name.removeprefix('resnet')), init_cfg=init_cfg)
-    slim.init_weights()
+    slim = pretrained(tmp_path / 'resnet.pth', **options)
     assert all(torch.equal(v, weights[k]) for k, v in slim.state_dict().items())
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
-from mmengine.registry import MODELS, init_default_scope
+from mmengine.registry import MODELS
 
 from mmgradaug.classification import BatchMix
 from mmgradaug.classification.distillation import ClassDistillation
@@ -26,8 +26,6 @@ DATA = {'imagenet': (1000, 'data/imagenet/'), 'cifar100': (100, 'data/cifar/'),
 REGULARISERS = {'dropblock': 'DropBlock', 'droppath': 'DropPath', 'shakedrop': 'ShakeDrop',
                 'stochdepth': 'StochasticDepth'}  # fmt: skip
 METHODS = {'gradaug', 'cutmix', 'mixup', 'cutout', 'bagoftricks', *REGULARISERS}
-
-
 ROWS = {  # of the paper's tables, by the names of the methods
     'resnet50_imagenet': '_ _cutout _dropblock _mixup _cutmix _stochdepth _droppath _shakedrop '
                          '_gradaug _bagoftricks _gradaug-cutmix',
@@ -37,8 +35,6 @@ ROWS = {  # of the paper's tables, by the names of the methods
     'resnet110_cifar10': '_ _stochdepth _gradaug',
     'resnet110_cifar100': '_ _stochdepth _gradaug',
 }  # fmt: skip
-
-
 read = functools.cache(Config.fromfile)
 
 
@@ -88,7 +84,6 @@ def test_the_name_says_what_it_is(path, capsys):
 @functools.cache
 def keys_of(text):
     """Keys of a classifier without its GradAug options."""
-    init_default_scope('mmdet')
     with torch.device('meta'):
         return list(MODELS.build(ast.literal_eval(text)).state_dict())
 
@@ -208,7 +203,6 @@ def test_a_small_one_makes_a_training_step(path):
     if 'teacher' in cfg.model:
         cfg.model.teacher.network.num_classes = 3
         cfg.model.teacher.network.backbone.update(SMALL['resnet152d'][0])
-    init_default_scope('mmdet')
     torch.manual_seed(0)
     model = MODELS.build(cfg.model).train()
     if model.teacher:

@@ -9,7 +9,6 @@ import torch
 from mmdet.apis import DetInferencer, inference_detector, init_detector
 from mmengine.analysis import get_model_complexity_info
 from mmengine.config import Config
-from mmengine.registry import init_default_scope
 from torch import nn
 
 from tests.networks import batch, build, dense_config, detector_config, mmdet_config, stock_config
@@ -42,7 +41,6 @@ def trained(tmp_path_factory):
 
 
 def test_mmdets_own_tools_predict_the_same(trained):
-    init_default_scope('mmdet')
     image = np.random.default_rng(0).integers(0, 255, (80, 96, 3), dtype=np.uint8)
     found = []
     for name in ('gradaug', 'stock'):
@@ -96,9 +94,8 @@ def test_any_registered_detector_trains_on_labels(warnings):
 def test_query_based_detectors_train_on_labels_by_choice(warnings):
     config = mmdet_config('detr/detr_r50_8xb2-150e_coco').model
     config.detector, config.type = config.type, 'GradAugDetector'
-    config.backbone = dict(
-        type='SlimmableResNet', depth=18, base_channels=8, out_indices=(3,), norm_eval=False
-    )
+    small = dict(depth=18, base_channels=8, out_indices=(3,), norm_eval=False)
+    config.backbone = dict(type='SlimmableResNet', **small)
     config.neck.update(in_channels=[64], out_channels=16)
     attention = dict(embed_dims=16, num_heads=2, dropout=0.0, batch_first=True)
     layer = dict(self_attn_cfg=attention, ffn_cfg=dict(embed_dims=16, feedforward_channels=16))
@@ -136,9 +133,8 @@ def test_a_region_proposal_network_alone_is_distilled():
 def test_widths_need_a_slimmable_backbone():
     config = detector_config()
     config.backbone.type = 'ResNet'
-    with pytest.raises(
-        ValueError, match=r'needs a slimmable backbone, got ResNet: set backbone type='
-    ):
+    words = 'needs a slimmable backbone, got ResNet: set backbone type='
+    with pytest.raises(ValueError, match=words):
         build(config)
     config.gradaug.min_width = 1.0
     model = build(config)  # RandScale of the paper's Table 4 runs on any backbone

@@ -6,7 +6,6 @@ import pytest
 import torch
 from mmdet.models.backbones import ResNeXt
 from mmengine.config import Config
-from mmengine.registry import init_default_scope
 from torch import nn
 
 from mmgradaug.evaluation import cost
@@ -19,11 +18,6 @@ from tools import benchmark
 
 NAMES = ['plain', 'plain, slimmable backbone', 'GradAug']
 CLASSIFIER = dict(backbone=dict(type='SlimmableResNet', depth=18, out_indices=(3,)))
-
-
-@pytest.fixture(autouse=True)
-def scope():
-    init_default_scope('mmdet')
 
 
 def models_of(model, variants=()):
@@ -156,9 +150,8 @@ def test_warm_up_draws_what_is_measured_if_asked(monkeypatch):
     data = random_batch(model, (32, 32), 1)
     for same, expected in ((False, [-3, -2, -1, 0, 1]), (True, [1, 0, 1, 0, 1])):
         seen = []
-        monkeypatch.setattr(
-            cost._Steps, 'take', lambda _, index, seen=seen: seen.append(index) or {}
-        )
+        take = lambda _, index, seen=seen: seen.append(index) or {}  # noqa: E731
+        monkeypatch.setattr(cost._Steps, 'take', take)
         (found,) = measure_costs({'GradAug': model}, data, rounds=2, warmup=3, same_draws=same)
         assert seen[:5] == expected
         assert len(found.seconds) == 2

@@ -8,17 +8,11 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.hub import get_config
-from mmengine.registry import init_default_scope
 
 from mmgradaug.detection.distillation import roi_stage
 from tests.networks import detector_config, stock_config
 from tools import coverage_table as coverage
 from tools.coverage_table import resnets, swap_failure, try_config, try_family
-
-
-@pytest.fixture(autouse=True)
-def scope():
-    init_default_scope('mmdet')
 
 
 @pytest.mark.parametrize('name', [

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmdet.models.backbones import ResNet
 from mmengine.config import Config
 from mmengine.registry import MODELS
 
@@ -15,7 +14,7 @@ from mmgradaug import at_width
 from mmgradaug.publishing.publish import dense_classifier
 from mmgradaug.publishing.source import Cut, load_trained_model, open_source
 from tests.classification.tiny import make_folders
-from tests.networks import ROOT, random_images, randomised
+from tests.networks import ROOT, pretrained, random_images, randomised
 from tools.publish import main
 
 CONFIG = f'{ROOT}/configs/classification/resnet18_digits_gradaug.py'
@@ -27,11 +26,8 @@ def write_run(root, config, name, options):
     cfg = Config.fromfile(config)
     cfg.merge_from_dict(options)
     model = randomised(MODELS.build(cfg.model))
-    meta = dict(
-        cfg=cfg.pretty_text,
-        experiment_name=f'{Path(config).stem}_20261122_031205',
-        epoch=int(name.stem.split('_')[1]),
-    )
+    run, epoch = f'{Path(config).stem}_20261122_031205', int(name.stem.split('_')[1])
+    meta = dict(cfg=cfg.pretty_text, experiment_name=run, epoch=epoch)
     torch.save({'meta': meta, 'state_dict': model.state_dict()}, root / name)
     return model.eval()
 
@@ -59,9 +55,7 @@ def published(run, tmp_path, *options):
 
 def test_mmdets_resnet_takes_the_backbone_by_one_line(run, tmp_path):
     path = published(run, tmp_path)
-    backbone = ResNet(18, base_channels=8, init_cfg=dict(type='Pretrained', checkpoint=str(path)))
-    backbone.init_weights()
-    backbone.eval()
+    backbone = pretrained(path, type='ResNet', depth=18, base_channels=8).eval()
     images = random_images(2, 3, 64, 64)
     with torch.no_grad():
         found, expected = backbone(images)[-1], run[1].backbone(images)[-1]
@@ -89,9 +83,7 @@ def test_a_narrow_backbone_is_mmdets_and_computes_the_sub_networks_features(run,
     assert not torch.equal(parent.backbone.bn1.running_mean, run[1].backbone.bn1.running_mean)
     images = random_images(2, 3, 64, 64)
     with torch.no_grad(), at_width(parent, 0.6):
-        expected = parent.backbone(images)[-1]
-    with torch.no_grad():
-        found = backbone(images)[-1]
+        expected, found = parent.backbone(images)[-1], backbone(images)[-1]
     torch.testing.assert_close(found[:, :38], expected[:, :38], rtol=1e-4, atol=1e-4)
     assert expected[:, :38].std() > 0.1
     assert not expected[:, 38:].any() and not found[:, 38:].any()
@@ -133,9 +125,8 @@ def test_onnx_gives_the_logits(run, tmp_path, options):
 
 
 def test_what_mmdet_and_torchvision_have_not_is_refused(run, tmp_path):
-    with pytest.raises(
-        SystemExit, match=r'epoch_2\.pth does not fit ResNet: size mismatch for conv1\.weight'
-    ):
+    words = r'epoch_2\.pth does not fit ResNet: size mismatch for conv1\.weight'
+    with pytest.raises(SystemExit, match=words):
         main([str(run[0]), '--to', 'torchvision', '--out', str(tmp_path / 'out')])
     config = f'{ROOT}/configs/classification/wrn28-10_cifar100_gradaug.py'
     options = {'model.backbone.depth': 10, 'model.backbone.widen_factor': 1}
@@ -147,10 +138,7 @@ def test_what_mmdet_and_torchvision_have_not_is_refused(run, tmp_path):
         main([*args, '--to', 'timm'])
     main([*args, '--to', 'backbone'])
     (path,) = (tmp_path / 'out').iterdir()
-    init_cfg = dict(type='Pretrained', checkpoint=str(path))
-    plain = dict(type='WideResNet', depth=10, widen_factor=1, init_cfg=init_cfg)
-    backbone = MODELS.build(plain)
-    backbone.init_weights()
+    backbone = pretrained(path, type='WideResNet', depth=10, widen_factor=1)
     weights = torch.load(args[0], weights_only=True)['state_dict']
     for name, tensor in backbone.state_dict().items():
         assert torch.equal(tensor, weights[f'backbone.{name}'])

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 import torchvision
-from mmdet.models.backbones import ResNet
-from mmengine.registry import MODELS, init_default_scope
+from mmengine.registry import MODELS
 from torch import nn
 
 from mmgradaug.errors import ConfigError
 from mmgradaug.publishing.key_maps import LIBRARIES, key_map, load_external
-from tests.networks import random_images, randomised
+from tests.harmful import Command
+from tests.networks import pretrained, random_images, randomised
 from tools.publish import main
 
 HERE = Path(__file__).parent
@@ -35,7 +35,6 @@ PLAIN = ('torchvision', 'gradaug')  # which have no deep stem
 
 def network(name, classes=5, values=True):
     """A ResNet with a classifier and random weights, in evaluation mode."""
-    init_default_scope('mmdet')
     found = MODELS.build(RESNETS[name])
     found.add_module('fc', nn.Linear(found.feat_dim, classes))
     if values:
@@ -114,7 +113,6 @@ def test_other_networks_are_refused():
 
 def classifier_of(name):
     """A classifier with random weights, in evaluation mode."""
-    init_default_scope('mmdet')
     model = dict(type='Classifier', backbone=RESNETS[name], num_classes=1000)
     return randomised(MODELS.build(model)).eval()
 
@@ -194,8 +192,7 @@ def test_the_authors_resnet_starts_a_detector_and_can_be_evaluated(tmp_path):
     args = [str(tmp_path / 'released.pt'), '--from', 'gradaug', '--out', str(name.parent)]
     main([*args, '--link', str(name)])
     assert os.readlink(name) == next(name.parent.glob('released_backbone-*')).name
-    backbone = ResNet(18, init_cfg=dict(type='Pretrained', checkpoint=str(name)))
-    backbone.init_weights()
+    backbone = pretrained(name, type='ResNet', depth=18)
     features = {k: v for k, v in ours.state_dict().items() if not k.startswith('fc.')}
     assert same(backbone.state_dict(), features)
     contents = torch.load(name, weights_only=True)
@@ -209,19 +206,9 @@ def test_the_authors_resnet_starts_a_detector_and_can_be_evaluated(tmp_path):
     assert same({k.removeprefix('backbone.'): v for k, v in whole.items()}, ours.state_dict())
 
 
-class Touch:
-    """Leaves a folder behind where a pickle of it is executed."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return os.mkdir, (str(self.path),)
-
-
 def test_a_file_that_would_be_executed_is_refused(tmp_path):
     state = network('ResNet-18').state_dict()
-    torch.save({'model': state, 'more': Touch(tmp_path / 'done')}, tmp_path / 'theirs.pth')
+    torch.save({'model': state, 'more': Command(tmp_path / 'done')}, tmp_path / 'theirs.pth')
     with pytest.raises(SystemExit, match='Nothing of it was executed'):
         main([str(tmp_path / 'theirs.pth'), '--from', 'torchvision'])
     assert not (tmp_path / 'done').exists()

@@ -11,7 +11,7 @@ from torch import nn
 
 from mmgradaug import SlimmableResNet, at_width, extract_subnet
 from mmgradaug.publishing.narrow import narrow_detector, smallest_stock
-from tests.networks import batch, build, dense_config, detector_config, randomised
+from tests.networks import batch, build, dense_config, detector_config, randomised, stock_config
 
 
 def detector(kind='mask', depth=18, **backbone):
@@ -108,9 +108,7 @@ def test_silent_channels_stay_silent_in_training():
 
 
 def test_what_cannot_be_cut_is_named():
-    model = detector_config()
-    model.type, model.backbone.type = model.pop('detector'), 'ResNet'
-    model.pop('gradaug')
+    model = stock_config(detector_config())
     with pytest.raises(ValueError, match='cannot extract a sub-network from ResNet'):
         narrow_detector(build(model).eval(), Config(dict(model=model)), 0.5)
     parent, cfg = detector('faster')

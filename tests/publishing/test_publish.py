@@ -11,14 +11,13 @@ import numpy as np
 import pytest
 import torch
 from mmdet.apis import inference_detector, init_detector
-from mmdet.models.backbones import ResNet
 from mmengine.config import Config
 from mmengine.logging.history_buffer import HistoryBuffer
 from mmengine.registry import init_default_scope
 
 from mmgradaug import at_width
 from mmgradaug.publishing.source import Cut, load_trained_model, open_source
-from tests.networks import ROOT, build, detector_config, randomised
+from tests.networks import ROOT, build, detector_config, pretrained, randomised
 from tests.shapes_run import shapes_config
 from tools.publish import main
 
@@ -38,14 +37,10 @@ def run(tmp_path_factory):
     model = build(cfg.model)
     randomised(model.backbone)
     state = model.state_dict()
+    classes = dict(classes=('circle', 'square', 'triangle'))
+    of_run = dict(experiment_name='mask_rcnn_tiny_20261122_031205', epoch=3, iter=30)
     checkpoint = {
-        'meta': dict(
-            cfg=cfg.pretty_text,
-            experiment_name='mask_rcnn_tiny_20261122_031205',
-            epoch=3,
-            iter=30,
-            dataset_meta=dict(classes=('circle', 'square', 'triangle')),
-        ),
+        'meta': dict(cfg=cfg.pretty_text, dataset_meta=classes, **of_run),
         'state_dict': state,
         'ema_state_dict': OrderedDict(
             {f'module.{k}': v + 1 for k, v in model.named_parameters()}, steps=torch.tensor(3)
@@ -150,9 +145,7 @@ def test_existing_files_stay(run, published):
 def test_backbone_alone_loads_as_pretrained_weights(run, tmp_path):
     main([str(run), '--to', 'backbone', '--out', str(tmp_path), '--no-ema'])
     (path,) = tmp_path.iterdir()
-    init_cfg = dict(type='Pretrained', checkpoint=str(path))
-    backbone = ResNet(18, base_channels=8, init_cfg=init_cfg)
-    backbone.init_weights()
+    backbone = pretrained(path, type='ResNet', depth=18, base_channels=8)
     trained = torch.load(run, weights_only=False)['ema_state_dict']
     for name, parameter in backbone.named_parameters():
         assert torch.equal(parameter, trained[f'module.backbone.{name}'])

@@ -14,27 +14,20 @@ from tests.networks import batch, build, detector_config, randomised
 from tests.shapes_run import shapes_config
 
 
-def detector(**gradaug):
-    model = build(detector_config(mask=False, **gradaug))
+def detector(norm='BN'):
+    cfg = detector_config(mask=False)
+    cfg.backbone.norm_cfg = dict(type=norm, requires_grad=True)
+    model = revert_sync_batchnorm(build(cfg))
     randomised(model.backbone)
-    return model
+    return model.eval()
 
 
 @pytest.mark.parametrize(
     ('width', 'norm'), [(0.5, 'BN'), (0.8, 'BN'), (1.0, 'BN'), (0.8, 'SyncBN')]
 )
 def test_averages_are_torchs_own_on_the_dense_network(width, norm):
-    """Batches are equally large here, and the backbone has no norm_eval and no dropout.
-
-    SyncBN is converted for one process, as what is published is.
-    """
-    model = detector()
-    if norm == 'SyncBN':
-        cfg = detector_config(mask=False)
-        cfg.backbone.norm_cfg = dict(type='SyncBN', requires_grad=True)
-        model = revert_sync_batchnorm(build(cfg))
-        randomised(model.backbone)
-    model.eval()
+    """Of batches equally large; SyncBN is converted for one process, as what is published is."""
+    model = detector(norm)
     before = {k: v.clone() for k, v in model.state_dict().items()}
     batches = [batch((1, 1), size=96 + 32 * i, mask=False) for i in range(3)]
     dense = extract_subnet(model.backbone, width)
@@ -54,7 +47,7 @@ def test_averages_are_torchs_own_on_the_dense_network(width, norm):
 
 
 def test_batches_weigh_by_their_images():
-    model = detector().eval()
+    model = detector()
     one, three = batch((1,), mask=False), batch((1, 1, 1), mask=False)
     means = []
     for batches in ([one], [three], [one, three]):
@@ -91,4 +84,4 @@ def test_batches_hold_as_many_images_as_asked_and_the_seed_fixes_them(tmp_path):
 
 def test_no_batch_is_an_error():
     with pytest.raises(ConfigError, match='gives no batch'):
-        recalibrate(detector().eval(), 0.5, [])
+        recalibrate(detector(), 0.5, [])

@@ -32,14 +32,11 @@ def test_weights_are_the_validated_ones_unless_asked_otherwise(tmp_path):
         (dict(DETECTOR, gradaug=dict(num_subnets=0)), [0.9, 0.89, 0.3]),
         (dict(type='GradAugClassifier', gradaug=dict(shrink='depth')), [0.9, 0.89, 0.3]),
         (dict(type='Classifier'), [0.9, 0.89, 0.3]),
+        (None, []),  # nothing is known
     ],
 )
 def test_untrained_widths(model, untrained):
-    source = Source(Path('a.pth'), {}, {}, Config(dict(model=model)))
-    assert untrained_widths(source, [1.0, 0.9, 0.89, 0.3]) == untrained
-
-
-def test_nothing_is_said_of_widths_where_nothing_is_known():
-    cfg = Config(dict(model=dict(DETECTOR)))
-    for unknown in (dict(cfg=None), dict(cfg=cfg, library='timm')):
-        assert untrained_widths(Source(Path('a.pth'), {}, {}, **unknown), [0.3]) == []
+    cfg = model and Config(dict(model=model))
+    widths = [1.0, 0.9, 0.89, 0.3]
+    assert untrained_widths(Source(Path('a.pth'), {}, {}, cfg), widths) == untrained
+    assert untrained_widths(Source(Path('a.pth'), {}, {}, cfg, library='timm'), widths) == []
