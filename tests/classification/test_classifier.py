@@ -14,7 +14,7 @@ from mmgradaug.errors import ConfigError
 from mmgradaug.transforms import Scale
 from tests.classification.tiny import BACKBONE, batch, build, config
 from tests.oracles import assert_equal, statistics
-from tests.training.steps import assert_close, gradients, sgd
+from tests.training.steps import assert_close, gradients, sgd, step_gradients
 
 
 def by_hand(model, data, soft=1.0, hard=0.0, smoothing=0.0):
@@ -63,15 +63,13 @@ def test_sub_networks_are_regularised_with_draws_of_their_own(kind):
     model = build(backbone=BACKBONE | dict(regulariser=dict(type=kind, survival=0.3)))
     torch.manual_seed(5)
     expected = by_hand(model, batch())
-    torch.manual_seed(5)
-    model.train_step(batch(), sgd(model))
-    assert_close(gradients(model), expected, 2e-5)
+    assert_close(step_gradients(model, batch(), 5), expected, 2e-5)
 
 
 def test_without_sub_networks_it_is_the_plain_classifier_bitwise():
     models = [build(gradaug=dict(num_subnets=0)), build('Classifier')]
     for model in models:
-        wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9))
+        wrapper = sgd(model, lr=0.05, wrapper=OptimWrapper)
         for seed in range(2):
             log = model.train_step(batch(seed=seed), wrapper)
         assert set(log) == {'loss', 'loss_cls'}
@@ -116,12 +114,9 @@ def test_the_head_of_a_sub_network_is_a_slice():
 def test_the_memory_format_changes_nothing_else():
     models = [build(channels_last=value) for value in (False, True)]
     images = torch.randn(2, 3, 32, 32)
-    formats = []
-    models[1].backbone.layer2[0].conv2.register_forward_hook(
-        lambda module, args, out: formats.append(
-            out.is_contiguous(memory_format=torch.channels_last)
-        )
-    )
+    formats, last = [], dict(memory_format=torch.channels_last)
+    conv = models[1].backbone.layer2[0].conv2
+    conv.register_forward_hook(lambda m, args, out: formats.append(out.is_contiguous(**last)))
     for width in (1.0, 0.6):
         outs = []
         for model in models:

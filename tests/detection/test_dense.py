@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from mmengine.logging import MessageHub
-from mmengine.optim import OptimWrapper
 
 from mmgradaug.detection.distillation.dense_heads import head_spec
 from mmgradaug.transforms import GeometricMap, Scale
@@ -24,6 +23,7 @@ from tests.detection.dense import (
 )
 from tests.detection.passes import full_losses, preprocessed, subnet_losses, taught
 from tests.networks import build, dense_config
+from tests.training.steps import sgd
 
 
 class Mixture:
@@ -121,8 +121,7 @@ def test_a_step_on_one_image(name):
     model = copy.deepcopy(detector(name, **all_keys('both')))
     model.sampler.num_subnets = 2  # the second one's teacher has to be no part of the first's graph
     size = 256 if name == 'RetinaSepBN' else SIZE  # a single cell has no batch statistics
-    wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=1e-4))
-    log = model.train_step(copy.deepcopy(data_of((2,), size)), wrapper)
+    log = model.train_step(copy.deepcopy(data_of((2,), size)), sgd(model))
     assert torch.isfinite(log['loss'])
     assert log['subnet1/width'] == 0.5
     assert log['subnet1/loss_dense_cls_soft'] > 0

@@ -4,12 +4,13 @@ import copy
 
 import pytest
 import torch
-from mmengine.optim import OptimWrapper
 from torch import nn
 
 from mmgradaug.transforms import Scale
 from tests.detection.passes import BOTH, SOFT, full_losses, preprocessed, subnet_losses, taught
 from tests.networks import batch, build, detector_config
+from tests.oracles import assert_equal
+from tests.training.steps import sgd
 
 SOFT_LOSSES = {
     f'loss_{name}_soft' for name in ('rpn_cls', 'rpn_bbox', 'roi_cls', 'roi_bbox', 'mask')
@@ -17,10 +18,7 @@ SOFT_LOSSES = {
 
 
 def test_frozen_norms_make_the_same_student_differ_from_its_teacher():
-    """The full network reads running statistics, sub-networks their batch's: docs/DISTILLATION.md.
-
-    With the batch's own as running statistics, there is nothing to learn again.
-    """
+    """Unless the running statistics that the full network reads are the batch's own."""
     config = detector_config(distill=SOFT)
     config.backbone.norm_eval = True
     model = build(config)
@@ -55,8 +53,7 @@ def test_full_pass_losses_are_the_stock_ones():
     for mode in ('loss', 'full'):
         torch.manual_seed(0)
         losses.append(model.parse_losses(copy.deepcopy(model)(**copy.deepcopy(data), mode=mode))[1])
-    assert losses[0].keys() == losses[1].keys()
-    assert all(torch.equal(losses[0][k], losses[1][k]) for k in losses[0])
+    assert_equal(*losses)
 
 
 DISTILL = {'default': None, 'both': BOTH, 'labels': 'labels'}
@@ -70,8 +67,7 @@ DISTILL = {'default': None, 'both': BOTH, 'labels': 'labels'}
 def test_unusual_batches_train(mask, distill, num_items):
     model = build(detector_config(mask, num_subnets=1, distill=DISTILL[distill]))
     before = copy.deepcopy(model.rpn_head.state_dict())
-    optim = torch.optim.SGD(model.parameters(), lr=0.001)
-    log = model.train_step(batch(num_items, mask=mask), OptimWrapper(optim))
+    log = model.train_step(batch(num_items, mask=mask), sgd(model, lr=0.001))
     assert torch.isfinite(log['loss'])
     assert any('_soft' in key for key in log) == (distill != 'labels')
     after = model.state_dict()
@@ -85,7 +81,7 @@ def test_crowd_only_images_train():
     for sample in data['data_samples']:
         sample.ignored_instances = sample.gt_instances[:]
         sample.gt_instances = sample.gt_instances[:0]
-    log = model.train_step(data, OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.001)))
+    log = model.train_step(data, sgd(model))
     assert torch.isfinite(log['loss'])
 
 

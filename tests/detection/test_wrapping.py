@@ -12,6 +12,7 @@ from mmengine.registry import MODELS
 
 from mmgradaug import GradAugDetector
 from tests.networks import ROOT, batch, build, detector_config, stock_config
+from tests.oracles import assert_equal
 from tests.training.steps import sgd
 
 PREDICT = """
@@ -101,8 +102,7 @@ def test_copies_train_alike_and_on_their_own(again):
         torch.manual_seed(0)
         losses.append(each.train_step(copy.deepcopy(data), sgd(each, lr=0.1))['loss'])
     assert torch.equal(*losses)
-    left, right = model.state_dict(), twin.state_dict()
-    assert all(torch.equal(left[k], right[k]) for k in left)
+    assert_equal(model.state_dict(), twin.state_dict())
 
 
 def test_a_registered_subclass_has_its_own_way():

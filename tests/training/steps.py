@@ -35,6 +35,13 @@ def gradients(model):
     return {k: p.grad.clone() for k, p in model.named_parameters() if p.grad is not None}
 
 
+def step_gradients(model, data, seed=3, **kwargs):
+    """Gradients of a training step whose draws start from a seed."""
+    torch.manual_seed(seed)
+    model.train_step(copy.deepcopy(data), sgd(model, **kwargs))
+    return gradients(model)
+
+
 def assert_close(left, right, tolerance):
     """Compare each tensor, relative to its largest element."""
     assert left.keys() == right.keys()

@@ -10,7 +10,6 @@ from mmengine.logging import MessageHub
 from mmengine.optim import OptimWrapper
 from torch import nn
 
-from mmgradaug import at_width
 from mmgradaug.errors import ConfigError
 from mmgradaug.training import step
 from mmgradaug.training.step import transformed
@@ -18,7 +17,14 @@ from mmgradaug.transforms import GeometricMap, Scale
 from tests.classification import tiny
 from tests.networks import batch, build, detector_config, stock_config
 from tests.oracles import assert_equal
-from tests.training.steps import assert_close, frozen_norms, gradients, sgd, summed_gradients
+from tests.training.steps import (
+    assert_close,
+    frozen_norms,
+    gradients,
+    sgd,
+    step_gradients,
+    summed_gradients,
+)
 
 
 @pytest.mark.parametrize('mask', [True, False])
@@ -28,22 +34,7 @@ def test_gradients_are_the_sum_over_passes(mask, distill):
     model = build(detector_config(mask, num_subnets=3, distill=distill))
     data = batch(mask=mask)
     expected = summed_gradients(model, data)
-    torch.manual_seed(3)
-    model.train_step(copy.deepcopy(data), sgd(model))
-    assert_close(gradients(model), expected, 2e-5)
-
-
-def test_every_trained_parameter_has_a_gradient_from_every_pass():
-    """What several processes need in order to reduce without looking for unused parameters."""
-    for distill in (None, dict(roi_bbox='off', roi_mask='off', rpn_cls='off', roi_cls='off')):
-        model = build(detector_config(distill=distill))
-        data = model.data_preprocessor(batch((0, 0)), True)
-        model(**data, mode='full')
-        images, mapping = model.sample_subnets()[0].transform(data['inputs'])
-        with at_width(model, 0.5):
-            losses = model(images, data['data_samples'], mode='subnet', mapping=mapping)
-        model.parse_losses(losses)[0].backward()
-        assert all(p.grad is not None for p in model.parameters() if p.requires_grad)
+    assert_close(step_gradients(model, data), expected, 2e-5)
 
 
 @pytest.mark.parametrize('counts', [1, 2, 3])
@@ -54,9 +45,7 @@ def test_the_optimizer_steps_once_along_the_mean_of_the_batches_sums(counts):
     for index, data in enumerate(batches):
         twin = copy.deepcopy(model)
         twin.gradaug_iteration = index - 1
-        torch.manual_seed(index)
-        twin.train_step(copy.deepcopy(data), sgd(twin))
-        for name, gradient in gradients(twin).items():
+        for name, gradient in step_gradients(twin, data, index).items():
             expected[name] = expected.get(name, 0) + gradient / counts
     wrapper = sgd(model, accumulative_counts=counts)
     steps = []
@@ -81,17 +70,12 @@ def test_accumulation_of_a_last_incomplete_group():
 
 
 def test_clipping_clips_the_sum():
-    model = build(detector_config())
-    data = batch()
-    torch.manual_seed(3)
-    twin = copy.deepcopy(model)
-    twin.train_step(copy.deepcopy(data), sgd(twin))
-    norm = torch.nn.utils.get_total_norm(list(gradients(twin).values()))
-    torch.manual_seed(3)
-    model.train_step(copy.deepcopy(data), sgd(model, clip_grad=dict(max_norm=0.1)))
-    clipped = {k: g * 0.1 / (norm + 1e-6) for k, g in gradients(twin).items()}
+    model, data = build(detector_config()), batch()
+    whole = step_gradients(copy.deepcopy(model), data)
+    norm = torch.nn.utils.get_total_norm(list(whole.values()))
     assert norm > 0.2
-    assert_close(gradients(model), clipped, 1e-4)
+    expected = {k: g * 0.1 / (norm + 1e-6) for k, g in whole.items()}
+    assert_close(step_gradients(model, data, clip_grad=dict(max_norm=0.1)), expected, 1e-4)
 
 
 def test_without_subnets_it_is_the_stock_step_bitwise():
@@ -100,9 +84,7 @@ def test_without_subnets_it_is_the_stock_step_bitwise():
     models[1].load_state_dict(models[0].state_dict())
     logs = []
     for model in models:
-        wrapper = OptimWrapper(
-            torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9), clip_grad=dict(max_norm=5)
-        )
+        wrapper = sgd(model, lr=0.01, wrapper=OptimWrapper, clip_grad=dict(max_norm=5))
         torch.manual_seed(5)
         torch.use_deterministic_algorithms(True)
         for index in range(3):
@@ -124,15 +106,12 @@ def test_loss_that_is_not_finite_stops_before_the_weights_change(monkeypatch):
         return {k: v * (float('inf') if len(calls) == 2 else 1) for k, v in original(*args).items()}
 
     monkeypatch.setattr(model, 'subnet_loss', second_is_infinite)
-    wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1))
     data = batch()
     for name, sample in zip('ab', data['data_samples'], strict=True):
         sample.set_metainfo(dict(img_path=f'{name}.jpg'))
-    with pytest.raises(
-        ConfigError,
-        match=r'pass 2 \(a sub-network of width 0\.\d+ at scale 0\.5.* labels, of a\.jpg, b\.jpg$',
-    ):
-        model.train_step(data, wrapper)
+    words = r'pass 2 \(a sub-network of width 0\.\d+ at scale 0\.5.* labels, of a\.jpg, b\.jpg$'
+    with pytest.raises(ConfigError, match=words):
+        model.train_step(data, sgd(model, lr=0.1, wrapper=OptimWrapper))
     parameters = dict(model.named_parameters())
     assert all(torch.equal(parameters[k], before[k]) for k in parameters)
     assert not gradients(model)
@@ -239,7 +218,7 @@ def test_a_compiled_step_trains_as_an_eager_one_bitwise():
         model = tiny.build()
         if compiled:
             model.train_step = torch.compile(model.train_step, backend='eager')
-        wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9))
+        wrapper = sgd(model, lr=0.05, wrapper=OptimWrapper)
         for seed in range(2):
             model.train_step(tiny.batch(seed=seed), wrapper)
         states.append(model.state_dict())
