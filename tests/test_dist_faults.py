@@ -27,10 +27,8 @@ pytestmark = pytest.mark.slow
 SEED = int(os.environ.get('KILL_SEED', random.SystemRandom().randrange(10**6)))
 ITERATIONS = 16
 OPTIONS = ['default_hooks.checkpoint.by_epoch=False']
-EPOCHS = [
-    'train_cfg.max_epochs=8',
-    'train_cfg.val_interval=100',
-]  # of two iterations: 8 images, 2 on each process
+# Of two iterations: 8 images, 2 on each process.
+EPOCHS = ['train_cfg.max_epochs=8', 'train_cfg.val_interval=100']
 ITERS = ['train_cfg._delete_=True', 'train_cfg.type=IterBasedTrainLoop']
 ITERS += [f'train_cfg.max_iters={ITERATIONS}', 'train_cfg.val_interval=100']
 ITERS += ['train_dataloader.sampler.type=InfiniteSampler']

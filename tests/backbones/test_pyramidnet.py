@@ -49,11 +49,7 @@ def test_bottlenecks_and_stem_round_as_a_quarter():
     dense = extract_subnet(small('pyramid'), 0.9)
     assert dense.conv1.out_channels == 14  # int(0.25 * round(57.6))
     block = dense.layer1[0]  # 20 channels in the middle, 80 in the end
-    assert [block.conv1.out_channels, block.conv2.out_channels, block.conv3.out_channels] == [
-        18,
-        18,
-        72,
-    ]
+    assert [c.out_channels for c in (block.conv1, block.conv2, block.conv3)] == [18, 18, 72]
     basic = extract_subnet(small('pyramid_basic'), 0.9)
     assert basic.conv1.out_channels == 14  # round(14.4)
 

@@ -16,13 +16,7 @@ from mmgradaug.slimmable import SlimConv2d, active_channels, draw_depth, skippab
 from mmgradaug.training.recompute import recomputing
 from tests.backbones.small import NETWORKS, small
 from tests.networks import random_images, randomised
-from tests.oracles import (
-    assert_equal,
-    assert_slice_equals_dense,
-    relative_error,
-    run,
-    statistics,
-)
+from tests.oracles import assert_equal, assert_slice_equals_dense, relative_error, run, statistics
 
 WIDTHS = [0.25, 0.5, 0.777, 0.9, 1.0]
 

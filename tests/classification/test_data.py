@@ -22,9 +22,7 @@ from mmgradaug.classification import (
 from mmgradaug.classification.transforms import COLOUR_AXES, COLOUR_SPREAD
 from mmgradaug.engine.hooks.bad_images import check_images
 from mmgradaug.errors import ConfigError
-from tests.classification.tiny import make_folders
-
-LOAD = [dict(type='LoadImageFromFile'), dict(type='ToImageTensor'), dict(type='PackImage')]
+from tests.classification.tiny import LOAD, make_folders
 
 
 def folders(root, **options):
@@ -138,13 +136,10 @@ def make_stl10(root, monkeypatch):
         pixels[split] = generator.integers(0, 256, (count, 3, 96, 96), dtype=np.uint8)
         (folder / f'{split}_X.bin').write_bytes(pixels[split].transpose(0, 1, 3, 2).tobytes())
         (folder / f'{split}_y.bin').write_bytes(bytes([10, 1, 1, 10][:count]))
+        names = (f'{split}_X.bin', f'{split}_y.bin')
+        sums = [(name, hashlib.md5((folder / name).read_bytes()).hexdigest()) for name in names]
+        monkeypatch.setattr(datasets.STL10, f'{split}_list', sums)
     (folder / 'class_names.txt').write_text('\n'.join(f'class {i}' for i in range(10)))
-    files = {f'{split}_list': [
-        (name, hashlib.md5((folder / name).read_bytes()).hexdigest())
-        for name in (f'{split}_X.bin', f'{split}_y.bin')
-    ] for split in pixels}  # fmt: skip
-    for name, listed in files.items():
-        monkeypatch.setattr(datasets.STL10, name, listed)
     return pixels
 
 

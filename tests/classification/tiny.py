@@ -13,6 +13,7 @@ from PIL import Image
 import mmgradaug  # noqa: F401  registers the classifiers
 
 HALF = dict(type='RandomScale', scales=[1.0, 0.75, 0.5], align_corners=True)
+LOAD = [dict(type='LoadImageFromFile'), dict(type='ToImageTensor'), dict(type='PackImage')]
 BACKBONE = dict(type='SlimmableResNet', depth=18, base_channels=8, out_indices=(3,))
 
 

@@ -5,8 +5,7 @@ import numpy as np
 
 from mmgradaug.classification import ClassFolders
 from mmgradaug.datasets import digits, make_digits
-
-PIPELINE = [dict(type='LoadImageFromFile'), dict(type='ToImageTensor'), dict(type='PackImage')]
+from tests.classification.tiny import LOAD
 
 
 def test_folders_hold_the_pixels_and_a_lost_image_comes_back(tmp_path, downloads, monkeypatch):
@@ -18,7 +17,7 @@ def test_folders_hold_the_pixels_and_a_lost_image_comes_back(tmp_path, downloads
     monkeypatch.setattr(digits, 'TRAIN', 2)
     root = make_digits(tmp_path / 'digits')
     for split, first, count in (('train', 0, 2), ('val', 2, 3)):
-        dataset = ClassFolders(str(root), split=split, pipeline=PIPELINE)
+        dataset = ClassFolders(str(root), split=split, pipeline=LOAD)
         assert dataset.metainfo['classes'] == [str(digit) for digit in range(10)]
         assert len(dataset) == 10 * count
         for index in range(len(dataset)):

@@ -85,9 +85,8 @@ def test_options_of_mmengine_stay(tmp_path):
 def test_a_folder_that_cannot_be_made_stops_before_the_first_iteration(tmp_path):
     (tmp_path / 'file').touch()
     run = runner(tmp_path / 'run', checkpoint=dict(out_dir=str(tmp_path / 'file')))
-    with pytest.raises(
-        ConfigError, match=r'cannot write a checkpoint to \S+/file/run: .*Not a dir'
-    ):
+    words = r'cannot write a checkpoint to \S+/file/run: .*Not a dir'
+    with pytest.raises(ConfigError, match=words):
         run.train()
     assert run.iter == 0 and not run.model.seen
 

@@ -28,9 +28,8 @@ def evaluate(tmp_path):
         categories = [dict(id=i, name=n) for i, n in zip(category_ids, NAMES, strict=True)]
         images = [dict(id=i, width=99, height=99, file_name=f'{i}.png') for i in (1, 2)]
         path = tmp_path / 'file.json'
-        path.write_text(
-            json.dumps(dict(images=images, categories=categories, annotations=annotations))
-        )
+        content = dict(images=images, categories=categories, annotations=annotations)
+        path.write_text(json.dumps(content))
         metric = kind(ann_file=str(path), **options)
         metric.dataset_meta = dict(classes=NAMES)
         for _ in range(times):

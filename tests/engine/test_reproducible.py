@@ -10,13 +10,6 @@ ITERS = dict(type='IterBasedTrainLoop', max_iters=11)
 BY_ITER = dict(by_epoch=False, interval=4)
 
 
-def stop_and_resume(folder, stop, **kwargs):
-    """A run that ran through and one that stopped before an iteration and was resumed."""
-    whole = trained(folder / 'whole', **kwargs)
-    trained(folder / 'stopped', stop=stop, **kwargs)
-    return whole, trained(folder / 'stopped', resume=True, **kwargs)
-
-
 @pytest.mark.parametrize(('stop', 'kwargs'), [
     (5, dict()),
     (7, dict(workers=2, persistent=True)),
@@ -32,7 +25,9 @@ def stop_and_resume(folder, stop, **kwargs):
     (6, dict(hooks=(dict(type='EMAHook', momentum=0.3),))),
 ])  # fmt: skip
 def test_a_resumed_run_ends_the_same(tmp_path, stop, kwargs):
-    whole, resumed = stop_and_resume(tmp_path, stop, **kwargs)
+    whole = trained(tmp_path / 'whole', **kwargs)
+    trained(tmp_path / 'stopped', stop=stop, **kwargs)
+    resumed = trained(tmp_path / 'stopped', resume=True, **kwargs)
     assert resumed.iter == whole.iter > stop
     assert_same(whole, resumed)
     seen = resumed.model.seen

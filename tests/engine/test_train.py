@@ -168,10 +168,8 @@ def test_options_of_the_command_line(configured):
     mixed = configured('--amp', '--resume', 'epoch_1.pth', options=['work_dir=mine'])
     assert mixed.work_dir == 'mine'
     assert (mixed.resume, mixed.load_from) == (True, 'epoch_1.pth')
-    assert (plain.optim_wrapper.type, mixed.optim_wrapper.type) == (
-        'OptimWrapper',
-        'AmpOptimWrapper',
-    )
+    assert plain.optim_wrapper.type == 'OptimWrapper'
+    assert mixed.optim_wrapper.type == 'AmpOptimWrapper'
     with amp_on_cpu():
         wrapper = build_optim_wrapper(nn.Linear(2, 2), mixed.optim_wrapper)
     assert wrapper.loss_scaler.get_scale() == 2.0**16  # dynamic
@@ -216,12 +214,8 @@ def test_options_of_the_user_stay(kind):
 
 
 def test_hooks_that_the_user_took_out_or_replaced_stay_so():
-    own = dict(
-        checkpoint=dict(type='MyCheckpointHook'),
-        sampler_seed=None,
-        bad_images=None,
-        versions=dict(type='MyHook'),
-    )
+    mine = dict(type='MyHook')
+    own = dict(checkpoint=mine, sampler_seed=None, bad_images=None, versions=mine)
     hooks = hooks_of(default_hooks=own)[0]
     assert {place: hooks[place] for place in own} == own
 
@@ -262,12 +256,8 @@ def test_wrappers_that_would_drop_sub_networks_are_refused(kind):
 
 def test_plain_training_on_the_cpu_names_no_gpu(monkeypatch):
     stock = dict(type='MaskRCNN')
-    assert wrapper_of(stock) == dict(
-        type='MMDistributedDataParallel',
-        device_ids=None,
-        broadcast_buffers=False,
-        find_unused_parameters=False,
-    )
+    options = dict(device_ids=None, broadcast_buffers=False, find_unused_parameters=False)
+    assert wrapper_of(stock) == dict(type='MMDistributedDataParallel', **options)
     assert wrapper_of(stock, launcher='none') is None
     monkeypatch.setattr(train, 'get_device', lambda: 'cuda')
     assert wrapper_of(stock) is None

@@ -111,6 +111,5 @@ def test_accuracy_of_a_classifier(tmp_path, capsys):
     assert set(half['metrics']) == {'accuracy/top1'}
     assert half['flops'] < 0.4 * full['flops']
     assert half['parameters'] < 0.4 * full['parameters']
-    assert (
-        f'width 1: accuracy/top1 {full["metrics"]["accuracy/top1"]:.3f}' in capsys.readouterr().out
-    )
+    top1 = full['metrics']['accuracy/top1']
+    assert f'width 1: accuracy/top1 {top1:.3f}' in capsys.readouterr().out

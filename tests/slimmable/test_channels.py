@@ -6,8 +6,6 @@ from mmgradaug.slimmable import active_channels, check_width
 from mmgradaug.slimmable.channels import round_half_up
 
 WIDTHS = st.floats(0.01, 1.0)
-
-
 PLAIN = [(256, 0.9, 230), (64, 0.9, 58), (10, 0.85, 9), (10, 0.25, 3), (3, 0.01, 1)]
 # By the authors' code; 4 * 64 * 0.937 = 239.87 rounds to 240, a quarter of which is 60.
 RELEASED = [(64, 0.9, 57), (128, 0.9, 115), (256, 0.9, 230), (512, 0.9, 460), (64, 0.937, 60)]

@@ -41,10 +41,8 @@ def test_a_grouped_conv_keeps_the_first_groups():
 
 def test_parts_of_a_conv_group_are_refused():
     slim = SlimConv2d(12, 24, 3, groups=4)
-    with (
-        pytest.raises(ValueError, match='17 channels, expected a multiple of 6'),
-        at_width(slim, 0.7),
-    ):
+    words = '17 channels, expected a multiple of 6'
+    with pytest.raises(ValueError, match=words), at_width(slim, 0.7):
         pass
     assert (slim.width, slim.groups) == (None, 4)
     slim.divisor = 6

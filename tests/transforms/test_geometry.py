@@ -4,6 +4,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from mmdet.models.task_modules.coders import DeltaXYWHBBoxCoder
 
 from mmgradaug.errors import ConfigError
 from mmgradaug.transforms import (
@@ -79,8 +80,6 @@ def test_a_chain_is_one_map(size, first, second, factors):
 @pytest.mark.parametrize('turns', range(4))
 def test_deltas_and_boxes_move_alike(turns):
     """Decoding moved deltas on moved boxes gives the moved decoded boxes."""
-    from mmdet.models.task_modules.coders import DeltaXYWHBBoxCoder
-
     coder = DeltaXYWHBBoxCoder(target_stds=(0.1, 0.1, 0.2, 0.2), clip_border=False)
     boxes = torch.tensor([[10.0, 20.0, 50.0, 90.0], [0.0, 5.0, 31.0, 17.0]])
     deltas = random_images(2, 4)

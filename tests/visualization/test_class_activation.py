@@ -10,7 +10,7 @@ from mmgradaug.visualization.class_activation import (
     save_activation_maps,
     smooth_activation_maps,
 )
-from tests.classification.tiny import build, make_folders
+from tests.classification.tiny import LOAD, build, make_folders
 from tests.visualization.pictures import count_pixels, pixels_of
 
 CLASSES = torch.tensor([2, 0])
@@ -52,9 +52,8 @@ def test_shifted_maps_are_put_back_in_place():
 
 
 def test_each_network_has_a_row_of_its_width_and_wrong_predictions_a_colour(tmp_path):
-    pipeline = [dict(type='LoadImageFromFile'), dict(type='ToImageTensor'), dict(type='PackImage')]
     root = str(make_folders(tmp_path / 'images'))
-    dataset = dict(type='ClassFolders', data_root=root, split='val', pipeline=pipeline)
+    dataset = dict(type='ClassFolders', data_root=root, split='val', pipeline=LOAD)
     cfg = Config(dict(val_dataloader=dict(dataset=dataset)))
     model = build().eval()
 
