@@ -55,7 +55,8 @@ def published(run, tmp_path, *options):
 
 def test_mmdets_resnet_takes_the_backbone_by_one_line(run, tmp_path):
     path = published(run, tmp_path)
-    backbone = pretrained(path, type='ResNet', depth=18, base_channels=8).eval()
+    backbone = pretrained(path, type='ResNet', depth=18, base_channels=8)
+    backbone.eval()
     images = random_images(2, 3, 64, 64)
     with torch.no_grad():
         found, expected = backbone(images)[-1], run[1].backbone(images)[-1]
