@@ -47,20 +47,20 @@ def measure(cfg: Config, args: argparse.Namespace) -> Iterator[list[TermGradient
     from rich.progress import track
 
     from mmgradaug.engine.checks import check_model
-    from mmgradaug.engine.hooks.bad_images import check_images
-    from mmgradaug.engine.weight_check import check_pretrained, check_weights
+    from mmgradaug.engine.hooks.bad_images import check_loading
+    from mmgradaug.engine.weight_check import check_pretrained, load_weights
     from mmgradaug.evaluation.gradients import measure_gradients
 
     torch.manual_seed(args.seed)
     model = check_model(cfg, ('train',))
     if args.checkpoint:
-        check_weights(model, args.checkpoint)  # loads it
+        load_weights(model, args.checkpoint)
     else:
         check_pretrained(model)
         model.init_weights()
     model.train()
     loader = Runner.build_dataloader(cfg.train_dataloader, seed=args.seed)
-    check_images(loader.dataset)
+    check_loading(loader.dataset)
     # Small data sets have fewer batches in an epoch.
     batches = islice(chain.from_iterable(repeat(loader, args.batches)), args.batches)
     seed = args.seed if model.gradaug.seed is None else model.gradaug.seed

@@ -75,17 +75,17 @@ def _fill_up(layer: Any, inputs: tuple[Tensor]) -> Tensor:
 class SlimDeformConv2dPack(_SlimDeformable, DeformConv2dPack):
     """mmcv's ``DCN`` (Deformable Convolutional Networks, ICCV 2017) that can be sliced."""
 
-    dense_cls = DeformConv2dPack
+    stock_cls = DeformConv2dPack
 
 
 class SlimModulatedDeformConv2dPack(_SlimDeformable, ModulatedDeformConv2dPack):
     """mmcv's ``DCNv2`` (Deformable ConvNets v2, CVPR 2019) that can be sliced."""
 
-    dense_cls = ModulatedDeformConv2dPack
+    stock_cls = ModulatedDeformConv2dPack
 
 
 SLIM_DEFORMABLE: dict[Any, type[_SlimDeformable]] = {
-    cls.dense_cls: cls for cls in (SlimDeformConv2dPack, SlimModulatedDeformConv2dPack)
+    cls.stock_cls: cls for cls in (SlimDeformConv2dPack, SlimModulatedDeformConv2dPack)
 }
 
 

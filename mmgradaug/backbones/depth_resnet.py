@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ..slimmable import SkippableBlock, linear_survival, skippable_blocks
 from .mixin import SlimmableMixin
-from .residual import StagedNetwork, blocks_a_stage, conv, norm, padded_shortcut
+from .residual import StagedNetwork, blocks_per_stage, conv, norm, padded_shortcut
 
 STAGE_CHANNELS = (16, 32, 64)
 
@@ -124,7 +124,7 @@ class DepthResNet(StagedNetwork):
         shortcut: str = 'padding',
         **kwargs: Any,
     ) -> None:
-        each = blocks_a_stage(depth, 6, 2)
+        each = blocks_per_stage(depth, 6, 2)
         channels = [count for count in STAGE_CHANNELS for _ in range(each)]
         kwargs['projection'] = {'padding': False, 'projection': True}[shortcut]
         expected = {'full': False, 'expected': True}[evaluation]
@@ -155,4 +155,4 @@ class SlimmableDepthResNet(SlimmableMixin, DepthResNet):
     (:func:`mmgradaug.at_width`) or both. ``width_divisor`` is :class:`SlimmableMixin`'s.
     """
 
-    dense_cls = DepthResNet
+    stock_cls = DepthResNet

@@ -31,7 +31,7 @@ class SlimConvWS2d(SlimConv, ConvWS2d, nn.Conv2d):
     ``nn.Conv2d`` is named as a base for mmengine's initialisers, which look at direct ones.
     """
 
-    dense_cls = ConvWS2d
+    stock_cls = ConvWS2d
     own_options = ('eps',)
 
     def forward(self, x: Tensor) -> Tensor:

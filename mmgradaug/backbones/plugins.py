@@ -25,7 +25,7 @@ from ..type_names import class_of
 class SlimPlugin(Slimmable):
     """What both plugins share; put before mmcv's."""
 
-    dense_cls: type[nn.Module]
+    stock_cls: type[nn.Module]
     reading: tuple[str, ...]  # its layers whose inputs are the block's channels
     writing: tuple[str, ...]  # its layers whose outputs are
 
@@ -42,7 +42,7 @@ class SlimPlugin(Slimmable):
 
     def to_dense(self, channels: int) -> nn.Module:
         """Return mmcv's plugin of the first channels, with undefined values in what is cut."""
-        layer = self.dense_cls(**self.options)
+        layer = self.stock_cls(**self.options)
         for name, tensor in self._narrow(channels).items():
             owner, _, kind = name.rpartition('.')
             conv: Any = layer.get_submodule(owner)
@@ -65,7 +65,7 @@ class SlimPlugin(Slimmable):
 class SlimContextBlock(SlimPlugin, ContextBlock):
     """mmcv's ``ContextBlock`` (GCNet, ICCVW 2019) of as many channels as it is given."""
 
-    dense_cls = ContextBlock
+    stock_cls = ContextBlock
     reading = ('conv_mask', 'channel_add_conv.0', 'channel_mul_conv.0')
     writing = ('channel_add_conv.3', 'channel_mul_conv.3')
 
@@ -73,7 +73,7 @@ class SlimContextBlock(SlimPlugin, ContextBlock):
 class SlimGeneralizedAttention(SlimPlugin, GeneralizedAttention):
     """mmcv's ``GeneralizedAttention`` (Zhu et al., ICCV 2019) of the channels it is given."""
 
-    dense_cls = GeneralizedAttention
+    stock_cls = GeneralizedAttention
     reading = ('query_conv', 'key_conv', 'value_conv')
     writing = ('proj_conv',)
 
@@ -81,13 +81,13 @@ class SlimGeneralizedAttention(SlimPlugin, GeneralizedAttention):
 class SlimNonLocal2d(SlimPlugin, NonLocal2d):
     """mmcv's ``NonLocal2d`` (Wang et al., CVPR 2018) of the channels it is given."""
 
-    dense_cls = NonLocal2d
+    stock_cls = NonLocal2d
     reading = ('g.conv', 'theta.conv', 'phi.conv')
     writing = ('conv_out.conv',)
 
 
 SLIM_PLUGINS: dict[Any, type[SlimPlugin]] = {
-    cls.dense_cls: cls for cls in (SlimContextBlock, SlimGeneralizedAttention, SlimNonLocal2d)
+    cls.stock_cls: cls for cls in (SlimContextBlock, SlimGeneralizedAttention, SlimNonLocal2d)
 }
 
 

@@ -13,7 +13,7 @@ from .mixin import SlimmableMixin
 from .residual import (
     STEM_CHANNELS,
     StagedNetwork,
-    blocks_a_stage,
+    blocks_per_stage,
     conv,
     norm,
     padded_shortcut,
@@ -99,7 +99,7 @@ class PyramidNet(StagedNetwork):
         norm_cfg: dict | None = None,
         **kwargs: Any,
     ) -> None:
-        each = blocks_a_stage(depth, 9 if bottleneck else 6, 2)
+        each = blocks_per_stage(depth, 9 if bottleneck else 6, 2)
         factor = EXPANSION if bottleneck else 1
         channels = [factor * count for count in pyramid_channels(3 * each, alpha)]
         kwargs |= dict(norm_cfg=norm_cfg, bottleneck=bottleneck)
@@ -126,7 +126,7 @@ class SlimmablePyramidNet(SlimmableMixin, PyramidNet):
     ``width_divisor`` is :class:`SlimmableMixin`'s.
     """
 
-    dense_cls = PyramidNet
+    stock_cls = PyramidNet
 
     def _set_rounding(self) -> None:
         """Round the stem and the middle of bottlenecks as a quarter of an output."""

@@ -116,7 +116,7 @@ def padded_shortcut(x: Tensor, channels: int, stride: int, average: bool = False
     return pad_channels(x, channels)
 
 
-def blocks_a_stage(depth: int, layers: int, others: int) -> int:
+def blocks_per_stage(depth: int, layers: int, others: int) -> int:
     """Return the residual blocks in each of three stages.
 
     Args:

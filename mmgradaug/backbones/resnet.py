@@ -156,7 +156,7 @@ class SlimmableResNet(SlimmableResNetMixin, ResNet):
         ConfigError: If an option asks for a layer that cannot be sliced.
     """
 
-    dense_cls = ResNet
+    stock_cls = ResNet
 
 
 @MODELS.register_module()
@@ -166,7 +166,7 @@ class SlimmableResNetV1d(SlimmableResNetMixin, ResNetV1d):
     Args and errors as :class:`SlimmableResNet`.
     """
 
-    dense_cls = ResNetV1d
+    stock_cls = ResNetV1d
 
 
 def _regularise(stages: list[Any], cfg: Mapping[str, Any]) -> None:

@@ -29,7 +29,7 @@ class SlimmableResNeXt(SlimmableResNetMixin, ResNeXt):
         ConfigError: As :class:`~mmgradaug.SlimmableResNet`, or for ``deform_groups`` in ``dcn``.
     """
 
-    dense_cls = ResNeXt
+    stock_cls = ResNeXt
 
     def __init__(self, groups: int = 1, base_width: int = 4, **kwargs: Any) -> None:
         super().__init__(groups=groups, base_width=base_width, **kwargs)

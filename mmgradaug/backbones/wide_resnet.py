@@ -9,7 +9,7 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from .mixin import SlimmableMixin
-from .residual import STEM_CHANNELS, StagedNetwork, blocks_a_stage, conv, norm
+from .residual import STEM_CHANNELS, StagedNetwork, blocks_per_stage, conv, norm
 
 
 class WideBlock(nn.Module):
@@ -70,7 +70,7 @@ class WideResNet(StagedNetwork):
         norm_cfg: dict | None = None,
         **kwargs: Any,
     ) -> None:
-        each = blocks_a_stage(depth, 6, 4)
+        each = blocks_per_stage(depth, 6, 4)
         widths = [max(1, round(STEM_CHANNELS * widen_factor)) * 2**stage for stage in range(3)]
         channels = [width for width in widths for _ in range(each)]
         kwargs |= dict(norm_cfg=norm_cfg, stem_norm=False, dropout=dropout)
@@ -91,4 +91,4 @@ class WideResNet(StagedNetwork):
 class SlimmableWideResNet(SlimmableMixin, WideResNet):
     """:class:`WideResNet` with slimmable layers; ``width_divisor`` is :class:`SlimmableMixin`'s."""
 
-    dense_cls = WideResNet
+    stock_cls = WideResNet

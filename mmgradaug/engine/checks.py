@@ -20,7 +20,7 @@ from ..errors import ConfigError, listed
 from ..type_names import class_of
 from .cli import make_output_dir, warn
 from .coco_check import check_annotations, check_files, find_datasets, reads_coco
-from .weight_check import check_pretrained, check_start, check_weights
+from .weight_check import check_pretrained, check_start, load_weights
 
 # What each launcher calls a process's number, and how many there are.
 _RANKS = {'pytorch': 'RANK', 'slurm': 'SLURM_PROCID', 'mpi': 'OMPI_COMM_WORLD_RANK'}
@@ -57,7 +57,7 @@ def check_run(cfg: Config, loops: tuple[str, ...], checkpoint: str | Path | None
                 'not hold: a run that is resumed will not be bitwise the one that never stopped'
             )
     elif checkpoint is not None:
-        check_weights(model, checkpoint)
+        load_weights(model, checkpoint)
     check_annotations(cfg, loops)
     if cfg.get('work_dir'):
         make_output_dir(cfg.work_dir, '--work-dir')

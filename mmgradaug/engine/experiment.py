@@ -78,7 +78,7 @@ class Run:
 def plan_runs(
     work_dir: Path, methods: Mapping[str, str], seeds: int, options: Sequence[str] = ()
 ) -> dict[str, list[Run]]:
-    """Return the runs of each method, one per seed 0, 1, ...; those of one seed see the same labels.
+    """Return the runs of each method, one per seed 0, 1, ...; of one seed all see the same labels.
 
     Args:
         work_dir: Folder of the runs' folders.

@@ -52,7 +52,7 @@ def check_pretrained(model: nn.Module) -> None:
             plain = type(part) in (ResNet, ResNetV1d, ResNeXt) or isinstance(part, SlimmableMixin)
             if name == 'teacher.network' or (name == 'backbone' and plain):
                 loaded = CheckpointLoader.load_checkpoint(path, 'cpu')
-                _compare(part, loaded, f'{path} ({key})', entry.get('prefix', ''))
+                _load(part, loaded, f'{path} ({key})', entry.get('prefix', ''))
 
 
 def _pretrained(part: Any) -> list[Mapping[str, Any]]:
@@ -76,10 +76,10 @@ def check_start(cfg: Config, model: Any) -> None:
     if not path:
         _warn_of_frozen(model)
     elif cfg.get('resume') and '://' not in path:
-        check_weights(model, path)
+        load_weights(model, path)
         _check_resumed(cfg, Path(path).expanduser())
     elif '://' not in path:
-        _compare(model.backbone, load_checkpoint(path), f'{path} (load_from)', 'backbone')
+        _load(model.backbone, load_checkpoint(path), f'{path} (load_from)', 'backbone')
 
 
 def _check_resumed(cfg: Config, path: Path) -> None:
@@ -118,16 +118,16 @@ def _warn_of_frozen(model: Any) -> None:
         )
 
 
-def check_weights(model: nn.Module, path: str | Path) -> None:
+def load_weights(model: nn.Module, path: str | Path) -> None:
     """Load a checkpoint into a model.
 
     Raises:
         ConfigError: If it is missing, damaged, holds code, or lacks weights of the model.
     """
-    _compare(model, load_checkpoint(path), str(path))
+    _load(model, load_checkpoint(path), str(path))
 
 
-def _compare(network: nn.Module, checkpoint: Any, source: str, prefix: str | None = None) -> None:
+def _load(network: nn.Module, checkpoint: Any, source: str, prefix: str | None = None) -> None:
     """Load weights by torch's own rules, or raise if one is missing or of another shape.
 
     With a prefix, which may be empty, files of plain networks may lack what others add, and the

@@ -19,7 +19,7 @@ from rich.progress import track
 from torch.utils.data import DataLoader, Subset
 
 from ..engine.coco_metric import exact_metrics
-from ..engine.hooks.bad_images import check_images
+from ..engine.hooks.bad_images import check_loading
 from .cost import count_flops, timed
 
 AP_NAMES = {'bbox_mAP': 'box AP', 'segm_mAP': 'mask AP'}
@@ -68,7 +68,7 @@ class Validation:
         loader = copy.deepcopy(cfg[f'{split}_dataloader'])
         dataset: Any = DATASETS.build(loader.pop('dataset'))
         dataset.full_init()
-        check_images(dataset)
+        check_loading(dataset)
         total = len(dataset)
         count = min(images or total, total)
         self.indices = [i * total // count for i in range(count)]

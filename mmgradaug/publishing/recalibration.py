@@ -21,7 +21,7 @@ from mmengine.runner import Runner, set_random_seed
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ..engine.hooks.bad_images import check_images
+from ..engine.hooks.bad_images import check_loading
 from ..errors import ConfigError
 from ..slimmable import at_width
 
@@ -34,7 +34,7 @@ def training_batches(cfg: Config, images: int, seed: int = 0) -> Iterator[dict[s
     init_default_scope(cfg.get('default_scope', 'mmdet'))
     set_random_seed(seed)
     loader = Runner.build_dataloader(cfg.train_dataloader, seed=seed)
-    check_images(loader.dataset)
+    check_loading(loader.dataset)
     for batch in chain.from_iterable(repeat(loader, images)):
         yield {key: value[:images] for key, value in batch.items()}
         images -= len(batch['inputs'])

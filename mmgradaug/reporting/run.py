@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ..engine.run_log import NOT_METRICS, Scalars, placed, read_entries
+from ..engine.run_log import NOT_METRICS, Scalars, by_iteration, read_entries
 from ..errors import ConfigError
 from ..publishing.config_text import config_from_text
 
@@ -124,7 +124,7 @@ def merge(starts: dict[str, list[dict[str, Any]]]) -> tuple[Scalars, list[str]]:
     merged, notes = Scalars([], []), []
     for name, entries in starts.items():
         if not by_epoch:
-            entries = placed(entries, merged.train[-1]['step'] if merged.train else 0)
+            entries = by_iteration(entries, merged.train[-1]['step'] if merged.train else 0)
         new = Scalars.of(entries)
         first = new.train[0] if new.train else {'step': float('inf')}
         # A validation that was still due comes before the first iteration.

@@ -69,7 +69,7 @@ def _stock_network(network: SlimmableNetwork) -> nn.Module:
     """Return a network of the stock class with the modules of this one."""
     args, options = network.built_with
     with torch.device('meta'):  # its own modules are replaced
-        stock = network.dense_cls(*args, **options)
+        stock = network.stock_cls(*args, **options)
     for name, module in network.named_children():
         setattr(stock, name, module)
     stock.training = network.training

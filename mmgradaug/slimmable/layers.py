@@ -39,12 +39,12 @@ class SlimmableNetwork(Slimmable):
     """A network whose convolutions and BatchNorms are all slimmable; put before the stock class.
 
     Attributes:
-        dense_cls: The stock class, of which
+        stock_cls: The stock class, of which
             :func:`~mmgradaug.slimmable.extract.extract_subnet` makes sub-networks.
         built_with: What the stock class was called with, positional and by name.
     """
 
-    dense_cls: type[nn.Module]
+    stock_cls: type[nn.Module]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -59,7 +59,7 @@ class SlimConv(Slimmable):
     channels at the current width.
     """
 
-    dense_cls: type[nn.Module]  # the stock class
+    stock_cls: type[nn.Module]  # the stock class
     own_options: tuple[str, ...] = ()  # it has besides those of every convolution
 
     def __init__(
@@ -92,7 +92,7 @@ class SlimConv(Slimmable):
     def to_dense(self, in_channels: int) -> nn.Module:
         """Return the stock layer of these inputs, as wide as this is now, with undefined values."""
         names = ('kernel_size', 'stride', 'padding', 'dilation', 'groups', *self.own_options)
-        return self.dense_cls(
+        return self.stock_cls(
             in_channels,
             self.active_out_channels,
             bias=getattr(self, 'bias', None) is not None,  # mmcv's DCN has no such attribute
@@ -103,7 +103,7 @@ class SlimConv(Slimmable):
 class SlimConv2d(SlimConv, nn.Conv2d):
     """Convolution that keeps its first output channels at the current width."""
 
-    dense_cls = nn.Conv2d
+    stock_cls = nn.Conv2d
     own_options = ('padding_mode',)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -117,12 +117,12 @@ class SlimConv2d(SlimConv, nn.Conv2d):
 class _SlimBatchNorm(Slimmable, _BatchNorm if TYPE_CHECKING else object):  # type: ignore[misc]
     """What both kinds of BatchNorm share; put before the stock class."""
 
-    dense_cls: type[_BatchNorm]
+    stock_cls: type[_BatchNorm]
 
     def to_dense(self, channels: int) -> nn.Module:
         """Return the stock BatchNorm of the first channels, with undefined values."""
         tracks = self.running_mean is not None
-        return self.dense_cls(channels, self.eps, self.momentum, self.affine, tracks)
+        return self.stock_cls(channels, self.eps, self.momentum, self.affine, tracks)
 
 
 class SlimBatchNorm2d(_SlimBatchNorm, nn.BatchNorm2d):
@@ -132,7 +132,7 @@ class SlimBatchNorm2d(_SlimBatchNorm, nn.BatchNorm2d):
     it for every BatchNorm of a model alike, slimmable or not.
     """
 
-    dense_cls = nn.BatchNorm2d
+    stock_cls = nn.BatchNorm2d
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise ``x`` (N, C_active, H, W)."""
@@ -151,7 +151,7 @@ class SlimSyncBatchNorm(_SlimBatchNorm, nn.SyncBatchNorm):
     Every process must run the same width in the same pass, since they exchange statistics.
     """
 
-    dense_cls = nn.SyncBatchNorm
+    stock_cls = nn.SyncBatchNorm
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise ``x`` (N, C_active, H, W) with the statistics of all processes."""

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from ..engine.hooks.bad_images import check_images
+from ..engine.hooks.bad_images import check_loading
 from ..engine.pixels import as_rgb, load_image
 from .canvas import new_figure
 from .objects import draw_objects
@@ -30,7 +30,7 @@ def picture_predictions(
         title: Of the whole picture.
     """
     loader = Runner.build_dataloader(cfg.val_dataloader, seed=0)
-    check_images(loader.dataset)
+    check_loading(loader.dataset)
     classes = loader.dataset.metainfo['classes']
     with torch.no_grad():
         batches = map(model.eval().test_step, loader)

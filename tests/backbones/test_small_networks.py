@@ -25,7 +25,7 @@ WIDTHS = [0.25, 0.5, 0.777, 0.9, 1.0]
 def test_full_width_is_the_plain_network_bitwise(name):
     slim = small(name)
     plain = randomised(extract_subnet(slim, 1.0)).train()
-    assert type(plain) is type(slim).dense_cls
+    assert type(plain) is type(slim).stock_cls
     layers = [m for m in plain.modules() if isinstance(m, (nn.Conv2d, nn.BatchNorm2d))]
     assert {type(layer) for layer in layers} == {nn.Conv2d, nn.BatchNorm2d}
     x = random_images(2, 3, 16, 16)

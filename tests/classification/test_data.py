@@ -20,7 +20,7 @@ from mmgradaug.classification import (
     TorchvisionImages,
 )
 from mmgradaug.classification.transforms import COLOUR_AXES, COLOUR_SPREAD
-from mmgradaug.engine.hooks.bad_images import check_images
+from mmgradaug.engine.hooks.bad_images import check_loading
 from mmgradaug.errors import ConfigError
 from tests.classification.tiny import LOAD, make_folders
 
@@ -87,12 +87,12 @@ def test_unreadable_images_are_named_or_replaced(tmp_path):
     bad = tmp_path / 'train/b/1.jpg'
     bad.write_bytes(bad.read_bytes()[:200])
     dataset = folders(tmp_path)
-    check_images(dataset, max_bad_images=0)
+    check_loading(dataset, max_bad_images=0)
     index = [dataset.get_data_info(i)['img_path'] for i in range(12)].index(str(bad))
     with pytest.raises(ConfigError, match=r'cannot read the image .*train/b/1\.jpg'):
         dataset[index]
     dataset = folders(tmp_path)
-    check_images(dataset, max_bad_images=1)
+    check_loading(dataset, max_bad_images=1)
     assert dataset[index]['inputs'].shape == (3, 32, 32)
 
 

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 
 from mmgradaug.datasets.shapes import ShapesSpec, make_shapes
 from mmgradaug.engine.hooks import BadImagesHook, bad_images
-from mmgradaug.engine.hooks.bad_images import check_images, refuse_cut_off
+from mmgradaug.engine.hooks.bad_images import check_loading, refuse_cut_off
 from mmgradaug.errors import ConfigError
 from tests.coco_runs import coco_config
 
@@ -51,7 +51,7 @@ def loaded(dataset):
 def test_a_bad_image_is_named(images, damage):
     dataset, files = images
     checked = dataset()
-    check_images(checked)
+    check_loading(checked)
     if damage == 'cut':
         cut(files[2])
     elif damage == 'missing':
@@ -87,7 +87,7 @@ def test_cut_off_jpegs_are_refused_and_others_not_decoded(tmp_path, monkeypatch,
 def test_where_configured_another_sample_takes_its_place(images, messages):
     dataset, files = images
     checked = ConcatDataset([dataset(), dataset(indices=[0, 1])])
-    check_images(checked, 2)
+    check_loading(checked, 2)
     cut(files[3])
     files[5].unlink()
     shown = loaded(checked) + loaded(checked)
@@ -100,7 +100,7 @@ def test_where_configured_another_sample_takes_its_place(images, messages):
 def test_images_of_another_size_than_their_entries_are_told_once(images, messages):
     dataset, files = images
     checked = dataset()
-    check_images(checked)
+    check_loading(checked)
     loaded(checked)
     assert not messages
     for file in files[2:]:
@@ -113,7 +113,7 @@ def test_images_of_another_size_than_their_entries_are_told_once(images, message
 def test_workers_count_together(images):
     dataset, files = images
     checked = dataset()
-    check_images(checked, 1)
+    check_loading(checked, 1)
     cut(files[0])  # to the first worker
     cut(files[1])  # to the second
     loader = DataLoader(checked, num_workers=2, batch_size=1, collate_fn=list)
@@ -150,7 +150,7 @@ def test_switched_pipelines_are_checked_too(images):
 def test_names_spelt_otherwise_are_read_and_others_named(images):
     dataset, files = images
     checked = dataset()
-    check_images(checked)
+    check_loading(checked)
     for file in files[:2]:
         file.rename(file.with_name(file.name.upper()))
     files[3].rename(files[3].with_suffix('.jpg'))

@@ -11,7 +11,7 @@ from mmengine.hub import get_config
 
 from mmgradaug import SlimmableResNet, SlimmableResNeXt
 from mmgradaug.engine.checks import check_data, check_model, check_run, warn_of_schedule
-from mmgradaug.engine.weight_check import check_pretrained, check_weights
+from mmgradaug.engine.weight_check import check_pretrained, load_weights
 from mmgradaug.errors import ConfigError
 from tests.classification import tiny
 from tests.networks import build, detector_config, stock_config
@@ -203,12 +203,12 @@ def test_missing_files_of_any_part_are_named(cfg, tmp_path):
 # ---------------------------------------------------------------- checkpoints
 
 
-def test_check_weights_loads_them(saved, state):
+def test_load_weights(saved, state):
     model = build(detector_config(), seed=5)
-    check_weights(model, saved({f'module.{k}': v for k, v in state.items()}))
+    load_weights(model, saved({f'module.{k}': v for k, v in state.items()}))
     assert all(torch.equal(v, state[k]) for k, v in model.state_dict().items())
-    check_weights(model, saved(build(stock_config(detector_config())).state_dict()))
-    check_weights(model, saved({**state, 'more.weight': torch.zeros(1)}))
+    load_weights(model, saved(build(stock_config(detector_config())).state_dict()))
+    load_weights(model, saved({**state, 'more.weight': torch.zeros(1)}))
 
 
 def test_fine_tuning_may_change_the_heads(cfg, saved, state):

@@ -88,7 +88,9 @@ def test_ctrl_c_says_how_to_go_on(data, tmp_path, capfd, monkeypatch, iteration,
     printed = capfd.readouterr()
     assert re.search(f'\n{said}\n$', printed.err)
     assert ('--resume' in printed.err) == (iteration == 2)
-    assert '3 passes per step: full network and 2 sub-networks; their gradients add up' in printed.out
+    assert (
+        '3 passes per step: full network and 2 sub-networks; their gradients add up' in printed.out
+    )
     entries = [line for line in printed.out.splitlines() if 'Epoch(train)' in line]
     assert len(entries) == iteration
     for entry in entries:

@@ -45,15 +45,15 @@ class BadImagesHook(Hook):
 
     def before_train_epoch(self, runner: Any) -> None:
         """Check images from now on; pipelines may have been switched since the last epoch."""
-        check_images(runner.train_dataloader.dataset, self.max_bad_images)
+        check_loading(runner.train_dataloader.dataset, self.max_bad_images)
 
     def before_val_epoch(self, runner: Any) -> None:
         """Check validation images."""
-        check_images(runner.val_dataloader.dataset)
+        check_loading(runner.val_dataloader.dataset)
 
     def before_test_epoch(self, runner: Any) -> None:
         """Check test images."""
-        check_images(runner.test_dataloader.dataset)
+        check_loading(runner.test_dataloader.dataset)
 
 
 class CheckedLoading:
@@ -105,11 +105,11 @@ def _warn(text: str) -> None:
     print_log(text, logger='current', level=logging.WARNING)
 
 
-def check_images(dataset: Any, max_bad_images: int = 0) -> None:
+def check_loading(dataset: Any, max_bad_images: int = 0) -> None:
     """Make every image that a data set, also a wrapped one, loads from a file a checked one."""
     inner = [dataset.dataset] if hasattr(dataset, 'dataset') else getattr(dataset, 'datasets', [])
     for wrapped in inner:
-        check_images(wrapped, max_bad_images)
+        check_loading(wrapped, max_bad_images)
     transforms = getattr(getattr(dataset, 'pipeline', None), 'transforms', [])
     for place, transform in enumerate(transforms):
         if isinstance(transform, LoadImageFromFile):
