@@ -218,7 +218,7 @@ def test_a_file_that_would_be_executed_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        ('--from timm --to timm --width 0.9 --recalibrate 2', '--width 0.9 --to timm: no such'),
+        ('--from timm --to timm --width 0.9 --recalibrate 2', '--width 0.9: expected --to'),
         ('--width 0.9', 'expected both --width W and --recalibrate N'),
         ('--from timm --to classifier', 'has no classifier'),
         ('--from gradaug', r'mine\.pth does not fit DepthResNet: '),
