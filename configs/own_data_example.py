@@ -20,7 +20,9 @@ batch_size = 2  # <- images per step on one GPU
 model = dict(
     type='GradAugDetector',
     detector='MaskRCNN',
-    backbone=dict(type='SlimmableResNet'),  # its ImageNet weights are downloaded
+    # Its ImageNet weights are downloaded; without internet set init_cfg to a file. A ResNet-18 is
+    # depth=18 with init_cfg of 'torchvision://resnet18', and neck's in_channels 64, 128, 256, 512.
+    backbone=dict(type='SlimmableResNet'),
     roi_head=dict(
         bbox_head=dict(num_classes=num_classes),
         mask_head=dict(num_classes=num_classes),
@@ -40,8 +42,10 @@ optim_wrapper = dict(
 )
 auto_scale_lr = dict(base_batch_size=batch_size)
 train_cfg = dict(max_epochs=max_epochs)
+default_hooks = dict(logger=dict(interval=50))  # <- iterations from line to line of the log
 param_scheduler = [
-    dict(type='LinearLR', start_factor=0.001, by_epoch=False, begin=0, end=500),  # <- iterations
+    # <- 500 iterations; fewer if all of training is not many times as long
+    dict(type='LinearLR', start_factor=0.001, by_epoch=False, begin=0, end=500),
     dict(
         type='MultiStepLR',
         begin=0,

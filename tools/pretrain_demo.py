@@ -12,7 +12,6 @@ import json
 import os
 import statistics
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from mmengine.config import Config
 from mmgradaug.datasets import make_digits
 from mmgradaug.engine.atomic import write_atomically
 from mmgradaug.engine.checks import check_model
-from mmgradaug.engine.cli import load_config, make_output_dir, one_line_errors
+from mmgradaug.engine.cli import make_output_dir, one_line_errors
 from mmgradaug.engine.experiment import Run, plan_runs, train_runs
 from mmgradaug.engine.hooks.versions import versions
 from mmgradaug.engine.weight_check import check_pretrained
@@ -47,7 +46,6 @@ def main(argv: list[str] | None = None) -> int:
     """Make the data, train, compare, draw, publish; returns the exit status."""
     args = parse_args(argv)
     work_dir = args.work_dir
-    start = time.time()
     say('data: handwritten digits of MNIST in data/digits/')
     make_digits()
     make_output_dir(work_dir, '--work-dir')
@@ -59,7 +57,9 @@ def main(argv: list[str] | None = None) -> int:
     backbone = publish_backbone(open_source(first.checkpoint), Cut(), work_dir / 'published')
     init_cfg = dict(type='Pretrained', checkpoint=str(backbone))
     say(f'loading the backbone into {DETECTOR}')
-    detector = check_model(load_config(DETECTOR, {'model.backbone.init_cfg': init_cfg}))
+    detector_cfg = Config.fromfile(DETECTOR)
+    detector_cfg.model.backbone.init_cfg = init_cfg
+    detector = check_model(detector_cfg)
     check_pretrained(detector)
     detector.init_weights()
     values = {name: [r.final[METRIC] for r in rs] for name, rs in runs.items()}
@@ -82,7 +82,6 @@ def main(argv: list[str] | None = None) -> int:
             'matched_entries': len(detector.backbone.state_dict()),
             'option': f'model.backbone.init_cfg={init_cfg}',
         },
-        'seconds_of_this_call': round(time.time() - start, 1),
         'cpu_count': os.cpu_count(),
         'versions': versions(),
     }

@@ -19,7 +19,7 @@ from ..classification import Classifier
 from ..errors import ConfigError, listed
 from ..type_names import class_of
 from .cli import make_output_dir, warn
-from .coco_check import check_annotations, check_files, find_datasets, reads_coco
+from .coco_check import check_annotations, check_files, class_names, find_datasets, reads_coco
 from .weight_check import check_pretrained, check_start, load_weights
 
 # What each launcher calls a process's number, and how many there are.
@@ -102,7 +102,7 @@ def _check_num_classes(model: Any, key: str, dataset: Any) -> None:
         if isinstance(getattr(head, 'num_classes', None), int)
         and not isinstance(head, RPNHead)  # which knows "object"
     }
-    classes = dataset.metainfo['classes'] if numbers else ()
+    classes = class_names(dataset) if numbers else []
     if any(number != len(classes) for number in numbers.values()):
         said = ', '.join(f'{name}={number}' for name, number in numbers.items())
         raise ConfigError(

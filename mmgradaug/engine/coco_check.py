@@ -72,6 +72,12 @@ def _is_local(options: Mapping[str, Any], path: Any) -> bool:
     return backend in ('local', 'LocalBackend') and '://' not in str(path)
 
 
+def class_names(dataset: Any) -> list[str]:
+    """Return the classes of a data set; ``('box')``, which is a text, is one for mmdet."""
+    classes = dataset.metainfo['classes']
+    return [classes] if isinstance(classes, str) else list(classes)
+
+
 def reads_coco(dataset: Any) -> Any:
     """Return whether a data set reads an annotation file by ``CocoDataset``'s own code."""
     own = [getattr(type(dataset), name, None) for name in ('load_data_list', 'parse_data_info')]
@@ -195,7 +201,7 @@ def _check_classes(where: str, dataset: Any, coco: COCO, labels: dict[str, list[
 
     ``labels`` are the names of the classes by label, for each file so far; this one is added.
     """
-    classes = list(dataset.metainfo['classes'])
+    classes = class_names(dataset)
     categories = [category['name'] for category in coco.dataset['categories']]
     names = [name for name in categories if name in classes]
     if not names:
@@ -203,6 +209,11 @@ def _check_classes(where: str, dataset: Any, coco: COCO, labels: dict[str, list[
             f'{where} has the categories {listed(categories)}, none of them in metainfo.classes '
             f'({listed(classes)}): set metainfo=dict(classes=...) to the names of the file, and '
             'num_classes of the heads to their number'
+        )
+    if len(set(names)) < len(names):
+        raise ConfigError(
+            f'{where} has several categories of one name ({listed(names)}), each of which mmdet '
+            'gives a label, beyond those of the heads: remove those without objects, or rename them'
         )
     for name in set(classes) - set(names):
         meant = _misspelling(str(name), [str(c) for c in categories if c not in names])
@@ -289,7 +300,7 @@ def _reason(annotation: Mapping[str, Any], coco: COCO, known: Mapping[Any, int])
     beside = x >= image['width'] or y >= image['height'] or x + width <= 0 or y + height <= 0
     if beside or annotation['area'] <= 0 or width < 1 or height < 1:
         return 'with a box beside the image or without area'
-    return 'of crowds' if annotation.get('iscrowd') else ''
+    return 'marked as crowds' if annotation.get('iscrowd') else ''
 
 
 def _check_evaluator(

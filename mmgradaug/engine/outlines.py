@@ -1,7 +1,7 @@
-"""Check polygons of annotations against their boxes: one of both may be in other units.
+"""Check outlines of annotations against their boxes: one of both may be in other units.
 
-Polygons divided by the image's size, or of a larger image, and boxes written as two corners train
-without an error, to masks or boxes of something else.
+Polygons divided by the image's size, outlines of a larger image or with width and height swapped,
+and boxes written as two corners train without an error, to masks or boxes of something else.
 """
 
 from __future__ import annotations
@@ -9,18 +9,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from pycocotools import mask as rle
+
 from ..errors import ConfigError
 
 MOST_OBJECTS = 100_000  # that are looked at, evenly spread: seconds
 
 
 def check_outlines(where: str, objects: Iterable[Mapping[str, Any]], masks: bool) -> str:
-    """Check that the polygons of objects meet their boxes; return how many do not, for a warning.
+    """Check that the outlines of objects meet their boxes; return how many do not, for a warning.
 
     Args:
         where: What the objects are of.
         objects: Annotations.
-        masks: Whether polygons are used. If not, they still tell boxes written as corners.
+        masks: Whether outlines are used. If not, they still tell boxes written as corners.
 
     Raises:
         ConfigError: If most do not.
@@ -33,27 +35,25 @@ def check_outlines(where: str, objects: Iterable[Mapping[str, Any]], masks: bool
     if 2 * len(apart if masks else corners) > len(found):
         first = apart[0]
         raise ConfigError(
-            f'{where}: polygons of {len(apart)} of {len(found)} objects do not meet their boxes, '
+            f'{where}: outlines of {len(apart)} of {len(found)} objects do not meet their boxes, '
             f'first of annotation {first["id"]!r} with bbox={first["bbox"]}: write boxes as [x, y, '
             'width, height], not as corners, and both in pixels of the image, not divided by its '
             'size nor of an image of another size'
         )
-    few = f'; {len(apart)} of {len(found)} objects have polygons that do not meet their boxes'
+    few = f'; {len(apart)} of {len(found)} objects have outlines that do not meet their boxes'
     return few if apart else ''
 
 
 def _misfit(annotation: Mapping[str, Any]) -> str | None:
-    """Return how the polygons of an object miss its box; None if it has none, empty if they do not.
+    """Return how the outline of an object misses its box, empty if it does not; None without one.
 
     Either may lie within the other, as where objects are cut or boxes wide. A pixel is nothing.
     """
-    parts = annotation.get('segmentation')
-    parts = [p for p in parts if isinstance(p, list) and p[5:]] if isinstance(parts, list) else ()
-    if not parts or annotation.get('iscrowd'):
+    extent = _extent(annotation.get('segmentation'))
+    if extent is None or annotation.get('iscrowd'):
         return None
+    left, top, right, bottom = extent
     x, y, width, height = annotation['bbox']
-    left, right = min(min(p[::2]) for p in parts), max(max(p[::2]) for p in parts)
-    top, bottom = min(min(p[1::2]) for p in parts), max(max(p[1::2]) for p in parts)
     off = max(abs(left - x), abs(top - y), abs(right - width), abs(bottom - height))
     if off <= 1 and max(abs(right - x - width), abs(bottom - y - height)) > 2:
         return 'corners'
@@ -61,3 +61,16 @@ def _misfit(annotation: Mapping[str, Any]) -> str | None:
     down = min(bottom, y + height) - max(top, y) + 2
     smaller = min((right - left + 2) * (bottom - top + 2), (width + 2) * (height + 2))
     return 'apart' if 2 * max(across, 0) * max(down, 0) < smaller else ''
+
+
+def _extent(outline: Any) -> tuple[float, ...] | None:
+    """Return left, top, right and bottom of polygons or run lengths; None of what is neither."""
+    if isinstance(outline, dict) and outline.keys() >= {'counts', 'size'}:
+        runs = isinstance(outline['counts'], list)
+        coded = rle.frPyObjects(outline, *outline['size']) if runs else outline
+        left, top, width, height = rle.toBbox(coded).tolist()
+        return (left, top, left + width, top + height) if width else None
+    parts = outline if isinstance(outline, list) else []
+    parts = [p for p in parts if isinstance(p, list) and p[5:] and isinstance(p[0], (int, float))]
+    xs, ys = [x for p in parts for x in p[::2]], [y for p in parts for y in p[1::2]]
+    return (min(xs), min(ys), max(xs), max(ys)) if parts else None

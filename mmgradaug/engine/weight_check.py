@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.error import URLError
 
 from mmdet.models.backbones import ResNet, ResNetV1d, ResNeXt
 from mmengine.config import Config
@@ -51,7 +52,13 @@ def check_pretrained(model: nn.Module) -> None:
                 )
             plain = type(part) in (ResNet, ResNetV1d, ResNeXt) or isinstance(part, SlimmableMixin)
             if name == 'teacher.network' or (name == 'backbone' and plain):
-                loaded = CheckpointLoader.load_checkpoint(path, 'cpu')
+                try:
+                    loaded = CheckpointLoader.load_checkpoint(path, 'cpu')
+                except URLError as error:
+                    raise ConfigError(
+                        f'{path} ({key}.checkpoint) cannot be downloaded ({error.reason}): set it '
+                        f'to a file that you have, or {key} to None'
+                    ) from error
                 _load(part, loaded, f'{path} ({key})', entry.get('prefix', ''))
 
 

@@ -48,9 +48,9 @@ class Run:
     @property
     def versions(self) -> str:
         """The versions of packages that the newest start logged; empty if it did not."""
-        logs = sorted(self.path.glob('*/*.log'))[-1:]
+        logs = sorted(self.path.glob('*/*.log'))
         found = [re.findall('Versions: (.*)', log.read_text(errors='replace')) for log in logs]
-        return found[0][-1] if any(found) else ''
+        return ([''] + [versions for start in found for versions in start])[-1]
 
     def progress(self) -> str:
         """Return how far the run has come, of how much."""
@@ -100,7 +100,10 @@ def read_run(path: Path, name: str = '') -> Run:
             'TIMESTAMP/vis_data/scalars.json'
         )
     starts = {log.parents[1].name: read_entries(log) for log in logs}
-    scalars, notes = merge({start: entries for start, entries in starts.items() if entries})
+    starts = {start: entries for start, entries in starts.items() if entries}
+    scalars, notes = merge(starts)
+    # Of a start that ended before its first entry, such as one with a wrong option, last of all.
+    configs.sort(key=lambda config: (config.parents[1].name in starts, config))
     return Run(
         path,
         name or path.resolve().name,

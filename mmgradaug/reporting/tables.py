@@ -13,7 +13,7 @@ from .run import Run
 Table = list[list[str]]
 
 _NO_VALUE = '–'
-_NOT_COMPARED = ('work_dir', 'experiment_name', '_scope_')  # the last is mmengine's own mark
+_NOT_COMPARED = ('work_dir', 'experiment_name', 'resume', '_scope_')
 
 
 def overview(runs: Sequence[Run]) -> Table:

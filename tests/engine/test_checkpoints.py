@@ -163,8 +163,11 @@ def test_nothing_complete_is_an_error_and_no_new_start(tmp_path):
 
 def test_nothing_to_resume_and_nothing_left_to_train_are_said(tmp_path, capfd):
     versions = (VersionsHook(),)
-    trained(tmp_path / 'old')
-    assert 'warning' not in capfd.readouterr().err
+    too_long = dict(type='LinearLR', by_epoch=False, end=10)
+    trained(tmp_path / 'old', hooks=versions, scheduler=too_long)
+    out, err = capfd.readouterr()
+    assert 'LinearLR of param_scheduler ends at iteration 10, but training at 9: ' in out + err
+    assert 'warning' not in err
     (tmp_path / 'note').write_text('no run')
     trained(tmp_path / 'new', resume=True, hooks=versions)
     near = f'checkpoints are in {tmp_path}/old (--work-dir)'

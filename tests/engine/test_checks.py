@@ -200,6 +200,13 @@ def test_missing_files_of_any_part_are_named(cfg, tmp_path):
     fails(cfg, r'none\.pth \(model\.rpn_head\.init_cfg\.checkpoint\)')
 
 
+def test_what_cannot_be_downloaded_is_said(cfg, monkeypatch, tmp_path):
+    monkeypatch.setattr(torch.hub, '_hub_dir', str(tmp_path))  # where nothing was fetched before
+    url = 'http://localhost:1/resnet18-none.pth'
+    cfg.model.backbone.init_cfg = dict(type='Pretrained', checkpoint=url)
+    fails(cfg, rf'^{url} \(model\.backbone\.init_cfg\.checkpoint\) cannot be downloaded \(')
+
+
 # ---------------------------------------------------------------- checkpoints
 
 

@@ -5,11 +5,13 @@ import json
 import re
 import shutil
 
+import numpy as np
 import pytest
 from mmcv.transforms import LoadImageFromFile
 from mmdet.datasets import CocoDataset
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import DATASETS, TRANSFORMS
+from pycocotools import mask as rle
 
 from mmgradaug.datasets.shapes import CLASSES
 from mmgradaug.engine.checks import check_data
@@ -190,6 +192,16 @@ def test_a_class_without_an_object_is_hinted_at(cfg, root, spoil, capsys):
     passes(cfg, capsys, ('train',))
 
 
+def test_a_text_is_one_class_and_two_categories_of_one_name_are_an_error(cfg, spoil, capsys):
+    """``('circle')`` is a text, which mmdet takes for one class; a Roboflow root has any name."""
+    for split in ('train', 'val'):
+        cfg[f'{split}_dataloader'].dataset.metainfo.classes = 'circle'
+    check_data(cfg, LOOPS)
+    assert 'of other categories than metainfo.classes' in capsys.readouterr().err
+    spoil(lambda c: c['categories'].insert(0, dict(id=0, name='circle')))
+    fails(cfg, r'train\.json .* has several categories of one name \(circle, circle\)')
+
+
 def test_files_that_number_classes_differently_are_an_error(cfg, root, spoil, capsys):
     for split in ('train', 'val'):
         spoil(lambda c: c['categories'].reverse(), split)
@@ -213,7 +225,7 @@ def test_files_that_number_classes_differently_are_an_error(cfg, root, spoil, ca
         (dict(bbox=[-9, 2, 9, 9]), 'with a box beside the image'),
         (dict(area=0), 'or without area'),
         (dict(bbox=[2, 2, 0.5, 9]), 'or without area'),
-        (dict(iscrowd=1), 'of crowds'),
+        (dict(iscrowd=1), 'marked as crowds'),
     ],
 )
 def test_objects_that_mmdet_drops_are_counted(cfg, spoil, capsys, fields, words):
@@ -240,7 +252,15 @@ def corners(annotation):
     return [x, y, x + width, y + height]
 
 
+def run_lengths(annotation, factor=1):
+    x, y, width, height = (int(factor * value) for value in annotation['bbox'])
+    mask = np.zeros((64 * factor, 64 * factor), np.uint8, order='F')
+    mask[y : y + height, x : x + width] = 1
+    return {**rle.encode(mask), 'counts': rle.encode(mask)['counts'].decode()}
+
+
 MISFITS = {
+    'run lengths of a larger image': lambda a: dict(segmentation=run_lengths(a, 4)),
     'divided by the size of the image': lambda a: dict(segmentation=normalised(a)),
     'of a larger image': lambda a: dict(segmentation=[[4 * v for v in a['segmentation'][0]]]),
     'of another place': lambda a: dict(segmentation=[[v + 64 for v in a['segmentation'][0]]]),
@@ -255,16 +275,16 @@ MISFITS = {
 def test_polygons_have_to_meet_their_boxes(cfg, spoil, capsys, misfit):
     spoil(lambda c: c['annotations'][-1].update(MISFITS[misfit](c['annotations'][-1])), 'val')
     line = warning(cfg, capsys)
-    assert re.search(r'val\.json \(val_evaluator\); 1 of \d+ objects have polygons that do', line)
+    assert re.search(r'val\.json \(val_evaluator\); 1 of \d+ objects have outlines that do', line)
     for split in ('val', 'train'):
         spoil(lambda c: [a.update(MISFITS[misfit](a)) for a in c['annotations'][:-1]], split)
         where = dict(val='val_evaluator', train='train_dataloader.dataset')[split]
-        fails(cfg, rf'{split}\.json \({where}\): polygons of \d+ of \d+ objects do not meet')
+        fails(cfg, rf'{split}\.json \({where}\): outlines of \d+ of \d+ objects do not meet')
     del cfg.train_dataloader.dataset.pipeline[1]['with_mask']
     if misfit == 'corners':  # without masks these spoil training, too
         fails(cfg, 'write boxes as', ('train',))
     else:
-        assert 'have polygons that do not meet' in warning(cfg, capsys, ('train',))
+        assert 'have outlines that do not meet' in warning(cfg, capsys, ('train',))
 
 
 def rotated_box(annotation):
@@ -288,6 +308,9 @@ HEALTHY = {
         segmentation=[[min(v, a['bbox'][0] + a['bbox'][2] / 2) if i % 2 == 0 else v
                        for i, v in enumerate(a['segmentation'][0])]]),
     'parts': lambda a: dict(segmentation=[[*a['bbox'][:2]] * 3, *a['segmentation']]),
+    'coded run lengths': lambda a: dict(segmentation=run_lengths(a)),
+    'points': lambda a: dict(segmentation=[[[1, 2]] * 6]),  # mmdet reads none of these
+    'texts': lambda a: dict(segmentation=[['1'] * 6]),
     'run lengths': lambda a: dict(segmentation=dict(counts=[0, 4096], size=[64, 64])),
 }  # fmt: skip
 

@@ -57,13 +57,17 @@ def test_a_run_started_anew_is_alone(tmp_path):
     assert run.progress() == 'epoch 1 of 2, iteration 3'
 
 
-def test_a_folder_of_a_test_changes_nothing(tmp_path):
+@pytest.mark.parametrize('config', [None, 'model = dict(oops=1)'])
+def test_a_folder_of_a_test_or_of_a_failed_start_changes_nothing(tmp_path, config):
     killed(tmp_path)
     alone = read_run(tmp_path)
-    (tmp_path / SECOND / 'vis_data').mkdir(parents=True)
-    with_test = read_run(tmp_path)
-    assert (with_test.scalars, with_test.notes) == (alone.scalars, alone.notes)
-    assert with_test.config == alone.config != {}
+    data = tmp_path / SECOND / 'vis_data'
+    data.mkdir(parents=True)
+    if config is not None:  # mmengine writes it before it builds what it names
+        (data / 'config.py').write_text(config)
+    later = read_run(tmp_path)
+    assert (later.scalars, later.notes) == (alone.scalars, alone.notes)
+    assert later.config == alone.config != {}
 
 
 def test_validations_of_runs_by_iteration_are_placed(tmp_path):

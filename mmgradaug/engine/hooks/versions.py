@@ -8,6 +8,7 @@ from typing import Any
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
+from mmengine.optim.scheduler.param_scheduler import INF
 from mmengine.registry import HOOKS
 
 from ...training import GradAugMixin
@@ -37,8 +38,16 @@ class VersionsHook(Hook):
             )
 
     def before_train(self, runner: Any) -> None:
-        """Warn of a resumed run that has nothing left to do."""
+        """Warn of a resumed run that has nothing left to do, and of a warm-up that is too long."""
         unit, done, end = progress(runner.train_loop)
+        for schedule in runner.param_schedulers or ():  # names, where there are several optimizers
+            iterations = 0 if getattr(schedule, 'by_epoch', True) else schedule.end
+            if unit == 'epoch' and runner.max_iters < iterations < INF:
+                runner.logger.warning(
+                    f'{type(schedule).__name__} of param_scheduler ends at iteration {iterations}, '
+                    f'but training at {runner.max_iters}: with a lower end the learning rate gets '
+                    'where it is meant to be'
+                )
         if done >= end and is_main_process():
             warn(
                 f'the run in {runner.work_dir} is finished ({unit} {done} of {end}): nothing is '
