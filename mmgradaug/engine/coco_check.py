@@ -123,8 +123,6 @@ def check_files(cfg: Config, loops: Iterable[str]) -> None:
 def check_annotations(cfg: Config, loops: Iterable[str]) -> None:
     """Check the annotation files that some loops read, unless ``cfg.check_annotations`` is False.
 
-    mmdet will read them again: on COCO that is a minute, a wrong class name costs hours.
-
     Raises:
         ConfigError: If a file is not of COCO's format or lacks keys, its categories are not
             ``metainfo.classes``, images are missing, no training image has an object left, or an
