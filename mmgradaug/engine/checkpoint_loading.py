@@ -6,6 +6,7 @@ every name that it does not know; what mmengine writes beside the weights is all
 
 from __future__ import annotations
 
+import argparse
 import os
 import pickle
 import re
@@ -172,7 +173,8 @@ def _run_state_globals() -> list[Any]:
         for function, name in ((array, '_reconstruct'), (scalar, 'scalar'))
     ]
     dtypes = {type(np.dtype(code)) for code in '?bBhHiIlLqQefdU'}  # numbers and text
-    return [*_METHODS, np.ndarray, np.dtype, *dtypes, *moved, (_get_method, 'builtins.getattr')]
+    own = [*_METHODS, np.ndarray, np.dtype, *dtypes, *moved, (_get_method, 'builtins.getattr')]
+    return [*own, argparse.Namespace]  # of options, in files of many other repositories
 
 
 def _get_method(owner: Any, name: Any) -> Callable[..., Any]:

@@ -77,8 +77,7 @@ def check_model(cfg: Config, loops: tuple[str, ...] = ()) -> Any:
         loops: Loops of whose data sets the model has to predict the classes.
 
     Raises:
-        ConfigError: If an option of the model is unknown or out of its range, or ``num_classes``
-            of a head is not the number of classes.
+        ConfigError: If an option is unknown or out of range, or ``num_classes`` is not theirs.
     """
     init_default_scope(cfg.get('default_scope', 'mmdet'))
     model = MODELS.build(copy.deepcopy(cfg.model))

@@ -2,7 +2,7 @@
 
 mmdet drops in silence what it cannot use, and trains to an AP of 0. Here pycocotools reads each
 file once and mmdet's own code makes the data sets of it, so that nothing that mmdet trains on is
-refused. Data sets that are read by other code, and remote storage, are left alone.
+refused. Other formats and remote storage are left alone.
 """
 
 from __future__ import annotations
@@ -124,9 +124,8 @@ def check_annotations(cfg: Config, loops: Iterable[str]) -> None:
     """Check the annotation files that some loops read, unless ``cfg.check_annotations`` is False.
 
     Raises:
-        ConfigError: If a file is not of COCO's format or lacks keys, its categories are not
-            ``metainfo.classes``, images are missing, no training image has an object left, or an
-            evaluator compares with other images.
+        ConfigError: If a file is no COCO file or has other classes, images are missing, no training
+            image has an object left, or an evaluator compares with other images.
     """
     read = functools.cache(_read)  # a data set and its evaluator name the same file
     labels: dict[str, list[str]] = {}
@@ -250,26 +249,23 @@ def _misspelling(name: str, others: Sequence[str]) -> str | None:
 
 
 def _check_objects(datasets: Mapping[str, Any], read: Any, others: bool) -> None:
-    """Raise if no training image has an object left; warn of what is not learnt, or not as meant.
-
-    ``others`` says whether there are data sets of other formats, with objects of their own.
-    """
+    """Raise if no image has an object, not in other formats either; warn of what is not learnt."""
     told, taught = [], others
     empty: dict[str, bool] = {}
     for where, dataset in datasets.items():
         coco = read(dataset.ann_file)
-        reasons = {i: _reason(a, coco, dataset.cat2label) for i, a in coco.anns.items()}
+        masks = any(getattr(step, 'with_mask', False) for step in dataset.pipeline.transforms)
+        reasons = {i: _reason(a, coco, dataset.cat2label, masks) for i, a in coco.anns.items()}
         counts = Counter(filter(None, reasons.values()))
         dropped = ', '.join(f'{n} {reason}' for reason, n in counts.items())
         told.append(f'{where}: {dropped or 0} of {len(coco.anns)} annotations are not learnt')
         learnt = [annotation for i, annotation in coco.anns.items() if not reasons[i]]
-        masks = any(getattr(step, 'with_mask', False) for step in dataset.pipeline.transforms)
         apart = check_outlines(where, learnt, masks)
         if dropped or apart:
             warn(told[-1] + apart)
         # Asked for by filter_empty_gt=False: images without any.
         taught |= (dataset.filter_cfg or {}).get('filter_empty_gt') is False
-        taught |= any(not instance['ignore_flag'] for instance in _instances(dataset))
+        taught |= bool(learnt) and any(not i['ignore_flag'] for i in _instances(dataset))
         counted = Counter(a['category_id'] for a in learnt)
         for i in dataset.cat2label:
             empty[coco.cats[i]['name']] = empty.get(coco.cats[i]['name'], True) and not counted[i]
@@ -285,7 +281,7 @@ def _check_objects(datasets: Mapping[str, Any], read: Any, others: bool) -> None
         )
 
 
-def _reason(annotation: Mapping[str, Any], coco: COCO, known: Mapping[Any, int]) -> str:
+def _reason(annotation: Mapping, coco: COCO, known: Mapping[Any, int], masks: bool) -> str:
     """Return why mmdet does not train on an annotation; empty if it does."""
     image = coco.imgs.get(annotation['image_id'])
     if image is None:
@@ -298,7 +294,11 @@ def _reason(annotation: Mapping[str, Any], coco: COCO, known: Mapping[Any, int])
     beside = x >= image['width'] or y >= image['height'] or x + width <= 0 or y + height <= 0
     if beside or annotation['area'] <= 0 or width < 1 or height < 1:
         return 'with a box beside the image or without area'
-    return 'marked as crowds' if annotation.get('iscrowd') else ''
+    if annotation.get('iscrowd'):
+        return 'marked as crowds'
+    parts = annotation.get('segmentation') if masks else None
+    polygons = not isinstance(parts, list) or any(len(p) > 5 and len(p) % 2 == 0 for p in parts)
+    return '' if polygons else 'without a polygon of three points'
 
 
 def _check_evaluator(
@@ -313,12 +313,11 @@ def _check_evaluator(
     if apart := check_outlines(where, coco.anns.values(), 'segmentation' in keys):
         warn(f'{where}{apart}')
     # Ids alone do not tell: those of every split may begin at 1.
-    theirs = {key: _identity(image) for key, image in coco.imgs.items()}
-    more = set(theirs)
+    theirs, more = coco.imgs, set(coco.imgs)
     for other, dataset in datasets.items():
         own = read(dataset.ann_file).imgs
         ids = [info['img_id'] for info in dataset.data_list]
-        wrong = [i for i in ids if i not in theirs or theirs[i] != _identity(own[i])]
+        wrong = [i for i in ids if i not in theirs or not _is_same(theirs[i], own[i])]
         more.difference_update(ids)
         if wrong:
             raise ConfigError(
@@ -333,7 +332,9 @@ def _check_evaluator(
         )
 
 
-def _identity(image: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Return what tells an image from others in a file of other folders and file types."""
-    name = PureWindowsPath(str(image['file_name'])).stem  # takes / and \\
-    return name, image['height'], image['width']
+def _is_same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Compare images of two files; the first may lack keys, folders and file types may differ."""
+    images = [image for image in (one, other) if 'file_name' in image]
+    names = {PureWindowsPath(str(image['file_name'])).stem for image in images}  # takes / and \\
+    sizes = [one.get(key, other[key]) == other[key] for key in ('height', 'width')]
+    return len(names) == 1 and all(sizes)

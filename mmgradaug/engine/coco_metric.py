@@ -15,10 +15,11 @@ from ..type_names import builds
 
 @METRICS.register_module()
 class ExactCocoMetric(CocoMetric):
-    """``CocoMetric``, with its options and values, and two faults of it corrected.
+    """``CocoMetric``, with its options and values, and three faults of it corrected.
 
     pycocotools takes an annotation of id 0 for one that no prediction matched. And it sorts
-    categories by id, while ``classwise=True`` names the results in the file's order.
+    categories by id, while ``classwise=True`` names the results in the file's order. A
+    prediction of a class that the file lacks is an IndexError, after an epoch of training.
     """
 
     cat_ids: Any
@@ -34,8 +35,10 @@ class ExactCocoMetric(CocoMetric):
 
     def results2json(self, results: Sequence[dict], outfile_prefix: str) -> dict:
         """Write the results, whose labels are numbers of categories in the file's order."""
+        ids, classes = list(self.cat_ids), self.dataset_meta['classes']
+        self.cat_ids = ids + [-1] * (len(classes) - len(ids))  # which no object has
         files = super().results2json(results, outfile_prefix)
-        self.cat_ids = sorted(self.cat_ids)
+        self.cat_ids = sorted(ids)
         return files
 
     def compute_metrics(self, results: list) -> dict[str, float]:

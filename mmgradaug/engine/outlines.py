@@ -71,6 +71,7 @@ def _extent(outline: Any) -> tuple[float, ...] | None:
         left, top, width, height = rle.toBbox(coded).tolist()
         return (left, top, left + width, top + height) if width else None
     parts = outline if isinstance(outline, list) else []
-    parts = [p for p in parts if isinstance(p, list) and p[5:] and isinstance(p[0], (int, float))]
+    parts = [p for p in parts if isinstance(p, list) and p[5:] and len(p) % 2 == 0]
+    parts = [p for p in parts if all(isinstance(value, (int, float)) for value in p)]
     xs, ys = [x for p in parts for x in p[::2]], [y for p in parts for y in p[1::2]]
     return (min(xs), min(ys), max(xs), max(ys)) if parts else None

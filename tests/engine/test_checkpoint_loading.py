@@ -4,6 +4,7 @@ import contextlib
 import os
 import pickle
 import zipfile
+from argparse import Namespace
 from collections import OrderedDict
 
 import numpy as np
@@ -70,6 +71,11 @@ def harmful(request, hub):
     assert made.exists()  # It does harm where it is executed.
     made.unlink()
     return path, made
+
+
+def test_files_with_the_options_of_other_repositories_load(tmp_path):
+    torch.save(dict(model={'a': torch.ones(2)}, args=Namespace(lr=0.1)), tmp_path / 'detr.pth')
+    assert load_checkpoint(tmp_path / 'detr.pth')['args'].lr == 0.1
 
 
 def test_state_of_a_run_is_read_as_it_was_written(tmp_path):

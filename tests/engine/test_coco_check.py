@@ -243,6 +243,26 @@ def test_objects_that_mmdet_drops_are_counted(cfg, spoil, capsys, fields, words)
     check_data(cfg, LOOPS)  # images of nothing are meant
 
 
+@pytest.mark.parametrize('outline', [[[1, 2, 3, 4]], [[1, 2, 3, 4, 5, 6, 7]], [[]], [[[1, 2]] * 3]])
+def test_polygons_that_mmdet_leaves_out_are_counted(cfg, spoil, capsys, outline):
+    """With masks, it trains on nothing of these objects."""
+    spoil(lambda c: c['annotations'][0].update(segmentation=outline))
+    assert ': 1 without a polygon of three points of ' in warning(cfg, capsys)
+    spoil(each(segmentation=outline))
+    fails(cfg, 'no training image has an object left .* without a polygon')
+    capsys.readouterr()
+    cfg.train_dataloader.dataset.pipeline[1]['with_mask'] = False
+    passes(cfg, capsys)
+
+
+@pytest.mark.parametrize('key', ['file_name', 'height', 'width'])
+def test_the_evaluators_file_may_lack_what_only_names_images(cfg, root, capsys, key):
+    shutil.copy(root / 'annotations/val.json', root / 'annotations/truth.json')
+    cfg.val_evaluator.ann_file = str(root / 'annotations/truth.json')
+    edit_annotations(root, lambda c: [i.pop(key) for i in c['images']], 'truth')
+    passes(cfg, capsys)
+
+
 def normalised(annotation):
     return [[value / 64 for value in part] for part in annotation['segmentation']]
 

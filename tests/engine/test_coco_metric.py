@@ -18,7 +18,7 @@ NAMES = ('disc', 'box', 'star')
 def evaluate(tmp_path):
     """Evaluate the same objects and predictions, whatever their numbers in the file are."""
 
-    def run(kind, first_id=1, category_ids=(1, 2, 3), times=1, **options):
+    def run(kind, first_id=1, category_ids=(1, 2, 3), times=1, beyond=(), **options):
         objects = [(i % 2 + 1, i % 3, [9.0 * i, 9.0, 8.0, 8.0 + i % 4]) for i in range(9)]
         annotations = [
             dict(id=first_id + index, image_id=image, category_id=category_ids[label], bbox=box,
@@ -31,11 +31,12 @@ def evaluate(tmp_path):
         content = dict(images=images, categories=categories, annotations=annotations)
         path.write_text(json.dumps(content))
         metric = kind(ann_file=str(path), **options)
-        metric.dataset_meta = dict(classes=NAMES)
+        metric.dataset_meta = dict(classes=(*NAMES, 'moon'))
         for _ in range(times):
             for image in (1, 2):
                 # Discs are found, boxes beside where they are, stars not at all.
                 found = [(label, box) for i, label, box in objects if i == image and label < 2]
+                found += beyond
                 corners = torch.tensor([[x + 2 * c, y, x + w, y + h] for c, (x, y, w, h) in found])
                 pred = dict(
                     bboxes=corners,
@@ -55,6 +56,11 @@ def test_values_are_mmdets(evaluate):
         expected = evaluate(CocoMetric, **options)
         assert evaluate(ExactCocoMetric, **options) == pytest.approx(expected, nan_ok=True, rel=0)
     assert 0.3 < evaluate(ExactCocoMetric)['coco/bbox_mAP'] < 0.7
+
+
+def test_predictions_of_a_class_that_the_file_lacks_do_not_count(evaluate):
+    beyond = [(3, [1.0, 2.0, 30.0, 40.0])]
+    assert evaluate(ExactCocoMetric, times=2, beyond=beyond) == evaluate(ExactCocoMetric)
 
 
 def test_the_id_0_is_an_annotation_like_others(evaluate):
