@@ -34,8 +34,8 @@ from .file_names import find_file, near_file
 from .outlines import check_outlines
 
 _FORMAT = (
-    'expected a JSON object with the lists "images", "annotations" and "categories" of COCO\'s '
-    'format: convert the labels, or use a data set class that reads this format'
+    'expected a JSON object in UTF-8 with the lists "images", "annotations" and "categories" of '
+    "COCO's format: convert the labels, or use a data set class that reads this format"
 )
 
 

@@ -164,5 +164,6 @@ def _load(network: nn.Module, checkpoint: Any, source: str, prefix: str | None =
     if told:
         raise ConfigError(
             f'{source} is of another network than {type(network).__name__}: {told}; use weights '
-            "of this config, or, for the backbone of a whole model, prefix='backbone' in init_cfg"
+            "of this config; those of a backbone belong into its init_cfg, with prefix='backbone' "
+            'where the file has a whole model'
         )

@@ -186,7 +186,9 @@ def test_pretrained_weights_of_other_groups(tmp_path):
 def test_the_backbone_of_a_whole_model_needs_a_prefix(cfg, saved, state):
     init_cfg = dict(type='Pretrained', checkpoint=saved(state))
     cfg.model.backbone.init_cfg = init_cfg
-    fails(cfg, r"is of another network .* for the backbone of a whole model, prefix='backbone'")
+    fails(
+        cfg, r"is of another network .* init_cfg, with prefix='backbone' where the file has a whole"
+    )
     for prefix in ('backbone', 'backbone.'):
         cfg.model.backbone.init_cfg = init_cfg | dict(prefix=prefix)
         check_run(cfg, ('train',))
