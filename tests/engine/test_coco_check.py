@@ -245,7 +245,6 @@ def test_objects_that_mmdet_drops_are_counted(cfg, spoil, capsys, fields, words)
 
 @pytest.mark.parametrize('outline', [[[1, 2, 3, 4]], [[1, 2, 3, 4, 5, 6, 7]], [[]], [[[1, 2]] * 3]])
 def test_polygons_that_mmdet_leaves_out_are_counted(cfg, spoil, capsys, outline):
-    """With masks, it trains on nothing of these objects."""
     spoil(lambda c: c['annotations'][0].update(segmentation=outline))
     assert ': 1 without a polygon of three points of ' in warning(cfg, capsys)
     spoil(each(segmentation=outline))
