@@ -207,7 +207,7 @@ def _check_classes(where: str, dataset: Any, coco: COCO, labels: dict[str, list[
             f'({listed(classes)}): set metainfo=dict(classes=...) to the names of the file, and '
             'num_classes of the heads to their number'
         )
-    if len(set(names)) < len(names):
+    if names != classes and len(set(names)) < len(names):
         raise ConfigError(
             f'{where} has several categories of one name ({listed(names)}), each of which mmdet '
             'gives a label, beyond those of the heads: remove those without objects, or rename them'
@@ -249,7 +249,7 @@ def _misspelling(name: str, others: Sequence[str]) -> str | None:
 
 
 def _check_objects(datasets: Mapping[str, Any], read: Any, others: bool) -> None:
-    """Raise if no image has an object, not in other formats either; warn of what is not learnt."""
+    """Raise if no training image has an object, unless ``others`` may; warn of what is lost."""
     told, taught = [], others
     empty: dict[str, bool] = {}
     for where, dataset in datasets.items():

@@ -193,13 +193,14 @@ def test_a_class_without_an_object_is_hinted_at(cfg, root, spoil, capsys):
 
 
 def test_a_text_is_one_class_and_two_categories_of_one_name_are_an_error(cfg, spoil, capsys):
-    """``('circle')`` is a text, which mmdet takes for one class; a Roboflow root has any name."""
     for split in ('train', 'val'):
-        cfg[f'{split}_dataloader'].dataset.metainfo.classes = 'circle'
+        cfg[f'{split}_dataloader'].dataset.metainfo.classes = 'circle'  # ('circle') is a text
     check_data(cfg, LOOPS)
     assert 'of other categories than metainfo.classes' in capsys.readouterr().err
     spoil(lambda c: c['categories'].insert(0, dict(id=0, name='circle')))
     fails(cfg, r'train\.json .* has several categories of one name \(circle, circle\)')
+    cfg.train_dataloader.dataset.metainfo.classes = ('circle', 'circle')  # meant so
+    check_data(cfg, ('train',))
 
 
 def test_files_that_number_classes_differently_are_an_error(cfg, root, spoil, capsys):
