@@ -67,9 +67,6 @@ def test_without_mistakes_it_trains(run, capfd):
     assert 'warning:' not in ''.join(capfd.readouterr())
 
 
-# ------------------------------------------------------- before the first iteration: data
-
-
 def remove(name):
     def spoil(run):
         path = run.root / name
@@ -165,9 +162,6 @@ DATA = {
 }
 
 
-# ---------------------------------------------------- before the first iteration: weights
-
-
 def pretrained(run, path):
     backbone(init_cfg=dict(type='Pretrained', checkpoint=path))(run)
 
@@ -225,9 +219,6 @@ WEIGHTS = {
         r'weights\.pth holds posix\.system, expected tensors, .*Nothing of it was executed',
     ),
 }  # fmt: skip
-
-
-# ---------------------------------------------------- before the first iteration: options
 
 
 def word(*argv):
@@ -291,9 +282,6 @@ def test_a_schedule_of_another_length_is_warned_of(run, capfd):
     (line,) = [line for line in capfd.readouterr().err.splitlines() if 'param_scheduler' in line]
     words = r'ends at iter 2, but training at 3 \(train_cfg\.max_iters\): change'
     assert re.search(f'^warning: param_scheduler.0 .* {words}', line)
-
-
-# ---------------------------------------------------------------------- during a run
 
 
 def test_a_scale_below_the_stride_is_limited(run, capfd):

@@ -42,9 +42,6 @@ def require_trained(work_dir, steps):
     assert (work_dir / 'epoch_1.pth').is_file()
 
 
-# ------------------------------------------------------------------ one machine
-
-
 def test_training_by_two_processes_trains_sub_networks(options, tmp_path):
     """They end well, and do what is registered for their end."""
     end = "import atexit\natexit.register(print, 'it has ended')\n"
@@ -67,9 +64,6 @@ def test_plain_training_and_testing_by_two_processes(options, tmp_path):
         arguments = [config, tmp_path / 'epoch_1.pth', 2, '--work-dir', tmp_path / config.stem]
         out = run('dist_test.sh', *arguments, *options, PORT=free_port())
         assert 'Evaluate annotation type *segm*' in out
-
-
-# ------------------------------------------------------------------ two machines
 
 
 def two_machines(*args):
@@ -114,9 +108,6 @@ def test_a_machine_that_fails_ends_the_other(options, tmp_path, number, seconds,
     assert first.returncode != 0
     assert message in out, out[-5000:]
     assert time.monotonic() - begin < 150
-
-
-# ------------------------------------------------------------------ the scripts
 
 
 @pytest.fixture

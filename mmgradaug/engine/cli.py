@@ -61,6 +61,11 @@ def load_config(
                 f'--cfg-options {option}: nothing reads {key!r}{suggestion(key, known)}, expected '
                 'a key of the config or of mmengine'
             )
+        if key not in _KNOWN_KEYS:
+            warn(
+                f'--cfg-options {option}: {key} is a variable of the config, and where others were '
+                'made of it they keep its old value: set those, such as train_dataloader.dataset'
+            )
     try:
         cfg.merge_from_dict(dict(options or {}))
     except (AttributeError, LookupError, TypeError, ValueError) as error:

@@ -12,7 +12,6 @@ import functools
 import io
 import os
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path, PureWindowsPath
@@ -31,7 +30,7 @@ from ..type_names import builds
 from .cli import warn
 from .coco_metric import ExactCocoMetric, exact_metrics
 from .file_names import find_file, near_file
-from .outlines import check_outlines
+from .object_check import check_objects, check_outlines, mask_loader
 
 _FORMAT = (
     'expected a JSON object in UTF-8 with the lists "images", "annotations" and "categories" of '
@@ -140,7 +139,7 @@ def check_annotations(cfg: Config, loops: Iterable[str]) -> None:
             if not dataset.return_classes:  # there, classes are texts
                 _check_classes(where, dataset, coco, labels)
         if loop == 'train':
-            _check_objects(ours, read, others=len(ours) < len(datasets))
+            check_objects(ours, read, others=len(ours) < len(datasets))
         for key, entry in _find_evaluators(cfg, loop).items():
             exact = builds(exact_metrics(entry), ExactCocoMetric, METRICS)
             if exact and not entry.get('format_only'):
@@ -160,18 +159,28 @@ def _read(path: str) -> COCO:
 
 def _load(where: str, dataset: Any, coco: COCO) -> None:
     """Let mmdet's own code make a data set of a file."""
+    if 'img' not in dataset.data_prefix:
+        raise ConfigError(
+            f'{where}: data_prefix has no img, expected the folder of the images in data_root: set '
+            "data_prefix=dict(img='images/')"
+        )
     dataset.COCOAPI, dataset.serialize_data = lambda path: coco, False
-    masks = any(getattr(step, 'with_mask', False) for step in dataset.pipeline.transforms)
     try:
         dataset.full_init()
-        if masks and not dataset.test_mode and any('mask' not in i for i in _instances(dataset)):
+        instances = (i for info in dataset.data_list for i in info['instances'])
+        if (
+            mask_loader(dataset)
+            and not dataset.test_mode
+            and any('mask' not in i for i in instances)
+        ):
             raise KeyError('segmentation')
     except KeyError as error:
         raise ConfigError(f'{where} has an entry without {error}: add it to the file') from error
-
-
-def _instances(dataset: Any) -> Iterable[Mapping[str, Any]]:
-    return (i for info in dataset.data_list for i in info['instances'])
+    except (AssertionError, TypeError, ValueError) as error:
+        raise ConfigError(
+            f'{where} has an entry that mmdet cannot read ({error}): expected bbox=[x, y, width, '
+            'height], area and sizes of images as numbers, and an id of its own for each object'
+        ) from error
 
 
 def _check_images(where: str, dataset: Any, allowed: int) -> None:
@@ -203,9 +212,9 @@ def _check_classes(where: str, dataset: Any, coco: COCO, labels: dict[str, list[
     names = [name for name in categories if name in classes]
     if not names:
         raise ConfigError(
-            f'{where} has the categories {listed(categories)}, none of them in metainfo.classes '
-            f'({listed(classes)}): set metainfo=dict(classes=...) to the names of the file, and '
-            'num_classes of the heads to their number'
+            f'{where} has the categories {listed(map(repr, categories))}, none of them in '
+            f'metainfo.classes ({listed(map(repr, classes))}): set metainfo=dict(classes=...) to '
+            'the names of the file, and num_classes of the heads to their number'
         )
     if names != classes and len(set(names)) < len(names):
         raise ConfigError(
@@ -225,10 +234,11 @@ def _check_classes(where: str, dataset: Any, coco: COCO, labels: dict[str, list[
             'what it lacks is not learnt, and in another order predictions get wrong names'
         )
     palette = dataset.metainfo.get('palette')
-    if isinstance(palette, list) and len(palette) < len(classes):
+    names_of_colours = isinstance(palette, list) and any(isinstance(c, str) for c in palette)
+    if isinstance(palette, list) and (len(palette) < len(classes) or names_of_colours):
         warn(
-            f'{where}: {len(palette)} colours in metainfo.palette for {len(classes)} classes would '
-            "end a run that draws predictions: add some, or set it to 'random'"
+            f'{where}: metainfo.palette would end a run that draws predictions, expected (red, '
+            f"green, blue) for each of {len(classes)} classes: write them, or set it to 'random'"
         )
     labels[where] = names  # mmdet numbers classes in the order of the file's categories
     first, expected = next(iter(labels.items()))
@@ -248,69 +258,27 @@ def _misspelling(name: str, others: Sequence[str]) -> str | None:
     return found if near and (near[0] == own or words[0] != words[1]) else None
 
 
-def _check_objects(datasets: Mapping[str, Any], read: Any, others: bool) -> None:
-    """Raise if no training image has an object, unless ``others`` may; warn of what is lost."""
-    told, taught = [], others
-    empty: dict[str, bool] = {}
-    for where, dataset in datasets.items():
-        coco = read(dataset.ann_file)
-        masks = any(getattr(step, 'with_mask', False) for step in dataset.pipeline.transforms)
-        reasons = {i: _reason(a, coco, dataset.cat2label, masks) for i, a in coco.anns.items()}
-        counts = Counter(filter(None, reasons.values()))
-        dropped = ', '.join(f'{n} {reason}' for reason, n in counts.items())
-        told.append(f'{where}: {dropped or 0} of {len(coco.anns)} annotations are not learnt')
-        learnt = [annotation for i, annotation in coco.anns.items() if not reasons[i]]
-        apart = check_outlines(where, learnt, masks)
-        if dropped or apart:
-            warn(told[-1] + apart)
-        # Asked for by filter_empty_gt=False: images without any.
-        taught |= (dataset.filter_cfg or {}).get('filter_empty_gt') is False
-        taught |= bool(learnt) and any(not i['ignore_flag'] for i in _instances(dataset))
-        counted = Counter(a['category_id'] for a in learnt)
-        for i in dataset.cat2label:
-            empty[coco.cats[i]['name']] = empty.get(coco.cats[i]['name'], True) and not counted[i]
-    if datasets and not taught:
-        raise ConfigError(
-            f'no training image has an object left ({"; ".join(told)}): label the objects, or set '
-            'filter_cfg=dict(filter_empty_gt=False) if images without any are meant'
-        )
-    if not others and (names := [name for name, is_empty in empty.items() if is_empty]):
-        warn(
-            f'no training object of {listed(names)}: if that is no kind of object but names the '
-            'data set, take it out of metainfo.classes'
-        )
-
-
-def _reason(annotation: Mapping, coco: COCO, known: Mapping[Any, int], masks: bool) -> str:
-    """Return why mmdet does not train on an annotation; empty if it does."""
-    image = coco.imgs.get(annotation['image_id'])
-    if image is None:
-        return 'of unknown images'
-    if annotation.get('ignore'):
-        return "marked 'ignore'"
-    if annotation['category_id'] not in known:
-        return 'of other categories than metainfo.classes'
-    x, y, width, height = annotation['bbox']
-    beside = x >= image['width'] or y >= image['height'] or x + width <= 0 or y + height <= 0
-    if beside or annotation['area'] <= 0 or width < 1 or height < 1:
-        return 'with a box beside the image or without area'
-    if annotation.get('iscrowd'):
-        return 'marked as crowds'
-    parts = annotation.get('segmentation') if masks else None
-    polygons = not isinstance(parts, list) or any(len(p) > 5 and len(p) % 2 == 0 for p in parts)
-    return '' if polygons else 'without a polygon of three points'
-
-
 def _check_evaluator(
     where: str, entry: Mapping[str, Any], datasets: Mapping[str, Any], read: Any
 ) -> None:
     """Raise if an evaluator's file lacks keys, or is of other images than are predicted on."""
     coco = read(entry['ann_file'])
-    keys = ['bbox', 'area', 'iscrowd'] + ['segmentation'] * ('segm' in entry.get('metric', ''))
-    lacking = [key for key in keys if any(key not in a for a in coco.anns.values())]
+    masks = 'segm' in entry.get('metric', '')
+    keys = ['bbox', 'area', 'iscrowd'] + ['segmentation'] * masks
+    lacking = [key for key in keys if any(a.get(key) is None for a in coco.anns.values())]
     if lacking or 'annotations' not in coco.dataset:
         raise ConfigError(f'{where} has annotations without {listed(lacking)}: {_FORMAT}')
-    if apart := check_outlines(where, coco.anns.values(), 'segmentation' in keys):
+    known = {category for dataset in datasets.values() for category in dataset.cat_ids}
+    for annotation in coco.anns.values() if masks else ():
+        try:
+            if annotation['image_id'] in coco.imgs and annotation['category_id'] in known:
+                coco.annToRLE(annotation)
+        except Exception as error:  # pycocotools raises this very class, too
+            raise ConfigError(
+                f'{where}: pycocotools can make no mask of annotation {annotation["id"]!r} '
+                f'({error!r}): fix its segmentation and the size of its image, or take it out'
+            ) from error
+    if apart := check_outlines(where, coco.anns.values(), masks):
         warn(f'{where}{apart}')
     # Ids alone do not tell: those of every split may begin at 1.
     theirs, more = coco.imgs, set(coco.imgs)

@@ -17,7 +17,8 @@ from ..type_names import builds
 class ExactCocoMetric(CocoMetric):
     """``CocoMetric``, with its options and values, and three faults of it corrected.
 
-    pycocotools takes an annotation of id 0 for one that no prediction matched. And it sorts
+    pycocotools takes an annotation of id 0 for one that no prediction matched, and ids have to be
+    numbers. And it sorts
     categories by id, while ``classwise=True`` names the results in the file's order. A
     prediction of a class that the file lacks is an IndexError, after an epoch of training.
     """
@@ -27,7 +28,7 @@ class ExactCocoMetric(CocoMetric):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         coco = self._coco_api
-        if coco is not None and not coco.anns.keys().isdisjoint((0, '0')):
+        if coco is not None and not all(i and isinstance(i, (int, float)) for i in coco.anns):
             for number, annotation in enumerate(coco.dataset['annotations'], start=1):
                 annotation['id'] = number
             with redirect_stdout(io.StringIO()):

@@ -100,8 +100,9 @@ def _check_resumed(cfg: Config, path: Path) -> None:
         with suppress(ConfigError, AttributeError):  # damaged, or no checkpoint
             fix = f'resume from {other}' if load_checkpoint(other).keys() >= needed else fix
     raise ConfigError(
-        f'{path} cannot be resumed: it lacks {listed(sorted(lacking))}, as best_*.pth do, and all '
-        f'with save_optimizer=False; {fix}, or set load_from to start from its weights alone'
+        f'{path} cannot be resumed: it lacks {listed(sorted(lacking))}, as best_*.pth do and '
+        f'those of save_optimizer=False or save_param_scheduler=False; {fix}, or set load_from to '
+        'start from its weights alone'
     )
 
 

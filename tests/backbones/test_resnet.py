@@ -176,9 +176,6 @@ def test_torchvision_weights_load(tmp_path, name, options):
     assert all(torch.equal(v, weights[k]) for k, v in slim.state_dict().items())
 
 
-# ------------------------------------------------------------------ channels that stay
-
-
 def test_groups_of_a_norm_keep_their_size():
     dense = extract_subnet(slimmable(STOCK['r50 GN']), 0.7)  # 5.6 of 8 groups
     norms = [m for m in dense.modules() if isinstance(m, nn.GroupNorm)]
@@ -208,8 +205,6 @@ def test_own_channels_of_a_plugin_stay():
     assert (add[0].in_channels, add[0].out_channels, add[3].out_channels) == (179, 64, 179)
 
 
-# ------------------------------------------------------------------ what cannot be sliced
-
 NO_SLICE = 'cannot be sliced'
 
 
@@ -237,9 +232,6 @@ def test_layers_that_cannot_be_sliced_are_named_by_their_config_key(options, mes
 def test_deformable_convolutions_that_no_stage_has_change_nothing():
     network = SlimmableResNet(50, base_channels=8, dcn=dict(type='DCN'))
     assert network.state_dict().keys() == ResNet(50, base_channels=8).state_dict().keys()
-
-
-# ------------------------------------------------------------------ narrow stock networks
 
 
 @pytest.mark.parametrize('width', [0.3, 0.77, 0.9, 1.0])

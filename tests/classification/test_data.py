@@ -29,9 +29,6 @@ def folders(root, **options):
     return ClassFolders(str(root), **{'pipeline': LOAD, **options})
 
 
-# ------------------------------------------------------------------ data sets
-
-
 def test_folders(tmp_path):
     dataset = folders(make_folders(tmp_path))
     assert dataset.metainfo['classes'] == ['a', 'b', 'c']
@@ -162,9 +159,6 @@ def test_stl10_as_torchvision_lays_it_out(tmp_path, monkeypatch):
         TorchvisionImages('STL10', str(tmp_path))
 
 
-# ------------------------------------------------------------------ transforms
-
-
 def test_torchvisions_transforms_by_name():
     options = dict(type='torchvision/RandomResizedCrop', size=16, interpolation='bicubic')
     transform = TRANSFORMS.build(options)
@@ -203,9 +197,6 @@ def test_cutout_fills_a_square_cut_at_the_border():
     assert not original.any()
 
 
-# ------------------------------------------------------------------ batches
-
-
 def preprocessor(**options):
     found = ImagePreprocessor([10, 20, 30], [2, 4, 5], **options)
     found.num_classes = 3
@@ -238,9 +229,6 @@ def test_mixed_batches(kind):
         assert len(values) <= 2 if kind == 'CutMix' else len(values) == 1
     plain = mixing(data, training=False)
     assert plain['data_samples'].tolist() == [0, 2]
-
-
-# ------------------------------------------------------------------ accuracy
 
 
 def accuracy(logits, labels, topk=(1, 2)):

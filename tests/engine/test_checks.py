@@ -101,9 +101,6 @@ def test_batch_sizes_of_another_learning_rate_are_warned_of(
     assert (f'a step has {told} images' in err and 'is for 16' in err) if told else err == ''
 
 
-# ---------------------------------------------------------------- classes
-
-
 def test_numbers_of_classes(cfg):
     cfg.val_dataloader.dataset.metainfo.classes = ('circle', 'square')
     check_model(cfg, ('train',))
@@ -132,9 +129,6 @@ def test_classes_of_a_classifier(tmp_path):
     check_run(cfg, ('train',))
     cfg.model.num_classes = 3
     fails(cfg, r'model\.num_classes=3, but train_dataloader\.dataset has 2 classes \(a, b\)')
-
-
-# ---------------------------------------------------------------- pretrained weights
 
 
 def backbone(path, change=None, kind=SlimmableResNet, prefix=None, **options):
@@ -207,9 +201,6 @@ def test_what_cannot_be_downloaded_is_said(cfg, monkeypatch, tmp_path):
     url = 'http://localhost:1/resnet18-none.pth'
     cfg.model.backbone.init_cfg = dict(type='Pretrained', checkpoint=url)
     fails(cfg, rf'^{url} \(model\.backbone\.init_cfg\.checkpoint\) cannot be downloaded \(')
-
-
-# ---------------------------------------------------------------- checkpoints
 
 
 def test_load_weights(saved, state):
@@ -288,9 +279,6 @@ def test_frozen_random_weights_are_warned_of(cfg, saved, state, capsys, options,
         cfg.load_from = saved(state)
         check_run(cfg, LOOPS)
         assert capsys.readouterr().err == ''
-
-
-# ---------------------------------------------------------------- schedules
 
 
 WARM_UP = dict(type='LinearLR', by_epoch=False, begin=0, end=500)

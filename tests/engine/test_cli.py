@@ -40,6 +40,12 @@ def test_options_that_nothing_reads_are_refused(option, words):
         load_config(CONFIG, {option: 3})
 
 
+def test_variables_that_were_copied_are_warned_of(capsys):
+    load_config('configs/own_data_example.py', {'data_root': 'b/', 'model.backbone.depth': 34})
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith('warning: --cfg-options data_root: data_root is a variable of the')
+
+
 def test_options_replace_and_extend_the_config():
     """Also those of lists, and `--cfg-options` more than once; the last value counts."""
     scale = 'train_dataloader.dataset.dataset.pipeline.2.scale=(8,16)'

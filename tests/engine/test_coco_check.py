@@ -67,9 +67,6 @@ def train_on_both(cfg, **options):
     cfg.train_dataloader.dataset = dict(type='ConcatDataset', datasets=[dataset, other | options])
 
 
-# ---------------------------------------------------------------- nothing is refused
-
-
 WRAPPERS = [
     lambda d: dict(type='RepeatDataset', times=2, dataset=d),
     lambda d: dict(type='ConcatDataset', datasets=[d, d]),
@@ -148,9 +145,6 @@ def test_ids_may_be_floats_or_text(cfg, spoil, capsys):
     passes(cfg, capsys)
 
 
-# ---------------------------------------------------------------- classes
-
-
 @pytest.mark.parametrize(
     ('name', 'other', 'alike'),
     [
@@ -213,9 +207,6 @@ def test_files_that_number_classes_differently_are_an_error(cfg, root, spoil, ca
     fails(cfg, 'all files need the same', ('train',))
 
 
-# ---------------------------------------------------------------- objects and images
-
-
 @pytest.mark.parametrize(
     ('fields', 'words'),
     [
@@ -226,6 +217,7 @@ def test_files_that_number_classes_differently_are_an_error(cfg, root, spoil, ca
         (dict(bbox=[-9, 2, 9, 9]), 'with a box beside the image'),
         (dict(area=0), 'or without area'),
         (dict(bbox=[2, 2, 0.5, 9]), 'or without area'),
+        (dict(bbox=[float('nan'), 2, 9, 9]), 'or without area'),
         (dict(iscrowd=1), 'marked as crowds'),
     ],
 )
@@ -255,12 +247,30 @@ def test_polygons_that_mmdet_leaves_out_are_counted(cfg, spoil, capsys, outline)
     passes(cfg, capsys)
 
 
+def test_run_lengths_that_mmdet_leaves_out_are_counted(cfg, spoil, capsys):
+    spoil(each(lambda a: dict(segmentation=run_lengths(a))))
+    passes(cfg, capsys)
+    cfg.train_dataloader.dataset.pipeline[1]['poly2mask'] = False
+    fails(cfg, 'no training image has an object left .* without a polygon')
+
+
 @pytest.mark.parametrize('key', ['file_name', 'height', 'width'])
 def test_the_evaluators_file_may_lack_what_only_names_images(cfg, root, capsys, key):
     shutil.copy(root / 'annotations/val.json', root / 'annotations/truth.json')
-    cfg.val_evaluator.ann_file = str(root / 'annotations/truth.json')
+    cfg.val_evaluator.update(ann_file=str(root / 'annotations/truth.json'), metric='bbox')
     edit_annotations(root, lambda c: [i.pop(key) for i in c['images']], 'truth')
     passes(cfg, capsys)
+    cfg.val_evaluator.metric = 'segm'
+    if key != 'file_name':
+        fails(cfg, rf"truth\.json .* no mask of annotation 1 \(KeyError\('{key}'\)\)")
+
+
+@pytest.mark.parametrize('outline', [[[1, 2, 3, 4]], [[]], [[[1, 2]] * 6]])
+def test_pycocotools_has_to_make_masks(cfg, spoil, capsys, outline):
+    spoil(lambda c: c['annotations'][0].update(segmentation=outline), 'val')
+    fails(cfg, r'val\.json \(val_evaluator\): pycocotools can make no mask of annotation ')
+    spoil(lambda c: c['annotations'][0].update(image_id=99), 'val')
+    passes(cfg, capsys)  # it never looks at that one
 
 
 def normalised(annotation):
@@ -329,8 +339,7 @@ HEALTHY = {
                        for i, v in enumerate(a['segmentation'][0])]]),
     'parts': lambda a: dict(segmentation=[[*a['bbox'][:2]] * 3, *a['segmentation']]),
     'coded run lengths': lambda a: dict(segmentation=run_lengths(a)),
-    'points': lambda a: dict(segmentation=[[[1, 2]] * 6]),  # mmdet reads none of these
-    'texts': lambda a: dict(segmentation=[['1'] * 6]),
+    'texts': lambda a: dict(segmentation=[['1'] * 6]),  # mmdet reads none of these
     'run lengths': lambda a: dict(segmentation=dict(counts=[0, 4096], size=[64, 64])),
 }  # fmt: skip
 
@@ -359,11 +368,21 @@ def test_one_training_data_set_may_be_without_objects(cfg, spoil, other):
         (lambda c: c['annotations'][0].pop('category_id'), "it has no 'category_id'"),
         (lambda c: c.update(annotations=None), 'is no annotation file'),
         (lambda c: c.pop('images'), r"is no annotation file \(it has no 'images'\)"),
+        (lambda c: c['annotations'][0].update(bbox=list('1234')), 'mmdet cannot read .*numbers'),
+        (lambda c: c['annotations'][0].update(bbox=[]), 'mmdet cannot read .*numbers'),
+        (lambda c: c['annotations'][0].update(area=None), 'mmdet cannot read .*numbers'),
+        (lambda c: c['images'][0].update(height='64'), 'mmdet cannot read .*numbers'),
+        (lambda c: c['annotations'][0].update(id=2), 'an id of its own'),
     ],
 )
-def test_entries_without_a_key(cfg, spoil, change, words):
+def test_entries_that_cannot_be_read(cfg, spoil, change, words):
     path = spoil(change)
     fails(cfg, f'{path} .*{words}')
+
+
+def test_the_folder_of_the_images_is_asked_for(cfg):
+    del cfg.train_dataloader.dataset['data_prefix']
+    fails(cfg, r'train\.json \(train_dataloader\.dataset\): data_prefix has no img')
 
 
 def test_images_that_are_left_out_may_be_missing(cfg, root, spoil):
@@ -377,11 +396,8 @@ def test_images_that_are_left_out_may_be_missing(cfg, root, spoil):
     check_data(cfg, LOOPS)
 
 
-# ---------------------------------------------------------------- evaluators, other data
-
-
 def test_evaluators_need_their_keys_and_no_annotations_to_write_results(cfg, spoil):
-    spoil(lambda c: c['annotations'][0].pop('iscrowd'), 'val')
+    spoil(lambda c: c['annotations'][0].update(iscrowd=None), 'val')
     fails(cfg, r'val\.json \(val_evaluator\) has annotations without iscrowd')
     spoil(lambda c: c.pop('annotations'), 'val')
     fails(cfg, r'val\.json \(val_evaluator\) has annotations without')
@@ -411,9 +427,10 @@ def test_folders_of_classes_have_to_be_there(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ('palette', 'told'), [([(1, 2, 3)], 1), ([(1, 2, 3)] * 3, 0), ('random', 0)]
+    ('palette', 'told'),
+    [([(1, 2, 3)], 1), (['red', 'lime', '#00f'], 1), ([(1, 2, 3)] * 3, 0), ('random', 0)],
 )
-def test_a_palette_too_short_is_told(cfg, capsys, palette, told):
+def test_a_palette_that_cannot_be_drawn_with_is_told(cfg, capsys, palette, told):
     cfg.train_dataloader.dataset.metainfo['palette'] = palette
     check_data(cfg, ('train',))
-    assert capsys.readouterr().err.count('1 colours in metainfo.palette for 3 classes') == told
+    assert capsys.readouterr().err.count('metainfo.palette would end a run that draws') == told

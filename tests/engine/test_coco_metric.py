@@ -21,8 +21,8 @@ def evaluate(tmp_path):
     def run(kind, first_id=1, category_ids=(1, 2, 3), times=1, beyond=(), **options):
         objects = [(i % 2 + 1, i % 3, [9.0 * i, 9.0, 8.0, 8.0 + i % 4]) for i in range(9)]
         annotations = [
-            dict(id=first_id + index, image_id=image, category_id=category_ids[label], bbox=box,
-                 area=box[2] * box[3], iscrowd=0)
+            dict(id=first_id + type(first_id)(index), image_id=image,
+                 category_id=category_ids[label], bbox=box, area=box[2] * box[3], iscrowd=0)
             for index, (image, label, box) in enumerate(objects)
         ]  # fmt: skip
         categories = [dict(id=i, name=n) for i, n in zip(category_ids, NAMES, strict=True)]
@@ -65,7 +65,8 @@ def test_predictions_of_a_class_that_the_file_lacks_do_not_count(evaluate):
 def test_the_id_0_is_an_annotation_like_others(evaluate):
     expected = evaluate(CocoMetric)
     assert evaluate(CocoMetric, first_id=0) != expected
-    assert evaluate(ExactCocoMetric, first_id=0) == expected
+    for first_id in (0, 'a'):
+        assert evaluate(ExactCocoMetric, first_id=first_id) == expected
 
 
 @pytest.mark.parametrize('times', [1, 2])

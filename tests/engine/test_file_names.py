@@ -20,6 +20,7 @@ COMPOSED, APART = (unicodedata.normalize(form, 'données/é 1.png') for form in 
         ('Images/IMG_1.JPG', 'images/img_1.jpg'),
         ('my images/a 1.png', 'my%20images/a%201.png'),
         ('a%20b%5Cc.png', 'a b/c.png'),
+        ('a b.png', 'a%2520b.png'),
         ('100%.png', '100%25.png'),
         (APART, COMPOSED),
         (COMPOSED, APART.replace('/', '\\').upper()),

@@ -48,9 +48,6 @@ def start(main, *args, options=()):
     main([str(word) for word in words])
 
 
-# ------------------------------------------------------------------ whole runs
-
-
 def test_a_resumed_run_draws_the_same_sub_networks(trained, data, tmp_path):
     checkpoint = trained / 'epoch_1.pth'
     work_dir = ['--work-dir', tmp_path]
@@ -144,9 +141,6 @@ def test_help_and_wrong_options(tmp_path, capsys):
     assert '--auto-scale-lr' in capsys.readouterr().out
     with pytest.raises(SystemExit, match='needs auto_scale_lr=dict'):
         start(train_tool.main, CONFIG, '--auto-scale-lr', options=['auto_scale_lr=None'])
-
-
-# ------------------------------------------------------------------ what is put into a config
 
 
 @pytest.fixture

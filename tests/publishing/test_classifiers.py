@@ -145,9 +145,6 @@ def test_what_mmdet_and_torchvision_have_not_is_refused(run, tmp_path):
         assert torch.equal(tensor, weights[f'backbone.{name}'])
 
 
-# ------------------------------------------------------------------ pretrained/README.md
-
-
 def three_commands(page):
     """Command lines of a page, as lists of words: those that pretrain, publish and fine-tune."""
     blocks = re.findall(r'```bash\n(.*?)```', (Path(ROOT) / page).read_text(), flags=re.DOTALL)

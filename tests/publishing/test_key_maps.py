@@ -108,9 +108,6 @@ def test_other_networks_are_refused():
         key_map(network('ResNetV1d-18'), 'torchvision')
 
 
-# ------------------------------------------------------------------ files
-
-
 def classifier_of(name):
     """A classifier with random weights, in evaluation mode."""
     model = dict(type='Classifier', backbone=RESNETS[name], num_classes=1000)

@@ -59,9 +59,6 @@ def step(model, rank, wrapper, index=0):
     return model.train_step(shard(rank + index), wrapper)
 
 
-# ------------------------------------------------------------------ the step
-
-
 def trains(rank, world):
     """Several steps as users take them, every process with a seed of its own."""
     MessageHub.get_instance('trains').update_info('seed', 5 + rank)  # diff_rank_seed
@@ -174,9 +171,6 @@ def random_depth_trains(rank, world):
     return found
 
 
-# ------------------------------------------------------------------ what is sent
-
-
 def count_bytes(model):
     """Sizes of the gradient buckets that a wrapper reduces from now on."""
     sent = []
@@ -239,9 +233,6 @@ def broadcasts(rank, world):
     for index in range(2):
         step(model, rank, wrapper, index)
     return {'starts': starts, 'weights': digest(model.parameters())}
-
-
-# ------------------------------------------------------------------ what may go wrong
 
 
 def empty(rank, world):

@@ -61,9 +61,6 @@ def of_one_process(model, batches=1, take=step):
     return {name: total / (WORLD * batches) for name, total in gradients(model).items()}
 
 
-# ------------------------------------------------------------------ the step
-
-
 def test_after_several_steps_all_processes_are_bitwise_equal(group):
     found = group('trains')
     for key in ('weights', 'average'):
@@ -141,9 +138,6 @@ def test_random_depth(group, name):
     assert same([result['weights'] for result in found])
 
 
-# ------------------------------------------------------------------ what is sent
-
-
 def test_a_step_sends_as_many_bytes_as_a_plain_step(group):
     for found in group('sends'):
         assert found['stock'] == found['parameters']
@@ -159,9 +153,6 @@ def test_statistics_are_sent_once_a_step_if_asked_for(group):
     assert same([result['weights'] for result in found])
     assert same([result['starts'] for result in found])
     assert len(found[0]['starts']) == len(set(found[0]['starts'])) == 2
-
-
-# ------------------------------------------------------------------ what may go wrong
 
 
 def test_batches_without_objects_on_some_processes(group):
@@ -197,9 +188,6 @@ def test_parameters_without_a_gradient_are_reported_in_every_pass(group):
         assert complete == []
         assert len(forgotten) == 3
         assert all('neck.forgotten' in text for text in forgotten)
-
-
-# ------------------------------------------------------------------ synchronised BatchNorm
 
 
 @pytest.mark.parametrize('kind', ['converted', 'configured'])

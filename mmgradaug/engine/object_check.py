@@ -1,0 +1,152 @@
+"""Check the objects of annotation files: those that mmdet leaves out, and outlines off their boxes.
+
+Polygons divided by the image's size, outlines of a larger image or with width and height swapped,
+and boxes written as two corners train without an error, to masks or boxes of something else.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from mmdet.datasets.api_wrappers import COCO
+from pycocotools import mask as rle
+
+from ..errors import ConfigError, listed
+from .cli import warn
+
+MOST_OBJECTS = 100_000  # whose outlines are looked at, evenly spread: seconds
+
+
+def mask_loader(dataset: Any) -> Any:
+    """Return the transform of a data set that loads masks, or None."""
+    steps = dataset.pipeline.transforms
+    return next((step for step in steps if getattr(step, 'with_mask', False)), None)
+
+
+def check_objects(datasets: Mapping[str, Any], read: Any, others: bool) -> None:
+    """Check the objects that a detector is trained on; warn of those that it will not see.
+
+    Args:
+        datasets: The training data sets, with their annotations loaded, by name.
+        read: Returns the contents of an annotation file.
+        others: Whether there are more, which may have objects.
+
+    Raises:
+        ConfigError: If no image has an object left, or most outlines do not meet their boxes.
+    """
+    told, taught = [], others
+    empty: dict[str, bool] = {}
+    for where, dataset in datasets.items():
+        coco = read(dataset.ann_file)
+        masks = mask_loader(dataset)
+        reasons = {i: _reason(a, coco, dataset.cat2label, masks) for i, a in coco.anns.items()}
+        counts = Counter(filter(None, reasons.values()))
+        dropped = ', '.join(f'{n} {reason}' for reason, n in counts.items())
+        told.append(f'{where}: {dropped or 0} of {len(coco.anns)} annotations are not learnt')
+        learnt = [annotation for i, annotation in coco.anns.items() if not reasons[i]]
+        apart = check_outlines(where, learnt, masks is not None)
+        if dropped or apart:
+            warn(told[-1] + apart)
+        # Asked for by filter_empty_gt=False: images without any.
+        taught |= (dataset.filter_cfg or {}).get('filter_empty_gt') is False
+        instances = (i for info in dataset.data_list for i in info['instances'])
+        taught |= bool(learnt) and any(not i['ignore_flag'] for i in instances)
+        counted = Counter(a['category_id'] for a in learnt)
+        for i in dataset.cat2label:
+            empty[coco.cats[i]['name']] = empty.get(coco.cats[i]['name'], True) and not counted[i]
+    if datasets and not taught:
+        raise ConfigError(
+            f'no training image has an object left ({"; ".join(told)}): label the objects, or set '
+            'filter_cfg=dict(filter_empty_gt=False) if images without any are meant'
+        )
+    if not others and (names := [name for name, is_empty in empty.items() if is_empty]):
+        warn(
+            f'no training object of {listed(names)}: if that is no kind of object but names the '
+            'data set, take it out of metainfo.classes'
+        )
+
+
+def _reason(annotation: Mapping, coco: COCO, known: Mapping[Any, int], masks: Any) -> str:
+    """Return why mmdet does not train on an annotation; empty if it does."""
+    image = coco.imgs.get(annotation['image_id'])
+    if image is None:
+        return 'of unknown images'
+    if annotation.get('ignore'):
+        return "marked 'ignore'"
+    if annotation['category_id'] not in known:
+        return 'of other categories than metainfo.classes'
+    x, y, width, height = annotation['bbox']
+    inside = x < image['width'] and y < image['height'] and x + width > 0 and y + height > 0
+    if not inside or annotation['area'] <= 0 or width < 1 or height < 1:  # NaN is nowhere inside
+        return 'with a box beside the image or without area'
+    if annotation.get('iscrowd'):
+        return 'marked as crowds'
+    outline = annotation.get('segmentation')
+    if not masks or (masks.poly2mask and isinstance(outline, dict) and 'counts' in outline):
+        return ''
+    parts = outline if isinstance(outline, list) else []
+    polygons = [p for p in parts if isinstance(p, list) and len(p) > 5 and len(p) % 2 == 0]
+    return '' if polygons else 'without a polygon of three points'
+
+
+def check_outlines(where: str, objects: Iterable[Mapping[str, Any]], masks: bool) -> str:
+    """Check that the outlines of objects meet their boxes; return how many do not, for a warning.
+
+    Args:
+        where: What the objects are of.
+        objects: Annotations.
+        masks: Whether outlines are used. If not, they still tell boxes written as corners.
+
+    Raises:
+        ConfigError: If most do not.
+    """
+    objects = list(objects)
+    objects = objects[:: len(objects) // MOST_OBJECTS + 1]
+    found = [(misfit, a) for a in objects if (misfit := _misfit(a)) is not None]
+    corners = [a for misfit, a in found if misfit == 'corners']
+    apart = [a for misfit, a in found if misfit]
+    if 2 * len(apart if masks else corners) > len(found):
+        first = apart[0]
+        raise ConfigError(
+            f'{where}: outlines of {len(apart)} of {len(found)} objects do not meet their boxes, '
+            f'first of annotation {first["id"]!r} with bbox={first["bbox"]}: write boxes as [x, y, '
+            'width, height], not as corners, and both in pixels of the image, not divided by its '
+            'size nor of an image of another size'
+        )
+    few = f'; {len(apart)} of {len(found)} objects have outlines that do not meet their boxes'
+    return few if apart else ''
+
+
+def _misfit(annotation: Mapping[str, Any]) -> str | None:
+    """Return how the outline of an object misses its box, empty if it does not; None without one.
+
+    Either may lie within the other, as where objects are cut or boxes wide. A pixel is nothing.
+    """
+    extent = _extent(annotation.get('segmentation'))
+    if extent is None or annotation.get('iscrowd'):
+        return None
+    left, top, right, bottom = extent
+    x, y, width, height = annotation['bbox']
+    off = max(abs(left - x), abs(top - y), abs(right - width), abs(bottom - height))
+    if off <= 1 and max(abs(right - x - width), abs(bottom - y - height)) > 2:
+        return 'corners'
+    across = min(right, x + width) - max(left, x) + 2
+    down = min(bottom, y + height) - max(top, y) + 2
+    smaller = min((right - left + 2) * (bottom - top + 2), (width + 2) * (height + 2))
+    return 'apart' if 2 * max(across, 0) * max(down, 0) < smaller else ''
+
+
+def _extent(outline: Any) -> tuple[float, ...] | None:
+    """Return left, top, right and bottom of polygons or run lengths; None of what is neither."""
+    if isinstance(outline, dict) and outline.keys() >= {'counts', 'size'}:
+        runs = isinstance(outline['counts'], list)
+        coded = rle.frPyObjects(outline, *outline['size']) if runs else outline
+        left, top, width, height = rle.toBbox(coded).tolist()
+        return (left, top, left + width, top + height) if width else None
+    parts = outline if isinstance(outline, list) else []
+    parts = [p for p in parts if isinstance(p, list) and p[5:] and len(p) % 2 == 0]
+    parts = [p for p in parts if all(isinstance(value, (int, float)) for value in p)]
+    xs, ys = [x for p in parts for x in p[::2]], [y for p in parts for y in p[1::2]]
+    return (min(xs), min(ys), max(xs), max(ys)) if parts else None
