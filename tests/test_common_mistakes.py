@@ -137,7 +137,7 @@ DATA = {
     ),
     'other classes': (
         rename('disc', 'box', 'star'),
-        r'the categories disc, box, star, none of them in metainfo\.classes \(circle, square, tri.*'
+        r"the categories 'disc', 'box', 'star', none of them in metainfo\.classes \('circle', 's.*"
         r': set metainfo=dict\(classes=\.\.\.\) to the names of the file',
     ),
     'a class misspelt': (

@@ -102,33 +102,34 @@ def check_outlines(where: str, objects: Iterable[Mapping[str, Any]], masks: bool
     Raises:
         ConfigError: If most do not.
     """
-    objects = list(objects)
-    objects = objects[:: len(objects) // MOST_OBJECTS + 1]
-    found = [(misfit, a) for a in objects if (misfit := _misfit(a)) is not None]
-    corners = [a for misfit, a in found if misfit == 'corners']
-    apart = [a for misfit, a in found if misfit]
-    if 2 * len(apart if masks else corners) > len(found):
-        first = apart[0]
+    found = [annotation for annotation in objects if not annotation.get('iscrowd')]
+    found = found[:: len(found) // MOST_OBJECTS + 1]
+    misfits = [(misfit, a) for a in found if (misfit := _misfit(a))]
+    if 2 * sum(masks or misfit == 'corners' for misfit, _ in misfits) > len(found):
+        _, first = misfits[0]
         raise ConfigError(
-            f'{where}: outlines of {len(apart)} of {len(found)} objects do not meet their boxes, '
-            f'first of annotation {first["id"]!r} with bbox={first["bbox"]}: write boxes as [x, y, '
-            'width, height], not as corners, and both in pixels of the image, not divided by its '
-            'size nor of an image of another size'
+            f'{where}: outlines or areas of {len(misfits)} of {len(found)} objects do not meet '
+            f'their boxes, first of annotation {first["id"]!r} with bbox={first["bbox"]}: write '
+            'boxes as [x, y, width, height], not as corners, and both in pixels of the image, not '
+            'divided by its size nor of an image of another size'
         )
-    few = f'; {len(apart)} of {len(found)} objects have outlines that do not meet their boxes'
-    return few if apart else ''
+    few = f'; outlines or areas of {len(misfits)} of {len(found)} objects do not meet their boxes'
+    return few if misfits else ''
 
 
-def _misfit(annotation: Mapping[str, Any]) -> str | None:
-    """Return how the outline of an object misses its box, empty if it does not; None without one.
+def _misfit(annotation: Mapping[str, Any]) -> str:
+    """Return how the outline of an object misses its box, empty if it does not.
 
     Either may lie within the other, as where objects are cut or boxes wide. A pixel is nothing.
+    Without an outline, the area still tells boxes written as corners.
     """
+    (x, y, width, height), area = annotation['bbox'], annotation['area']
     extent = _extent(annotation.get('segmentation'))
-    if extent is None or annotation.get('iscrowd'):
-        return None
+    if extent is None:
+        as_corners = max(width - x, 0) * max(height - y, 0)
+        written_so = abs(as_corners - area) < 1 <= min(area, abs(width * height - area))
+        return 'corners' if written_so else ''
     left, top, right, bottom = extent
-    x, y, width, height = annotation['bbox']
     off = max(abs(left - x), abs(top - y), abs(right - width), abs(bottom - height))
     if off <= 1 and max(abs(right - x - width), abs(bottom - y - height)) > 2:
         return 'corners'
