@@ -17,10 +17,9 @@ from ..type_names import builds
 class ExactCocoMetric(CocoMetric):
     """``CocoMetric``, with its options and values, and three faults of it corrected.
 
-    pycocotools takes an annotation of id 0 for one that no prediction matched, and ids have to be
-    numbers. And it sorts
-    categories by id, while ``classwise=True`` names the results in the file's order. A
-    prediction of a class that the file lacks is an IndexError, after an epoch of training.
+    pycocotools takes an annotation of id 0 for one that no prediction matched, and an id that is no
+    number is a ValueError. It sorts categories by id, while ``classwise=True`` names them in the
+    file's order. A prediction of a class that the file lacks is an IndexError after an epoch.
     """
 
     cat_ids: Any

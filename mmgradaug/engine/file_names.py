@@ -86,7 +86,6 @@ def _list(folder: str, changed: int) -> Mapping[str, list[str]]:
 
 
 def _spelling(path: str) -> str:
-    """Return a path in small letters, composed, with slashes and without percent signs."""
-    name = unquote(unquote(path))  # some tools encode what was encoded
-    plain = unicodedata.normalize('NFC', name).lower().replace('\\', '/')
+    """Return a path in small letters, composed, with slashes, decoded, also twice."""
+    plain = unicodedata.normalize('NFC', unquote(unquote(path))).lower().replace('\\', '/')
     return '/'.join(part for part in plain.split('/') if part not in ('', '.'))
