@@ -111,18 +111,17 @@ def _warn_of_frozen(model: Any) -> None:
     backbone = getattr(model, 'backbone', None)
     if backbone is None or _pretrained(model) or _pretrained(backbone):
         return
-    fixes = []
-    if any(not weight.requires_grad and weight.dim() > 1 for weight in backbone.parameters()):
-        fixes.append(('frozen_stages', getattr(backbone, 'frozen_stages', None), -1))
-    if any(isinstance(layer, _BatchNorm) for layer in backbone.modules()):
-        fixes.append(('norm_eval', getattr(backbone, 'norm_eval', None), False))
-    fixes = [(key, is_, to) for key, is_, to in fixes if is_ is not None and is_ != to]
+    frozen = any(not w.requires_grad and w.dim() > 1 for w in backbone.parameters())
+    normed = any(isinstance(layer, _BatchNorm) for layer in backbone.modules())
+    trained = {'frozen_stages': -1} if frozen else {}
+    trained |= {'norm_eval': False} if normed else {}
+    fixes = {k: v for k, v in trained.items() if getattr(backbone, k, v) not in (None, v)}
     if fixes:
         warn(
             'model.backbone.init_cfg names no pretrained weights, but '
-            f'{" and ".join(f"{key}={is_}" for key, is_, _ in fixes)} keep what the backbone '
-            f'starts with, which is random: set {", ".join(f"{k}={to}" for k, _, to in fixes)}, '
-            'or init_cfg to weights'
+            f'{" and ".join(f"{key}={getattr(backbone, key)}" for key in fixes)} keep what the '
+            f'backbone starts with, which is random: set '
+            f'{", ".join(f"{key}={value}" for key, value in fixes.items())}, or init_cfg to weights'
         )
 
 
@@ -154,7 +153,9 @@ def _load(network: nn.Module, checkpoint: Any, source: str, prefix: str | None =
     first = next((key for key, value in own.items() if value.dim() == 4), '')
     if not exactly and first in other and own[first][:, 0].shape == other[first][:, 0].shape:
         del other[first]
-        warn(f'{source}: {first} is for other images, and starts from random weights')
+        frozen = not network.get_parameter(first).requires_grad
+        keeps = ', which frozen_stages keeps: set it to -1' * frozen
+        warn(f'{source}: {first} is for other images, and starts from random weights{keeps}')
     added = 'num_batches_tracked' if exactly else _ADDED
     misfits = {
         'missing': [k for k in missing if k not in wrong and not re.search(added, k)],

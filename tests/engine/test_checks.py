@@ -163,7 +163,9 @@ def test_weights_for_images_of_other_channels_are_loaded_but_for_the_first(
     tmp_path, channels, capsys
 ):
     check_backbone(backbone(tmp_path) | dict(in_channels=channels))
-    assert capsys.readouterr().err.count(': conv1.weight is for other images, and starts') == 1
+    assert capsys.readouterr().err.endswith('other images, and starts from random weights\n')
+    check_backbone(backbone(tmp_path) | dict(in_channels=channels, frozen_stages=0))
+    assert 'random weights, which frozen_stages keeps: set it to -1\n' in capsys.readouterr().err
     wider = backbone(tmp_path, base_channels=16) | dict(base_channels=8, in_channels=channels)
     with pytest.raises(ConfigError, match=r'of another shape \(conv1\.weight, '):
         check_backbone(wider)
