@@ -51,21 +51,25 @@ def main(argv: Sequence[str] | None = None) -> None:
     from mmgradaug.reproduction.results import read_records, write_results
     from mmgradaug.reproduction.rows import read_rows, select_rows
     from mmgradaug.reproduction.runner import plan_runs, run_all
-    from mmgradaug.reproduction.smoke import smoke
+    from mmgradaug.reproduction.smoke import plan_smoke
 
     tools = Path(__file__).absolute().parent
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # runs are stopped, too
     with one_line_errors():
         rows = read_rows()
         chosen = select_rows(rows, args.ids) if vars(args).get('ids') else list(rows.values())
-        records = read_records(sorted(RECORDS.glob('*.jsonl')))
+        measured = read_records(sorted(RECORDS.glob('*.jsonl')))
         if args.command == 'list':
-            print_rows(chosen, records)
+            print_rows(chosen, measured)
         elif args.command == 'report':
-            write_results(rows.values(), records, Path('docs'))
+            write_results(rows.values(), measured, Path('docs'))
             print('docs/RESULTS.md\ndocs/results.csv')
         elif args.command == 'smoke':
-            smoke(chosen, tools, make_output_dir(args.work_dir, '--work-dir'), args.jobs, say)
+            work_dir = make_output_dir(args.work_dir, '--work-dir')
+            records = work_dir / 'records.jsonl'
+            records.unlink(missing_ok=True)
+            runs = [plan_smoke(row, work_dir / row.id.replace('/', '_')) for row in chosen]
+            run_all(runs, tools, records, say, args.jobs)
         else:
             work_dir = make_output_dir(args.work_dir, '--work-dir')
             planned = [plan_runs(row, args.seeds, work_dir, args.cfg_options) for row in chosen]

@@ -15,7 +15,7 @@ from .rows import Row
 
 INTRO = """# Every row of the paper, and what was measured with this code
 
-Written by `python tools/repro.py report` from `docs/results/`. *Paper* and *README* are the authors'
+Written by `tools/repro.py report` from `docs/results/`. *Paper* and *README* are the authors'
 numbers. *Measured* are means ± deviations of the final epoch over seeds; where it is empty, no run
 with this code is recorded. Accuracies, errors and AP are in percent.
 """

@@ -12,7 +12,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -37,7 +37,7 @@ PAUSE, TELL = 0.5, 60.0  # seconds between looks at the runs, and between lines 
 
 @dataclass(frozen=True)
 class Run:
-    """A row with one seed."""
+    """A row with one seed: its training, and the command that follows if the row has one."""
 
     row: Row
     seed: int
@@ -46,50 +46,52 @@ class Run:
     work_dir: Path  # of its training, which rows of the same config, options and version share
 
     @property
-    def folder(self) -> Path | None:
-        """Folder of what is to be done next, its training or what comes then; None if nothing."""
-        then = self.work_dir / self.row.id.replace('/', '_')
-        steps = [self.work_dir] * self.row.trains + [then] * bool(self.row.then)
-        return next((folder for folder in steps if not (folder / DONE).is_file()), None)
+    def name(self) -> str:
+        """What it is, for people."""
+        return f'{self.row.id} seed {self.seed}'
 
     @property
-    def final(self) -> dict[str, float]:
-        """Metrics of the final epoch."""
-        return json.loads((self.work_dir / FILE).read_text())['final']
+    def out(self) -> Path:
+        """Folder of its result: of the command that follows, or of the training."""
+        return self.work_dir / self.row.id.replace('/', '_') if self.row.then else self.work_dir
+
+    @property
+    def todo(self) -> Path | None:
+        """Folder of what is to be done next; None if it is complete."""
+        steps = [self.work_dir, self.out] if self.row.trains else [self.out]
+        return next((folder for folder in steps if not (folder / DONE).is_file()), None)
 
     @property
     def checkpoint(self) -> Path:
         """Its last checkpoint."""
         return Path((self.work_dir / 'last_checkpoint').read_text().strip())
 
-    def start(self, tools: Path, threads: int, gpus: int) -> subprocess.Popen[bytes]:
-        """Start what is to be done next, or resume it.
+    def start(self, folder: Path, tools: Path, threads: int, gpus: int) -> subprocess.Popen[bytes]:
+        """Start, or resume, what is to be done in a folder.
 
         Raises:
             ConfigError: If another process does so now.
         """
-        folder = self.folder or self.work_dir
         folder.mkdir(parents=True, exist_ok=True)
         env = os.environ | {'OMP_NUM_THREADS': str(threads), 'PYTHON': sys.executable}
-        with open(folder / OUTPUT, 'ab') as output:
-            try:  # what is started holds the lock for as long as it lives
-                fcntl.flock(output, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise ConfigError(
-                    f'{folder} is in use by another process: wait, or end it'
-                ) from None
-            command = self.command(folder, tools, gpus)
-            return subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=env)
-
-    def command(self, folder: Path, tools: Path, gpus: int) -> list[str]:
-        """Return the command whose output goes to a folder."""
-        if folder != self.work_dir:
+        if folder == self.work_dir:
+            command = self._training(tools, gpus)
+        else:
             names = {'config': self.row.config, 'out': folder}
             if self.row.trains:  # which wrote its config with all options
                 config = self.work_dir / Path(self.row.config).name
                 names |= {'config': config, 'checkpoint': self.checkpoint}
-            tool, *words = shlex.split(self.row.then.format(**names))
-            return [sys.executable, str(tools.parent / tool), *words]
+            words = shlex.split(self.row.then.format(**names))
+            command = [sys.executable, str(tools.parent / words[0]), *words[1:]]
+        with open(folder / OUTPUT, 'ab') as output:
+            try:  # what is started holds the lock for as long as it lives
+                fcntl.flock(output, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                text = f'{folder} is in use by another process: wait for it, or end it'
+                raise ConfigError(text) from None
+            return subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=env)
+
+    def _training(self, tools: Path, gpus: int) -> list[str]:
         options = [*self.row.options_of(self.seed), *self.options]
         if not self.row.then:
             hook = 'default_hooks.final_and_best'  # which detectors' configs lack
@@ -98,18 +100,22 @@ class Run:
         script = [sys.executable, str(tools / f'{self.tool}.py'), self.row.config]
         if gpus > 1:
             script = ['bash', str(tools / f'dist_{self.tool}.sh'), self.row.config, str(gpus)]
-        return [*script, '--work-dir', str(folder), '--resume', '--cfg-options', *options]
+        return [*script, '--work-dir', str(self.work_dir), '--resume', '--cfg-options', *options]
+
+    def finish(self, folder: Path, status: int) -> str:
+        """Note that what was done in a folder is complete; return the error if it is not."""
+        if status == 0:
+            (folder / DONE).touch()
+            return ''
+        text = (folder / OUTPUT).read_text(errors='replace').strip().rpartition('\n')[2]
+        return f'{self.name} ended with status {status}, see {folder / OUTPUT}: {text}'
 
     def record(self) -> dict[str, Any]:
         """Return what is kept of it when it is complete."""
+        found = next(self.out.glob('*.json' if self.row.then else FILE), None)
+        told = json.loads(found.read_text()) if found else {}
+        told = {'final': told} if self.row.then else told
         names = self.row.metrics.split()
-        if self.row.then:
-            found = next(self.work_dir.glob(f'{self.row.id.replace("/", "_")}/*.json'), None)
-            told = json.loads(found.read_text()) if found else {}
-            values = {'final': {name: value_at(told, name) for name in names}}
-        else:
-            told = json.loads((self.work_dir / FILE).read_text())
-            values = {part: {n: told[part].get(n) for n in names} for part in ('final', 'best')}
         logs = self.work_dir.glob('*/vis_data/scalars.json')  # one of every start, after a config
         seconds = sum(p.stat().st_mtime - p.with_name('config.py').stat().st_mtime for p in logs)
         gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
@@ -118,12 +124,23 @@ class Run:
             'seed': self.seed,
             'options': list(self.options),
             'hash': self.work_dir.name.rpartition('_')[2],
-            **values,
+            'final': {name: value_at(told.get('final'), name) for name in names},
+            'best': {name: value_at(told.get('best'), name) for name in names},
             'seconds': round(seconds),
             'machine': f'{platform.machine()}, {gpu or f"{os.cpu_count()} CPUs"}',
             'versions': versions(),
             'work_dir': str(self.work_dir),
         }
+
+    def write_record(self, path: Path) -> None:
+        """Append its record to a file of JSON lines, unless it is there."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, 'a+') as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            file.seek(0)
+            new, keys = self.record(), ('id', 'seed', 'hash')
+            if all(any(old[key] != new[key] for key in keys) for old in map(json.loads, file)):
+                file.write(json.dumps(new) + '\n')
 
 
 def value_at(values: Any, path: str) -> float | None:
@@ -146,17 +163,6 @@ def plan_runs(row: Row, seeds: int, work_dir: Path, options: Sequence[str] = ())
     return runs
 
 
-def write_record(run: Run, path: Path) -> None:
-    """Append the record of a complete run to a file of JSON lines, unless it is there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, 'a+') as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        file.seek(0)
-        new, keys = run.record(), ('id', 'seed', 'hash')
-        if all(any(old[key] != new[key] for key in keys) for old in map(json.loads, file)):
-            file.write(json.dumps(new) + '\n')
-
-
 def run_all(
     runs: Sequence[Run],
     tools: Path,
@@ -165,88 +171,73 @@ def run_all(
     jobs: int = 1,
     gpus: int = 1,
 ) -> None:
-    """Do what is not complete of runs, in their order, and record each that is.
+    """Do what is not complete of runs, in their order, and append to ``records`` each that is.
 
-    Args:
-        runs: The runs.
-        tools: Folder of the tools.
-        records: File of the records.
-        say: Takes lines of progress.
-        jobs: How many runs at a time; they share the processor's cores.
-        gpus: Processes of each training, one on each GPU.
+    ``tools`` is the folder of the tools, ``say`` takes lines of progress. ``jobs`` runs at a time
+    share the processor's cores; a training has ``gpus`` processes, one on each GPU.
 
     Raises:
-        ConfigError: If a run fails. The others are stopped, and resumed when this is called again.
+        ConfigError: If a run fails, when the others are complete.
     """
-    waiting = [run for run in runs if run.folder]
+    waiting = [run for run in runs if run.todo]
     for run in runs:
-        if not run.folder:  # it may have been stopped just before
-            write_record(run, records)
+        if not run.todo:  # it may have been stopped just before
+            run.write_record(records)
     threads = max(1, (os.cpu_count() or 1) // jobs)
     say(f'{len(runs)} runs, {len(waiting)} to do, {jobs} at a time with {threads} threads')
-    running: dict[Run, tuple[subprocess.Popen[bytes], float]] = {}
-    took: list[float] = []
+    running: dict[Run, tuple[subprocess.Popen[bytes], Path, float]] = {}
+    took, errors = [], []  # seconds of what is complete, and what became of the rest
     told = time.monotonic()
     try:
         while waiting or running:
-            busy = [run.work_dir for run in running]
-            for run in [run for run in waiting if run.work_dir not in busy][: jobs - len(running)]:
-                if run.work_dir not in [other.work_dir for other in running]:
-                    waiting.remove(run)
-                    running[run] = run.start(tools, threads, gpus), time.monotonic()
+            busy = {run.work_dir for run in running}
+            free = [run for run in waiting if run.work_dir not in busy]
+            if free and (folder := free[0].todo) and len(running) < jobs:
+                waiting.remove(free[0])
+                process = free[0].start(folder, tools, threads, gpus)
+                running[free[0]] = process, folder, time.monotonic()
+                continue
             time.sleep(PAUSE)
-            for run, (process, begun) in list(running.items()):
-                if process.poll() is not None:
-                    del running[run]
-                    end_step(run, process.returncode)
-                    took.append(time.monotonic() - begun)
-                    if run.folder:
-                        waiting.insert(0, run)
-                    else:
-                        write_record(run, records)
-                        say(f'{run.row.id} seed {run.seed} is done')
-                        told = 0
-            if time.monotonic() - told > TELL:
+            ended = [run for run, (process, *_) in running.items() if process.poll() is not None]
+            for run in ended:
+                process, folder, begun = running.pop(run)
+                error = run.finish(folder, process.returncode)
+                took.append(time.monotonic() - begun)
+                if not error and run.todo:
+                    waiting.insert(0, run)
+                    continue
+                if error:
+                    errors.append(error)
+                else:
+                    run.write_record(records)
+                say(error or f'{run.name} is done, {took[-1]:.0f} s')
+            if ended or time.monotonic() - told > TELL:
                 told = time.monotonic()
-                starts = {run: begun for run, (_, begun) in running.items()}
-                say(progress(starts, len(waiting), took, jobs))
+                ages = {folder: told - begun for _, folder, begun in running.values()}
+                say(progress(ages, len(waiting), took, jobs))
     finally:
-        for process, _ in running.values():
+        for process, *_ in running.values():
             process.terminate()
-        for process, _ in running.values():
+        for process, *_ in running.values():
             process.wait()
+    if errors:
+        raise ConfigError(f'{len(errors)} of {len(runs)} runs failed: {errors[0]}')
 
 
-def end_step(run: Run, status: int) -> None:
-    """Note that what was to be done next is complete.
+def progress(ages: Mapping[Path, float], waiting: int, took: Sequence[float], jobs: int) -> str:
+    """Return how far all is, by what those that run say of themselves and how long others took.
 
-    Raises:
-        ConfigError: If it ended with an error, which is told.
+    ``ages`` are seconds since those began, by the folders of their outputs.
     """
-    folder = run.folder or run.work_dir
-    if status:
-        output = folder / OUTPUT
-        last = output.read_text(errors='replace').strip().rpartition('\n')[2]
-        name = f'{run.row.id} seed {run.seed}'
-        raise ConfigError(f'{name} ended with status {status}, see {output}: {last}')
-    (folder / DONE).touch()
-
-
-def progress(begun: dict[Run, float], waiting: int, took: Sequence[float], jobs: int) -> str:
-    """Return how far all is: what trainings say of themselves, and how long others took."""
-    eta = r'eta: (?:(\d+) days?, )?(\d+):(\d+):(\d+)'
     left = {}
-    for run in begun:
-        text = (
-            ((run.folder or run.work_dir) / OUTPUT).read_bytes()[-20_000:].decode(errors='ignore')
-        )
-        if found := re.findall(eta, text):
+    for folder in ages:
+        text = (folder / OUTPUT).read_bytes()[-20_000:].decode(errors='ignore')
+        if found := re.findall(r'eta: (?:(\d+) days?, )?(\d+):(\d+):(\d+)', text):
             days, hours, minutes, seconds = (int(part or 0) for part in found[-1])
-            left[run] = 60 * (60 * (24 * days + hours) + minutes) + seconds
-    known = [*took, *(time.monotonic() - begun[run] + eta for run, eta in left.items())]
-    text = f'{len(begun)} running, {waiting} waiting'
-    if known and begun:
-        each = fmean(known)
-        rest = sum(left.get(run, each) for run in begun) + each * waiting
-        text += f', about {timedelta(seconds=round(rest / min(jobs, len(begun) + waiting)))} to go'
-    return text
+            left[folder] = 86400 * days + 3600 * hours + 60 * minutes + seconds
+    known = [*took, *(ages[folder] + eta for folder, eta in left.items())]
+    text = f'{len(ages)} running, {waiting} waiting'
+    if not known or not ages:
+        return text
+    rest = sum(left.get(folder, fmean(known)) for folder in ages) + fmean(known) * waiting
+    return f'{text}, about {timedelta(seconds=round(rest / min(jobs, len(ages) + waiting)))} to go'

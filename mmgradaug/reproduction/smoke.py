@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import shutil
-import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,10 +17,9 @@ from mmengine.registry import MODELS, init_default_scope
 from ..datasets import ShapesSpec, make_shapes
 from ..datasets.shapes import CLASSES
 from ..engine.cli import load_config
-from ..errors import ConfigError
 from ..type_names import type_name
 from .rows import Row
-from .runner import Run, plan_runs, run_all
+from .runner import Run, plan_runs
 
 FOLDERS = 6  # classes of class folders, so that there is a top-5 accuracy
 SIZE = (96, 64)  # of detectors' images, width and height
@@ -35,38 +32,12 @@ SMALL: dict[str, dict[str, Any]] = {  # options of a small one of the same kind
 }  # fmt: skip
 
 
-def smoke(
-    rows: Sequence[Row], tools: Path, work_dir: Path, jobs: int, say: Callable[[str], None]
-) -> None:
-    """Run rows on a few generated images: a short training, validation, record.
+def plan_smoke(row: Row, folder: Path) -> Run:
+    """Return a row's run on a few generated images, which are written to a folder with its config.
 
-    Each has a folder in ``work_dir``, which is made anew; ``jobs`` run at a time.
-
-    Raises:
-        ConfigError: If any of them fails, after all ran.
+    It trains for a short time, validates, and does what follows. The folder is made anew.
     """
     init_default_scope('mmdet')
-    runs = [prepare(row, work_dir / row.id.replace('/', '_')) for row in rows]
-
-    def is_good(run: Run) -> bool:
-        begun = time.monotonic()
-        try:
-            run_all([run], tools, run.work_dir.parent / 'records.jsonl', lambda _: None)
-        except ConfigError as error:
-            say(f'failed: {error}')
-            return False
-        say(f'{run.row.id} works, {time.monotonic() - begun:.0f} s')
-        return True
-
-    with ThreadPoolExecutor(jobs) as pool:
-        good = list(pool.map(is_good, runs))
-    failed = [row.id for row, is_good in zip(rows, good, strict=True) if not is_good]
-    if failed:
-        raise ConfigError(f'{len(failed)} of {len(rows)} rows failed: {", ".join(failed)}')
-
-
-def prepare(row: Row, folder: Path) -> Run:
-    """Write data and a config for a row to a folder, which is made anew; returns its run."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     options = (option.partition('=') for option in row.options_of(0))
