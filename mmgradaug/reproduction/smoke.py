@@ -29,6 +29,7 @@ SMALL: dict[str, dict[str, Any]] = {  # options of a small one of the same kind
     'DepthResNet': dict(depth=8), 'FPN': dict(in_channels=[32, 64, 128, 256]),
     'Shared2FCBBoxHead': dict(fc_out_channels=64), 'LabelledAndUnlabelled': dict(unlabelled=4),
     'RandomResizedCrop': dict(size=64), 'CenterCrop': dict(size=64), 'Cutout': dict(size=8),
+    'FCNMaskHead': dict(conv_out_channels=16), 'RandomSampler': dict(num=16),
 }  # fmt: skip
 
 
