@@ -1,7 +1,6 @@
-"""The paper's tables and figures, row by row: list them, run them, try them, tell what came out.
+"""The paper's tables and figures: `tools/repro.py list|run|smoke|report`.
 
-`tools/repro.py list [ID...]`, `run ID...`, `smoke ID...|--all`, `report`. An ID is a row, such as
-T3/wrn28-10/gradaug, or the beginning of several: T3, T3/wrn28-10.
+An ID is a row, such as T3/wrn28-10/gradaug, or the beginning of several: T3, T3/wrn28-10.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 RECORDS = Path('docs/results')
 
@@ -30,8 +30,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     add('--work-dir', type=Path, default=Path('work_dirs/repro'), help='(default: %(default)s)')
     text = 'file that gets a line for each run (default: %(default)s)'
     add('--records', type=Path, default=RECORDS / 'records.jsonl', help=text)
-    text = 'of all runs, as of tools/train.py'
-    add('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help=text)
+    add('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='see train.py')
     one = commands.add_parser('smoke', help='the same, tiny and on generated images')
     add = one.add_argument
     add('ids', nargs='*', metavar='ID')
@@ -66,8 +65,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             print('docs/RESULTS.md\ndocs/results.csv')
         elif args.command == 'smoke':
             work_dir = make_output_dir(args.work_dir, '--work-dir')
-            records = work_dir / 'records.jsonl'
-            records.unlink(missing_ok=True)
+            (records := work_dir / 'records.jsonl').unlink(missing_ok=True)
             runs = [plan_smoke(row, work_dir / row.id.replace('/', '_')) for row in chosen]
             run_all(runs, tools, records, say, args.jobs)
         else:
@@ -75,26 +73,24 @@ def main(argv: Sequence[str] | None = None) -> None:
             planned = [plan_runs(row, args.seeds, work_dir, args.cfg_options) for row in chosen]
             runs = [run for of_row in planned for run in of_row]
             run_all(runs, tools, args.records, say, args.jobs, args.gpus)
-            print(args.records)
 
 
 def say(text: str) -> None:
     print(f'[repro] {text}', flush=True)
 
 
-def print_rows(rows: Sequence, records: Sequence) -> None:
+def print_rows(rows: Sequence[Any], records: Sequence[Any]) -> None:
     from mmgradaug.reproduction.results import lines_of
 
     for row in rows:
-        print(row.id + (f'  ({row.source})' if row.source != 'paper' else ''))
+        print(row.id + f'  ({row.source})' * (row.source != 'paper'))
         for _, metrics, paper, readme, value, seeds, command in lines_of([row], records):
             told = {'paper': paper, 'README': readme, f'measured, {seeds} seeds': value}
             words = [f'{name} {text}' for name, text in told.items() if text]
             print('   ', '; '.join([metrics, *words]) + f'\n     {command}' * bool(value))
-        hours = f'{row.hours} GPU hours ({row.basis})' if row.hours else ''
-        for text in (f'{row.config} {row.options}', row.then, row.data, hours, row.note):
-            if text.strip():
-                print('    ', text.strip())
+        hours = f'{row.hours} GPU hours ({row.basis})' * bool(row.hours)
+        for text in filter(None, (row.config, row.options, row.then, row.data, hours, row.note)):
+            print('    ', text)
 
 
 if __name__ == '__main__':

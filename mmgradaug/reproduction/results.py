@@ -36,7 +36,7 @@ def lines_of(row: Row, records: Sequence[dict[str, Any]]) -> list[tuple[str, ...
     for record in records:
         if record['id'] == row.id:
             finals.setdefault(tuple(record['options']), {})[record['seed']] = record['final']
-    lines = []
+    lines: list[tuple[str, ...]] = []
     for options, by_seed in finals.items():
         command = f'python tools/repro.py run {row.id}'
         command += f' --seeds {len(by_seed)}' if by_seed else ''

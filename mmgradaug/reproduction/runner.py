@@ -21,13 +21,10 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.registry import MODELS
 
-from ..classification import Classifier
 from ..engine.hooks.final_and_best import FILE
 from ..engine.hooks.versions import versions
 from ..errors import ConfigError
-from ..type_names import class_of
 from ..version import __version__
 from .rows import Row
 
@@ -44,11 +41,6 @@ class Run:
     options: tuple[str, ...]  # further --cfg-options, the user's
     tool: str  # that trains it: pretrain or train
     work_dir: Path  # of its training, which rows of the same config, options and version share
-
-    @property
-    def name(self) -> str:
-        """What it is, for people."""
-        return f'{self.row.id} seed {self.seed}'
 
     @property
     def out(self) -> Path:
@@ -107,8 +99,9 @@ class Run:
         if status == 0:
             (folder / DONE).touch()
             return ''
-        text = (folder / OUTPUT).read_text(errors='replace').strip().rpartition('\n')[2]
-        return f'{self.name} ended with status {status}, see {folder / OUTPUT}: {text}'
+        output, name = folder / OUTPUT, f'{self.row.id} seed {self.seed}'
+        last = output.read_text(errors='replace').strip().rpartition('\n')[2]
+        return f'{name} ended with status {status}, see {output}: {last}'
 
     def record(self) -> dict[str, Any]:
         """Return what is kept of it when it is complete."""
@@ -153,8 +146,7 @@ def value_at(values: Any, path: str) -> float | None:
 def plan_runs(row: Row, seeds: int, work_dir: Path, options: Sequence[str] = ()) -> list[Run]:
     """Return the runs of a row, one per seed 0, 1, ..., their folders in ``work_dir``."""
     cfg, name = Config.fromfile(row.config), Path(row.config).stem
-    kind = class_of(cfg.model.type, MODELS)
-    tool = 'pretrain' if kind and issubclass(kind, Classifier) else 'train'
+    tool = 'pretrain' if 'Classifier' in cfg.model.type else 'train'
     runs = []
     for seed in range(seeds):
         recipe = f'{cfg.to_dict()}{row.options_of(seed)}{[*options]}{__version__}'.encode()
@@ -186,7 +178,8 @@ def run_all(
     threads = max(1, (os.cpu_count() or 1) // jobs)
     say(f'{len(runs)} runs, {len(waiting)} to do, {jobs} at a time with {threads} threads')
     running: dict[Run, tuple[subprocess.Popen[bytes], Path, float]] = {}
-    took, errors = [], []  # seconds of what is complete, and what became of the rest
+    took: list[float] = []  # seconds of what is complete
+    errors: list[str] = []
     told = time.monotonic()
     try:
         while waiting or running:
@@ -210,7 +203,7 @@ def run_all(
                     errors.append(error)
                 else:
                     run.write_record(records)
-                say(error or f'{run.name} is done, {took[-1]:.0f} s')
+                say(error or f'{run.row.id} seed {run.seed} is done, {took[-1]:.0f} s')
             if ended or time.monotonic() - told > TELL:
                 told = time.monotonic()
                 ages = {folder: told - begun for _, folder, begun in running.values()}

@@ -1,6 +1,5 @@
 """The rows of the paper: all there, with configs that exist and take their options."""
 
-import re
 from collections import Counter
 from pathlib import Path
 
@@ -23,13 +22,10 @@ def test_every_row_of_the_paper_is_there():
     assert COUNTS.items() <= counts.items() and counts['Fig2'] >= 8
     for row in ROWS.values():
         assert (ROOT / row.config).is_file(), row.id
-        named = {row.source == 'paper', not row.id.startswith('more/')}
-        assert len(named) == 1
+        assert (row.source == 'paper') != row.id.startswith('more/')
         values, metrics = row.paper.split(), row.metrics.split()
         assert not values or (len(values) == len(metrics) and row.source == 'paper'), row.id
         assert row.readme != row.paper or not row.paper
-    shared = {name: ROWS[f'T{name}'].options for name in ('3/wrn28-10/gradaug', '8/gradaug')}
-    assert set(shared.values()) == {''}  # the same training as Table 4's and Table 1's
 
 
 def test_options_fit_their_configs():
@@ -82,5 +78,4 @@ def test_what_was_measured_is_told_with_seeds_and_options():
         ('T7/x', row.metrics, row.paper, '', '40.00±14.14 40.00', '2', f'{command} 2'),
         ('T7/x', row.metrics, '', '', '10.00 10.00', '1', f'{command} 1 --cfg-options a=1'),
     ]
-    assert re.sub('run .*', '', lines_of(row, [])[0][-1]) == 'python tools/repro.py '
     assert lines_of(row, [])[0][4:6] == ('', '')
