@@ -84,7 +84,7 @@ def print_rows(rows: Sequence[Any], records: Sequence[Any]) -> None:
 
     for row in rows:
         print(row.id + f'  ({row.source})' * (row.source != 'paper'))
-        for _, metrics, paper, readme, value, seeds, command in lines_of([row], records):
+        for _, metrics, paper, readme, value, seeds, command in lines_of(row, records):
             told = {'paper': paper, 'README': readme, f'measured, {seeds} seeds': value}
             words = [f'{name} {text}' for name, text in told.items() if text]
             print('   ', '; '.join([metrics, *words]) + f'\n     {command}' * bool(value))
