@@ -37,11 +37,11 @@ def test_the_whole_demo_once_and_again(tmp_path, monkeypatch, capsys):
     words = ['--work-dir', str(tmp_path / 'run'), '--seeds', '1', '--cfg-options', *options]
     assert pretrain_demo.main(words) == 0
     out = capsys.readouterr().out
-    assert '2 trainings, 2 of them to do' in out
+    assert '2 runs, 2 to do' in out
     summary = json.loads((tmp_path / 'run/summary.json').read_text())
     accuracies = {}
-    for way in ('baseline', 'GradAug'):
-        (final,) = tmp_path.glob(f'run/{way.lower()}_seed0_*/final_and_best.json')
+    for way, stem in (('baseline', 'digits'), ('GradAug', 'digits_gradaug')):
+        (final,) = tmp_path.glob(f'run/resnet18_{stem}_seed0_*/final_and_best.json')
         accuracies[way] = json.loads(final.read_text())['final']['accuracy/top1']
         assert summary['accuracy/top1'][way]['by_seed'] == [accuracies[way]]
     assert summary['detector']['matched_entries'] == 120
@@ -50,7 +50,7 @@ def test_the_whole_demo_once_and_again(tmp_path, monkeypatch, capsys):
             assert picture.width > 1000
             assert picture.height > 400
     assert f'baseline     {accuracies["baseline"]:.2f}   (' in out
-    (folder,) = tmp_path.glob('run/baseline_seed0_*')
+    (folder,) = tmp_path.glob('run/resnet18_digits_seed0_*')
     shutil.rmtree(folder)
     assert pretrain_demo.main(words) == 0
-    assert '2 trainings, 1 of them to do' in capsys.readouterr().out
+    assert '2 runs, 1 to do' in capsys.readouterr().out

@@ -21,19 +21,17 @@ from mmgradaug.datasets import make_digits
 from mmgradaug.engine.atomic import write_atomically
 from mmgradaug.engine.checks import check_model
 from mmgradaug.engine.cli import make_output_dir, one_line_errors
-from mmgradaug.engine.experiment import Run, plan_runs, train_runs
 from mmgradaug.engine.hooks.versions import versions
 from mmgradaug.engine.weight_check import check_pretrained
 from mmgradaug.publishing.publish import publish_backbone
 from mmgradaug.publishing.source import Cut, load_trained_model, open_source
 from mmgradaug.reporting.run import read_run
+from mmgradaug.reproduction.rows import read_rows
+from mmgradaug.reproduction.runner import Run, plan_runs, run_all
 from mmgradaug.visualization.class_activation import save_activation_maps
 from mmgradaug.visualization.curves import save_seed_curves
 
-CONFIGS = {
-    'baseline': 'configs/classification/resnet18_digits.py',
-    'GradAug': 'configs/classification/resnet18_digits_gradaug.py',
-}
+ROWS = {'baseline': 'more/digits/baseline', 'GradAug': 'more/digits/gradaug'}  # of tools/repro.py
 DETECTOR = 'configs/mask_rcnn_r18_gradaug_nuclei.py'
 WORK_DIR = 'work_dirs/resnet18_digits_demo'
 METRIC = 'accuracy/top1'
@@ -49,8 +47,14 @@ def main(argv: list[str] | None = None) -> int:
     say('data: handwritten digits of MNIST in data/digits/')
     make_digits()
     make_output_dir(work_dir, '--work-dir')
-    runs = plan_runs(work_dir, CONFIGS, args.seeds, args.cfg_options)
-    train_runs(runs, Path(__file__).with_name('pretrain.py'), args.jobs, say)
+    rows = read_rows()
+    runs = {
+        name: plan_runs(rows[row], args.seeds, work_dir, args.cfg_options)
+        for name, row in ROWS.items()
+    }
+    longest_first = [*runs['GradAug'], *runs['baseline']]
+    tools, records = Path(__file__).absolute().parent, work_dir / 'records.jsonl'
+    run_all(longest_first, tools, records, say, args.jobs)
     say('drawing')
     pictures = draw(work_dir, runs)
     first = runs['GradAug'][0]
@@ -62,19 +66,19 @@ def main(argv: list[str] | None = None) -> int:
     detector = check_model(detector_cfg)
     check_pretrained(detector)
     detector.init_weights()
-    values = {name: [r.final[METRIC] for r in rs] for name, rs in runs.items()}
+    values = {name: [r.record()['final'][METRIC] for r in rs] for name, rs in runs.items()}
     gap = [a - b for a, b in zip(values['GradAug'], values['baseline'], strict=True)]
     wins = sum(value > 0 for value in gap)
-    cfg = Config.fromfile(first.config)
+    cfg = Config.fromfile(first.row.config)
     summary: dict[str, Any] = {
         METRIC: {name: spread_of(by_seed) for name, by_seed in values.items()},
         'difference': spread_of(gap),
         'verdict': f'GradAug is better with {wins} of {args.seeds} seeds',
         'seeds': args.seeds,
-        'epoch': first.final['step'],
+        'epoch': cfg.train_cfg.max_epochs,
         'labels_per_class': cfg.train_dataloader.dataset.labels_per_class,
         'num_subnets': cfg.model.gradaug.num_subnets,
-        'configs': CONFIGS,
+        'configs': {name: rows[row].config for name, row in ROWS.items()},
         'options': args.cfg_options,
         'backbone': str(backbone),
         'detector': {

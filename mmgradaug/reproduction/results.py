@@ -1,0 +1,71 @@
+"""The paper's numbers beside those measured with this code, from records of runs."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shlex
+import statistics
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..engine.atomic import write_atomically
+from .rows import Row
+
+INTRO = """# Every row of the paper, and what was measured with this code
+
+Written by `tools/repro.py report` from `docs/results/`. *Paper* and *README* are the authors'
+numbers. *Measured* are means ± deviations of the final epoch over seeds; where it is empty, no run
+with this code is recorded. Accuracies, errors and AP are in percent.
+"""
+COLUMNS = ('row', 'metrics', 'paper', 'README', 'measured', 'seeds', 'command')
+
+
+def read_records(paths: Iterable[Path]) -> list[dict[str, Any]]:
+    """Return the records of files of JSON lines, in their order."""
+    return [json.loads(line) for path in paths for line in path.read_text().splitlines()]
+
+
+def lines_of(row: Row, records: Sequence[dict[str, Any]]) -> list[tuple[str, ...]]:
+    """Return a row's lines of the table: as it is, and as measured with further options.
+
+    Of several records of a seed, made by other versions of config or code, the last counts.
+    """
+    finals: dict[tuple[str, ...], dict[int, dict[str, Any]]] = {(): {}}
+    for record in records:
+        if record['id'] == row.id:
+            finals.setdefault(tuple(record['options']), {})[record['seed']] = record['final']
+    lines: list[tuple[str, ...]] = []
+    for options, by_seed in finals.items():
+        command = f'python tools/repro.py run {row.id}'
+        command += f' --seeds {len(by_seed)}' if by_seed else ''
+        command += f' --cfg-options {shlex.join(options)}' if options else ''
+        given = ('', '') if options else (row.paper, row.readme)
+        texts = [spread(m, [f.get(m) for f in by_seed.values()]) for m in row.metrics.split()]
+        text = ' '.join(texts) if by_seed else ''
+        lines.append((row.id, row.metrics, *given, text, str(len(by_seed) or ''), command))
+    return lines
+
+
+def spread(metric: str, values: Sequence[float | None]) -> str:
+    """Return the mean of a metric, and its standard deviation over several seeds, as text."""
+    factor = 100 if metric.startswith('coco/') else 1
+    known = [factor * value for value in values if value is not None]
+    std = f'±{statistics.stdev(known):.2f}' if len(known) > 1 else ''
+    return f'{statistics.fmean(known):.2f}{std}' if known else '-'
+
+
+def write_results(rows: Iterable[Row], records: Sequence[dict[str, Any]], docs: Path) -> None:
+    """Write ``RESULTS.md`` and ``results.csv`` to a folder."""
+    lines = [line for row in rows for line in lines_of(row, records)]
+    text, heading = INTRO, ''
+    for *cells, command in lines:
+        table = cells[0].partition('/')[0]
+        if table != heading:
+            text += f'\n## {table}\n\n| {" | ".join(COLUMNS)} |\n|{"---|" * len(COLUMNS)}\n'
+            heading = table
+        text += f'| {" | ".join(cells)} | `{command}` |\n'
+    write_atomically(text.encode(), docs / 'RESULTS.md')
+    with open(docs / 'results.csv', 'w', newline='', encoding='utf-8') as file:
+        csv.writer(file, lineterminator='\n').writerows([COLUMNS, *lines])

@@ -1,0 +1,236 @@
+"""Runs of rows with several seeds: in processes side by side, resumed where they were stopped."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import platform
+import re
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import torch
+from mmengine.config import Config
+
+from ..engine.hooks.final_and_best import FILE
+from ..engine.hooks.versions import versions
+from ..errors import ConfigError
+from ..version import __version__
+from .rows import Row
+
+DONE, OUTPUT = 'done.txt', 'output.txt'
+PAUSE, TELL = 0.5, 60.0  # seconds between looks at the runs, and between lines of progress
+
+
+@dataclass(frozen=True)
+class Run:
+    """A row with one seed: its training, and the command that follows if the row has one."""
+
+    row: Row
+    seed: int
+    options: tuple[str, ...]  # further --cfg-options, the user's
+    tool: str  # that trains it: pretrain or train
+    work_dir: Path  # of its training, which rows of the same config, options and version share
+
+    @property
+    def out(self) -> Path:
+        """Folder of its result: of the command that follows, or of the training."""
+        return self.work_dir / self.row.id.replace('/', '_') if self.row.then else self.work_dir
+
+    @property
+    def todo(self) -> Path | None:
+        """Folder of what is to be done next; None if it is complete."""
+        steps = [self.work_dir, self.out] if self.row.trains else [self.out]
+        return next((folder for folder in steps if not (folder / DONE).is_file()), None)
+
+    @property
+    def checkpoint(self) -> Path:
+        """Its last checkpoint."""
+        return Path((self.work_dir / 'last_checkpoint').read_text().strip())
+
+    def start(self, folder: Path, tools: Path, threads: int, gpus: int) -> subprocess.Popen[bytes]:
+        """Start, or resume, what is to be done in a folder.
+
+        Raises:
+            ConfigError: If another process does so now.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        env = os.environ | {'OMP_NUM_THREADS': str(threads), 'PYTHON': sys.executable}
+        if folder == self.work_dir:
+            command = self._training(tools, gpus)
+        else:
+            names = {'config': self.row.config, 'out': folder}
+            if self.row.trains:  # which wrote its config with all options
+                config = self.work_dir / Path(self.row.config).name
+                names |= {'config': config, 'checkpoint': self.checkpoint}
+            words = shlex.split(self.row.then.format(**names))
+            command = [sys.executable, str(tools.parent / words[0]), *words[1:]]
+        with open(folder / OUTPUT, 'ab') as output:
+            try:  # what is started holds the lock for as long as it lives
+                fcntl.flock(output, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                text = f'{folder} is in use by another process: wait for it, or end it'
+                raise ConfigError(text) from None
+            return subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=env)
+
+    def _training(self, tools: Path, gpus: int) -> list[str]:
+        options = [*self.row.options_of(self.seed), *self.options]
+        if not self.row.then:
+            hook = 'default_hooks.final_and_best'  # which detectors' configs lack
+            metric = self.row.metrics.split()[0]
+            options += [f'{hook}.type=FinalAndBestHook', f'{hook}.metric={metric}']
+        script = [sys.executable, str(tools / f'{self.tool}.py'), self.row.config]
+        if gpus > 1:
+            script = ['bash', str(tools / f'dist_{self.tool}.sh'), self.row.config, str(gpus)]
+        return [*script, '--work-dir', str(self.work_dir), '--resume', '--cfg-options', *options]
+
+    def finish(self, folder: Path, status: int) -> str:
+        """Note that what was done in a folder is complete; return the error if it is not."""
+        if status == 0:
+            (folder / DONE).touch()
+            return ''
+        output, name = folder / OUTPUT, f'{self.row.id} seed {self.seed}'
+        last = output.read_text(errors='replace').strip().rpartition('\n')[2]
+        return f'{name} ended with status {status}, see {output}: {last}'
+
+    def record(self) -> dict[str, Any]:
+        """Return what is kept of it when it is complete."""
+        found = next(self.out.glob('*.json' if self.row.then else FILE), None)
+        told = json.loads(found.read_text()) if found else {}
+        told = {'final': told} if self.row.then else told
+        names = self.row.metrics.split()
+        logs = self.work_dir.glob('*/vis_data/scalars.json')  # one of every start, after a config
+        seconds = sum(p.stat().st_mtime - p.with_name('config.py').stat().st_mtime for p in logs)
+        gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+        return {
+            'id': self.row.id,
+            'seed': self.seed,
+            'options': list(self.options),
+            'hash': self.work_dir.name.rpartition('_')[2],
+            'final': {name: value_at(told.get('final'), name) for name in names},
+            'best': {name: value_at(told.get('best'), name) for name in names},
+            'seconds': round(seconds),
+            'machine': f'{platform.machine()}, {gpu or f"{os.cpu_count()} CPUs"}',
+            'versions': versions(),
+            'work_dir': str(self.work_dir),
+        }
+
+    def write_record(self, path: Path) -> None:
+        """Append its record to a file of JSON lines, unless it is there."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, 'a+') as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            file.seek(0)
+            new, keys = self.record(), ('id', 'seed', 'hash')
+            if all(any(old[key] != new[key] for key in keys) for old in map(json.loads, file)):
+                file.write(json.dumps(new) + '\n')
+
+
+def value_at(values: Any, path: str) -> float | None:
+    """Return what is at a path of keys and places with dots between; None if nothing is."""
+    for key in path.split('.'):
+        values = values[int(key)] if isinstance(values, list) else (values or {}).get(key)
+    return values
+
+
+def plan_runs(row: Row, seeds: int, work_dir: Path, options: Sequence[str] = ()) -> list[Run]:
+    """Return the runs of a row, one per seed 0, 1, ..., their folders in ``work_dir``."""
+    cfg, name = Config.fromfile(row.config), Path(row.config).stem
+    tool = 'pretrain' if 'Classifier' in cfg.model.type else 'train'
+    runs = []
+    for seed in range(seeds):
+        recipe = f'{cfg.to_dict()}{row.options_of(seed)}{[*options]}{__version__}'.encode()
+        folder = work_dir / f'{name}_seed{seed}_{hashlib.sha256(recipe).hexdigest()[:8]}'
+        runs.append(Run(row, seed, tuple(options), tool, folder))
+    return runs
+
+
+def run_all(
+    runs: Sequence[Run],
+    tools: Path,
+    records: Path,
+    say: Callable[[str], None],
+    jobs: int = 1,
+    gpus: int = 1,
+) -> None:
+    """Do what is not complete of runs, in their order, and append to ``records`` each that is.
+
+    ``tools`` is the folder of the tools, ``say`` takes lines of progress. ``jobs`` runs at a time
+    share the processor's cores; a training has ``gpus`` processes, one on each GPU.
+
+    Raises:
+        ConfigError: If a run fails, when the others are complete.
+    """
+    waiting = [run for run in runs if run.todo]
+    for run in runs:
+        if not run.todo:  # it may have been stopped just before
+            run.write_record(records)
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    say(f'{len(runs)} runs, {len(waiting)} to do, {jobs} at a time with {threads} threads')
+    running: dict[Run, tuple[subprocess.Popen[bytes], Path, float]] = {}
+    took: list[float] = []  # seconds of what is complete
+    errors: list[str] = []
+    told = time.monotonic()
+    try:
+        while waiting or running:
+            busy = {run.work_dir for run in running}
+            free = [run for run in waiting if run.work_dir not in busy]
+            if free and (folder := free[0].todo) and len(running) < jobs:
+                waiting.remove(free[0])
+                process = free[0].start(folder, tools, threads, gpus)
+                running[free[0]] = process, folder, time.monotonic()
+                continue
+            time.sleep(PAUSE)
+            ended = [run for run, (process, *_) in running.items() if process.poll() is not None]
+            for run in ended:
+                process, folder, begun = running.pop(run)
+                error = run.finish(folder, process.returncode)
+                took.append(time.monotonic() - begun)
+                if not error and run.todo:
+                    waiting.insert(0, run)
+                    continue
+                if error:
+                    errors.append(error)
+                else:
+                    run.write_record(records)
+                say(error or f'{run.row.id} seed {run.seed} is done, {took[-1]:.0f} s')
+            if ended or time.monotonic() - told > TELL:
+                told = time.monotonic()
+                ages = {folder: told - begun for _, folder, begun in running.values()}
+                say(progress(ages, len(waiting), took, jobs))
+    finally:
+        for process, *_ in running.values():
+            process.terminate()
+        for process, *_ in running.values():
+            process.wait()
+    if errors:
+        raise ConfigError(f'{len(errors)} of {len(runs)} runs failed: {errors[0]}')
+
+
+def progress(ages: Mapping[Path, float], waiting: int, took: Sequence[float], jobs: int) -> str:
+    """Return how far all is, by what those that run say of themselves and how long others took.
+
+    ``ages`` are seconds since those began, by the folders of their outputs.
+    """
+    left = {}
+    for folder in ages:
+        text = (folder / OUTPUT).read_bytes()[-20_000:].decode(errors='ignore')
+        if found := re.findall(r'eta: (?:(\d+) days?, )?(\d+):(\d+):(\d+)', text):
+            days, hours, minutes, seconds = (int(part or 0) for part in found[-1])
+            left[folder] = 86400 * days + 3600 * hours + 60 * minutes + seconds
+    known = [*took, *(ages[folder] + eta for folder, eta in left.items())]
+    text = f'{len(ages)} running, {waiting} waiting'
+    if not known or not ages:
+        return text
+    rest = sum(left.get(folder, fmean(known)) for folder in ages) + fmean(known) * waiting
+    return f'{text}, about {timedelta(seconds=round(rest / min(jobs, len(ages) + waiting)))} to go'

@@ -1,0 +1,149 @@
+"""Runs of rows, with stand-ins for the tools that take no time; and ten rows made small."""
+
+import fcntl
+import json
+import math
+import re
+import subprocess
+from importlib import import_module
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from mmgradaug.errors import ConfigError
+from mmgradaug.reproduction import runner
+from mmgradaug.reproduction.rows import Row, read_rows
+from mmgradaug.reproduction.runner import plan_runs, progress, run_all
+from mmgradaug.reproduction.smoke import plan_smoke
+
+ROOT = Path(__file__).parents[2]
+TOOL = """\
+import json, os, sys
+from pathlib import Path
+out = Path(sys.argv[3])
+with open(Path(__file__).with_name('calls.txt'), 'a') as file:
+    words = [Path(__file__).stem, *sys.argv[1:], os.environ['OMP_NUM_THREADS']]
+    print(json.dumps(words), file=file)
+if 'fail=1' in sys.argv:
+    print('error: the disk is full')
+    sys.exit(3)
+(out / 'final_and_best.json').write_text(
+    '{"final": {"accuracy/top1": 61.5}, "best": {"accuracy/top1": 62.5}}')
+(out / 'last_checkpoint').write_text('epoch_4.pth')
+(out / 'found.json').write_text('{"CE": [1.5, 2.5]}')
+"""
+SHARED = dict(options='lr={seed}', config='plain.py')
+EVALUATED = Row(
+    'T8/x', then='tools/evaluate.py {config} {checkpoint} {out}', metrics='CE.1', **SHARED
+)
+
+
+@pytest.fixture
+def rows(tmp_path, monkeypatch):
+    monkeypatch.setattr(runner, 'PAUSE', 0.01)
+    monkeypatch.setattr(runner.os, 'cpu_count', lambda: 3)
+    (tmp_path / 'tools').mkdir()
+    for name in ('pretrain', 'train', 'evaluate'):
+        (tmp_path / f'tools/{name}.py').write_text(TOOL)
+    (tmp_path / 'plain.py').write_text("model = dict(type='Classifier')\n")
+    (tmp_path / 'boxes.py').write_text("model = dict(type='MaskRCNN')\n")
+    monkeypatch.chdir(tmp_path)
+    return [Row('T1/x', **SHARED), EVALUATED, Row('T7/x', 'boxes.py')]
+
+
+def run(rows, *options, seeds=1, **kwargs):
+    runs = [r for row in rows for r in plan_runs(row, seeds, Path('runs'), options)]
+    said = []
+    run_all(runs, Path('tools').absolute(), Path('records.jsonl'), said.append, **kwargs)
+    return runs, said
+
+
+def lines(name):
+    return [json.loads(line) for line in Path(name).read_text().splitlines()]
+
+
+def test_each_run_is_done_and_recorded_once_unless_its_recipe_changes(rows):
+    (*_, last), said = run(rows, seeds=2)
+    assert said[0] == '6 runs, 6 to do, 1 at a time with 3 threads'
+    assert re.fullmatch(r'T1/x seed 0 is done, \d+ s', said[1])
+    calls = lines('tools/calls.txt')
+    # Table 8 evaluates the trainings of Table 1.
+    assert [c[0] for c in calls] == ['pretrain'] * 2 + ['evaluate'] * 2 + ['train'] * 2
+    first = calls[0][3]
+    assert re.fullmatch(r'runs/plain_seed0_[0-9a-f]{8}', first)
+    hook = 'default_hooks.final_and_best'
+    assert calls[1][4:] == [
+        '--resume', '--cfg-options', 'randomness.seed=1', 'lr=1',
+        f'{hook}.type=FinalAndBestHook', f'{hook}.metric=accuracy/top1', '3',
+    ]  # fmt: skip
+    assert calls[2][1:4] == [f'{first}/plain.py', 'epoch_4.pth', f'{first}/T8_x']
+    records = lines('records.jsonl')
+    assert [(r['id'], r['seed']) for r in records] == [
+        (name, seed) for name in ('T1/x', 'T8/x', 'T7/x') for seed in (0, 1)
+    ]
+    assert [r['final'] for r in records[1:3]] == [{'accuracy/top1': 61.5}, {'CE.1': 2.5}]
+    assert records[0]['best'] == {'accuracy/top1': 62.5} and records[0]['hash'] == first[-8:]
+    (last.work_dir / runner.DONE).unlink()  # as if it was killed before it was noted
+    run(rows, seeds=2)
+    assert lines('records.jsonl') == records
+    assert len(lines('tools/calls.txt')) == 7
+    run(rows[:1], 'lr=9')
+    assert lines('records.jsonl')[-1]['options'] == ['lr=9']
+
+
+def test_a_run_that_fails_is_told_and_resumed_and_others_go_on(rows):
+    rows[0] = Row('T1/x', 'plain.py', 'fail=1')
+    words = (
+        r'^1 of 3 runs failed: T1/x seed 0 ended with status 3, see .*: error: the disk is full$'
+    )
+    for count in (4, 5):
+        with pytest.raises(ConfigError, match=words):
+            run(rows, jobs=2)
+        assert len(lines('tools/calls.txt')) == count
+        assert [r['id'] for r in lines('records.jsonl')].sort() == ['T7/x', 'T8/x'].sort()
+
+
+def test_a_run_of_another_process_is_left_alone(rows):
+    folder = plan_runs(rows[2], 1, Path('runs'))[0].work_dir
+    folder.mkdir(parents=True)
+    with open(folder / runner.OUTPUT, 'w') as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(ConfigError, match='is in use by another process'):
+            run(rows[2:])
+
+
+def test_time_left_is_that_of_the_runs_and_of_those_that_wait(tmp_path):
+    (tmp_path / runner.OUTPUT).write_text('eta: 1 day, 0:00:10  a\neta: 0:01:40  b\n')
+    assert progress({tmp_path: 50.0}, 2, [], 1) == '1 running, 2 waiting, about 0:06:40 to go'
+    assert progress({}, 1, [100.0], 2) == '0 running, 1 waiting'
+
+
+SMOKED = ['T1/resnet50/gradaug-cutmix', 'T1/resnet50/bagoftricks', 'T2/step', 'T6/cifar10/gradaug',
+          'T3/pyramidnet200/cutmix-shakedrop', 'T3/wrn28-10/gradaug', 'T4/wrn28-10/randwidth',
+          'T5/wrn28-10/rotation-scale', 'T7/mixup-pretrained', 'T7/gradaug']  # fmt: skip
+
+
+class InProcess:
+    """In place of a process: a tool of this project, run here."""
+
+    def __init__(self, command, stdout, **_):
+        self.args, self.returncode = command, 0
+        import_module(f'tools.{Path(command[1]).stem}').main(command[2:])
+
+    def poll(self):
+        return self.returncode
+
+
+@pytest.mark.parametrize('name', SMOKED)
+def test_a_small_one_runs_from_end_to_end(name, tmp_path, monkeypatch):
+    processes = SimpleNamespace(Popen=InProcess, STDOUT=subprocess.STDOUT)
+    monkeypatch.setattr(runner, 'subprocess', processes)
+    monkeypatch.setattr(runner, 'PAUSE', 0)
+    row = read_rows()[name]
+    run_all([plan_smoke(row, tmp_path / 'row')], ROOT / 'tools', tmp_path / 'records', print)
+    (record,) = lines(tmp_path / 'records')
+    assert list(record['final']) == row.metrics.split()
+    if row.trains:
+        assert all(math.isfinite(value or 0) for value in record['final'].values())
+        assert record['seconds'] >= 0 and list(tmp_path.glob('row/*/*_1.pth'))

@@ -1,0 +1,97 @@
+"""The paper's tables and figures: `tools/repro.py list|run|smoke|report`.
+
+An ID is a row, such as T3/wrn28-10/gradaug, or the beginning of several: T3, T3/wrn28-10.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+RECORDS = Path('docs/results')
+
+
+def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or '').split('\n')[0])
+    commands = parser.add_subparsers(dest='command', required=True, metavar='COMMAND')
+    one = commands.add_parser('list', help='the rows: paper, README, measured, cost, data')
+    one.add_argument('ids', nargs='*', metavar='ID')
+    one = commands.add_parser('run', help='train, evaluate and record; goes on where it stopped')
+    add = one.add_argument
+    add('ids', nargs='+', metavar='ID')
+    add('--seeds', type=int, default=1, metavar='N', help='0 to N - 1 (default: %(default)s)')
+    add('--jobs', type=int, default=1, metavar='N', help='runs at a time (default: %(default)s)')
+    add('--gpus', type=int, default=1, metavar='N', help='of each run (default: %(default)s)')
+    add('--work-dir', type=Path, default=Path('work_dirs/repro'), help='(default: %(default)s)')
+    text = 'file that gets a line for each run (default: %(default)s)'
+    add('--records', type=Path, default=RECORDS / 'records.jsonl', help=text)
+    add('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='see train.py')
+    one = commands.add_parser('smoke', help='the same, tiny and on generated images')
+    add = one.add_argument
+    add('ids', nargs='*', metavar='ID')
+    add('--all', action='store_true', help='every row')
+    add('--jobs', type=int, default=os.cpu_count() or 1, metavar='N', help='rows at a time')
+    add('--work-dir', type=Path, default=Path('work_dirs/smoke'), help='(default: %(default)s)')
+    commands.add_parser('report', help=f'write docs/RESULTS.md from the records in {RECORDS}/')
+    args = parser.parse_args(argv)
+    if args.command == 'smoke' and args.all == bool(args.ids):
+        one.error('give IDs, or --all')
+    return args
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    args = parse_args(argv)
+    from mmgradaug.engine.cli import make_output_dir, one_line_errors  # takes seconds
+    from mmgradaug.reproduction.results import read_records, write_results
+    from mmgradaug.reproduction.rows import read_rows, select_rows
+    from mmgradaug.reproduction.runner import plan_runs, run_all
+    from mmgradaug.reproduction.smoke import plan_smoke
+
+    tools = Path(__file__).absolute().parent
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # runs are stopped, too
+    with one_line_errors():
+        rows = read_rows()
+        chosen = select_rows(rows, args.ids) if vars(args).get('ids') else list(rows.values())
+        measured = read_records(sorted(RECORDS.glob('*.jsonl')))
+        if args.command == 'list':
+            print_rows(chosen, measured)
+        elif args.command == 'report':
+            write_results(rows.values(), measured, Path('docs'))
+            print('docs/RESULTS.md\ndocs/results.csv')
+        elif args.command == 'smoke':
+            work_dir = make_output_dir(args.work_dir, '--work-dir')
+            (records := work_dir / 'records.jsonl').unlink(missing_ok=True)
+            runs = [plan_smoke(row, work_dir / row.id.replace('/', '_')) for row in chosen]
+            run_all(runs, tools, records, say, args.jobs)
+        else:
+            work_dir = make_output_dir(args.work_dir, '--work-dir')
+            planned = [plan_runs(row, args.seeds, work_dir, args.cfg_options) for row in chosen]
+            runs = [run for of_row in planned for run in of_row]
+            run_all(runs, tools, args.records, say, args.jobs, args.gpus)
+
+
+def say(text: str) -> None:
+    print(f'[repro] {text}', flush=True)
+
+
+def print_rows(rows: Sequence[Any], records: Sequence[Any]) -> None:
+    from mmgradaug.reproduction.results import lines_of
+
+    for row in rows:
+        print(row.id + f'  ({row.source})' * (row.source != 'paper'))
+        for _, metrics, paper, readme, value, seeds, command in lines_of(row, records):
+            told = {'paper': paper, 'README': readme, f'measured, {seeds} seeds': value}
+            words = [f'{name} {text}' for name, text in told.items() if text]
+            print('   ', '; '.join([metrics, *words]) + f'\n     {command}' * bool(value))
+        hours = f'{row.hours} GPU hours ({row.basis})' * bool(row.hours)
+        for text in filter(None, (row.config, row.options, row.then, row.data, hours, row.note)):
+            print('    ', text)
+
+
+if __name__ == '__main__':
+    main()
