@@ -1,4 +1,4 @@
-"""Random masks: a share of an image's patches hidden, as masked sub-models see them."""
+"""Random masks: images of which a share of the patches is hidden."""
 
 from __future__ import annotations
 
@@ -16,55 +16,45 @@ from .geometry import GeometricMap
 
 @dataclass(frozen=True)
 class Mask:
-    """Set a share ``ratio`` of each image's square patches to zero, drawn from ``seed``."""
+    """Set a share of each image's square patches to zero; ``seed`` draws them."""
 
     ratio: float
     patch: int
     seed: int
 
     def __call__(self, images: Tensor) -> tuple[Tensor, GeometricMap]:
-        """Mask images (N, C, H, W); where they were stays where it was."""
+        """Mask images (N, C, H, W), each elsewhere."""
         height, width = size = (images.size(-2), images.size(-1))
         rows, columns = (-(-side // self.patch) for side in size)
-        # Drawn on the CPU: GPUs of several makes give other numbers for the same seed.
+        # On the CPU, since a GPU gives other numbers for the same seed.
         generator = torch.Generator().manual_seed(self.seed)
         order = torch.rand(len(images), rows * columns, generator=generator).argsort(dim=1)
-        hidden = round(self.ratio * rows * columns)
-        keeps = torch.ones(order.shape).scatter_(1, order[:, :hidden], 0.0).to(images)
-        keeps = keeps.view(-1, 1, rows, columns)
-        keeps = F.interpolate(keeps, scale_factor=self.patch)[..., :height, :width]
+        keeps = (order >= round(self.ratio * rows * columns)).view(-1, 1, rows, columns)
+        keeps = F.interpolate(keeps.to(images), scale_factor=self.patch)[..., :height, :width]
         return images * keeps, GeometricMap(size, size)
 
 
 @SUBNET_TRANSFORMS.register_module()
 class RandomMask:
-    """A random share of the patches of each image, set to zero (MaskSub, Heo et al., CVPR 2025).
+    """A random share of each image's patches set to zero (MaskSub, Heo et al., CVPR 2025).
 
-    Images are normalised, so zero is the mean colour. Boxes and masks stay as they are, those of
-    objects that are hidden, too. After a scale the patches are of the scaled images.
+    Images are normalised, so zero is the mean colour. Boxes and masks stay as they are.
 
     Args:
-        ratio: Share of the patches, rounded to a whole number of them.
-        patch: Side of a patch in pixels; those at the right and bottom may be cut. MaskSub takes
-            32 for images of 224.
+        ratio: Share of the patches.
+        patch: Side of a patch in pixels, of what comes before in a chain; MaskSub takes 32 of 224.
 
     Raises:
-        ConfigError: If the ratio is not between 0 and 1, or the patch no whole number of pixels.
+        ConfigError: If the ratio is no share, or the patch no whole number.
     """
 
     def __init__(self, ratio: float = 0.5, patch: int = 32) -> None:
-        if not 0 < ratio < 1:
+        if not 0 < ratio < 1 or not isinstance(patch, int) or patch < 1:
             raise ConfigError(
-                f'gradaug.transform.ratio={ratio!r}, expected a share of the patches above 0 and '
-                'below 1: for example 0.5'
+                f'gradaug.transform of RandomMask has ratio={ratio!r} and patch={patch!r}, '
+                'expected a share between 0 and 1 and whole pixels: for example 0.5 and 32'
             )
-        if not isinstance(patch, int) or patch < 1:
-            raise ConfigError(
-                f'gradaug.transform.patch={patch!r}, expected a whole number of pixels: for '
-                'example 32 of 224'
-            )
-        self.ratio = ratio
-        self.patch = patch
+        self.ratio, self.patch = ratio, patch
 
     def draw(self, generator: random.Random) -> Mask:
         """Draw which patches are hidden."""

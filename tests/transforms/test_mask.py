@@ -50,9 +50,9 @@ def test_a_draw_is_a_number_so_every_process_and_a_resumed_run_mask_alike():
 
 
 @pytest.mark.parametrize(('options', 'words'), [
-    (dict(ratio=1.0), r'ratio=1\.0, expected a share of the patches above 0 and below 1'),
-    (dict(ratio=50), 'ratio=50'), (dict(patch=0), r'patch=0, expected a whole number of pixels'),
-    (dict(patch=4.5), 'patch=4.5'), (dict(share=0.5), r'RandomMask: .*share'),
+    (dict(ratio=1.0), r'has ratio=1\.0 and patch=32, expected a share between 0 and 1'),
+    (dict(ratio=50), 'ratio=50'), (dict(patch=0), 'patch=0'), (dict(patch=4.5), 'patch=4.5'),
+    (dict(share=0.5), 'RandomMask: .*share'),
 ])  # fmt: skip
 def test_bad_options_are_named(options, words):
     with pytest.raises(ConfigError, match=words):

@@ -18,7 +18,7 @@ def test_pictures_of_a_detector(tmp_path):
     paths = [tmp_path / 'all.png', tmp_path / 'none.png', tmp_path / 'subnets.png']
     for path, threshold in zip(paths, (0.0, 1.1), strict=False):
         np.random.seed(0)  # mmdet's visualizer draws the tones of masks
-        save_figure(picture_predictions(cfg, model, 1, score_threshold=threshold), path)
+        save_figure(picture_predictions(cfg, {'a': model}, 1, score_threshold=threshold), path)
     picture_subnets(cfg, model, paths[2:])
     everything, nothing, _ = map(pixels_of, paths)
     width = everything.shape[1]
