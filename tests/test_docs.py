@@ -88,7 +88,7 @@ def test_every_option_of_gradaug_has_its_row_and_default():
         name.strip('`'): default for name, default, *_ in table('| option | default | meaning |')
     }
     sampler = inspect.signature(SubnetSampler).parameters
-    options = {f.name: f.default for f in fields(GradAugOptions) if f.name != 'sampler'}
+    options = {k: v for k, v in vars(GradAugOptions.parse({})).items() if k != 'sampler'}
     known = {name: p.default for name, p in sampler.items()} | options
     assert set(rows) == {*known, 'distill'}
     assert rows.pop('transform') == 'RandomScale of 1, 0.8, 0.6, 0.4'

@@ -86,7 +86,7 @@ def train(cfg: Config, work_dir: Path) -> None:
     curves, predictions, subnets = (work_dir / file for file in names)
     save_curves(scalars, curves, name)
     title = f'{name}: validation tiles'
-    save_figure(picture_predictions(cfg, runner.model, title=title), predictions)
+    save_figure(picture_predictions(cfg, {'predictions': runner.model}, title=title), predictions)
     picture_subnets(cfg, runner.model, [subnets], title=name)
     say('done')
     print(f"""

@@ -144,11 +144,11 @@ class GradAugClassifier(GradAugMixin, Classifier):
 
     Args:
         gradaug: Options; see :class:`SubnetSampler` for ``num_subnets``, ``min_width``,
-            ``force_min_width``, ``width_step``, ``shrink`` and ``transform``.
+            ``force_min_width``, ``width_step``, ``shrink``, ``transform``, ``every``, ``active``.
 
             - ``distill``: what sub-networks learn, see :class:`ClassDistillation`; by default
               the full network's output, as in the paper, or ``'labels'``.
-            - ``seed``, ``recompute_above``: see :class:`GradAugOptions`.
+            - ``seed``, ``recompute_above``, ``weights``: see :class:`GradAugOptions`.
         **kwargs: As :class:`Classifier`.
 
     Raises:

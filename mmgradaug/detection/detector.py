@@ -33,11 +33,11 @@ class GradAugDetector(GradAugMixin):
     Args:
         detector: Name of a detector registered in mmdet, or its class.
         gradaug: Options; see :class:`SubnetSampler` for ``num_subnets``, ``min_width``,
-            ``force_min_width``, ``width_step`` and ``transform``.
+            ``force_min_width``, ``width_step``, ``transform``, ``every`` and ``active``.
 
             - ``distill``: targets of sub-networks, see :class:`DistillConfig`, or
               ``'labels'`` for the stock losses on labels moved by the transform.
-            - ``seed``, ``recompute_above``: see :class:`GradAugOptions`.
+            - ``seed``, ``recompute_above``, ``weights``: see :class:`GradAugOptions`.
         **kwargs: The detector's own.
 
     Raises:

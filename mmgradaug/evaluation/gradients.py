@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..training import Subnet
-from ..training.step import run_pass, running_as
+from ..training.step import pass_weights, run_pass, running_as
 
 
 @dataclass
@@ -24,7 +24,7 @@ class TermGradient:
 
     pass_name: str  # ``full`` or ``subnet1``, ...
     term: str
-    loss: float  # weights included
+    loss: float  # all weights included
     norm: float  # Euclidean, of the gradient over all trained parameters
     cosine: float  # of the gradient with the summed one of the full pass
 
@@ -45,9 +45,11 @@ def measure_gradients(
     parameters = [p for p in model.parameters() if p.requires_grad]
     rows: list[TermGradient] = []
     full = None
+    passes = [None, *subnets]
+    weights = pass_weights(model, len(passes) - 1)
     with ExitStack() as stack:
         stack.callback(model.clear)
-        for number, subnet in enumerate([None, *subnets]):
+        for number, (weight, subnet) in enumerate(zip(weights, passes, strict=True)):
             with running_as(model, subnet):
                 losses = model.parse_losses(run_pass(model, batch, subnet)[0])[1]
                 losses['total'] = losses.pop('loss')
@@ -56,12 +58,14 @@ def measure_gradients(
                 for term, loss in losses.items():
                     if term != 'total' and ('loss' not in term or term.endswith('_untrained')):
                         continue
-                    gradient = _gradient(loss, parameters)
+                    gradient = weight * _gradient(loss, parameters)
                     norms = gradient.norm() * full.norm()
                     cosine = float(gradient @ full / norms) if norms > 0 else 0.0
                     name = f'subnet{number}' if subnet else 'full'
                     norm = float(gradient.norm())
-                    rows.append(TermGradient(name, term, float(loss.detach()), norm, cosine))
+                    rows.append(
+                        TermGradient(name, term, weight * float(loss.detach()), norm, cosine)
+                    )
     return rows
 
 

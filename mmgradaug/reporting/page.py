@@ -124,7 +124,7 @@ def _predict(run: Run, images: int, device: str) -> Picture:
     config = Config(run.config)
     check_data(config, ('val',))
     model = init_detector(config, str(run.checkpoint), device=device)
-    figure = picture_predictions(config, model, images)
+    figure = picture_predictions(config, {'predictions': model}, images)
     return f'{run.checkpoint.name} on validation images', _address(png_of(figure))
 
 

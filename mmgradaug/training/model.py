@@ -119,14 +119,16 @@ class GradAugMixin:
         steps are counted here.
         """
         hub = MessageHub.get_current_instance()
+        length = hub.get_info('max_iters', None)
         iteration = int(hub.get_info('iter')) if 'iter' in hub.runtime_info else None  # type: ignore
         if iteration is None or iteration == self._hub_iteration:
             # No runner, or one that stands still: left behind, and not driving this step.
             self.gradaug_iteration += 1
+            length = None
         else:
             self.gradaug_iteration = iteration
         self._hub_iteration = iteration
-        return self.sampler.sample(self._draw_seed(), self.gradaug_iteration)
+        return self.sampler.sample(self._draw_seed(), self.gradaug_iteration, length)
 
     def _draw_seed(self) -> int:
         """Return the seed of the draws, the same everywhere, unlike with ``diff_rank_seed``."""

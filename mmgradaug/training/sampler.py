@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import inspect
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import nn
@@ -16,6 +16,7 @@ from ..slimmable import at_depth, at_width, check_width, draw_depth
 from ..transforms import Transform, build_transform
 
 SHRINK = ('width', 'depth', 'both')
+WEIGHTS = {'full': 1.0, 'subnets': 1.0}
 DEFAULT_TRANSFORM = {'type': 'RandomScale', 'scales': [1.0, 0.8, 0.6, 0.4]}
 
 # Peak memory of Mask R-CNN at 320 x 512 without recomputation, as a multiple of plain training's:
@@ -68,6 +69,10 @@ class SubnetSampler:
         shrink: What sub-networks have less of: ``'width'``, channels; ``'depth'``, residual
             blocks, at full width (table 6 of the paper); or ``'both'``. The survival
             probabilities of blocks are the backbone's.
+        every: Iterations from one with sub-networks to the next, the first being one; those
+            between are plain training's, bit by bit.
+        active: Start and end of the part of the run that has sub-networks, as shares of its
+            iterations, end excluded; ``(0.0, 0.5)`` is the first half. Others are plain, too.
 
     Raises:
         ConfigError: If an option is out of its range.
@@ -81,6 +86,8 @@ class SubnetSampler:
         width_step: float | None = None,
         transform: Any = DEFAULT_TRANSFORM,
         shrink: str = 'width',
+        every: int = 1,
+        active: Sequence[float] = (0.0, 1.0),
     ) -> None:
         _require('num_subnets', num_subnets, _is_whole(num_subnets), 'a whole number >= 0')
         _require('shrink', shrink, shrink in SHRINK, f'one of {SHRINK}')
@@ -92,15 +99,29 @@ class SubnetSampler:
         )
         largest = f'None, or above 0 and at most 1 - min_width = {1 - min_width:.4g}'
         _require('width_step', width_step, fits, largest)
+        _require('every', every, _is_whole(every) and every > 0, 'a whole number >= 1')
+        is_part = isinstance(active, (list, tuple)) and len(active) == 2
+        is_part = is_part and 0 <= active[0] < active[1] <= 1
+        _require('active', active, is_part, 'start and end as shares of the run: (0.0, 0.5)')
         self.num_subnets = num_subnets
         self.min_width = 1.0 if shrink == 'depth' else min_width
         self.force_min_width = num_subnets > 1 if force_min_width is None else force_min_width
         self.width_step = None if shrink == 'depth' else width_step
         self.shrink = shrink
         self.transform = build_transform(transform)
+        self.every = every
+        self.active = tuple(active)
 
-    def sample(self, seed: int, iteration: int) -> list[Subnet]:
-        """Draw the sub-networks of an iteration, in the order they are trained."""
+    def sample(self, seed: int, iteration: int, length: int | None = None) -> list[Subnet]:
+        """Draw the sub-networks of an iteration, in the order they are trained.
+
+        Iterations that ``every`` or ``active`` leaves out have none. ``length`` is the run's, in
+        iterations; where it is None, unknown, ``active`` leaves none out.
+        """
+        start, end = self.active
+        share = start if length is None else iteration / length
+        if iteration % self.every or share < start or (share >= end and end < 1):
+            return []
         # A string seed is hashed by value, so near-by iterations are unrelated streams.
         generator = random.Random(f'gradaug-{seed}-{iteration}')
         widths = [self._draw_width(generator) for _ in range(self.num_subnets)]
@@ -129,18 +150,22 @@ class GradAugOptions:
         recompute_above: Sub-network passes on more than this share of the original images'
             pixels recompute activations; see :func:`~mmgradaug.training.recompute.recomputing`.
             1 never does for rescaled copies, 0 always.
+        weights: Factors of the loss of the full pass, ``full``, and of each sub-network's,
+            ``subnets``, in iterations that have sub-networks; the others' is 1.
     """
 
     sampler: SubnetSampler
     seed: int | None = None
     recompute_above: float = RECOMPUTE_ABOVE
+    weights: Mapping[str, float] = field(default_factory=WEIGHTS.copy)
 
     @classmethod
     def parse(cls, gradaug: Mapping[str, Any] | None) -> GradAugOptions:
         """Build from the config key; raise a ConfigError that names a wrong option."""
         options = dict(gradaug or {})
         drawing = list(inspect.signature(SubnetSampler).parameters)
-        known = [*drawing, 'seed', 'recompute_above', 'distill']  # the last is the model's
+        # The last is the model's.
+        known = [*drawing, 'seed', 'recompute_above', 'weights', 'distill']
         for name in options:
             if name not in known:
                 raise ConfigError(
@@ -151,15 +176,23 @@ class GradAugOptions:
         seed, share = options.get('seed'), options.get('recompute_above', RECOMPUTE_ABOVE)
         is_seed = seed is None or _is_whole(seed)
         _require('seed', seed, is_seed, "None, the runner's, or a whole number >= 0")
-        is_share = isinstance(share, (int, float)) and not isinstance(share, bool) and share >= 0
-        _require('recompute_above', share, is_share, 'a share of the original pixels, such as 0.5')
-        return cls(sampler, seed, float(share))
+        expected = 'a share of the original pixels, such as 0.5'
+        _require('recompute_above', share, _is_positive(share), expected)
+        weights = options.get('weights', WEIGHTS)
+        is_valid = isinstance(weights, Mapping) and weights.keys() <= WEIGHTS.keys()
+        is_valid = is_valid and all(map(_is_positive, weights.values()))
+        _require('weights', weights, is_valid, 'dict(full=..., subnets=...) of numbers >= 0')
+        return cls(sampler, seed, float(share), {**WEIGHTS, **weights})
 
 
 def _require(name: str, value: object, is_valid: bool, expected: str) -> None:
     """Raise a ConfigError unless an option of ``gradaug`` is valid."""
     if not is_valid:
         raise ConfigError(f'gradaug.{name}={value!r}, expected {expected}')
+
+
+def _is_positive(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0
 
 
 def _is_whole(value: object) -> bool:

@@ -43,7 +43,8 @@ def gradaug_step(model: Any, data: Any, optim_wrapper: OptimWrapper) -> dict[str
 
     Returns:
         Values to log: the full network's losses under their stock names, ``loss`` summed
-        over all passes, and ``full/...`` and ``subnet1/...`` values of each pass.
+        over all passes, weighted by ``gradaug.weights``, and ``full/...`` and ``subnet1/...``
+        values of each pass, not weighted.
 
     Raises:
         ConfigError: If a loss is NaN or infinite; the weights are as before the step.
@@ -52,6 +53,7 @@ def gradaug_step(model: Any, data: Any, optim_wrapper: OptimWrapper) -> dict[str
     with optim_wrapper.optim_context(model):  # as mmengine's own step does
         batch = module.data_preprocessor(data, True)
     passes = [None, *module.sample_subnets()]
+    weights = pass_weights(module, len(passes) - 1)
     count = optim_wrapper.inner_count
     results = []
     on_gpu = batch['inputs'].is_cuda
@@ -68,7 +70,7 @@ def gradaug_step(model: Any, data: Any, optim_wrapper: OptimWrapper) -> dict[str
                 loss, logs = module.parse_losses(losses)
                 if getattr(model, 'detect_anomalous_params', False):
                     detect_anomalous_params(loss, model=model)
-                optim_wrapper.backward(optim_wrapper.scale_loss(loss))
+                optim_wrapper.backward(optim_wrapper.scale_loss(weights[index] * loss))
             # `backward` counts batches, on which gradient accumulation relies: all passes are one.
             optim_wrapper._inner_count = count
             results.append(_pass_logs(module, logs, subnet, mapping))
@@ -78,7 +80,13 @@ def gradaug_step(model: Any, data: Any, optim_wrapper: OptimWrapper) -> dict[str
     if optim_wrapper.should_update():
         optim_wrapper.step()
         optim_wrapper.zero_grad()
-    return _merge_logs(results, [_seconds(*pair) for pair in pairwise(marks)])
+    return _merge_logs(results, weights, [_seconds(*pair) for pair in pairwise(marks)])
+
+
+def pass_weights(module: Any, num_subnets: int) -> list[float]:
+    """Return the weight of each pass's loss; without sub-networks the iteration is plain."""
+    full, subnets = module.gradaug.weights['full'], module.gradaug.weights['subnets']
+    return [full, *[subnets] * num_subnets] if num_subnets else [1.0]
 
 
 def running_as(module: Any, subnet: Subnet | None) -> AbstractContextManager[Any]:
@@ -217,11 +225,14 @@ def _images_of(samples: Any) -> str:
     return f', of {listed(named, 16)}' if named else ''
 
 
-def _merge_logs(results: list[dict[str, Any]], seconds: list[float]) -> dict[str, Any]:
+def _merge_logs(
+    results: list[dict[str, Any]], weights: list[float], seconds: list[float]
+) -> dict[str, Any]:
     """Return one flat dict: the full pass's own names, the total, and every pass's values."""
     full, *subnets = results
     merged: dict[str, Any] = dict(full)
-    merged['loss'] = torch.stack([result['loss'] for result in results]).sum()
+    losses = [weight * result['loss'] for weight, result in zip(weights, results, strict=True)]
+    merged['loss'] = torch.stack(losses).sum()
     merged['full/loss'] = full['loss']
     merged['full/seconds'] = seconds[0]
     for index, result in enumerate(subnets, start=1):

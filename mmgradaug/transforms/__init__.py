@@ -10,5 +10,6 @@ from .base import (
     build_transform,
 )
 from .geometry import GeometricMap
+from .mask import Mask, RandomMask
 from .rotate import RandomRotate, Rotate
 from .scale import RandomScale, Scale

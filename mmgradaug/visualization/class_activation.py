@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from mmengine.config import Config
+from mmengine.dataset import Compose
 from mmengine.registry import DATASETS, init_default_scope
 from torch import Tensor
 
@@ -19,13 +19,18 @@ from .canvas import new_figure, save_figure
 
 RIGHT, WRONG = '#007a5a', '#b03a00'
 _CELL = 1.15  # inches
+_MOST = 10  # classes
 _SHIFTS = (-8, 0, 8)  # pixels, down and right
 
 
 def save_activation_maps(
-    networks: Mapping[str, tuple[Any, float]], cfg: Config, path: Path | str, title: str = ''
+    networks: Mapping[str, tuple[Any, float]],
+    cfg: Config,
+    path: Path | str,
+    title: str = '',
+    files: Sequence[Path] = (),
 ) -> Path:
-    """Draw maps of the right classes over the first validation image of each class.
+    """Draw class activation maps of several networks over the same images.
 
     The predicted class and its probability stand above each map. Each map has its own scale of
     colours, from its smallest to its largest value: pictures show where a network looks, not how
@@ -36,37 +41,41 @@ def save_activation_maps(
         cfg: Config with the validation data.
         path: The PNG file to write, which is returned.
         title: Of the whole picture.
+        files: Images; maps are of the classes that each network predicts, named by the first one's
+            ``dataset_meta``. None is the first validation image of each of the first ten classes.
     """
     init_default_scope(cfg.get('default_scope', 'mmdet'))
-    dataset: Any = DATASETS.build(cfg.val_dataloader.dataset)
-    names = dataset.metainfo['classes']
-    labels = [int(dataset.get_data_info(index)['gt_label']) for index in range(len(dataset))]
-    pixels = torch.stack([dataset[labels.index(label)]['inputs'] for label in range(len(names))])
-    images = pixels[:, 0].numpy()
-    rows, columns = len(networks) + 1, len(names)
-    figure = new_figure(_CELL * columns + 1.2, (_CELL + 0.2) * rows + 0.6, title)
+    if files:
+        loading = [{'type': 'LoadImageFromFile'}, {'type': 'ToImageTensor'}]
+        load = Compose([*loading, *cfg.val_dataloader.dataset.pipeline])
+        samples = [load({'img_path': str(file), 'gt_label': -1}) for file in files]
+        names = next(iter(networks.values()))[0].dataset_meta['classes']
+    else:
+        dataset: Any = DATASETS.build(cfg.val_dataloader.dataset)
+        names = dataset.metainfo['classes']
+        labels = [int(dataset.get_data_info(index)['gt_label']) for index in range(len(dataset))]
+        samples = [dataset[labels.index(label)] for label in sorted(set(labels))[:_MOST]]
+    rows, columns = len(networks) + 1, len(samples)
+    cell = max(_CELL, min(2 * _CELL, 8 / columns))
+    figure = new_figure(cell * columns + 1.2, (cell + 0.2) * rows + 0.6, title)
     grid = figure.subplots(rows, columns, squeeze=False)
-    for axes in grid.flat:
-        axes.set(xticks=[], yticks=[], frame_on=False)
-    for axes, image, name in zip(grid[0], images, names, strict=True):
-        axes.imshow(image, cmap='gray', vmin=0, vmax=255)
-        axes.set_title(name, fontsize=10)
-    for row, (model, width) in zip(grid[1:], networks.values(), strict=True):
-        inputs = model.data_preprocessor({'inputs': pixels})['inputs']
-        with torch.no_grad(), at_width(model, width):
-            scores, predicted = model(inputs).softmax(dim=1).max(dim=1)
-            maps = smooth_activation_maps(model, inputs, torch.arange(len(pixels)))
-        for label, axes in enumerate(row):
-            axes.imshow(maps[label].numpy(), cmap='inferno')
-            # The image's own brightness as opacity, so that the map shows around the strokes.
-            ink = np.ones((*images[label].shape, 4))
-            ink[..., 3] = 0.75 * images[label] / 255
-            axes.imshow(ink)
-            found = int(predicted[label])
-            colour = RIGHT if found == label else WRONG
-            axes.set_title(f'{names[found]}  {scores[label]:.0%}', fontsize=8, color=colour)
     for axes, name in zip(grid[:, 0], ['image', *networks], strict=True):
         axes.set_ylabel(name, fontsize=9, rotation=0, ha='right', va='center')
+    for axes in grid.flat:
+        axes.set(xticks=[], yticks=[], frame_on=False)
+    for (top, *below), sample in zip(grid.T, samples, strict=True):
+        image, label = sample['inputs'], sample['data_samples']
+        top.imshow(image.permute(1, 2, 0).numpy())
+        top.set_title('' if files else names[label], fontsize=10)
+        for axes, (model, width) in zip(below, networks.values(), strict=True):
+            inputs = model.data_preprocessor({'inputs': image[None]})['inputs']
+            with torch.no_grad(), at_width(model, width):
+                score, found = model(inputs).softmax(dim=1).max(dim=1)
+                heat = smooth_activation_maps(model, inputs, found if files else label + 0 * found)
+            axes.imshow(image.float().mean(dim=0).numpy(), cmap='gray', vmin=0, vmax=255)
+            axes.imshow(heat[0].cpu().numpy(), cmap='inferno', alpha=0.6)
+            colour = 'black' if files else RIGHT if int(found) == label else WRONG
+            axes.set_title(f'{names[int(found)]}  {float(score):.0%}', fontsize=8, color=colour)
     return save_figure(figure, path)
 
 

@@ -1,14 +1,18 @@
-"""Validation images with their labels beside a trained detector's predictions."""
+"""Images with their labels beside trained detectors' predictions."""
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Mapping, Sequence
 from itertools import chain, islice
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
 from matplotlib.figure import Figure
 from mmengine.config import Config
+from mmengine.dataset import Compose, pseudo_collate
 from mmengine.runner import Runner
 
 from ..engine.hooks.bad_images import check_loading
@@ -18,37 +22,52 @@ from .objects import draw_objects
 
 
 def picture_predictions(
-    cfg: Config, model: Any, num_images: int = 4, score_threshold: float = 0.5, title: str = ''
+    cfg: Config,
+    models: Mapping[str, Any],
+    num_images: int = 4,
+    score_threshold: float = 0.5,
+    title: str = '',
+    files: Sequence[Path] = (),
 ) -> Figure:
-    """Draw the first validation images, their labels and predictions, one row per image.
+    """Draw images, their labels and what detectors find in them, one row per image.
 
     Args:
         cfg: Config with the validation data, whose pipeline loads labels.
-        model: The trained detector; it is in evaluation mode afterwards.
-        num_images: How many.
+        models: Trained detectors by name; they are in evaluation mode afterwards.
+        num_images: How many, the first of the validation.
         score_threshold: Predictions below this score are left out.
         title: Of the whole picture.
+        files: Images instead, without labels; classes are those of a detector's ``dataset_meta``.
     """
-    loader = Runner.build_dataloader(cfg.val_dataloader, seed=0)
-    check_loading(loader.dataset)
-    classes = loader.dataset.metainfo['classes']
-    with torch.no_grad():
-        batches = map(model.eval().test_step, loader)
-        samples = list(islice(chain.from_iterable(batches), num_images))
-    figure = new_figure(10.5, 3.45 * len(samples) + 0.5, title)
-    grid = figure.subplots(len(samples), 3, squeeze=False)
-    for row, sample in zip(grid, samples, strict=True):
-        image = as_rgb(load_image(loader.dataset, sample.img_path))
-        labels = sample.gt_instances
-        found = sample.pred_instances[sample.pred_instances.scores >= score_threshold]
-        names = (
-            Path(sample.img_path).name,
-            f'labels: {len(labels)}',
-            f'predictions with score >= {score_threshold:g}: {len(found)}',
-        )
-        pictures = (image, *(draw_objects(image, objects, classes) for objects in (labels, found)))
-        for axes, name, pixels in zip(row, names, pictures, strict=True):
+    if files:
+        dataset: Any = SimpleNamespace(pipeline=Compose(cfg.test_dataloader.dataset.pipeline))
+        classes = next(iter(models.values())).dataset_meta['classes']
+        loaded = ({'img_path': str(file), 'img_id': 0, 'instances': []} for file in files)
+        batches: Any = (pseudo_collate([dataset.pipeline(one)]) for one in loaded)
+    else:
+        batches = Runner.build_dataloader(cfg.val_dataloader, seed=0)
+        dataset = batches.dataset
+        check_loading(dataset)
+        classes = dataset.metainfo['classes']
+    with torch.no_grad():  # predictions are written into the batch's samples
+        steps = ([m.eval().test_step(copy.deepcopy(b)) for m in models.values()] for b in batches)
+        found = chain.from_iterable(zip(*results, strict=True) for results in steps)
+        rows = list(islice(found, len(files) or num_images))
+    columns = 1 + (not files) + len(models)
+    figure = new_figure(3.5 * columns, 3.45 * len(rows) + 0.5, title)
+    grid = figure.subplots(len(rows), columns, squeeze=False)
+    for row, samples in zip(grid, rows, strict=True):
+        image = as_rgb(load_image(dataset, samples[0].img_path))
+        shown = [(Path(samples[0].img_path).name, image)]
+        if not files:
+            labels = samples[0].gt_instances
+            shown.append((f'labels: {len(labels)}', draw_objects(image, labels, classes)))
+        for name, sample in zip(models, samples, strict=True):
+            objects = sample.pred_instances[sample.pred_instances.scores >= score_threshold]
+            name += f' with score >= {score_threshold:g}: {len(objects)}'
+            shown.append((name, draw_objects(image, objects, classes)))
+        for axes, (text, pixels) in zip(row, shown, strict=True):
             axes.imshow(pixels)
-            axes.set_title(name, fontsize=9)
+            axes.set_title(text, fontsize=9)
             axes.set_axis_off()
     return figure

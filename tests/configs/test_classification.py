@@ -3,6 +3,7 @@
 import ast
 import copy
 import functools
+import re
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,8 @@ DATA = {'imagenet': (1000, 'data/imagenet/'), 'cifar100': (100, 'data/cifar/'),
         'stl10': (10, 'data/stl10/')}  # fmt: skip
 REGULARISERS = {'dropblock': 'DropBlock', 'droppath': 'DropPath', 'shakedrop': 'ShakeDrop',
                 'stochdepth': 'StochasticDepth'}  # fmt: skip
-METHODS = {'gradaug', 'cutmix', 'mixup', 'cutout', 'bagoftricks', *REGULARISERS}
+RELATIVES = {'sandwich', 'mutualnet', 'masksub'}  # GradAug's step, others' methods
+METHODS = {'gradaug', *RELATIVES, 'cutmix', 'mixup', 'cutout', 'bagoftricks', *REGULARISERS}
 ROWS = {  # of the paper's tables, by the names of the methods
     'resnet50_imagenet': '_ _cutout _dropblock _mixup _cutmix _stochdepth _droppath _shakedrop '
                          '_gradaug _bagoftricks _gradaug-cutmix',
@@ -42,6 +44,10 @@ def words_of(path):
     network, data, *rest = path.stem.split('_')
     methods = rest[0].split('-') if rest else []
     return network, data, methods, rest[1:]
+
+
+def has_subnets(methods):
+    return not {'gradaug', *RELATIVES}.isdisjoint(methods)
 
 
 @pytest.mark.parametrize('base', ROWS)
@@ -61,14 +67,14 @@ def test_the_name_says_what_it_is(path, capsys):
     assert cfg.model.num_classes == classes
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
         assert loader.dataset.data_root == root
-    assert (cfg.model.type == 'GradAugClassifier') == ('gradaug' in methods)
+    assert (cfg.model.type == 'GradAugClassifier') == has_subnets(methods)
     backbone = cfg.model.backbone
     named = {REGULARISERS[method] for method in methods if method in REGULARISERS}
     if network == 'resnet110':
         assert backbone.get('stochastic', False) == bool(named)
     else:
         assert {backbone.get('regulariser', {}).get('type')} - {None} == named
-    slimmable = 'gradaug' in methods or (network == 'resnet50' and named)
+    slimmable = has_subnets(methods) or (network == 'resnet50' and named)
     assert backbone.type.startswith('Slimmable') == bool(slimmable)
     mix = cfg.model.data_preprocessor.get('mix') or {}
     mixes = {'cutmix', 'mixup'} & set(methods)
@@ -95,7 +101,7 @@ def test_builds_with_the_baselines_keys(path):
     for name in (path, FOLDER / f'{network}_{data}.py'):
         model = read(name).model
         gradaug = GradAugOptions.parse(model.get('gradaug'))
-        assert gradaug.sampler.num_subnets == 3
+        assert gradaug.sampler.num_subnets == (1 if 'masksub' in name.stem else 3)
         BatchMix(model.data_preprocessor.get('mix') or [])
         ClassDistillation.parse((model.get('gradaug') or {}).get('distill'))
         options = dict(type='Classifier', backbone=dict(model.backbone))
@@ -132,7 +138,7 @@ def test_is_trained_as_the_paper_says(path):
         schedule = cfg.param_scheduler
         cosine, warm_up = (schedule[1], 5) if isinstance(schedule, list) else (schedule, 0)
         assert cosine.T_max + warm_up == epochs
-    if cfg.model.type != 'GradAugClassifier':
+    if 'gradaug' not in methods:
         return
     gradaug = cfg.model.gradaug
     assert gradaug.num_subnets == 3
@@ -146,7 +152,7 @@ def test_is_trained_as_the_paper_says(path):
     words = '-'.join(variation)
     assert ('RandomRotate' in kinds) == ('rotation' in words)
     assert ('RandomScale' in kinds) == (words not in ('rotation', 'randwidth'))
-    if 'RandomScale' in kinds and 'released' not in words:
+    if 'RandomScale' in kinds and words not in ('released', 'randscale-flops'):
         scale = kinds['RandomScale']
         found = [sizes[0] * factor for factor in scale['scales']]
         assert found == pytest.approx(sizes)
@@ -171,6 +177,26 @@ def test_regularisers_have_their_authors_numbers():
     assert found('resnet50_imagenet_droppath_constant') == dict(survival=0.9, ramp=False)
     two_stages = dict(drop=(0.0, 0.0, 0.025, 0.1), block_size=7, ramp=True)
     assert found('resnet50_imagenet_dropblock') == two_stages
+
+
+def test_relatives_differ_from_gradaug_in_what_they_say():
+    """Early and late, or every second iteration, change nothing else."""
+    base = read(FOLDER / 'wrn28-10_cifar100_gradaug.py').model.gradaug.to_dict()
+    masked = dict(type='RandomMask', ratio=0.5, patch=4)
+    scales = base['transform'] | dict(scales=[0.875, 0.75, 0.625])
+    for name, changes in {
+        'sandwich': dict(min_width=0.25, transform=None),
+        'mutualnet': dict(min_width=0.25),
+        'masksub': dict(num_subnets=1, min_width=1.0, transform=masked,
+                        weights=dict(full=0.5, subnets=0.5)),
+        'gradaug_randscale_flops': dict(min_width=1.0, transform=scales),
+        'gradaug_early': dict(active=(0.0, 0.5)),
+        'gradaug_late': dict(active=(0.5, 1.0)),
+        'gradaug_every2': dict(every=2),
+    }.items():  # fmt: skip
+        path = FOLDER / f'wrn28-10_cifar100_{name}.py'
+        assert read(path).model.gradaug.to_dict() == base | changes
+        assert re.search("Not (the paper|GradAug)'s", path.read_text())
 
 
 def test_stl10_has_1000_labels_drawn_evenly():
@@ -216,5 +242,7 @@ def test_a_small_one_makes_a_training_step(path):
     log = model.train_step(tiny.batch(size=size), wrapper)
     assert torch.isfinite(torch.as_tensor(log['loss']))
     assert ('loss_teacher' in log) == ('bagoftricks' in methods)
-    assert sum(key.endswith('/loss_cls_soft') for key in log) == 3 * ('gradaug' in methods)
+    assert sum(key.endswith('/loss_cls_soft') for key in log) == (
+        1 if 'masksub' in methods else 3 * has_subnets(methods)
+    )
     assert not torch.equal(before, model.fc.weight)

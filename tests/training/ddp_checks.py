@@ -144,6 +144,22 @@ def classifier_trains(rank, world):
     return {'gradients': gradients(model), 'accuracy': metric.evaluate(5)}
 
 
+EVERY_SECOND = dict(every=2, transform=dict(type='RandomMask', patch=4))
+
+
+def every_second_is_plain(rank, world):
+    """Gradients, passes and bytes sent of an iteration with sub-networks, and of one without."""
+    model, found = GradAugDistributedDataParallel(tiny.build(gradaug=EVERY_SECOND)), []
+    sent = count_bytes(model)
+    for index in range(2):
+        log = class_step(model, rank, sgd(model), index)
+        passes = sum(key.endswith('/seconds') for key in log)
+        found.append({'gradients': gradients(model), 'passes': passes, 'bytes': sum(sent)})
+        sent.clear()
+        model.zero_grad()
+    return found
+
+
 RANDOM_DEPTH = {  # of the full network, and of sub-networks
     'full': dict(kind='Classifier', backbone=dict(stochastic=True, survival=0.2)),
     'subnets': dict(gradaug=dict(shrink='depth', num_subnets=3)),

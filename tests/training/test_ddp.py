@@ -22,8 +22,8 @@ from tests.training.sync_norm_checks import Classifier, sync_norms, train_classi
 WORLD = 3
 CHECKS = [checks.trains, checks.reduces, checks.fcos_reduces, checks.accumulates,
           checks.mixed_precision, checks.classifier_trains, checks.random_depth_trains,
-          checks.sends, checks.broadcasts, checks.empty, checks.not_finite,
-          checks.wrong_wrappers, checks.anomalies, sync_norms]  # fmt: skip
+          checks.every_second_is_plain, checks.sends, checks.broadcasts, checks.empty,
+          checks.not_finite, checks.wrong_wrappers, checks.anomalies, sync_norms]  # fmt: skip
 
 
 @pytest.fixture(scope='module')
@@ -102,6 +102,19 @@ def test_gradients_of_losses_that_are_normalised_over_processes(group, monkeypat
     expected = of_one_process(build(fcos_config()))
     for result in group('fcos_reduces'):
         assert_close(result, expected, 1e-6)
+
+
+def test_an_iteration_without_sub_networks_is_reduced_like_a_plain_one(group):
+    options = (checks.EVERY_SECOND, dict(num_subnets=0))
+    models = [tiny.build(gradaug=own) for own in options]
+    expected = [of_one_process(model, take=class_step) for model in models]
+    for found in group('every_second_is_plain'):
+        assert [result['passes'] for result in found] == [3, 1]
+        assert (
+            found[0]['bytes'] == found[1]['bytes'] == sum(p.nbytes for p in models[0].parameters())
+        )
+        for result, gradient in zip(found, expected, strict=True):
+            assert_close(result['gradients'], gradient, 1e-5)
 
 
 def test_accumulation_sends_once_and_is_the_mean_of_all_batches(group):

@@ -1,6 +1,7 @@
 """The training step: gradients summed, one optimizer step, whatever the optimizer wrapper."""
 
 import copy
+import dataclasses
 from unittest import mock
 
 import pytest
@@ -93,6 +94,55 @@ def test_without_subnets_it_is_the_stock_step_bitwise():
         logs.append(log)
     assert_equal(*logs)
     assert_equal(*(model.state_dict() for model in models))
+
+
+@pytest.mark.parametrize('kind', ['detector', 'classifier'])
+def test_iterations_between_those_with_sub_networks_are_plain_bitwise(kind):
+    """The weights of passes do not count there, either."""
+    data = batch() if kind == 'detector' else tiny.batch()
+    states, logs = [], []
+    for options in (dict(num_subnets=0), dict(every=9, weights=dict(full=0.25, subnets=3))):
+        own = build(detector_config(**options)) if kind == 'detector' else None
+        model = own or tiny.build(gradaug=options)
+        model.gradaug_iteration = 0  # so that the next ones are 1 and 2
+        wrapper = sgd(model, lr=0.01, wrapper=OptimWrapper)
+        for seed in range(2):
+            torch.manual_seed(seed)
+            log = model.train_step(copy.deepcopy(data), wrapper)
+        states.append(model.state_dict())
+        logs.append({k: v for k, v in log.items() if not k.startswith('full/')})
+    assert_equal(*states)
+    assert_equal(*logs)
+
+
+def test_weights_of_passes_are_factors_of_their_gradients():
+    """And of the sum that is logged; the passes' own values are logged without."""
+    model = tiny.build(gradaug=dict(num_subnets=1))
+    found = {}
+    for full, subnets in ((1, 1), (1, 0), (0, 1), (0.25, 2.0)):
+        twin = copy.deepcopy(model)
+        twin.gradaug = dataclasses.replace(model.gradaug, weights=dict(full=full, subnets=subnets))
+        log = twin.train_step(tiny.batch(), sgd(twin))
+        assert float(log['loss']) == pytest.approx(
+            full * float(log['full/loss']) + subnets * float(log['subnet1/loss'])
+        )
+        found[full, subnets] = gradients(twin), float(log['full/loss'])
+    assert len({loss for _, loss in found.values()}) == 1
+    of_full, of_subnet = found[1, 0][0], found[0, 1][0]
+    assert_close(found[1, 1][0], {k: g + of_subnet[k] for k, g in of_full.items()}, 1e-5)
+    expected = {k: 0.25 * g + 2 * of_subnet[k] for k, g in of_full.items()}
+    assert_close(found[0.25, 2.0][0], expected, 1e-5)
+
+
+def test_a_part_of_the_run_is_told_by_the_runners_length():
+    model = build(detector_config(num_subnets=2, seed=None, active=(0.0, 0.5)))
+    hub = MessageHub.get_instance('test_active')
+    hub.update_info('max_iters', 10)
+    counts = []
+    for iteration in (0, 4, 5, 9, 4):  # the last as after a resume
+        hub.update_info('iter', iteration)
+        counts.append(len(model.sample_subnets()))
+    assert counts == [2, 2, 0, 0, 2]
 
 
 def test_loss_that_is_not_finite_stops_before_the_weights_change(monkeypatch):

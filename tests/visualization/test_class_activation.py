@@ -64,6 +64,13 @@ def test_each_network_has_a_row_of_its_width_and_wrong_predictions_a_colour(tmp_
     assert one.shape == other.shape
     rows = np.flatnonzero((one != other).any(axis=(1, 2)))
     assert rows.min() > len(one) / 2, 'the images are the same'
+    file = next((tmp_path / 'images/val/b').iterdir())
+    cfg.val_dataloader.dataset.data_root = 'none'  # files need no data set
+    model.dataset_meta = dict(classes=['a', 'b', 'c'])
+    of_file = save_activation_maps({'a': (model, 1.0)}, cfg, tmp_path / 'f.png', files=[file])
+    assert pixels_of(of_file)[-100:].std() > 10
+    assert count_pixels(pixels_of(of_file), WRONG, 25) == 0  # since nobody knows what is right
+    cfg.val_dataloader.dataset.data_root = root
     model.fc.bias.data[0] += 99  # the first class is predicted throughout
     pixels = picture(a=(model, 1.0), b=(model, 1.0))
     assert pixels.shape[1] == one.shape[1] and pixels.shape[0] > one.shape[0]

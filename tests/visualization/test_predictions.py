@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import torch
 
@@ -18,8 +20,13 @@ def test_pictures_of_a_detector(tmp_path):
     paths = [tmp_path / 'all.png', tmp_path / 'none.png', tmp_path / 'subnets.png']
     for path, threshold in zip(paths, (0.0, 1.1), strict=False):
         np.random.seed(0)  # mmdet's visualizer draws the tones of masks
-        save_figure(picture_predictions(cfg, model, 1, score_threshold=threshold), path)
+        save_figure(picture_predictions(cfg, {'a': model}, 1, score_threshold=threshold), path)
     picture_subnets(cfg, model, paths[2:])
+    model.dataset_meta = cfg.val_dataloader.dataset.metainfo
+    (file, *_) = Path(cfg.val_dataloader.dataset.data_root, 'val').iterdir()
+    two = picture_predictions(cfg, dict(a=model, b=model), 1, 0.0, files=[file])
+    titles = [f'{name} with score >= 0: 5' for name in 'ab']
+    assert [axes.get_title() for axes in two.axes] == [file.name, *titles]
     everything, nothing, _ = map(pixels_of, paths)
     width = everything.shape[1]
     differs = (everything != nothing).any(axis=(0, 2)).nonzero()[0]
