@@ -2,7 +2,7 @@
 
 from .classifier import Classifier, GradAugClassifier
 from .datasets import ClassFolders, TorchvisionImages
-from .mean_teacher import MeanTeacherClassifier, MeanTeacherHook
+from .mean_teacher import AveragedTeacherHook, MeanTeacherClassifier
 from .metrics import TopKAccuracy
 from .preprocessor import BatchMix, ImagePreprocessor
 from .sampler import LabelledAndUnlabelled

@@ -31,7 +31,7 @@ class MeanTeacherClassifier(Classifier):
     Training images come as two views, one for each of them, see
     :class:`~mmgradaug.classification.transforms.TwoViews`. The loss of consistency is the squared
     difference of their probabilities, a mean over images and classes. The average runs in
-    training mode, as in the paper, and :class:`MeanTeacherHook` keeps it.
+    training mode, as in the paper, and :class:`AveragedTeacherHook` keeps it.
 
     Args:
         consistency: Weight of that loss when it has risen.
@@ -71,11 +71,11 @@ class MeanTeacherClassifier(Classifier):
 
 
 @HOOKS.register_module()
-class MeanTeacherHook(EMAHook):
+class AveragedTeacherHook(EMAHook):
     """mmengine's average of weights, which teaches a :class:`MeanTeacherClassifier`.
 
     As there, validation and checkpoints' ``state_dict`` have the averaged weights; ``momentum``
-    is 1 - decay.
+    is 1 - decay. mmdet's ``MeanTeacherHook`` is for its detectors that hold both networks.
     """
 
     def before_train(self, runner: Any) -> None:

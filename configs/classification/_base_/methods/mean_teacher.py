@@ -8,5 +8,5 @@ student; here both are as in the method's own paper: all images, and the average
 _base_ = './unlabelled.py'
 
 mean_teacher = dict(type='MeanTeacherClassifier', consistency=8.0, ramp_up=200_000)
-averaging = dict(type='MeanTeacherHook', momentum=0.05)
+averaging = dict(type='AveragedTeacherHook', momentum=0.05)
 mean_teacher_lr = 4e-4
