@@ -199,9 +199,15 @@ class GradAugClassifier(GradAugMixin, Classifier):
         if mode != 'full' or not any(self._unlabelled_weights):
             return super().forward(inputs, data_samples, mode, mapping)
         known = data_samples >= 0
+        others = inputs[~known]
+        if not len(others):
+            raise ConfigError(
+                'gradaug.distill.unlabelled is set, but a batch has no image without a label: set '
+                "train_dataloader.batch_sampler=dict(type='LabelledAndUnlabelled', unlabelled=50)"
+            )
         losses = super().forward(inputs[known], data_samples[known], mode)
         with torch.no_grad(), at_width(self, 1.0):
-            self._unlabelled = self.logits(inputs[~known])
+            self._unlabelled = self.logits(others)
         self._weights = iter(self._unlabelled_weights)
         return losses
 

@@ -34,7 +34,7 @@ class ClassDistillation:
             square, so that gradients keep their size.
         unlabelled: Weight of the divergence on images without a label (``-1``), which the full
             network teaches and does not learn from (section 4.6): one number, or one for each
-            sub-network, where 0 shows it none. With 0 alone, batches have to have labels.
+            sub-network, in a list, where 0 shows it none.
     """
 
     soft: float = 1.0

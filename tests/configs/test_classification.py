@@ -176,22 +176,19 @@ def test_regularisers_have_their_authors_numbers():
     assert found('resnet50_imagenet_dropblock') == two_stages
 
 
-@pytest.mark.parametrize(
-    'path', [p for p in CONFIGS if words_of(p)[0] == 'wrn28-2'], ids=lambda path: path.stem
-)
-def test_few_labels(path):
+@pytest.mark.parametrize('name', [name for name in ROWS if 'wrn28-2' in name])
+def test_few_labels(name):
     """Table 10: labels drawn evenly, and the numbers of Oliver et al. 2018."""
-    cfg, (_, data, methods, _) = read(path), words_of(path)
-    loader, others = cfg.train_dataloader, bool({'semi', 'meanteacher'} & {*methods})
-    name, labels, parts = dict(cifar10=('CIFAR10', 400, 'train'),
-                               stl10=('STL10', 100, 'train+unlabeled'))[data]  # fmt: skip
-    assert (loader.dataset.name, loader.dataset.labels_per_class) == (name, labels)
-    assert loader.dataset.split == (parts if others else 'train')
-    assert loader.dataset.get('unlabelled', False) == others
-    assert loader.batch_size + loader.get('batch_sampler', {}).get('unlabelled', 0) == 100
-    assert (cfg.train_cfg.max_iters, cfg.param_scheduler.milestones) == (500_000, [400_000])
-    assert cfg.optim_wrapper.optimizer.lr == (4e-4 if 'meanteacher' in methods else 3e-3)
-    assert (cfg.model.get('gradaug', {}).get('distill') is not None) == ('semi' in methods)
+    for path in FOLDER.glob(f'{name}*.py'):
+        cfg, (_, data, methods, _) = read(path), words_of(path)
+        loader, others = cfg.train_dataloader, bool({'semi', 'meanteacher'} & {*methods})
+        labels, split = (100, 'train+unlabeled') if data == 'stl10' else (400, 'train')
+        assert (loader.dataset.name, loader.dataset.labels_per_class) == (data.upper(), labels)
+        assert loader.dataset.split == (split if others else 'train')
+        assert loader.dataset.get('unlabelled', False) == others
+        assert loader.batch_size + loader.get('batch_sampler', {}).get('unlabelled', 0) == 100
+        assert (cfg.train_cfg.max_iters, cfg.param_scheduler.milestones) == (500_000, [400_000])
+        assert cfg.optim_wrapper.optimizer.lr == (4e-4 if 'meanteacher' in methods else 3e-3)
 
 
 SMALL = {  # options of a backbone of the same kind, and the side of its images
