@@ -1,4 +1,4 @@
-"""WideResNet-28-2 on 1000 labels of STL-10 with GradAug (Table 10), as it is on CIFAR-100.
+"""WideResNet-28-2 on 1,000 labels of STL-10 with GradAug (Table 10), as it is on CIFAR-100.
 
 The paper does not say its widths and scales here; these are those of its Table 3.
 """

@@ -2,6 +2,8 @@
 
 from .classifier import Classifier, GradAugClassifier
 from .datasets import ClassFolders, TorchvisionImages
+from .mean_teacher import AveragedTeacherHook, MeanTeacherClassifier
 from .metrics import TopKAccuracy
 from .preprocessor import BatchMix, ImagePreprocessor
-from .transforms import Cutout, Lighting, PackImage, ToImageTensor
+from .sampler import LabelledAndUnlabelled
+from .transforms import Cutout, Lighting, PackImage, ToImageTensor, TwoViews

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ..backbones.deformable import deformable_layers
 from ..errors import ConfigError
-from ..slimmable import SlimConv
+from ..slimmable import SlimConv, at_width
 from ..training import GradAugMixin
 from ..transforms import GeometricMap
 from .distillation import ClassDistillation, FrozenTeacher
@@ -92,7 +92,8 @@ class Classifier(BaseModel):
 
         Args:
             inputs: Normalised images (N, C, H, W).
-            data_samples: Labels (N,), or probabilities (N, classes) in mode ``'loss'``.
+            data_samples: Labels (N,), or probabilities (N, classes) in mode ``'loss'``, where -1
+                is no label.
             mode: ``'tensor'`` for logits (N, classes), ``'loss'`` for a dict of losses,
                 ``'predict'`` for a data element an image: ``logits`` and ``pred_scores``
                 (classes,), ``pred_label``, and ``gt_label`` where labels are given.
@@ -101,10 +102,7 @@ class Classifier(BaseModel):
         if mode == 'tensor':
             return logits
         if mode == 'loss':
-            losses = {'loss_cls': self.label_loss(logits, data_samples)}
-            if self.teacher:
-                losses['loss_teacher'] = self.teacher.loss(inputs, logits)
-            return losses
+            return self.losses(inputs, logits, data_samples)
         logits = logits.float()
         outputs = zip(logits, logits.softmax(dim=1), logits.argmax(dim=1), strict=True)
         elements = [
@@ -130,9 +128,20 @@ class Classifier(BaseModel):
         last = features if isinstance(features, Tensor) else features[-1]
         return self.fc(F.adaptive_avg_pool2d(last, 1).flatten(1))
 
+    def losses(self, inputs: Tensor, logits: Tensor, data_samples: Tensor) -> dict[str, Tensor]:
+        """Return the losses of logits (N, classes) of images (N, C, H, W)."""
+        losses = {'loss_cls': self.label_loss(logits, data_samples)}
+        if self.teacher:
+            losses['loss_teacher'] = self.teacher.loss(inputs, logits)
+        return losses
+
     def label_loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Return the cross entropy with labels (N,) or probabilities (N, classes), in float32."""
-        return F.cross_entropy(logits.float(), targets, label_smoothing=self.label_smoothing)
+        """Return the cross entropy with labels (N,) or probabilities (N, classes), in float32.
+
+        It is the mean over images that have a label: -1 is none.
+        """
+        options: Any = dict(ignore_index=-1, label_smoothing=self.label_smoothing)
+        return F.cross_entropy(logits.float(), targets, **options)
 
 
 @MODELS.register_module()
@@ -160,8 +169,47 @@ class GradAugClassifier(GradAugMixin, Classifier):
         super().__init__(*args, **kwargs)
         self.set_options(gradaug)
         self.distillation = ClassDistillation.parse((gradaug or {}).get('distill'))
+        weights: Any = self.distillation.unlabelled
+        if isinstance(weights, (int, float)):
+            weights = [weights] * self.sampler.num_subnets
+        if len(weights) != self.sampler.num_subnets:
+            raise ConfigError(
+                f'gradaug.distill.unlabelled={weights} has {len(weights)} weights, expected one '
+                f'number, or one for each of num_subnets={self.sampler.num_subnets} sub-networks'
+            )
+        self._unlabelled_weights = weights
         self._keeps = False
         self._teacher: Tensor | None = None
+        self._unlabelled: Tensor | None = None
+        self._weights: Iterator[float] = iter(())  # of this step's sub-networks
+
+    def forward(
+        self,
+        inputs: Tensor,
+        data_samples: Any = None,
+        mode: str = 'tensor',
+        mapping: GeometricMap | None = None,
+    ) -> Any:
+        """Forward in a mode of :class:`Classifier` or of the training step.
+
+        With ``distill.unlabelled`` the full pass is that of the images with labels, to the bit.
+        Soft labels of the others come from a forward of their own, without gradients, which
+        normalises with their statistics and keeps none.
+        """
+        if mode != 'full' or not any(self._unlabelled_weights):
+            return super().forward(inputs, data_samples, mode, mapping)
+        known = data_samples >= 0
+        others = inputs[~known]
+        if not len(others):
+            raise ConfigError(
+                'gradaug.distill.unlabelled is set, but a batch has no image without a label: set '
+                "train_dataloader.batch_sampler=dict(type='LabelledAndUnlabelled', unlabelled=50)"
+            )
+        losses = super().forward(inputs[known], data_samples[known], mode)
+        with torch.no_grad(), at_width(self, 1.0):
+            self._unlabelled = self.logits(others)
+        self._weights = iter(self._unlabelled_weights)
+        return losses
 
     def logits(self, inputs: Tensor) -> Tensor:
         """Return logits (N, classes) of images (N, C, H, W); those of the full pass are kept."""
@@ -181,15 +229,21 @@ class GradAugClassifier(GradAugMixin, Classifier):
 
     def clear(self) -> None:
         """Drop the full pass's logits."""
-        self._teacher = None
+        self._teacher = self._unlabelled = None
 
     def subnet_loss(
         self, inputs: Tensor, data_samples: Any, mapping: GeometricMap | None
     ) -> dict[str, Tensor]:
         """Return the losses of the active sub-network; no transform changes the labels."""
         assert self._teacher is not None
-        logits, config = self.logits(inputs), self.distillation
-        losses = {}
+        losses, config = {}, self.distillation
+        if self._unlabelled is not None:
+            known = data_samples >= 0
+            if weight := next(self._weights):
+                soft = config.divergence(self.logits(inputs[~known]), self._unlabelled)
+                losses['loss_unlabelled'] = weight * soft
+            inputs, data_samples = inputs[known], data_samples[known]
+        logits = self.logits(inputs)
         if config.soft:
             losses['loss_cls_soft'] = config.soft * config.divergence(logits, self._teacher)
         if config.hard:

@@ -26,6 +26,7 @@ class ClassDataset(BaseDataset):
         split: Part of the data, such as ``'train'``.
         labels_per_class: Keep as many images of each class, drawn at random; None keeps all.
         subset_seed: Seed of that draw; another one is another subset.
+        unlabelled: Whether the other images stay, too, their ``gt_label`` -1: they have none.
         **kwargs: As mmengine's ``BaseDataset``: ``pipeline``, ``indices``, ``metainfo``, ...
     """
 
@@ -35,15 +36,17 @@ class ClassDataset(BaseDataset):
         split: str = 'train',
         labels_per_class: int | None = None,
         subset_seed: int = 0,
+        unlabelled: bool = False,
         **kwargs: Any,
     ) -> None:
         self.split = split
         self.labels_per_class = labels_per_class
         self.subset_seed = subset_seed
+        self.unlabelled = unlabelled
         super().__init__(data_root=data_root, **kwargs)
 
     def filter_data(self) -> list[dict]:
-        """Keep ``labels_per_class`` images of each class, in their order."""
+        """Keep the labels of ``labels_per_class`` images of each class, and those images' order."""
         wanted = self.labels_per_class
         if wanted is None:
             return self.data_list
@@ -58,6 +61,12 @@ class ClassDataset(BaseDataset):
                     f'class {name!r} are in {self.data_root} (split {self.split!r})'
                 )
             kept += generator.permutation(own)[:wanted].tolist()
+        if self.unlabelled:
+            chosen = set(kept)
+            return [
+                entry if index in chosen else {**entry, 'gt_label': -1}
+                for index, entry in enumerate(self.data_list)
+            ]
         return [self.data_list[index] for index in sorted(kept)]
 
     def get_cat_ids(self, idx: int) -> list[int]:
@@ -106,7 +115,8 @@ class TorchvisionImages(ClassDataset):
     Args:
         name: ``'CIFAR10'``, ``'CIFAR100'`` or ``'STL10'``.
         data_root: Folder of the unpacked archive's folder.
-        split: ``'train'`` or ``'test'``.
+        split: ``'train'`` or ``'test'``; of STL-10 also ``'train+unlabeled'``, where ``gt_label``
+            is -1 for images without a label.
         download: Whether to download what is missing; the first process does.
         **kwargs: As :class:`ClassDataset`.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
@@ -32,11 +32,15 @@ class ClassDistillation:
         hard: Weight of the loss on the labels.
         temperature: Logits are divided by it before the divergence, which is multiplied by its
             square, so that gradients keep their size.
+        unlabelled: Weight of the divergence on images without a label (``-1``), which the full
+            network teaches and does not learn from (section 4.6): one number, or one for each
+            sub-network, in a list, where 0 shows it none.
     """
 
     soft: float = 1.0
     hard: float = 0.0
     temperature: float = 1.0
+    unlabelled: float | Sequence[float] = 0.0
 
     @classmethod
     def parse(cls, distill: Any) -> ClassDistillation:
@@ -44,14 +48,15 @@ class ClassDistillation:
 
         Args:
             distill: None or ``'soft'``, ``'labels'`` (or ``'hard'``), ``'both'``, or a dict of
-                ``soft``, ``hard`` and ``temperature``.
+                ``soft``, ``hard``, ``temperature`` and ``unlabelled``.
         """
         options: Any = NAMED.get(distill) if isinstance(distill, str) else distill
         options = {} if distill is None else options
         names = [field.name for field in fields(cls)]
         valid = isinstance(options, Mapping) and all(
-            name in names and isinstance(value, (int, float)) and value >= 0
+            name in names and isinstance(number, (int, float)) and number >= 0
             for name, value in options.items()
+            for number in (value if name == 'unlabelled' and isinstance(value, list) else [value])
         )
         config = cls(**options) if valid else cls(soft=0.0)
         if config.temperature == 0 or config.soft + config.hard == 0:

@@ -12,6 +12,8 @@ from mmengine.registry import MODELS
 from torch import Tensor
 from torchvision.transforms import v2
 
+from ..errors import ConfigError
+
 MIXES = {'CutMix': v2.CutMix, 'MixUp': v2.MixUp}
 
 
@@ -73,18 +75,31 @@ class ImagePreprocessor(ImgDataPreprocessor):
         """Normalise a batch, and mix one that trains.
 
         Args:
-            data: ``inputs``, images (N, C, H, W) or a list of (C, H, W), and ``data_samples``,
-                labels (N,) or a list of numbers; on any device.
+            data: ``inputs``, images (N, C, H, W) or a list of (C, H, W), or V views of each,
+                (N, V, C, H, W), and ``data_samples``, labels (N,) or a list of numbers; on any
+                device.
             training: Whether to mix.
 
         Returns:
-            ``inputs`` (N, C, H, W) in float32, and ``data_samples``: labels (N,), probabilities
-            (N, classes) where the batch is mixed, or None.
+            ``inputs`` (N, C, H, W) in float32, of several views (V * N, C, H, W), the first of
+            all images first, and ``data_samples``: labels (N,), probabilities (N, classes) where
+            the batch is mixed, or None.
+
+        Raises:
+            ConfigError: If images without a label would be mixed.
         """
+        if isinstance(data['inputs'], Tensor) and data['inputs'].dim() == 5:
+            data = {**data, 'inputs': data['inputs'].transpose(0, 1).flatten(0, 1)}
+        mix = self.mix if training and data.get('data_samples') is not None else None
+        if mix and torch.as_tensor(data['data_samples']).min() < 0:
+            raise ConfigError(
+                'data_preprocessor.mix mixes labels, and a batch has images without: remove mix, '
+                'or train_dataloader.batch_sampler and train_dataloader.dataset.unlabelled'
+            )
         batch: Any = super().forward(data, training)
         images, labels = batch['inputs'], batch['data_samples']
         if labels is not None:
             labels = torch.as_tensor(labels, device=images.device)
-        if training and self.mix is not None and labels is not None:
-            images, labels = self.mix(images, labels, self.num_classes)
+        if mix:
+            images, labels = mix(images, labels, self.num_classes)
         return {'inputs': images, 'data_samples': labels}

@@ -13,6 +13,7 @@ from typing import Any
 import cv2
 import torch
 from mmcv.transforms import BaseTransform
+from mmengine.dataset import Compose
 from mmengine.registry import TRANSFORMS
 from torchvision.transforms import InterpolationMode, v2
 
@@ -112,6 +113,23 @@ class Cutout(BaseTransform):
         columns = slice(max(left, 0), left + self.size)
         image[:, rows, columns] = self.fill.to(image.dtype)
         results['img'] = image
+        return results
+
+
+@TRANSFORMS.register_module()
+class TwoViews(BaseTransform):
+    """Two views of each image, as Mean Teacher compares: the same transforms, drawn twice.
+
+    Args:
+        transforms: Configs of the transforms of each view.
+    """
+
+    def __init__(self, transforms: Sequence[Any]) -> None:
+        self.transforms = Compose(transforms)
+
+    def transform(self, results: dict) -> dict:
+        """Replace the image (C, H, W) of ``results`` by its views (2, C, H, W)."""
+        results['img'] = torch.stack([self.transforms(dict(results))['img'] for _ in range(2)])
         return results
 
 

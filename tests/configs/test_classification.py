@@ -27,7 +27,8 @@ DATA = {'imagenet': (1000, 'data/imagenet/'), 'cifar100': (100, 'data/cifar/'),
 REGULARISERS = {'dropblock': 'DropBlock', 'droppath': 'DropPath', 'shakedrop': 'ShakeDrop',
                 'stochdepth': 'StochasticDepth'}  # fmt: skip
 RELATIVES = {'sandwich', 'mutualnet', 'masksub'}  # GradAug's step, others' methods
-METHODS = {'gradaug', *RELATIVES, 'cutmix', 'mixup', 'cutout', 'bagoftricks', *REGULARISERS}
+METHODS = {'gradaug', *RELATIVES, 'cutmix', 'mixup', 'cutout', 'bagoftricks', 'semi',
+           'meanteacher', *REGULARISERS}  # fmt: skip
 ROWS = {  # of the paper's tables, by the names of the methods
     'resnet50_imagenet': '_ _cutout _dropblock _mixup _cutmix _stochdepth _droppath _shakedrop '
                          '_gradaug _bagoftricks _gradaug-cutmix',
@@ -36,6 +37,8 @@ ROWS = {  # of the paper's tables, by the names of the methods
                               '_gradaug-cutmix',
     'resnet110_cifar10': '_ _stochdepth _gradaug',
     'resnet110_cifar100': '_ _stochdepth _gradaug',
+    'wrn28-2_cifar10': '_ _cutmix _shakedrop _gradaug _gradaug-semi _meanteacher',
+    'wrn28-2_stl10': '_ _cutmix _shakedrop _gradaug _gradaug-semi _meanteacher',
 }  # fmt: skip
 read = functools.cache(Config.fromfile)
 
@@ -51,7 +54,7 @@ def has_subnets(methods):
 
 
 @pytest.mark.parametrize('base', ROWS)
-def test_every_row_of_tables_1_3_and_6_has_a_config(base):
+def test_every_row_of_tables_1_3_6_and_10_has_a_config(base):
     names = {(base + method).rstrip('_') for method in ROWS[base].split()}
     assert names <= {path.stem for path in CONFIGS}
 
@@ -199,11 +202,19 @@ def test_relatives_differ_from_gradaug_in_what_they_say():
         assert re.search("Not (the paper|GradAug)'s", path.read_text())
 
 
-def test_stl10_has_1000_labels_drawn_evenly():
-    for name in ('wrn28-2_stl10', 'wrn28-2_stl10_gradaug'):
-        dataset = read(FOLDER / f'{name}.py').train_dataloader.dataset
-        assert (dataset.name, dataset.split, dataset.labels_per_class) == ('STL10', 'train', 100)
-        assert [t.get('size') for t in dataset.pipeline] == [96, None, None]
+@pytest.mark.parametrize('name', [name for name in ROWS if 'wrn28-2' in name])
+def test_few_labels(name):
+    """Table 10: labels drawn evenly, and the numbers of Oliver et al. 2018."""
+    for path in FOLDER.glob(f'{name}*.py'):
+        cfg, (_, data, methods, _) = read(path), words_of(path)
+        loader, others = cfg.train_dataloader, bool({'semi', 'meanteacher'} & {*methods})
+        labels, split = (100, 'train+unlabeled') if data == 'stl10' else (400, 'train')
+        assert (loader.dataset.name, loader.dataset.labels_per_class) == (data.upper(), labels)
+        assert loader.dataset.split == (split if others else 'train')
+        assert loader.dataset.get('unlabelled', False) == others
+        assert loader.batch_size + loader.get('batch_sampler', {}).get('unlabelled', 0) == 100
+        assert (cfg.train_cfg.max_iters, cfg.param_scheduler.milestones) == (500_000, [400_000])
+        assert cfg.optim_wrapper.optimizer.lr == (4e-4 if 'meanteacher' in methods else 3e-3)
 
 
 SMALL = {  # options of a backbone of the same kind, and the side of its images
@@ -238,8 +249,15 @@ def test_a_small_one_makes_a_training_step(path):
               for p in group['params']}  # fmt: skip
     decay = cfg.optim_wrapper.optimizer.weight_decay
     assert decays == {True: decay, False: 0 if isinstance(cfg.param_scheduler, list) else decay}
-    before = model.fc.weight.clone()
-    log = model.train_step(tiny.batch(size=size), wrapper)
+    before, data = model.fc.weight.clone(), tiny.batch(size=size)
+    if 'semi' in methods:
+        data['data_samples'][2:] = -1
+    if 'meanteacher' in methods:
+        model.mean_teacher = (copy.deepcopy(model),)
+        data['inputs'] = torch.stack([data['inputs']] * 2, dim=1)
+    log = model.train_step(data, wrapper)
+    assert ('loss_consistency' in log) == ('meanteacher' in methods)
+    assert sum(key.endswith('/loss_unlabelled') for key in log) == 3 * ('semi' in methods)
     assert torch.isfinite(torch.as_tensor(log['loss']))
     assert ('loss_teacher' in log) == ('bagoftricks' in methods)
     assert sum(key.endswith('/loss_cls_soft') for key in log) == (

@@ -1,0 +1,14 @@
+"""WideResNet-28-2 on 4,000 labels of CIFAR-10 with Mean Teacher (Table 10)."""
+
+_base_ = ['./wrn28-2_cifar10.py', './_base_/methods/mean_teacher.py']
+
+train_pipeline = [
+    dict(type='TwoViews', transforms=_base_.train_pipeline[:-1]),
+    dict(type='PackImage'),
+]
+train_dataloader = dict(
+    _base_.half_labelled, dataset=dict(unlabelled=True, pipeline=train_pipeline)
+)
+model = _base_.mean_teacher
+optim_wrapper = dict(optimizer=dict(lr=_base_.mean_teacher_lr))
+default_hooks = dict(mean_teacher=_base_.averaging)
