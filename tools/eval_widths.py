@@ -71,19 +71,14 @@ def measure(
 ) -> list[WidthResult]:
     """Cut, recalibrate and evaluate every width, then time them in turn."""
     from mmgradaug.evaluation.widths import Validation, WidthResult, measure_cost
-    from mmgradaug.publishing.narrow import narrow_detector
-    from mmgradaug.publishing.publish import dense_classifier
-    from mmgradaug.publishing.source import Cut, load_trained_model
+    from mmgradaug.publishing.publish import cut_network
+    from mmgradaug.publishing.source import Cut
 
     validation = Validation(cfg, args.split, args.images)
     networks, results = [], []
     for width in widths:
         images = args.recalibrate if width < 1 else 0
-        cut = Cut(width, images, args.seed, args.device)
-        if source.is_classifier:
-            network = dense_classifier(source, cut).to(cut.device)
-        else:
-            network = narrow_detector(*load_trained_model(source, cut), width)[1]
+        network = cut_network(source, Cut(width, images, args.seed, args.device))
         result = WidthResult(width, validation.evaluate(network), recalibration_images=images)
         shown = [f'{name} {value:.3f}' for name, value in result.shown().items()]
         print(f'width {width:g}: {", ".join(shown) or "nothing found"}', flush=True)

@@ -40,13 +40,18 @@ class WidthResult:
     trained: bool = True  # whether the run trained this width
 
     def shown(self) -> dict[str, float]:
-        """Return box and mask AP, or the first metrics of an evaluator that gives neither.
+        """Return the metrics to show."""
+        return shown_of(self.metrics)
 
-        COCO's evaluator gives no metric where nothing was found.
-        """
-        by_name = {key.split('/')[-1]: value for key, value in self.metrics.items()}
-        precision = {label: by_name[name] for name, label in AP_NAMES.items() if name in by_name}
-        return precision or dict(list(self.metrics.items())[:MOST_METRICS])
+
+def shown_of(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Return box and mask AP, or the first metrics of an evaluator that gives neither.
+
+    COCO's evaluator gives no metric where nothing was found.
+    """
+    by_name = {key.split('/')[-1]: value for key, value in metrics.items()}
+    precision = {label: by_name[name] for name, label in AP_NAMES.items() if name in by_name}
+    return precision or dict(list(metrics.items())[:MOST_METRICS])
 
 
 def shown_metrics(results: Sequence[WidthResult]) -> list[str]:
@@ -75,7 +80,7 @@ class Validation:
         self.loader: DataLoader = Runner.build_dataloader(
             {**loader, 'dataset': Subset(dataset, self.indices)}
         )
-        self._metainfo = dataset.metainfo
+        self.metainfo = dataset.metainfo
         self._image_ids = [dataset.get_data_info(i).get('img_id') for i in self.indices]
         self._metrics = cfg[f'{split}_evaluator']
 
@@ -84,7 +89,7 @@ class Validation:
         config = exact_metrics(copy.deepcopy(self._metrics))
         is_evaluator = isinstance(config, Mapping) and 'metrics' in config
         evaluator = EVALUATOR.build(config) if is_evaluator else Evaluator(config)
-        evaluator.dataset_meta = self._metainfo
+        evaluator.dataset_meta = self.metainfo
         for metric in evaluator.metrics:
             # mmdet's COCO metric would count the objects of all other images as missed.
             if hasattr(metric, 'img_ids'):

@@ -152,6 +152,18 @@ def dense_classifier(source: Source, cut: Cut) -> Any:
     return plain.eval()
 
 
+def cut_network(source: Source, cut: Cut) -> Any:
+    """Return a classifier or detector as it was trained, or its sub-network with ordinary layers.
+
+    It is in evaluation mode, on the cut's device.
+    """
+    if cut.width is None:
+        return load_trained_model(source, cut)[0]
+    if source.is_classifier:
+        return dense_classifier(source, cut).to(cut.device)
+    return narrow_detector(*load_trained_model(source, cut), cut.width)[1]
+
+
 def _plain_classifier(source: Source) -> Any:
     """Return a classifier of stock layers with untrained weights, of the network in the config."""
     model = source.config().model

@@ -16,7 +16,8 @@ CONFIG = 'configs/mask_rcnn_r18_gradaug_shapes.py'
 
 @pytest.mark.parametrize('tool', [
     'train', 'test', 'pretrain', 'report', 'browse_subnets', 'benchmark', 'gradient_shares',
-    'publish', 'eval_widths', 'repro', 'figures', 'make_shapes', 'make_nuclei', 'make_digits',
+    'publish', 'eval_widths', 'repro', 'figures', 'robustness', 'make_shapes', 'make_nuclei',
+    'make_digits',
 ])  # fmt: skip
 def test_help_waits_for_no_import(tool):
     code = (
