@@ -118,9 +118,9 @@ def _warn_of_frozen(model: Any) -> None:
     fixes = {k: v for k, v in trained.items() if getattr(backbone, k, v) not in (None, v)}
     if fixes:
         warn(
-            'model.backbone.init_cfg names no pretrained weights, but '
-            f'{" and ".join(f"{key}={getattr(backbone, key)}" for key in fixes)} keep what the '
-            f'backbone starts with, which is random: set '
+            'model.backbone.init_cfg names no pretrained weights, but with '
+            f'{" and ".join(f"{key}={getattr(backbone, key)}" for key in fixes)} the backbone '
+            'keeps what it starts with, which is random: set '
             f'{", ".join(f"{key}={value}" for key, value in fixes.items())}, or init_cfg to weights'
         )
 
