@@ -274,7 +274,9 @@ def test_what_cannot_be_resumed_is_refused(cfg, saved, state, tmp_path):
 def test_frozen_random_weights_are_warned_of(cfg, saved, state, capsys, options, keys):
     cfg.model.backbone.update(dict(frozen_stages=-1, norm_eval=False, init_cfg=None) | options)
     check_run(cfg, LOOPS)
-    words = f'model.backbone.init_cfg names no pretrained weights, but {keys} keep'
+    words = (
+        f'model.backbone.init_cfg names no pretrained weights, but with {keys} the backbone keeps'
+    )
     err = capsys.readouterr().err
     assert words in err if keys else err == ''
     if 'norm_cfg' not in options:
