@@ -46,7 +46,7 @@ def save_activation_maps(
     """
     init_default_scope(cfg.get('default_scope', 'mmdet'))
     if files:
-        loading = [{'type': 'LoadImageFromFile'}, {'type': 'ToImageTensor'}]
+        loading = [dict(type='LoadImageFromFile'), dict(type='ToImageTensor')]
         load = Compose([*loading, *cfg.val_dataloader.dataset.pipeline])
         samples = [load({'img_path': str(file), 'gt_label': -1}) for file in files]
         names = next(iter(networks.values()))[0].dataset_meta['classes']
