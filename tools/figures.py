@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 SWEPT = ['Fig2', 'T3/wrn28-10/baseline']
 
@@ -62,7 +61,7 @@ def draw_networks(args: argparse.Namespace, path: Path) -> Path:
         source = open_source(checkpoint, cfg)
         if source.is_classifier != (args.command == 'cam'):
             raise ConfigError(f'{checkpoint}: cam is for classifiers, detections for detectors')
-        model: Any = load_trained_model(source, cut)[0]
+        model = load_trained_model(source, cut)[0]
         model.dataset_meta = source.meta.get('dataset_meta')
         name = f'{checkpoint.parent.name}\n{checkpoint.stem}'
         networks[f'{name}\nwidth {cut.width:g}' if cut.width else name] = model, cut.width or 1.0

@@ -113,8 +113,7 @@ class SubnetSampler:
     def sample(self, seed: int, iteration: int, length: int | None = None) -> list[Subnet]:
         """Draw the sub-networks of an iteration, in the order they are trained.
 
-        Iterations that ``every`` or ``active`` leaves out have none. ``length`` is the run's, in
-        iterations; where it is None, unknown, ``active`` leaves none out.
+        Those that ``every`` and ``active`` leave out have none; ``active`` needs the run's length.
         """
         start, end = self.active
         share = start if length is None else iteration / length
@@ -148,8 +147,7 @@ class GradAugOptions:
         recompute_above: Sub-network passes on more than this share of the original images'
             pixels recompute activations; see :func:`~mmgradaug.training.recompute.recomputing`.
             1 never does for rescaled copies, 0 always.
-        weights: Factors of the loss of the full pass, ``full``, and of each sub-network's,
-            ``subnets``, in iterations that have sub-networks; the others' is 1.
+        weights: Factors of the losses of the full pass and of each sub-network, beside it.
     """
 
     sampler: SubnetSampler
