@@ -1,10 +1,9 @@
 """The paper's figures, of your checkpoints and images: `tools/figures.py cam|detections|sweep`.
 
-`cam CONFIG PLAIN GRADAUG` draws class activation maps (Figure 1) of the full network of each
-checkpoint, then of sub-networks of the last one. `detections CONFIG PLAIN GRADAUG` draws what each
-detector finds in the same images. `sweep` draws accuracy over the number of sub-networks and their
-smallest width (Figure 2), and what they cost, from the records of `tools/repro.py run Fig2`. The
-config is that of GradAug, which plain checkpoints fit, too.
+`cam CONFIG PLAIN GRADAUG`: class activation maps (Figure 1) of each checkpoint, and of sub-networks
+of the last. `detections CONFIG PLAIN GRADAUG`: what detectors find in the same images. Plain
+checkpoints fit GradAug's config. `sweep`: accuracy over number and smallest width of sub-networks
+(Figure 2), and what they cost, from the records of `tools/repro.py run Fig2`.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 SWEPT = ['Fig2', 'T3/wrn28-10/baseline']
 
@@ -22,22 +20,19 @@ def main(argv: Sequence[str] | None = None) -> None:
     commands = parser.add_subparsers(dest='command', required=True, metavar='COMMAND')
     cam = commands.add_parser('cam', help='where classifiers see a class')
     cam.add_argument('--widths', type=float, nargs='*', default=[0.9], help='of sub-networks')
-    text = 'training images to average their BatchNorm statistics over (default: %(default)s)'
+    text = 'training images for their BatchNorm statistics (default: %(default)s)'
     cam.add_argument('--recalibrate', type=int, default=200, metavar='N', help=text)
     found = commands.add_parser('detections', help='what detectors find')
     found.add_argument('--score', type=float, default=0.5, help='the least that is drawn')
     sweep = commands.add_parser('sweep', help='accuracy and cost over n and smallest width')
-    text = f'of tools/repro.py list (default: {" ".join(SWEPT)})'
-    sweep.add_argument('ids', nargs='*', default=SWEPT, metavar='ID', help=text)
-    text = 'of tools/repro.py run (default: those in docs/results)'
-    sweep.add_argument('--records', type=Path, nargs='+', metavar='FILE', help=text)
+    sweep.add_argument('ids', nargs='*', default=SWEPT, metavar='ID', help='rows (default: Fig2)')
+    sweep.add_argument('--records', type=Path, nargs='+', help='(default: docs/results/*.jsonl)')
     for command in (cam, found, sweep):
         command.add_argument('--out', type=Path, default=Path('work_dirs/figures'), help='folder')
     for add in (cam.add_argument, found.add_argument):
         add('config', help='a config file')
         add('checkpoints', type=Path, nargs='+', metavar='CHECKPOINT')
-        text = 'image files (default: the first of the validation)'
-        add('--images', type=Path, nargs='+', default=[], metavar='FILE', help=text)
+        add('--images', type=Path, nargs='+', default=[], help='(default: of the validation)')
     args = parser.parse_args(argv)
     from mmgradaug.engine.cli import make_output_dir, one_line_errors  # takes seconds
 
@@ -47,7 +42,6 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def draw_networks(args: argparse.Namespace, path: Path) -> Path:
-    """Load the checkpoints and draw what they see or find."""
     from mmgradaug.engine.checks import check_data
     from mmgradaug.engine.cli import load_config
     from mmgradaug.errors import ConfigError
@@ -57,29 +51,27 @@ def draw_networks(args: argparse.Namespace, path: Path) -> Path:
     from mmgradaug.visualization.predictions import picture_predictions
 
     cfg, networks = load_config(args.config), {}
-    for file in args.images:
-        if not file.is_file():
-            raise ConfigError(f'--images {file} is no file, expected an image')
+    if missing := [str(file) for file in args.images if not file.is_file()]:
+        raise ConfigError(f'--images {missing[0]} is no file, expected an image')
     check_data(cfg, () if args.images else ('val',))
-    cuts = [Cut(width, args.recalibrate) for width in vars(args).get('widths', ())]
     drawn = [(path, Cut()) for path in args.checkpoints]
-    for checkpoint, cut in [*drawn, *((args.checkpoints[-1], cut) for cut in cuts)]:
+    for width in vars(args).get('widths', ()):
+        drawn.append((args.checkpoints[-1], Cut(width, args.recalibrate)))
+    for checkpoint, cut in drawn:
         source = open_source(checkpoint, cfg)
         if source.is_classifier != (args.command == 'cam'):
             raise ConfigError(f'{checkpoint}: cam is for classifiers, detections for detectors')
-        model: Any = load_trained_model(source, cut)[0]
+        model = load_trained_model(source, cut)[0]
         model.dataset_meta = source.meta.get('dataset_meta')
         name = f'{checkpoint.parent.name}\n{checkpoint.stem}'
         networks[f'{name}\nwidth {cut.width:g}' if cut.width else name] = model, cut.width or 1.0
     if args.command == 'cam':
         return save_activation_maps(networks, cfg, path, files=args.images)
     detectors = {name.replace('\n', ' '): model for name, (model, _) in networks.items()}
-    figure = picture_predictions(cfg, detectors, 4, args.score, files=args.images)
-    return save_figure(figure, path)
+    return save_figure(picture_predictions(cfg, detectors, 4, args.score, '', args.images), path)
 
 
 def draw_sweep(args: argparse.Namespace, path: Path) -> Path:
-    """Draw what the runs of a sweep gave."""
     from mmgradaug.reproduction.results import read_records
     from mmgradaug.reproduction.rows import read_rows, select_rows
     from mmgradaug.visualization.sweep import read_sweep, save_sweep

@@ -100,8 +100,7 @@ class SubnetSampler:
         largest = f'None, or above 0 and at most 1 - min_width = {1 - min_width:.4g}'
         _require('width_step', width_step, fits, largest)
         _require('every', every, _is_whole(every) and every > 0, 'a whole number >= 1')
-        is_part = isinstance(active, (list, tuple)) and len(active) == 2
-        is_part = is_part and 0 <= active[0] < active[1] <= 1
+        is_part = len(active) == 2 and 0 <= active[0] < active[1] <= 1
         _require('active', active, is_part, 'start and end as shares of the run: (0.0, 0.5)')
         self.num_subnets = num_subnets
         self.min_width = 1.0 if shrink == 'depth' else min_width
@@ -109,14 +108,12 @@ class SubnetSampler:
         self.width_step = None if shrink == 'depth' else width_step
         self.shrink = shrink
         self.transform = build_transform(transform)
-        self.every = every
-        self.active = tuple(active)
+        self.every, self.active = every, active
 
     def sample(self, seed: int, iteration: int, length: int | None = None) -> list[Subnet]:
         """Draw the sub-networks of an iteration, in the order they are trained.
 
-        Iterations that ``every`` or ``active`` leaves out have none. ``length`` is the run's, in
-        iterations; where it is None, unknown, ``active`` leaves none out.
+        Those that ``every`` and ``active`` leave out have none; ``active`` needs the run's length.
         """
         start, end = self.active
         share = start if length is None else iteration / length
@@ -150,8 +147,7 @@ class GradAugOptions:
         recompute_above: Sub-network passes on more than this share of the original images'
             pixels recompute activations; see :func:`~mmgradaug.training.recompute.recomputing`.
             1 never does for rescaled copies, 0 always.
-        weights: Factors of the loss of the full pass, ``full``, and of each sub-network's,
-            ``subnets``, in iterations that have sub-networks; the others' is 1.
+        weights: Factors of the losses of the full pass and of each sub-network, beside it.
     """
 
     sampler: SubnetSampler
@@ -164,8 +160,7 @@ class GradAugOptions:
         """Build from the config key; raise a ConfigError that names a wrong option."""
         options = dict(gradaug or {})
         drawing = list(inspect.signature(SubnetSampler).parameters)
-        # The last is the model's.
-        known = [*drawing, 'seed', 'recompute_above', 'weights', 'distill']
+        known = [*drawing, 'seed', 'recompute_above', 'weights', 'distill']  # which is the model's
         for name in options:
             if name not in known:
                 raise ConfigError(
@@ -176,23 +171,18 @@ class GradAugOptions:
         seed, share = options.get('seed'), options.get('recompute_above', RECOMPUTE_ABOVE)
         is_seed = seed is None or _is_whole(seed)
         _require('seed', seed, is_seed, "None, the runner's, or a whole number >= 0")
-        expected = 'a share of the original pixels, such as 0.5'
-        _require('recompute_above', share, _is_positive(share), expected)
-        weights = options.get('weights', WEIGHTS)
-        is_valid = isinstance(weights, Mapping) and weights.keys() <= WEIGHTS.keys()
-        is_valid = is_valid and all(map(_is_positive, weights.values()))
+        is_share = isinstance(share, (int, float)) and not isinstance(share, bool) and share >= 0
+        _require('recompute_above', share, is_share, 'a share of the original pixels, such as 0.5')
+        weights = {**WEIGHTS, **options.get('weights', {})}
+        is_valid = weights.keys() == WEIGHTS.keys() and min(weights.values()) >= 0
         _require('weights', weights, is_valid, 'dict(full=..., subnets=...) of numbers >= 0')
-        return cls(sampler, seed, float(share), {**WEIGHTS, **weights})
+        return cls(sampler, seed, float(share), weights)
 
 
 def _require(name: str, value: object, is_valid: bool, expected: str) -> None:
     """Raise a ConfigError unless an option of ``gradaug`` is valid."""
     if not is_valid:
         raise ConfigError(f'gradaug.{name}={value!r}, expected {expected}')
-
-
-def _is_positive(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0
 
 
 def _is_whole(value: object) -> bool:

@@ -43,8 +43,7 @@ def gradaug_step(model: Any, data: Any, optim_wrapper: OptimWrapper) -> dict[str
 
     Returns:
         Values to log: the full network's losses under their stock names, ``loss`` summed
-        over all passes, weighted by ``gradaug.weights``, and ``full/...`` and ``subnet1/...``
-        values of each pass, not weighted.
+        over all passes with their weights, and ``full/...`` and ``subnet1/...`` values of each.
 
     Raises:
         ConfigError: If a loss is NaN or infinite; the weights are as before the step.
@@ -225,9 +224,7 @@ def _images_of(samples: Any) -> str:
     return f', of {listed(named, 16)}' if named else ''
 
 
-def _merge_logs(
-    results: list[dict[str, Any]], weights: list[float], seconds: list[float]
-) -> dict[str, Any]:
+def _merge_logs(results: list[dict], weights: list[float], seconds: list[float]) -> dict[str, Any]:
     """Return one flat dict: the full pass's own names, the total, and every pass's values."""
     full, *subnets = results
     merged: dict[str, Any] = dict(full)

@@ -19,7 +19,6 @@ from .canvas import new_figure, save_figure
 
 RIGHT, WRONG = '#007a5a', '#b03a00'
 _CELL = 1.15  # inches
-_MOST = 10  # classes
 _SHIFTS = (-8, 0, 8)  # pixels, down and right
 
 
@@ -46,7 +45,7 @@ def save_activation_maps(
     """
     init_default_scope(cfg.get('default_scope', 'mmdet'))
     if files:
-        loading = [{'type': 'LoadImageFromFile'}, {'type': 'ToImageTensor'}]
+        loading = [dict(type='LoadImageFromFile'), dict(type='ToImageTensor')]
         load = Compose([*loading, *cfg.val_dataloader.dataset.pipeline])
         samples = [load({'img_path': str(file), 'gt_label': -1}) for file in files]
         names = next(iter(networks.values()))[0].dataset_meta['classes']
@@ -54,7 +53,7 @@ def save_activation_maps(
         dataset: Any = DATASETS.build(cfg.val_dataloader.dataset)
         names = dataset.metainfo['classes']
         labels = [int(dataset.get_data_info(index)['gt_label']) for index in range(len(dataset))]
-        samples = [dataset[labels.index(label)] for label in sorted(set(labels))[:_MOST]]
+        samples = [dataset[labels.index(label)] for label in sorted(set(labels))[:10]]
     rows, columns = len(networks) + 1, len(samples)
     cell = max(_CELL, min(2 * _CELL, 8 / columns))
     figure = new_figure(cell * columns + 1.2, (cell + 0.2) * rows + 0.6, title)

@@ -14,8 +14,8 @@ from ..errors import ConfigError
 from ..training import GradAugOptions
 from .canvas import colour_at, new_figure, save_figure
 
+# By number and smallest width, and by recipe and seed: a run's final value and its seconds.
 Runs = dict[tuple[int, float], dict[tuple[str, int], tuple[float, float]]]
-"""By number and smallest width, and by recipe and seed: a run's final value and its seconds."""
 
 
 def read_sweep(rows: Sequence[Any], records: Iterable[Mapping[str, Any]]) -> Runs:
@@ -25,9 +25,8 @@ def read_sweep(rows: Sequence[Any], records: Iterable[Mapping[str, Any]]) -> Run
     """
     runs: Runs = {}
     by_id = {row.id: row for row in rows}
-    for record in records:
-        if (row := by_id.get(record['id'])) is None:
-            continue
+    for record in (record for record in records if record['id'] in by_id):
+        row = by_id[record['id']]
         gradaug = dict(Config.fromfile(row.config).model.get('gradaug') or {'num_subnets': 0})
         for option in [*row.options.split(), *record['options']]:
             name, _, value = option.removeprefix('model.gradaug.').partition('=')
@@ -38,9 +37,7 @@ def read_sweep(rows: Sequence[Any], records: Iterable[Mapping[str, Any]]) -> Run
         result = record['final'][row.metrics.split()[0]], record['seconds']
         runs.setdefault(key, {})[record['hash'], record['seed']] = result
     if not any(count for count, _ in runs):
-        raise ConfigError(
-            f'no record of {", ".join(by_id)} has sub-networks: train with tools/repro.py run'
-        )
+        raise ConfigError('no record of these rows has sub-networks: run tools/repro.py first')
     return runs
 
 

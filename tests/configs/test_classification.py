@@ -3,7 +3,6 @@
 import ast
 import copy
 import functools
-import re
 from pathlib import Path
 
 import pytest
@@ -182,24 +181,20 @@ def test_regularisers_have_their_authors_numbers():
     assert found('resnet50_imagenet_dropblock') == two_stages
 
 
-def test_relatives_differ_from_gradaug_in_what_they_say():
-    """Early and late, or every second iteration, change nothing else."""
+def test_relatives_differ_from_gradaug_in_what_they_say_alone():
     base = read(FOLDER / 'wrn28-10_cifar100_gradaug.py').model.gradaug.to_dict()
     masked = dict(type='RandomMask', ratio=0.5, patch=4)
+    half = dict(num_subnets=1, weights=dict(full=0.5, subnets=0.5))
     scales = base['transform'] | dict(scales=[0.875, 0.75, 0.625])
     for name, changes in {
-        'sandwich': dict(min_width=0.25, transform=None),
-        'mutualnet': dict(min_width=0.25),
-        'masksub': dict(num_subnets=1, min_width=1.0, transform=masked,
-                        weights=dict(full=0.5, subnets=0.5)),
+        'sandwich': dict(min_width=0.25, transform=None), 'mutualnet': dict(min_width=0.25),
+        'masksub': half | dict(min_width=1.0, transform=masked),
         'gradaug_randscale_flops': dict(min_width=1.0, transform=scales),
-        'gradaug_early': dict(active=(0.0, 0.5)),
-        'gradaug_late': dict(active=(0.5, 1.0)),
+        'gradaug_early': dict(active=(0.0, 0.5)), 'gradaug_late': dict(active=(0.5, 1.0)),
         'gradaug_every2': dict(every=2),
     }.items():  # fmt: skip
-        path = FOLDER / f'wrn28-10_cifar100_{name}.py'
-        assert read(path).model.gradaug.to_dict() == base | changes
-        assert re.search("Not (the paper|GradAug)'s", path.read_text())
+        found = read(FOLDER / f'wrn28-10_cifar100_{name}.py').model.gradaug.to_dict()
+        assert found == base | changes
 
 
 @pytest.mark.parametrize('name', [name for name in ROWS if 'wrn28-2' in name])
