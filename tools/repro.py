@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,13 @@ RECORDS = Path('docs/results')
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or '').split('\n')[0])
     commands = parser.add_subparsers(dest='command', required=True, metavar='COMMAND')
-    one = commands.add_parser('list', help='the rows: paper, README, measured, cost, data')
-    one.add_argument('ids', nargs='*', metavar='ID')
+    text = 'the rows: paper, README, measured, cost, data'
+    commands.add_parser('list', help=text).add_argument('ids', nargs='*', metavar='ID')
     one = commands.add_parser('run', help='train, evaluate and record; goes on where it stopped')
     add = one.add_argument
     add('ids', nargs='+', metavar='ID')
-    add('--seeds', type=int, default=1, metavar='N', help='0 to N - 1 (default: %(default)s)')
-    add('--jobs', type=int, default=1, metavar='N', help='runs at a time (default: %(default)s)')
-    add('--gpus', type=int, default=1, metavar='N', help='of each run (default: %(default)s)')
+    for name, text in {'seeds': '0 to N - 1', 'jobs': 'runs at a time', 'gpus': 'a run'}.items():
+        add(f'--{name}', type=int, default=1, metavar='N', help=f'{text} (default: 1)')
     add('--work-dir', type=Path, default=Path('work_dirs/repro'), help='(default: %(default)s)')
     text = 'file that gets a line for each run (default: %(default)s)'
     add('--records', type=Path, default=RECORDS / 'records.jsonl', help=text)
@@ -70,9 +70,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             run_all(runs, tools, records, say, args.jobs)
         else:
             work_dir = make_output_dir(args.work_dir, '--work-dir')
-            planned = [plan_runs(row, args.seeds, work_dir, args.cfg_options) for row in chosen]
-            runs = [run for of_row in planned for run in of_row]
-            run_all(runs, tools, args.records, say, args.jobs, args.gpus)
+            planned = (plan_runs(row, args.seeds, work_dir, args.cfg_options) for row in chosen)
+            run_all([*chain(*planned)], tools, args.records, say, args.jobs, args.gpus)
 
 
 def say(text: str) -> None:

@@ -24,7 +24,7 @@ from .runner import Run, plan_runs
 FOLDERS = 6  # classes of class folders, so that there is a top-5 accuracy
 SIZE = (96, 64)  # of detectors' images, width and height
 SMALL: dict[str, dict[str, Any]] = {  # options of a small one of the same kind
-    'ResNet': dict(base_channels=8), 'ResNetV1d': dict(depth=50, base_channels=8),
+    'ResNet': dict(depth=50, base_channels=8), 'ResNetV1d': dict(depth=50, base_channels=8),
     'WideResNet': dict(depth=10, widen_factor=0.25), 'PyramidNet': dict(depth=20, alpha=9),
     'DepthResNet': dict(depth=8), 'FPN': dict(in_channels=[32, 64, 128, 256]),
     'Shared2FCBBoxHead': dict(fc_out_channels=64), 'LabelledAndUnlabelled': dict(unlabelled=4),
