@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import Any
@@ -16,12 +17,9 @@ UNITS = ('pixels', 'normalised')
 
 
 def gradient_signs(network: Any, images: Tensor, labels: Tensor) -> Tensor:
-    """Return the signs of the gradient of a classifier's cross entropy.
+    """Return the signs of the gradient of the cross entropy with labels (N,).
 
-    Args:
-        network: From normalised images to logits (N, classes), in evaluation mode.
-        images: Normalised images (N, C, H, W).
-        labels: Their classes (N,).
+    The network, in evaluation mode, takes the normalised images (N, C, H, W) to logits.
     """
     images = images.detach().requires_grad_()
     # A sum, so that gradients do not shrink with the size of the batch.
@@ -39,8 +37,7 @@ def perturb(
         signs: Those of :func:`gradient_signs`.
         epsilon: Size of the step.
         preprocessor: The classifier's, with ``mean`` and ``std`` (C, 1, 1) of pixels from 0 to 255.
-        units: Of epsilon: ``'pixels'``, which go from 0 to 1, or ``'normalised'`` ones, as of what
-            the network sees, where a step is a share of a channel's standard deviation.
+        units: Of epsilon: ``'pixels'``, from 0 to 1, or ``'normalised'``, of what the network sees.
     """
     mean, std = preprocessor.mean, preprocessor.std
     step = 255 * epsilon / std if units == 'pixels' else epsilon
@@ -48,16 +45,16 @@ def perturb(
 
 
 def attack(
-    network: Any, loader: Iterable[Any], epsilons: Sequence[float] = PAPER_EPSILONS
-) -> dict[str, Any]:
+    network: Any, loader: Iterable[Any], epsilons: Sequence[float]
+) -> dict[str, list[float]]:
     """Return a classifier's top-1 accuracy in per cent on images attacked with its own gradients.
 
     Returns:
-        ``clean``, without attack, and for each of :data:`UNITS` the accuracies at ``epsilons``.
+        One accuracy for ``clean`` images, and one an epsilon for each of :data:`UNITS`.
     """
     pairs = [(epsilon, units) for units in UNITS for epsilon in epsilons]
     right, images = [0] * (1 + len(pairs)), 0
-    for batch in track(loader, description='attacking', transient=True):
+    for batch in track(loader, 'attacking', transient=True, disable=not sys.stdout.isatty()):
         data = network.data_preprocessor(batch, False)
         inputs, labels = data['inputs'], data['data_samples']
         signs = gradient_signs(network, inputs, labels)
@@ -66,6 +63,6 @@ def attack(
             for place, seen in enumerate(chain([inputs], moves)):
                 right[place] += int((network(seen).argmax(1) == labels).sum())
         images += len(labels)
-    clean, *others = (100 * count / images for count in right)
-    split = len(epsilons)
-    return {'clean': clean, 'pixels': others[:split], 'normalised': others[split:]}
+    accuracies, split = [100 * count / images for count in right], 1 + len(epsilons)
+    found = accuracies[:1], accuracies[1:split], accuracies[split:]
+    return dict(zip(('clean', *UNITS), found, strict=True))

@@ -43,7 +43,6 @@ GROUPS = {
 ALEXNET_ERRORS = {name: error for group in GROUPS.values() for name, error in group.items()}
 SEVERITIES = (1, 2, 3, 4, 5)
 OWN_SEED = ('impulse_noise', 'glass_blur')  # draw from a generator of their own, not NumPy's
-IMAGENET_CLASSES = 1000
 
 
 class Corruption:
@@ -59,17 +58,13 @@ class Corruption:
             from imagecorruptions import corrupt
         except ImportError as error:
             raise ConfigError(
-                'corrupting images needs imagecorruptions-imaug: pip install '
-                'imagecorruptions-imaug, or give the folder of published ones with --root'
+                'no imagecorruptions: pip install imagecorruptions-imaug, or give --root'
             ) from error
         self.corrupt = corrupt
         self.name, self.severity = '', 0
 
     def __call__(self, results: dict) -> dict:
-        """Corrupt the image of ``results``: bytes, (H, W, 3) in BGR or a tensor (3, H, W) in RGB.
-
-        Its sides have at least 32 pixels.
-        """
+        """Corrupt an image of 32 or more pixels a side: (H, W, 3) in BGR or tensor (3, H, W)."""
         if not self.severity:
             return results
         image, path = results['img'], results.get('img_path')
@@ -83,9 +78,8 @@ class Corruption:
             with contextlib.redirect_stdout(io.StringIO()):  # what it says of odd sizes
                 new = self.corrupt(rgb, self.severity, self.name, **own)
         except AttributeError as error:  # of the package's own checks
-            text = f'image {path or place} cannot be corrupted: {error}'
-            raise ConfigError(text) from error
-        new = np.ascontiguousarray(new if is_tensor else new[..., ::-1])
+            raise ConfigError(f'image {path or place} cannot be corrupted: {error}') from error
+        new = np.array(new if is_tensor else new[..., ::-1], order='C')  # Pillow's is read-only
         results['img'] = torch.from_numpy(new).permute(2, 0, 1) if is_tensor else new
         return results
 
@@ -99,11 +93,11 @@ def insert_corruption(dataset: Any, step: Corruption) -> bool:
     inner = [dataset.dataset] if hasattr(dataset, 'dataset') else getattr(dataset, 'datasets', [])
     inserted = [insert_corruption(wrapped, step) for wrapped in inner]
     transforms = getattr(getattr(dataset, 'pipeline', None), 'transforms', [])
-    packs = [i for i, t in enumerate(transforms) if isinstance(t, PackImage)]
-    loads = [i + 1 for i, t in enumerate(transforms) if isinstance(t, CheckedLoading)]
-    for place in (packs or loads)[:1]:
+    places = [i for i, t in enumerate(transforms) if isinstance(t, PackImage)]
+    places += [i + 1 for i, t in enumerate(transforms) if isinstance(t, CheckedLoading)]
+    for place in places[:1]:
         transforms.insert(place, step)
-    return any(inserted) or bool(packs or loads)
+    return any(inserted) or bool(places)
 
 
 @DATASETS.register_module()
@@ -138,9 +132,8 @@ def published_data(root: Path, corruption: str, severity: int, classes: Any) -> 
         return dict(type='CifarC', name=corruption, data_root=str(root), pipeline=pack, **options)
     if not (root / corruption / str(severity)).is_dir():
         raise ConfigError(
-            f'no {corruption} of severity {severity} in {root.absolute()}: expected '
-            f'{corruption}/{severity}/CLASS/IMAGE as in ImageNet-C, or {corruption}.npy and '
-            'labels.npy as in CIFAR-10-C; leave out --root to corrupt images here'
+            f'--root {root.absolute()} has no {corruption} of severity {severity}: expected '
+            f'{corruption}/{severity}/CLASS/IMAGE, or {corruption}.npy and labels.npy'
         )
     steps = [dict(type='LoadImageFromFile'), dict(type='ToImageTensor'), *pack]
     return dict(type='ClassFolders', data_root=str(root / corruption), pipeline=steps, **options)
@@ -148,7 +141,7 @@ def published_data(root: Path, corruption: str, severity: int, classes: Any) -> 
 
 def corrupted_data(
     cfg: Config,
-    corruptions: Sequence[str] = tuple(ALEXNET_ERRORS),
+    corruptions: Sequence[str] | None = None,
     severities: Sequence[int] = SEVERITIES,
     images: int | None = None,
     root: Path | None = None,
@@ -159,15 +152,12 @@ def corrupted_data(
 
     Args:
         cfg: Config of a classifier or detector.
-        corruptions: Of :data:`ALEXNET_ERRORS`.
+        corruptions: Of :data:`ALEXNET_ERRORS`; all by default.
         severities: Of :data:`SEVERITIES`; clean images have 0.
         images: Number of images, evenly spread; all by default.
-        root: Folder of a classifier's published images; by default workers corrupt images, with
-            the strengths of ImageNet-C.
-
-    Raises:
-        ConfigError: If a corruption or severity is unknown, or published images are not there.
+        root: Folder of a classifier's published images; by default workers corrupt the images.
     """
+    corruptions = corruptions or list(ALEXNET_ERRORS)
     for name in corruptions:
         if name not in ALEXNET_ERRORS:
             near = suggestion(name, ALEXNET_ERRORS) or f', expected of {list(ALEXNET_ERRORS)}'
@@ -215,24 +205,26 @@ def corruption_errors(errors: Mapping[str, Sequence[float]]) -> dict[str, float]
     return {name: 100 * statistics.mean(e) / ALEXNET_ERRORS[name] for name, e in errors.items()}
 
 
-def summarise(results: Sequence[CorruptionResult], num_classes: int = 0) -> dict[str, Any]:
+def summarise(
+    results: Sequence[CorruptionResult], num_classes: int = 0
+) -> dict[str, dict[str, float]]:
     """Summarise results of corruptions, those of clean images first.
 
     Returns:
         ``mPC``, mean performance under corruption, the mean of each metric over corruptions and
         severities, and ``rPC``, in per cent of that on clean images; of a classifier of ImageNet
-        under all corruptions and severities also ``CE`` and ``mCE``.
+        under all corruptions and severities also ``CE``: the ``mCE`` and each corruption's error.
     """
     clean, *corrupted = results
     names = shown_of(clean.metrics)
     mpc = {name: statistics.mean(r.value(name) for r in corrupted) for name in names}
     rpc = {name: 100 * mpc[name] / value for name, value in names.items() if value}
-    summary: dict[str, Any] = {'mPC': mpc, 'rPC': rpc}
+    summary = {'mPC': mpc, 'rPC': rpc}
     is_complete = len(corrupted) == len(ALEXNET_ERRORS) * len(SEVERITIES)
-    if is_complete and num_classes == IMAGENET_CLASSES:
+    if is_complete and num_classes == 1000:
         errors = defaultdict(list)
         for result in corrupted:
             errors[result.corruption].append(100 - result.metrics['accuracy/top1'])
         ce = corruption_errors(errors)
-        summary |= {'CE': ce, 'mCE': statistics.mean(ce.values())}
+        summary['CE'] = {'mCE': statistics.mean(ce.values()), **ce}
     return summary

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import io
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -88,13 +89,15 @@ class Validation:
         """Return the metrics of a network, by the config's own evaluator."""
         config = exact_metrics(copy.deepcopy(self._metrics))
         is_evaluator = isinstance(config, Mapping) and 'metrics' in config
-        evaluator = EVALUATOR.build(config) if is_evaluator else Evaluator(config)
+        with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints what it does
+            evaluator = EVALUATOR.build(config) if is_evaluator else Evaluator(config)
         evaluator.dataset_meta = self.metainfo
         for metric in evaluator.metrics:
             # mmdet's COCO metric would count the objects of all other images as missed.
             if hasattr(metric, 'img_ids'):
                 metric.img_ids = self._image_ids
-        for batch in track(self.loader, description='evaluating', transient=True):
+        quiet = not sys.stdout.isatty()  # where a bar would leave an empty line
+        for batch in track(self.loader, description='evaluating', transient=True, disable=quiet):
             with torch.no_grad():
                 samples = network.test_step(batch)
             evaluator.process(data_samples=samples, data_batch=batch)

@@ -153,10 +153,7 @@ def dense_classifier(source: Source, cut: Cut) -> Any:
 
 
 def cut_network(source: Source, cut: Cut) -> Any:
-    """Return a classifier or detector as it was trained, or its sub-network with ordinary layers.
-
-    It is in evaluation mode, on the cut's device.
-    """
+    """Return a network as it was trained, or its sub-network with ordinary layers, to evaluate."""
     if cut.width is None:
         return load_trained_model(source, cut)[0]
     if source.is_classifier:

@@ -1,0 +1,58 @@
+"""FGSM against its closed form, and by hand."""
+
+import pytest
+import torch
+from torch import nn
+
+from mmgradaug.classification.preprocessor import ImagePreprocessor
+from mmgradaug.evaluation.adversarial import attack, gradient_signs, perturb
+
+PIXELS = ImagePreprocessor(mean=[100.0, 120.0, 140.0], std=[50.0, 60.0, 70.0])
+
+
+class Linear(nn.Linear):
+    """Logits of a linear layer."""
+
+    data_preprocessor = PIXELS
+
+    def forward(self, images):
+        return super().forward(images.flatten(1))
+
+
+def test_signs_of_a_linear_model_have_a_closed_form():
+    """The gradient of the cross entropy is W^T (p - y) of each image, by itself."""
+    torch.manual_seed(0)
+    network, images, labels = Linear(12, 4), torch.randn(5, 3, 2, 2), torch.tensor([0, 1, 2, 3, 0])
+    wrong = network(images).softmax(1).detach()
+    wrong[range(5), labels] -= 1
+    expected = (wrong @ network.weight).sign().view_as(images)
+    assert torch.equal(gradient_signs(network, images, labels), expected)
+
+
+@pytest.mark.parametrize(('units', 'step'), [
+    ('pixels', (0.1 * 255 / 50, 0.1 * 255 / 60, 0.1 * 255 / 70)), ('normalised', (0.1, 0.1, 0.1)),
+])  # fmt: skip
+def test_steps_are_of_their_unit_and_end_at_black_and_white(units, step):
+    images = torch.zeros(1, 3, 1, 4)  # the mean colour
+    images[..., 2:3] = -PIXELS.mean / PIXELS.std  # black
+    images[..., 3:] = (255 - PIXELS.mean) / PIXELS.std
+    moved = perturb(images, torch.tensor([1.0, 0.0, -1.0, 1.0]), 0.1, PIXELS, units)
+    assert moved[0, :, 0, 0].tolist() == pytest.approx(step)
+    assert torch.equal(moved[..., 1:], images[..., 1:])
+
+
+def test_accuracies_by_hand():
+    """Two classes told apart by a pixel's red, at its mean: what is nearer than epsilon falls."""
+    network = Linear(3, 2, bias=False)
+    network.weight.data = torch.tensor([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0]])
+    images = torch.full((6, 3, 1, 1), 120, dtype=torch.uint8)
+    images[:, 0, 0, 0] = torch.tensor([95, 104, 90, 130, 60, 103])
+    labels = [0, 1, 0, 1, 0, 0]  # the last one is wrong without an attack
+    parts = slice(0, 4), slice(4, 6)
+    batches = [{'inputs': list(images[part]), 'data_samples': labels[part]} for part in parts]
+    # Steps of 7.65 and 35.7 values in pixels, of 1.5 and 7 in standard deviations of red.
+    assert attack(network, batches, (0.03, 0.14)) == {
+        'clean': pytest.approx([500 / 6]),
+        'pixels': pytest.approx([300 / 6, 100 / 6]),
+        'normalised': pytest.approx([500 / 6, 300 / 6]),
+    }

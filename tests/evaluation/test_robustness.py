@@ -1,0 +1,203 @@
+"""tools/robustness.py, and the corruptions and their summary behind it."""
+
+import copy
+import json
+import statistics
+import sys
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS
+from PIL import Image
+
+from mmgradaug.errors import ConfigError
+from mmgradaug.evaluation import corruptions
+from mmgradaug.evaluation.corruptions import ALEXNET_ERRORS, Corruption, CorruptionResult
+from mmgradaug.evaluation.widths import Validation
+from tests.classification.tiny import BACKBONE, make_folders
+from tests.messages import one_line
+from tests.networks import build, detector_config, randomised
+from tests.shapes_run import shapes_config
+from tools.robustness import main
+
+imagecorruptions = pytest.importorskip('imagecorruptions')
+# Table 8 of the paper: the columns of the 15 corruptions, and its mCE.
+TABLE_8 = {
+    'ResNet-50': ([72, 75, 76, 77, 91, 82, 81, 78, 76, 65, 59, 65, 89, 72, 75], 75.5),
+    'Cutout': ([72, 74, 77, 77, 91, 80, 80, 77, 77, 65, 58, 64, 89, 75, 76], 75.5),
+    'Mixup': ([68, 72, 72, 75, 88, 75, 74, 70, 70, 55, 55, 61, 85, 65, 72], 70.5),
+    'CutMix': ([72, 74, 76, 77, 91, 78, 78, 77, 75, 62, 56, 65, 87, 77, 74], 74.6),
+    'GradAug': ([72, 72, 79, 78, 90, 80, 80, 73, 72, 61, 55, 64, 87, 64, 71], 73.2),
+    'GradAug-CutMix': ([71, 73, 78, 76, 91, 78, 77, 72, 71, 61, 53, 63, 86, 76, 69], 73.0),
+    'GradAug-Mixup': ([62, 65, 63, 77, 90, 79, 75, 64, 57, 50, 54, 52, 87, 77, 75], 68.5),
+}
+
+
+@pytest.mark.parametrize(('row', 'mce'), TABLE_8.values(), ids=TABLE_8)
+def test_the_papers_mean_corruption_errors(row, mce):
+    """The columns are corruption errors (CE), in per cent of AlexNet's, not errors."""
+    results = [CorruptionResult('clean', 0, {'accuracy/top1': 76.3})]
+    for ce, (name, alexnet) in zip(row, ALEXNET_ERRORS.items(), strict=True):
+        for severity, more in enumerate((-8, -4, 0, 4, 8), start=1):
+            accuracy = 100 - (ce * alexnet / 100 + more)
+            results.append(CorruptionResult(name, severity, {'accuracy/top1': accuracy}))
+    found = corruptions.summarise(results, num_classes=1000)['CE']
+    assert list(found.values()) == pytest.approx([sum(row) / 15, *row])
+    assert found['mCE'] == pytest.approx(mce, abs=0.05)
+    as_errors = {name: [ce] for name, ce in zip(ALEXNET_ERRORS, row, strict=True)}
+    assert statistics.mean(corruptions.corruption_errors(as_errors).values()) > mce + 10
+    assert 'CE' not in corruptions.summarise(results, num_classes=100)  # not ImageNet
+    assert 'CE' not in corruptions.summarise(results[:-1], num_classes=1000)  # not all
+
+
+def test_mean_and_relative_performance_under_corruption():
+    """A detector that finds nothing has no metric, and no precision."""
+    metrics = [
+        {'coco/bbox_mAP': box, 'coco/segm_mAP': mask}
+        for box, mask in [(0.4, 0.2), (0.3, 0.1), (0.1, 0.05)]
+    ]
+    results = [CorruptionResult('fog', *pair) for pair in enumerate([*metrics, {}, {}])]
+    summary = corruptions.summarise(results)
+    assert summary['mPC'] == pytest.approx({'box AP': 0.1, 'mask AP': 0.0375})
+    assert summary['rPC'] == pytest.approx({'box AP': 25.0, 'mask AP': 18.75})
+
+
+@pytest.fixture(scope='module')
+def classifier(tmp_path_factory):
+    """Config of a tiny classifier on folders of images, the network, and the tool's arguments."""
+    root = tmp_path_factory.mktemp('classes')
+    cfg = Config.fromfile('configs/classification/resnet18_digits_gradaug.py')
+    cfg.model.update(backbone=BACKBONE, num_classes=3)
+    cfg.val_dataloader.dataset.data_root = str(make_folders(root / 'images'))
+    (root / 'c.py').write_text(cfg.pretty_text)
+    model = MODELS.build(cfg.model).eval()
+    randomised(model.backbone)
+    (batch,) = Validation(cfg).loader
+    data = model.data_preprocessor(batch)
+    features = model.extract_feat(data['inputs'])[-1].mean((2, 3)).double().detach()
+    fitted = torch.linalg.pinv(features) @ torch.eye(3).double()[data['data_samples']]
+    model.fc.weight.data, model.fc.bias.data = fitted.T.float(), torch.zeros(3)  # all are right
+    torch.save({'state_dict': model.state_dict()}, root / 'epoch_1.pth')
+    return cfg, model, [str(root / 'c.py'), str(root / 'epoch_1.pth')]
+
+
+def images_of(cfg, names, severities, **options):
+    """Images of each corruption and severity, in the order of the data set."""
+    return {
+        (name, severity): torch.stack([i for batch in data.loader for i in batch['inputs']])
+        for name, severity, data in corruptions.corrupted_data(cfg, names, severities, **options)
+    }
+
+
+def test_corruptions_depend_on_the_image_alone(classifier):
+    cfg = copy.deepcopy(classifier[0])
+    names = [name for name in ALEXNET_ERRORS if name != 'glass_blur']
+    alone = images_of(cfg, names, [1, 5])
+    clean = alone['clean', 0].float()
+    assert clean.shape == (6, 3, 48, 48)
+    for name in names:
+        mild, strong = (alone[name, s].float().sub(clean).abs().mean() for s in (1, 5))
+        assert 0 < mild != strong > 0, name
+    cfg.val_dataloader.update(num_workers=2, persistent_workers=True, batch_size=1)
+    noises = ['impulse_noise', 'snow', 'gaussian_noise']
+    for pair, images in images_of(cfg, noises, [5], images=3).items():  # of 6: every second
+        assert torch.equal(images, alone[pair][::2]), pair
+
+
+@pytest.mark.slow  # numba compiles it first
+def test_glass_blur_is_seeded_too():
+    pixels = np.random.default_rng(0).integers(0, 255, (40, 50, 3), dtype=np.uint8)
+    step = Corruption()
+    step.name, blurred = 'glass_blur', []
+    for step.severity, path in [(1, 'a/1.png'), (1, '/b/a/1.png'), (1, 'a/2.png'), (2, 'a/1.png')]:
+        blurred.append(step({'img': pixels.copy(), 'img_path': path})['img'].tobytes())
+    assert blurred[0] == blurred[1]
+    assert len(set(blurred)) == 3
+
+
+def test_images_of_detectors_are_corrupted_before_they_are_resized(tmp_path):
+    cfg = shapes_config(tmp_path, train=1, val=2)
+    cfg.val_dataloader.dataset.pipeline[1].scale = (32, 32)
+    *_, (_, _, data) = corruptions.corrupted_data(cfg, ['jpeg_compression'], [5])
+    dataset = data.loader.dataset.dataset
+    load, corrupt, resize = dataset.pipeline.transforms[:3]
+    assert [type(step).__name__ for step in (corrupt, resize)] == ['Corruption', 'Resize']
+    bgr = load(dataset.get_data_info(0))['img']
+    expected = imagecorruptions.corrupt(bgr[..., ::-1], 5, 'jpeg_compression')[..., ::-1]
+    assert np.array_equal(corrupt(load(dataset.get_data_info(0)))['img'], expected)
+    assert dataset[0]['inputs'].shape == (3, 32, 32)
+
+
+def test_published_images(classifier, tmp_path):
+    """ImageNet-C's folders and CIFAR-C's arrays: the images and labels of each severity."""
+    cfg, model, _ = classifier
+    pixels = np.random.default_rng(0).integers(0, 255, (5, 3, 40, 40, 3), dtype=np.uint8)
+    for image, name in zip(pixels[2], 'abc', strict=True):
+        folder = tmp_path / f'snow/3/{name}'
+        folder.mkdir(parents=True)
+        Image.fromarray(image).save(folder / '1.png')
+    expected = torch.from_numpy(pixels).permute(0, 1, 4, 2, 3)
+    folders = images_of(cfg, ['snow'], [3], root=tmp_path)
+    assert torch.equal(folders['snow', 3], expected[2])  # not resized to 48
+    np.save(tmp_path / 'fog.npy', pixels.reshape(15, 40, 40, 3))
+    np.save(tmp_path / 'labels.npy', np.tile([2, 1, 0], 5))
+    *_, (_, _, found) = corruptions.corrupted_data(cfg, ['fog'], [4], root=tmp_path)
+    (batch,) = found.loader
+    assert torch.equal(torch.stack(list(batch['inputs'])), expected[3])
+    logits = model(model.data_preprocessor(batch)['inputs'])
+    right = (logits.argmax(1) == torch.tensor([2, 1, 0])).double().mean().item()
+    assert found.evaluate(model)['accuracy/top1'] == pytest.approx(100 * right)
+
+
+def test_table_json_and_picture_of_a_classifier(classifier, tmp_path, capsys):
+    _, _, command = classifier
+    options = ['--corruptions', 'contrast', 'fog', '--severities', '3', '5', '--out', str(tmp_path)]
+    main([*command, *options])
+    record = json.loads((tmp_path / 'robustness.json').read_text())
+    top1 = [result['metrics']['accuracy/top1'] for result in record['results']]
+    named = [(result['corruption'], result['severity']) for result in record['results']]
+    assert named == [('clean', 0), ('contrast', 3), ('contrast', 5), ('fog', 3), ('fog', 5)]
+    assert record['mPC'] == {'accuracy/top1': statistics.mean(top1[1:])}
+    table = capsys.readouterr().out.splitlines()
+    assert table[0] == f'clean               {top1[0]:.3f}'
+    assert table[2] == f'fog                 {top1[3]:.3f}  {top1[4]:.3f}'
+    with Image.open(tmp_path / 'robustness.png') as picture:
+        assert picture.size[0] > 700
+    main([*command, '--fgsm', '--out', str(tmp_path)])
+    attacked = json.loads((tmp_path / 'robustness.json').read_text())
+    assert attacked['fgsm'] == [0.05, 0.1, 0.15, 0.2, 0.25]
+    assert attacked['clean'] == top1[:1] == [100.0]
+    assert max(attacked['pixels'] + attacked['normalised']) < 70
+
+
+def test_a_narrow_detector_and_what_does_not_fit(classifier, tmp_path, monkeypatch):
+    cfg = shapes_config(tmp_path / 'shapes', train=2, val=2)
+    cfg.model = detector_config(min_width=0.5)
+    (tmp_path / 'c.py').write_text(cfg.pretty_text)
+    model = build(cfg.model)
+    randomised(model.backbone)
+    torch.save({'state_dict': model.state_dict()}, tmp_path / 'epoch_1.pth')
+    command = [str(tmp_path / 'c.py'), str(tmp_path / 'epoch_1.pth')]
+    narrow = ['--width', '0.5', '--recalibrate', '1', '--corruptions', 'fog', '--severities', '1']
+    main([*command, *narrow, '--cfg-options', 'model.test_cfg.rcnn.score_thr=0.0'])
+    record = json.loads((tmp_path / 'robustness/robustness.json').read_text())
+    assert [set(r['metrics']) >= {'coco/bbox_mAP'} for r in record['results']] == [True, True]
+    step = Corruption()
+    step.name, step.severity = 'fog', 1
+    with pytest.raises(ConfigError, match=r'image 7 cannot be .* at least 32 pixels'):
+        step({'img': torch.zeros(3, 28, 28, dtype=torch.uint8), 'sample_idx': 7})
+    monkeypatch.setitem(sys.modules, 'imagecorruptions', None)
+    for wrong, words in [
+        ([*command, '--fgsm'], '--fgsm is for classifiers, .* is a detector'),
+        ([*command, '--root', 'x'], '--root is for classifiers'),
+        ([*command, '--width', '0'], 'width'),
+        ([*classifier[2], '--corruptions', 'frog'], r"'frog' \(did you mean 'fog'\?\)$"),
+        ([*classifier[2], '--severities', '6'], r'severities \[6\], expected of \[1, 2, 3, 4, 5\]'),
+        ([*classifier[2], '--root', str(tmp_path)], 'has no gaussian_noise of severity 1: '),
+        (classifier[2], 'no imagecorruptions: pip install imagecorruptions-imaug'),
+    ]:
+        with pytest.raises(SystemExit, match=words) as stopped:
+            main(wrong)
+        one_line(stopped.value)
