@@ -92,7 +92,7 @@ def write(results: Sequence[WidthResult], out: Path, args: argparse.Namespace) -
     """Write ``widths.json`` and ``widths.png``."""
     import torch
 
-    from mmgradaug.visualization.widths import save_widths
+    from mmgradaug.visualization.sweeps import save_widths
 
     record = {
         'config': args.config,

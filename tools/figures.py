@@ -72,9 +72,9 @@ def draw_networks(args: argparse.Namespace, path: Path) -> Path:
 
 
 def draw_sweep(args: argparse.Namespace, path: Path) -> Path:
-    from mmgradaug.reproduction.results import read_records
+    from mmgradaug.reproduction.results import read_records, read_sweep
     from mmgradaug.reproduction.rows import read_rows, select_rows
-    from mmgradaug.visualization.sweep import read_sweep, save_sweep
+    from mmgradaug.visualization.sweeps import save_sweep
 
     rows = select_rows(read_rows(), args.ids)
     records = read_records(args.records or sorted(Path('docs/results').glob('*.jsonl')))

@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def measure(cfg: Config, network: Any, args: Any) -> dict[str, Any]:
     """Evaluate and print, and draw what is under corruptions."""
     from mmgradaug.evaluation import adversarial, corruptions, widths
-    from mmgradaug.visualization.robustness import save_corruptions
+    from mmgradaug.visualization.sweeps import save_corruptions
 
     if args.fgsm is not None:
         args.fgsm = args.fgsm or list(adversarial.PAPER_EPSILONS)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import json
 import shlex
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mmengine.config import Config
+
 from ..engine.atomic import write_atomically
+from ..errors import ConfigError
+from ..training import GradAugOptions
 from .rows import Row
 
 INTRO = """# Every row of the paper, and what was measured with this code
@@ -69,3 +74,30 @@ def write_results(rows: Iterable[Row], records: Sequence[dict[str, Any]], docs: 
     write_atomically(text.encode(), docs / 'RESULTS.md')
     with open(docs / 'results.csv', 'w', newline='', encoding='utf-8') as file:
         csv.writer(file, lineterminator='\n').writerows([COLUMNS, *lines])
+
+
+# By number and smallest width, and by recipe and seed: a run's final value and its seconds.
+Runs = dict[tuple[int, float], dict[tuple[str, int], tuple[float, float]]]
+
+
+def read_sweep(rows: Sequence[Any], records: Iterable[Mapping[str, Any]]) -> Runs:
+    """Return the runs of rows of the paper, from the runner's records; plain ones have (0, 1).
+
+    A training of several rows counts once. Raises ConfigError if none trained sub-networks.
+    """
+    runs: Runs = {}
+    by_id = {row.id: row for row in rows}
+    for record in (record for record in records if record['id'] in by_id):
+        row = by_id[record['id']]
+        gradaug = dict(Config.fromfile(row.config).model.get('gradaug') or {'num_subnets': 0})
+        for option in [*row.options.split(), *record['options']]:
+            name, _, value = option.removeprefix('model.gradaug.').partition('=')
+            if name in ('num_subnets', 'min_width'):
+                gradaug[name] = ast.literal_eval(value)
+        sampler = GradAugOptions.parse(gradaug).sampler
+        key = (sampler.num_subnets, sampler.min_width) if sampler.num_subnets else (0, 1.0)
+        result = record['final'][row.metrics.split()[0]], record['seconds']
+        runs.setdefault(key, {})[record['hash'], record['seed']] = result
+    if not any(count for count, _ in runs):
+        raise ConfigError('no record of these rows has sub-networks: run tools/repro.py first')
+    return runs

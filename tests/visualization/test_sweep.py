@@ -3,7 +3,8 @@ from types import SimpleNamespace
 import pytest
 
 from mmgradaug.errors import ConfigError
-from mmgradaug.visualization.sweep import read_sweep, save_sweep
+from mmgradaug.reproduction.results import read_sweep
+from mmgradaug.visualization.sweeps import save_sweep
 
 FOLDER = 'configs/classification/wrn28-10_cifar100'
 SWEPT = {'n2': 'model.gradaug.num_subnets=2', 'width': 'model.gradaug.min_width=0.5', 'n3': ''}

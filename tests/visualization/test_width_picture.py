@@ -1,7 +1,7 @@
 import numpy as np
 
 from mmgradaug.evaluation.widths import WidthResult, shown_metrics
-from mmgradaug.visualization.widths import metric_lines, save_widths
+from mmgradaug.visualization.sweeps import metric_lines, save_widths
 from tests.visualization.pictures import pixels_of
 
 

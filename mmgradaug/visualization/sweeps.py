@@ -1,0 +1,116 @@
+"""Metrics and cost over widths, over the severity of corruptions, and over options of training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean, mode
+from typing import Any
+
+import numpy as np
+
+from ..evaluation.corruptions import GROUPS, CorruptionResult
+from ..evaluation.widths import WidthResult, shown_metrics, shown_of
+from .canvas import colour_at, new_figure, save_figure
+from .curves import Line, draw_lines
+
+
+def save_widths(results: Sequence[WidthResult], path: Path | str, title: str = '') -> Path:
+    """Draw average precision (or the evaluator's metrics), FLOPs and time over the width."""
+    results = sorted(results, key=lambda result: result.width)
+    widths = [result.width for result in results]
+    ticks = [f'{r.width:g}' + ('' if r.trained else '\nnot trained') for r in results]
+    flops = [
+        Line('whole network', widths, [r.flops / 1e9 for r in results], colour_at(2)),
+        Line('backbone', widths, [r.backbone_flops / 1e9 for r in results], colour_at(3)),
+    ]
+    times = [1e3 * np.quantile(r.seconds, (0.25, 0.5, 0.75)) for r in results]
+    low, median, high = np.transpose(times).tolist()
+    panels = {
+        'precision': metric_lines(results),
+        'GFLOPs, one image': flops,
+        'ms, one image (median, quartiles)': [Line('', widths, median, colour_at(4))],
+    }
+    figure = new_figure(12.0, 4.2, title)
+    for axes, (name, lines) in zip(figure.subplots(1, 3), panels.items(), strict=True):
+        draw_lines(axes, lines, name, 'width (share of the channels)')
+        for line in lines:
+            for point in zip(line.steps, line.values, strict=True):
+                text, above = f'{point[1]:.3g}', 'offset points'
+                axes.annotate(text, point, (0, 5), textcoords=above, fontsize=7, ha='center')
+        axes.set_xticks(widths, ticks)
+        axes.set_ylim(0, 1.12 * axes.get_ylim()[1])  # room for the numbers
+        axes.margins(x=0.12)
+    figure.axes[2].fill_between(widths, low, high, color=colour_at(4), alpha=0.25)
+    return save_figure(figure, path)
+
+
+def metric_lines(results: Sequence[WidthResult]) -> list[Line]:
+    """Return a line for each metric; widths whose evaluator gave none are left out."""
+    lines = []
+    for index, name in enumerate(shown_metrics(results)):
+        having = [r for r in results if name in r.shown()]
+        values = [r.shown()[name] for r in having]
+        lines.append(Line(name, [r.width for r in having], values, colour_at(index)))
+    return lines
+
+
+def save_corruptions(results: Sequence[CorruptionResult], path: Path, title: str = '') -> Path:
+    """Draw a row of charts for each metric, a chart for each group of corruptions."""
+    clean, *corrupted = results
+    shown = {r.corruption for r in corrupted}
+    groups = {group: [n for n in names if n in shown] for group, names in GROUPS.items()}
+    groups = {group: names for group, names in groups.items() if names}
+    metrics = shown_of(clean.metrics)
+    figure = new_figure(3.6 * len(groups) + 0.8, 3.8 * len(metrics), title)
+    charts = figure.subplots(len(metrics), len(groups), squeeze=False, sharey='row')
+    for metric, row in zip(metrics, charts, strict=True):
+        top = max(r.value(metric) for r in results)
+        for axes, (group, names) in zip(row, groups.items(), strict=True):
+            lines = []
+            for index, name in enumerate(names):
+                own = [clean, *(r for r in corrupted if r.corruption == name)]
+                values = [r.value(metric) for r in own]
+                label = name.replace('_', ' ')
+                lines.append(Line(label, [r.severity for r in own], values, colour_at(index)))
+            draw_lines(axes, lines, f'{group}: {metric}', 'severity (0: clean images)')
+            axes.set_ylim(0, 1.05 * top or 1)
+    return save_figure(figure, path)
+
+
+def save_sweep(
+    runs: Mapping[tuple[int, float], Mapping[Any, tuple[float, float]]],
+    path: Path | str,
+    metric: str,
+) -> Path:
+    """Draw a metric over the number of sub-networks and their smallest width (figure 2), and time.
+
+    ``runs`` are values and seconds, see :func:`~mmgradaug.reproduction.results.read_sweep`. Each
+    option is drawn at the other's most frequent value. Lines are means, dots seeds; beside them
+    stands the time of a run relative to plain training, where there is one.
+    """
+    count, width = (mode(values) for values in zip(*(k for k in runs if k[0]), strict=True))
+    seconds = {key: fmean(time for _, time in of.values()) for key, of in runs.items()}
+    times = {key: time / seconds[0, 1.0] for key, time in seconds.items() if (0, 1.0) in runs}
+    panels: dict[str, dict[tuple[int, float], float]] = {
+        f'sub-networks, widths from {width:g}': {
+            k: k[0] for k in runs if k[1] == width or not k[0]
+        },
+        f'smallest width, {count} sub-networks': {k: k[1] for k in runs if k[0] == count},
+        'time of a run, relative to plain training': times,
+    }
+    figure = new_figure(13.0, 4.2, metric)
+    for axes, (xlabel, places) in zip(figure.subplots(1, 3), panels.items(), strict=True):
+        axes.set(xlabel=xlabel, xmargin=0.15)
+        means = []
+        for key, x in sorted(places.items(), key=lambda place: place[1]):
+            values = [value for value, _ in runs[key].values()]
+            means.append((x, fmean(values)))
+            axes.plot([x] * len(values), values, 'o', color=colour_at(0), markersize=3)
+            name = f'n={key[0]}, {key[1]:g}' if key[0] else 'plain'
+            text = name if places is times else f'{times[key]:.2f} x' if times else ''
+            axes.annotate(text, means[-1], (5, 5), textcoords='offset points', fontsize=8)
+        if places is not times:
+            axes.plot(*zip(*means, strict=True), color=colour_at(0))
+            axes.set_xticks([x for x, _ in means])
+    return save_figure(figure, path)
