@@ -55,6 +55,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     tools = Path(__file__).absolute().parent
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # runs are stopped, too
     with one_line_errors():
+        work_dir = make_output_dir(vars(args).get('work_dir', '.'), '--work-dir')
         rows = read_rows()
         chosen = select_rows(rows, args.ids) if vars(args).get('ids') else list(rows.values())
         measured = read_records(sorted(RECORDS.glob('*.jsonl')))
@@ -64,12 +65,10 @@ def main(argv: Sequence[str] | None = None) -> None:
             write_results(rows.values(), measured, Path('docs'))
             print('docs/RESULTS.md\ndocs/results.csv')
         elif args.command == 'smoke':
-            work_dir = make_output_dir(args.work_dir, '--work-dir')
             (records := work_dir / 'records.jsonl').unlink(missing_ok=True)
             runs = [plan_smoke(row, work_dir / row.id.replace('/', '_')) for row in chosen]
             run_all(runs, tools, records, say, args.jobs)
         else:
-            work_dir = make_output_dir(args.work_dir, '--work-dir')
             planned = (plan_runs(row, args.seeds, work_dir, args.cfg_options) for row in chosen)
             run_all([*chain(*planned)], tools, args.records, say, args.jobs, args.gpus)
 
