@@ -101,7 +101,7 @@ def test_a_run_that_fails_is_told_and_resumed_and_others_go_on(rows):
         with pytest.raises(ConfigError, match=words):
             run(rows, jobs=2)
         assert len(lines('tools/calls.txt')) == count
-        assert [r['id'] for r in lines('records.jsonl')].sort() == ['T7/x', 'T8/x'].sort()
+        assert sorted(r['id'] for r in lines('records.jsonl')) == ['T7/x', 'T8/x']
 
 
 def test_a_run_of_another_process_is_left_alone(rows):
