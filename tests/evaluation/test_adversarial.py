@@ -29,9 +29,9 @@ def test_signs_of_a_linear_model_have_a_closed_form():
     assert torch.equal(gradient_signs(network, images, labels), expected)
 
 
-@pytest.mark.parametrize(('units', 'step'), [
-    ('pixels', (0.1 * 255 / 50, 0.1 * 255 / 60, 0.1 * 255 / 70)), ('normalised', (0.1, 0.1, 0.1)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ('units', 'step'), [('pixels', (0.51, 0.425, 2.55 / 7)), ('normalised', (0.1, 0.1, 0.1))]
+)
 def test_steps_are_of_their_unit_and_end_at_black_and_white(units, step):
     images = torch.zeros(1, 3, 1, 4)  # the mean colour
     images[..., 2:3] = -PIXELS.mean / PIXELS.std  # black

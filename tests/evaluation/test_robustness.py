@@ -4,6 +4,7 @@ import copy
 import json
 import statistics
 import sys
+from inspect import signature
 
 import numpy as np
 import pytest
@@ -46,27 +47,21 @@ def test_the_papers_mean_corruption_errors(row, mce):
     found = corruptions.summarise(results, num_classes=1000)['CE']
     assert list(found.values()) == pytest.approx([sum(row) / 15, *row])
     assert found['mCE'] == pytest.approx(mce, abs=0.05)
-    as_errors = {name: [ce] for name, ce in zip(ALEXNET_ERRORS, row, strict=True)}
-    assert statistics.mean(corruptions.corruption_errors(as_errors).values()) > mce + 10
     assert 'CE' not in corruptions.summarise(results, num_classes=100)  # not ImageNet
     assert 'CE' not in corruptions.summarise(results[:-1], num_classes=1000)  # not all
 
 
 def test_mean_and_relative_performance_under_corruption():
     """A detector that finds nothing has no metric, and no precision."""
-    metrics = [
-        {'coco/bbox_mAP': box, 'coco/segm_mAP': mask}
-        for box, mask in [(0.4, 0.2), (0.3, 0.1), (0.1, 0.05)]
-    ]
-    results = [CorruptionResult('fog', *pair) for pair in enumerate([*metrics, {}, {}])]
-    summary = corruptions.summarise(results)
-    assert summary['mPC'] == pytest.approx({'box AP': 0.1, 'mask AP': 0.0375})
-    assert summary['rPC'] == pytest.approx({'box AP': 25.0, 'mask AP': 18.75})
+    metrics = [{'coco/bbox_mAP': box, 'coco/segm_mAP': 0.2} for box in (0.4, 0.3, 0.1)] + [{}, {}]
+    summary = corruptions.summarise([CorruptionResult('fog', *pair) for pair in enumerate(metrics)])
+    assert summary['mPC'] == pytest.approx({'box AP': 0.1, 'mask AP': 0.1})
+    assert summary['rPC'] == pytest.approx({'box AP': 25.0, 'mask AP': 50.0})
 
 
 @pytest.fixture(scope='module')
 def classifier(tmp_path_factory):
-    """Config of a tiny classifier on folders of images, the network, and the tool's arguments."""
+    """Config of a tiny classifier that knows its six images, and the tool's arguments."""
     root = tmp_path_factory.mktemp('classes')
     cfg = Config.fromfile('configs/classification/resnet18_digits_gradaug.py')
     cfg.model.update(backbone=BACKBONE, num_classes=3)
@@ -80,7 +75,7 @@ def classifier(tmp_path_factory):
     fitted = torch.linalg.pinv(features) @ torch.eye(3).double()[data['data_samples']]
     model.fc.weight.data, model.fc.bias.data = fitted.T.float(), torch.zeros(3)  # all are right
     torch.save({'state_dict': model.state_dict()}, root / 'epoch_1.pth')
-    return cfg, model, [str(root / 'c.py'), str(root / 'epoch_1.pth')]
+    return cfg, [str(root / 'c.py'), str(root / 'epoch_1.pth')]
 
 
 def images_of(cfg, names, severities, **options):
@@ -93,7 +88,10 @@ def images_of(cfg, names, severities, **options):
 
 def test_corruptions_depend_on_the_image_alone(classifier):
     cfg = copy.deepcopy(classifier[0])
-    names = [name for name in ALEXNET_ERRORS if name != 'glass_blur']
+    functions = imagecorruptions.corruption_dict
+    own = {name for name in ALEXNET_ERRORS if 'seed' in signature(functions[name]).parameters}
+    assert own == set(corruptions.OWN_SEED)
+    names = [name for name in ALEXNET_ERRORS if name != 'glass_blur']  # compiles
     alone = images_of(cfg, names, [1, 5])
     clean = alone['clean', 0].float()
     assert clean.shape == (6, 3, 48, 48)
@@ -104,17 +102,6 @@ def test_corruptions_depend_on_the_image_alone(classifier):
     noises = ['impulse_noise', 'snow', 'gaussian_noise']
     for pair, images in images_of(cfg, noises, [5], images=3).items():  # of 6: every second
         assert torch.equal(images, alone[pair][::2]), pair
-
-
-@pytest.mark.slow  # numba compiles it first
-def test_glass_blur_is_seeded_too():
-    pixels = np.random.default_rng(0).integers(0, 255, (40, 50, 3), dtype=np.uint8)
-    step = Corruption()
-    step.name, blurred = 'glass_blur', []
-    for step.severity, path in [(1, 'a/1.png'), (1, '/b/a/1.png'), (1, 'a/2.png'), (2, 'a/1.png')]:
-        blurred.append(step({'img': pixels.copy(), 'img_path': path})['img'].tobytes())
-    assert blurred[0] == blurred[1]
-    assert len(set(blurred)) == 3
 
 
 def test_images_of_detectors_are_corrupted_before_they_are_resized(tmp_path):
@@ -132,7 +119,7 @@ def test_images_of_detectors_are_corrupted_before_they_are_resized(tmp_path):
 
 def test_published_images(classifier, tmp_path):
     """ImageNet-C's folders and CIFAR-C's arrays: the images and labels of each severity."""
-    cfg, model, _ = classifier
+    cfg = classifier[0]
     pixels = np.random.default_rng(0).integers(0, 255, (5, 3, 40, 40, 3), dtype=np.uint8)
     for image, name in zip(pixels[2], 'abc', strict=True):
         folder = tmp_path / f'snow/3/{name}'
@@ -146,22 +133,19 @@ def test_published_images(classifier, tmp_path):
     *_, (_, _, found) = corruptions.corrupted_data(cfg, ['fog'], [4], root=tmp_path)
     (batch,) = found.loader
     assert torch.equal(torch.stack(list(batch['inputs'])), expected[3])
-    logits = model(model.data_preprocessor(batch)['inputs'])
-    right = (logits.argmax(1) == torch.tensor([2, 1, 0])).double().mean().item()
-    assert found.evaluate(model)['accuracy/top1'] == pytest.approx(100 * right)
+    assert batch['data_samples'].tolist() == [2, 1, 0]
 
 
 def test_table_json_and_picture_of_a_classifier(classifier, tmp_path, capsys):
-    _, _, command = classifier
+    command = classifier[1]
     options = ['--corruptions', 'contrast', 'fog', '--severities', '3', '5', '--out', str(tmp_path)]
     main([*command, *options])
     record = json.loads((tmp_path / 'robustness.json').read_text())
     top1 = [result['metrics']['accuracy/top1'] for result in record['results']]
-    named = [(result['corruption'], result['severity']) for result in record['results']]
-    assert named == [('clean', 0), ('contrast', 3), ('contrast', 5), ('fog', 3), ('fog', 5)]
     assert record['mPC'] == {'accuracy/top1': statistics.mean(top1[1:])}
     table = capsys.readouterr().out.splitlines()
     assert table[0] == f'clean               {top1[0]:.3f}'
+    assert table[1].startswith('contrast ')
     assert table[2] == f'fog                 {top1[3]:.3f}  {top1[4]:.3f}'
     with Image.open(tmp_path / 'robustness.png') as picture:
         assert picture.size[0] > 700
@@ -183,7 +167,7 @@ def test_a_narrow_detector_and_what_does_not_fit(classifier, tmp_path, monkeypat
     narrow = ['--width', '0.5', '--recalibrate', '1', '--corruptions', 'fog', '--severities', '1']
     main([*command, *narrow, '--cfg-options', 'model.test_cfg.rcnn.score_thr=0.0'])
     record = json.loads((tmp_path / 'robustness/robustness.json').read_text())
-    assert [set(r['metrics']) >= {'coco/bbox_mAP'} for r in record['results']] == [True, True]
+    assert set(record['mPC']) == {'box AP', 'mask AP'}
     step = Corruption()
     step.name, step.severity = 'fog', 1
     with pytest.raises(ConfigError, match=r'image 7 cannot be .* at least 32 pixels'):
@@ -191,12 +175,11 @@ def test_a_narrow_detector_and_what_does_not_fit(classifier, tmp_path, monkeypat
     monkeypatch.setitem(sys.modules, 'imagecorruptions', None)
     for wrong, words in [
         ([*command, '--fgsm'], '--fgsm is for classifiers, .* is a detector'),
-        ([*command, '--root', 'x'], '--root is for classifiers'),
         ([*command, '--width', '0'], 'width'),
-        ([*classifier[2], '--corruptions', 'frog'], r"'frog' \(did you mean 'fog'\?\)$"),
-        ([*classifier[2], '--severities', '6'], r'severities \[6\], expected of \[1, 2, 3, 4, 5\]'),
-        ([*classifier[2], '--root', str(tmp_path)], 'has no gaussian_noise of severity 1: '),
-        (classifier[2], 'no imagecorruptions: pip install imagecorruptions-imaug'),
+        ([*classifier[1], '--corruptions', 'frog'], r"'frog' \(did you mean 'fog'\?\)$"),
+        ([*classifier[1], '--severities', '6'], r'severities \[6\], expected of \[1, 2, 3, 4, 5\]'),
+        ([*classifier[1], '--root', str(tmp_path)], 'has no gaussian_noise of severity 1: '),
+        (classifier[1], 'no imagecorruptions: pip install imagecorruptions-imaug'),
     ]:
         with pytest.raises(SystemExit, match=words) as stopped:
             main(wrong)
