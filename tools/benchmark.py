@@ -44,7 +44,6 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def benchmark(args: argparse.Namespace) -> None:
-    """Measure and print."""
     # torch's profiler, which counts memory, reports a missing GPU as an error otherwise. It is
     # read when torch is imported.
     os.environ.setdefault('KINETO_LOG_LEVEL', '5')
@@ -82,7 +81,6 @@ def benchmark(args: argparse.Namespace) -> None:
 
 
 def print_steps(costs: Sequence[StepCost]) -> None:
-    """Print one row per step, each with its ratios to the first."""
     import numpy as np
     from rich.console import Console
     from rich.table import Table

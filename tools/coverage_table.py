@@ -258,7 +258,6 @@ class WatchedOptimWrapper(OptimWrapper):
                 parameter.register_hook(lambda _, name=name: self.passes[-1].add(name))
 
     def backward(self, loss: Tensor, **kwargs: Any) -> None:
-        """Begin a pass."""
         self.passes.append(set())
         super().backward(loss, **kwargs)
 
@@ -308,7 +307,6 @@ process of its own with {MEMORY} GiB of memory.
 
 
 def as_row(cells: Iterable[str]) -> str:
-    """Return a row of a Markdown table."""
     return f'| {" | ".join(cells)} |'
 
 

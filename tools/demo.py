@@ -50,7 +50,6 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def say(text: str) -> None:
-    """Print a line of the demo's own."""
     print(f'[demo] {text}', flush=True)
 
 

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Measure, print, draw."""
     parser = argparse.ArgumentParser(description=(__doc__ or '').split('\n')[0])
     add = parser.add_argument
     add('config', help='a config file')
@@ -89,7 +88,6 @@ def measure(
 
 
 def write(results: Sequence[WidthResult], out: Path, args: argparse.Namespace) -> None:
-    """Write ``widths.json`` and ``widths.png``."""
     import torch
 
     from mmgradaug.visualization.sweeps import save_widths
@@ -111,7 +109,6 @@ def write(results: Sequence[WidthResult], out: Path, args: argparse.Namespace) -
 
 
 def print_widths(results: Sequence[WidthResult]) -> None:
-    """Print one row per width."""
     import numpy as np
     from rich.console import Console
     from rich.table import Table

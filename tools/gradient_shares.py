@@ -70,7 +70,6 @@ def measure(cfg: Config, args: argparse.Namespace) -> Iterator[list[TermGradient
 
 
 def print_terms(results: list[list[TermGradient]]) -> None:
-    """Print means over batches, one row per term."""
     from rich.console import Console
     from rich.table import Table
 

@@ -77,9 +77,7 @@ def main(argv: list[str] | None = None) -> int:
         'seeds': args.seeds,
         'epoch': cfg.train_cfg.max_epochs,
         'labels_per_class': cfg.train_dataloader.dataset.labels_per_class,
-        'num_subnets': cfg.model.gradaug.num_subnets,
         'configs': {name: rows[row].config for name, row in ROWS.items()},
-        'options': args.cfg_options,
         'backbone': str(backbone),
         'detector': {
             'config': DETECTOR,
@@ -95,12 +93,10 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def say(text: str) -> None:
-    """Print a line of the demo's own."""
     print(f'[demo] {text}', flush=True)
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
-    """Read the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or '').split('\n')[0])
     add = parser.add_argument
     add('--work-dir', type=Path, default=Path(WORK_DIR), help='(default: %(default)s)')

@@ -25,7 +25,6 @@ NARROW = ('mmdet', 'backbone', 'onnx')
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Write the files and say where they are."""
     args = parse_args(argv)
     from mmengine.device import get_device  # these take seconds, which --help need not wait for
 

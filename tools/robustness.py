@@ -54,7 +54,6 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def measure(cfg: Config, network: Any, args: Any) -> dict[str, Any]:
-    """Evaluate and print, and draw what is under corruptions."""
     from mmgradaug.evaluation import adversarial, corruptions, widths
     from mmgradaug.visualization.sweeps import save_corruptions
 
