@@ -258,6 +258,7 @@ class WatchedOptimWrapper(OptimWrapper):
                 parameter.register_hook(lambda _, name=name: self.passes[-1].add(name))
 
     def backward(self, loss: Tensor, **kwargs: Any) -> None:
+        """Begin a pass."""
         self.passes.append(set())
         super().backward(loss, **kwargs)
 
