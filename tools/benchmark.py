@@ -8,11 +8,13 @@ and the time of every pass. Images and labels are random; nothing is read but th
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import os
 import platform
 import statistics
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmengine.config import DictAction
@@ -38,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     text = 'rounds to measure the memory of, a step more of each (default: all)'
     add('--memory-rounds', type=int, metavar='N', help=text)
     add('--device', help='(default: a GPU if there is one)')
+    add('--out', help='JSON file for the ratios to the plain step')
     text = "further GradAug steps, such as 'gradaug.width_step=0.025 backbone.width_divisor=8'"
     add('--variants', nargs='+', default=(), metavar='OPTIONS', help=text)
     benchmark(parser.parse_args(argv))
@@ -74,6 +77,8 @@ def benchmark(args: argparse.Namespace) -> None:
         f'{torch.get_num_threads()} threads, torch {torch.__version__}'
     )
     print_steps(costs)
+    if args.out:
+        Path(args.out).write_text(json.dumps({c.name: c.ratios(costs[0]) for c in costs}))
     for cost in costs:
         for name, seconds in cost.passes.items():
             low, median, high = min(seconds), statistics.median(seconds), max(seconds)
@@ -89,9 +94,8 @@ def print_steps(costs: Sequence[StepCost]) -> None:
     for column in ('step', 'GFLOPs', 'x', 'seconds', 'x', 'x time / x FLOPs', 'peak MB', 'x'):
         table.add_column(column, justify='left' if column == 'step' else 'right', overflow='fold')
     table.add_column('GFLOPs at inference', justify='right')
-    plain = costs[0]
     for cost in costs:
-        flops, seconds = cost.train_flops / plain.train_flops, cost.time_ratio(plain)
+        flops, seconds, memory = cost.ratios(costs[0]).values()
         low, median, high = np.percentile(cost.seconds, (25, 50, 75))
         table.add_row(
             cost.name,
@@ -101,7 +105,7 @@ def print_steps(costs: Sequence[StepCost]) -> None:
             f'{seconds:.3f}',
             f'{seconds / flops:.3f}',
             f'{cost.peak_bytes / 1e6:.0f}',
-            f'{cost.peak_bytes / plain.peak_bytes:.3f}',
+            f'{memory:.3f}',
             f'{cost.predict_flops / 1e9:.1f}',
         )
     Console(width=110).print(table)

@@ -120,7 +120,6 @@ def shipped_configs(families: Sequence[str]) -> tuple[dict[str, Any], dict[str, 
 
 
 def resnets(config: Any) -> Iterator[Any]:
-    """Yield the configs of mmdet's ResNets in a config, at any depth."""
     if isinstance(config, dict) and type_name(config.get('type')) in SLIMMABLE:
         if not str(config['type']).startswith('mmpretrain.'):
             yield config
@@ -130,7 +129,6 @@ def resnets(config: Any) -> Iterator[Any]:
 
 
 def slimmable(resnet: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the config of a ResNet's slimmable counterpart, with random weights."""
     options = {key: value for key, value in resnet.items() if key != 'pretrained'}
     return {**options, 'type': SLIMMABLE[type_name(resnet['type'])], 'init_cfg': None}
 
@@ -166,7 +164,6 @@ def try_family(models: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def limit() -> None:
-    """Limit a process's memory and log."""
     hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY << 30, hard))
     logging.disable(logging.WARNING)

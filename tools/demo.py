@@ -35,7 +35,6 @@ NEXT_COMMAND = 'python tools/train.py configs/mask_rcnn_r50_gradaug_1x.py'
 
 @one_line_errors()
 def main(argv: list[str] | None = None) -> int:
-    """Make the data, train, draw, summarise; returns the exit status."""
     parser = argparse.ArgumentParser(description=(__doc__ or '').split('\n')[0])
     add = parser.add_argument
     add('--work-dir', default=WORK_DIR, help='(default: %(default)s)')

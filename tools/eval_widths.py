@@ -68,7 +68,6 @@ def main(argv: Sequence[str] | None = None) -> None:
 def measure(
     cfg: Config, source: Source, widths: Sequence[float], args: argparse.Namespace
 ) -> list[WidthResult]:
-    """Cut, recalibrate and evaluate every width, then time them in turn."""
     from mmgradaug.evaluation.widths import Validation, WidthResult, measure_cost
     from mmgradaug.publishing.publish import cut_network
     from mmgradaug.publishing.source import Cut

@@ -64,7 +64,8 @@ def draw_networks(args: argparse.Namespace, path: Path) -> Path:
         model = load_trained_model(source, cut)[0]
         model.dataset_meta = source.meta.get('dataset_meta')
         name = f'{checkpoint.parent.name}\n{checkpoint.stem}'
-        networks[f'{name}\nwidth {cut.width:g}' if cut.width else name] = model, cut.width or 1.0
+        name += f'\nwidth {cut.width:g}' if cut.width else ''
+        networks[str(checkpoint) if name in networks else name] = model, cut.width or 1.0
     if args.command == 'cam':
         return save_activation_maps(networks, cfg, path, files=args.images)
     detectors = {name.replace('\n', ' '): model for name, (model, _) in networks.items()}

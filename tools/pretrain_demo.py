@@ -69,7 +69,7 @@ def main(argv: list[str] | None = None) -> int:
     values = {name: [r.record()['final'][METRIC] for r in rs] for name, rs in runs.items()}
     gap = [a - b for a, b in zip(values['GradAug'], values['baseline'], strict=True)]
     wins = sum(value > 0 for value in gap)
-    cfg = Config.fromfile(first.row.config)
+    cfg = Config.fromfile(first.work_dir / Path(first.row.config).name)
     summary: dict[str, Any] = {
         METRIC: {name: spread_of(by_seed) for name, by_seed in values.items()},
         'difference': spread_of(gap),

@@ -10,7 +10,6 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     commands = parser.add_subparsers(dest='command', required=True, metavar='COMMAND')
     text = 'the rows: paper, README, measured, cost, data'
     commands.add_parser('list', help=text).add_argument('ids', nargs='*', metavar='ID')
-    one = commands.add_parser('run', help='train, evaluate and record; goes on where it stopped')
+    one = commands.add_parser('run', help='train, evaluate and record; trainings go on')
     add = one.add_argument
     add('ids', nargs='+', metavar='ID')
     for name, text in {'seeds': '0 to N - 1', 'jobs': 'runs at a time', 'gpus': 'a run'}.items():
@@ -69,8 +68,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             runs = [plan_smoke(row, work_dir / row.id.replace('/', '_')) for row in chosen]
             run_all(runs, tools, records, say, args.jobs)
         else:
-            planned = (plan_runs(row, args.seeds, work_dir, args.cfg_options) for row in chosen)
-            run_all([*chain(*planned)], tools, args.records, say, args.jobs, args.gpus)
+            options = (args.seeds, work_dir, args.cfg_options, args.gpus)
+            runs = [run for row in chosen for run in plan_runs(row, *options)]
+            run_all(runs, tools, args.records, say, args.jobs)
 
 
 def say(text: str) -> None:
@@ -81,7 +81,7 @@ def print_rows(rows: Sequence[Any], records: Sequence[Any]) -> None:
     from mmgradaug.reproduction.results import lines_of
 
     for row in rows:
-        print(row.id + f'  ({row.source})' * (row.source != 'paper'))
+        print(row.id + "  (not the paper's)" * row.id.startswith('more/'))
         for _, metrics, paper, readme, value, seeds, command in lines_of(row, records):
             told = {'paper': paper, 'README': readme, f'measured, {seeds} seeds': value}
             words = [f'{name} {text}' for name, text in told.items() if text]

@@ -76,7 +76,8 @@ def measure(cfg: Config, network: Any, args: Any) -> dict[str, Any]:
     summary = corruptions.summarise(results, getattr(network, 'num_classes', 0))
     for key, values in summary.items():
         print(f'{key:<18}', *(f'{n} {value:.3f}' for n, value in values.items()), sep='  ')
-    print(save_corruptions(results, args.out / 'robustness.png', str(args.checkpoint)))
+    if summary['mPC']:  # a detector that finds nothing has none
+        print(save_corruptions(results, args.out / 'robustness.png', str(args.checkpoint)))
     return {**summary, 'results': [asdict(result) for result in results]}
 
 

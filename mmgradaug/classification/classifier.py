@@ -172,7 +172,7 @@ class GradAugClassifier(GradAugMixin, Classifier):
         weights: Any = self.distillation.unlabelled
         if isinstance(weights, (int, float)):
             weights = [weights] * self.sampler.num_subnets
-        if len(weights) != self.sampler.num_subnets:
+        if len(weights) != self.sampler.num_subnets > 0:
             raise ConfigError(
                 f'gradaug.distill.unlabelled={weights} has {len(weights)} weights, expected one '
                 f'number, or one for each of num_subnets={self.sampler.num_subnets} sub-networks'
@@ -192,22 +192,21 @@ class GradAugClassifier(GradAugMixin, Classifier):
     ) -> Any:
         """Forward in a mode of :class:`Classifier` or of the training step.
 
-        With ``distill.unlabelled`` the full pass is that of the images with labels, to the bit.
+        With ``distill.unlabelled`` the full pass is that of the images with labels alone.
         Soft labels of the others come from a forward of their own, without gradients, which
         normalises with their statistics and keeps none.
         """
         if mode != 'full' or not any(self._unlabelled_weights):
             return super().forward(inputs, data_samples, mode, mapping)
         known = data_samples >= 0
-        others = inputs[~known]
-        if not len(others):
+        if known.all():
             raise ConfigError(
                 'gradaug.distill.unlabelled is set, but a batch has no image without a label: set '
                 "train_dataloader.batch_sampler=dict(type='LabelledAndUnlabelled', unlabelled=50)"
             )
         losses = super().forward(inputs[known], data_samples[known], mode)
         with torch.no_grad(), at_width(self, 1.0):
-            self._unlabelled = self.logits(others)
+            self._unlabelled = self.logits(inputs[~known])
         self._weights = iter(self._unlabelled_weights)
         return losses
 

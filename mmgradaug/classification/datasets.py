@@ -164,7 +164,7 @@ class TorchvisionImages(ClassDataset):
 
 @DATA_SAMPLERS.register_module()
 class LabelledAndUnlabelled:
-    """A loader's ``batch_sampler``: so many images with a label, then so many without, for ever.
+    """A loader's ``batch_sampler``: batches of images with a label, then images without, endlessly.
 
     Both kinds are shuffled, and begin again, each on its own; several processes share them. It is
     for loops by iterations.
@@ -204,5 +204,5 @@ class LabelledAndUnlabelled:
             ]
 
     def __len__(self) -> int:
-        """Return after how many batches every image with a label has been seen, rounded up."""
+        """Return the batches of one pass over the images with a label, in one process."""
         return -(-len(self.parts[0]) // self.counts[0])

@@ -220,7 +220,8 @@ def summarise(
     mpc = {name: statistics.mean(r.value(name) for r in corrupted) for name in names}
     rpc = {name: 100 * mpc[name] / value for name, value in names.items() if value}
     summary = {'mPC': mpc, 'rPC': rpc}
-    is_complete = len(corrupted) == len(ALEXNET_ERRORS) * len(SEVERITIES)
+    pairs = {(r.corruption, r.severity) for r in corrupted}
+    is_complete = len(pairs) == len(corrupted) == len(ALEXNET_ERRORS) * len(SEVERITIES)
     if is_complete and num_classes == 1000:
         errors = defaultdict(list)
         for result in corrupted:

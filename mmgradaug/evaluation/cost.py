@@ -47,6 +47,11 @@ class StepCost:
         """
         return statistics.median(a / b for a, b in zip(self.seconds, other.seconds, strict=True))
 
+    def ratios(self, other: StepCost) -> dict[str, float]:
+        """Return FLOPs, time and memory relative to another step's."""
+        flops, memory = self.train_flops / other.train_flops, self.peak_bytes / other.peak_bytes
+        return {'flops': flops, 'time': self.time_ratio(other), 'memory': memory}
+
 
 def build_models(cfg: Config, variants: Sequence[str] = ()) -> dict[str, nn.Module]:
     """Build the stock model, the same on the slimmable backbone, GradAug, and its variants.

@@ -37,14 +37,18 @@ def lines_of(row: Row, records: Sequence[dict[str, Any]]) -> list[tuple[str, ...
 
     Of several records of a seed, made by other versions of config or code, the last counts.
     """
-    finals: dict[tuple[str, ...], dict[int, dict[str, Any]]] = {(): {}}
+    finals: dict[tuple[tuple[str, ...], int], dict[int, dict[str, Any]]] = {}
     for record in records:
         if record['id'] == row.id:
-            finals.setdefault(tuple(record['options']), {})[record['seed']] = record['final']
+            key = tuple(record['options']), record['gpus']
+            finals.setdefault(key, {})[record['seed']] = record['final']
+    if not any(options == () for options, _ in finals):
+        finals = {((), 1): {}, **finals}
     lines: list[tuple[str, ...]] = []
-    for options, by_seed in finals.items():
+    for (options, gpus), by_seed in finals.items():
         command = f'python tools/repro.py run {row.id}'
         command += f' --seeds {len(by_seed)}' if by_seed else ''
+        command += f' --gpus {gpus}' if gpus > 1 else ''
         command += f' --cfg-options {shlex.join(options)}' if options else ''
         given = ('', '') if options else (row.paper, row.readme)
         texts = [spread(m, [f.get(m) for f in by_seed.values()]) for m in row.metrics.split()]

@@ -30,7 +30,6 @@ class Row:
     basis: str = ''  # of these: minutes per epoch of Table 2, or those scaled by FLOPs
     data: str = ''  # data set, and files that have to be made first
     note: str = ''  # where paper, README, code and this project disagree
-    source: str = 'paper'  # or: not the paper's
 
     @property
     def trains(self) -> bool:

@@ -39,6 +39,7 @@ class Run:
     row: Row
     seed: int
     options: tuple[str, ...]  # further --cfg-options, the user's
+    gpus: int  # processes of its training, one on each GPU
     tool: str  # that trains it: pretrain or train
     work_dir: Path  # of its training, which rows of the same config, options and version share
 
@@ -58,16 +59,22 @@ class Run:
         """Its last checkpoint."""
         return Path((self.work_dir / 'last_checkpoint').read_text().strip())
 
-    def start(self, folder: Path, tools: Path, threads: int, gpus: int) -> subprocess.Popen[bytes]:
-        """Start, or resume, what is to be done in a folder.
+    def start(self, folder: Path, tools: Path, threads: int, place: int) -> subprocess.Popen[bytes]:
+        """Start, or resume, what is to be done in a folder, on the GPUs of its place among others.
 
         Raises:
             ConfigError: If another process does so now.
         """
         folder.mkdir(parents=True, exist_ok=True)
         env = os.environ | {'OMP_NUM_THREADS': str(threads), 'PYTHON': sys.executable}
+        if torch.cuda.is_available():
+            devices = env.get('CUDA_VISIBLE_DEVICES') or ','.join(
+                map(str, range(torch.cuda.device_count()))
+            )
+            own = devices.split(',')[place * self.gpus : (place + 1) * self.gpus]
+            env |= {'CUDA_VISIBLE_DEVICES': ','.join(own), 'PORT': str(29500 + place)}
         if folder == self.work_dir:
-            command = self._training(tools, gpus)
+            command = self._training(tools)
         else:
             names = {'config': self.row.config, 'out': folder}
             if self.row.trains:  # which wrote its config with all options
@@ -83,15 +90,15 @@ class Run:
                 raise ConfigError(text) from None
             return subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=env)
 
-    def _training(self, tools: Path, gpus: int) -> list[str]:
+    def _training(self, tools: Path) -> list[str]:
         options = [*self.row.options_of(self.seed), *self.options]
         if not self.row.then:
             hook = 'default_hooks.final_and_best'  # which detectors' configs lack
             metric = self.row.metrics.split()[0]
             options += [f'{hook}.type=FinalAndBestHook', f'{hook}.metric={metric}']
         script = [sys.executable, str(tools / f'{self.tool}.py'), self.row.config]
-        if gpus > 1:
-            script = ['bash', str(tools / f'dist_{self.tool}.sh'), self.row.config, str(gpus)]
+        if self.gpus > 1:
+            script = ['bash', str(tools / f'dist_{self.tool}.sh'), self.row.config, str(self.gpus)]
         return [*script, '--work-dir', str(self.work_dir), '--resume', '--cfg-options', *options]
 
     def finish(self, folder: Path, status: int) -> str:
@@ -116,6 +123,7 @@ class Run:
             'id': self.row.id,
             'seed': self.seed,
             'options': list(self.options),
+            'gpus': self.gpus,
             'hash': self.work_dir.name.rpartition('_')[2],
             'final': {name: value_at(told.get('final'), name) for name in names},
             'best': {name: value_at(told.get('best'), name) for name in names},
@@ -143,82 +151,85 @@ def value_at(values: Any, path: str) -> float | None:
     return values
 
 
-def plan_runs(row: Row, seeds: int, work_dir: Path, options: Sequence[str] = ()) -> list[Run]:
+def plan_runs(
+    row: Row, seeds: int, work_dir: Path, options: Sequence[str] = (), gpus: int = 1
+) -> list[Run]:
     """Return the runs of a row, one per seed 0, 1, ..., their folders in ``work_dir``."""
     cfg, name = Config.fromfile(row.config), Path(row.config).stem
     tool = 'pretrain' if 'Classifier' in cfg.model.type else 'train'
     runs = []
     for seed in range(seeds):
-        recipe = f'{cfg.to_dict()}{row.options_of(seed)}{[*options]}{__version__}'.encode()
+        recipe = f'{cfg.to_dict()}{row.options_of(seed)}{[*options]}{gpus}{__version__}'.encode()
         folder = work_dir / f'{name}_seed{seed}_{hashlib.sha256(recipe).hexdigest()[:8]}'
-        runs.append(Run(row, seed, tuple(options), tool, folder))
+        runs.append(Run(row, seed, tuple(options), gpus, tool, folder))
     return runs
 
 
 def run_all(
-    runs: Sequence[Run],
-    tools: Path,
-    records: Path,
-    say: Callable[[str], None],
-    jobs: int = 1,
-    gpus: int = 1,
+    runs: Sequence[Run], tools: Path, records: Path, say: Callable[[str], None], jobs: int = 1
 ) -> None:
-    """Do what is not complete of runs, in their order, and append to ``records`` each that is.
+    """Complete runs, in their order, and append a record of each to a file of JSON lines.
 
     ``tools`` is the folder of the tools, ``say`` takes lines of progress. ``jobs`` runs at a time
-    share the processor's cores; a training has ``gpus`` processes, one on each GPU.
+    share the processor's cores, and each has GPUs of its own.
 
     Raises:
         ConfigError: If a run fails, when the others are complete.
     """
-    waiting = [run for run in runs if run.todo]
-    for run in runs:
-        if not run.todo:  # it may have been stopped just before
-            run.write_record(records)
+    waiting = list(runs)
     threads = max(1, (os.cpu_count() or 1) // jobs)
-    say(f'{len(runs)} runs, {len(waiting)} to do, {jobs} at a time with {threads} threads')
-    running: dict[Run, tuple[subprocess.Popen[bytes], Path, float]] = {}
+    todo = sum(run.todo is not None for run in runs)
+    say(f'{len(runs)} runs, {todo} to do, {jobs} at a time with {threads} threads')
+    running: dict[int, tuple[Run, subprocess.Popen[bytes], Path, float]] = {}  # by place
     took: list[float] = []  # seconds of what is complete
     errors: list[str] = []
     told = time.monotonic()
     try:
         while waiting or running:
-            busy = {run.work_dir for run in running}
-            free = [run for run in waiting if run.work_dir not in busy]
-            if free and (folder := free[0].todo) and len(running) < jobs:
-                waiting.remove(free[0])
-                process = free[0].start(folder, tools, threads, gpus)
-                running[free[0]] = process, folder, time.monotonic()
-                continue
-            time.sleep(PAUSE)
-            ended = [run for run, (process, *_) in running.items() if process.poll() is not None]
-            for run in ended:
-                process, folder, begun = running.pop(run)
-                error = run.finish(folder, process.returncode)
-                took.append(time.monotonic() - begun)
-                if not error and run.todo:
-                    waiting.insert(0, run)
+            busy = {run.work_dir for run, *_ in running.values()}
+            for run in list(waiting):
+                place = next(place for place in range(jobs + 1) if place not in running)
+                if run.work_dir in busy or (run.todo and place == jobs):
                     continue
-                if error:
+                waiting.remove(run)
+                if not (folder := run.todo):  # another row's run may have completed it
+                    run.write_record(records)
+                    continue
+                try:
+                    process = run.start(folder, tools, threads, place)
+                except ConfigError as in_use:
+                    errors.append(str(in_use))
+                    continue
+                running[place] = run, process, folder, time.monotonic()
+                busy.add(run.work_dir)
+            time.sleep(PAUSE)
+            ended = [
+                place for place, (_, process, *_) in running.items() if process.poll() is not None
+            ]
+            for place in ended:
+                run, process, folder, begun = running.pop(place)
+                took.append(time.monotonic() - begun)
+                if error := run.finish(folder, process.returncode):
                     errors.append(error)
                 else:
-                    run.write_record(records)
-                say(error or f'{run.row.id} seed {run.seed} is done, {took[-1]:.0f} s')
+                    waiting.insert(0, run)  # for what follows, or its record
+                if error or not run.todo:
+                    say(error or f'{run.row.id} seed {run.seed} is done, {took[-1]:.0f} s')
             if ended or time.monotonic() - told > TELL:
                 told = time.monotonic()
-                ages = {folder: told - begun for _, folder, begun in running.values()}
-                say(progress(ages, len(waiting), took, jobs))
+                ages = {folder: told - begun for _, _, folder, begun in running.values()}
+                say(progress(ages, sum(run.todo is not None for run in waiting), took, jobs))
     finally:
-        for process, *_ in running.values():
+        for _, process, *_ in running.values():
             process.terminate()
-        for process, *_ in running.values():
+        for _, process, *_ in running.values():
             process.wait()
     if errors:
         raise ConfigError(f'{len(errors)} of {len(runs)} runs failed: {errors[0]}')
 
 
 def progress(ages: Mapping[Path, float], waiting: int, took: Sequence[float], jobs: int) -> str:
-    """Return how far all is, by what those that run say of themselves and how long others took.
+    """Return how many run and wait, and the time left by their own ETA and by how long others took.
 
     ``ages`` are seconds since those began, by the folders of their outputs.
     """

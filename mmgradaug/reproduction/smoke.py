@@ -1,4 +1,4 @@
-"""A row on generated data of its shape: all that would run it runs, the network is tiny."""
+"""Smoke runs of rows: the same code from end to end, on generated data with a tiny network."""
 
 from __future__ import annotations
 

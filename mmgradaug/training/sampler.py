@@ -100,7 +100,8 @@ class SubnetSampler:
         largest = f'None, or above 0 and at most 1 - min_width = {1 - min_width:.4g}'
         _require('width_step', width_step, fits, largest)
         _require('every', every, _is_whole(every) and every > 0, 'a whole number >= 1')
-        is_part = len(active) == 2 and 0 <= active[0] < active[1] <= 1
+        is_part = isinstance(active, Sequence) and len(active) == 2
+        is_part = is_part and 0 <= active[0] < active[1] <= 1
         _require('active', active, is_part, 'start and end as shares of the run: (0.0, 0.5)')
         self.num_subnets = num_subnets
         self.min_width = 1.0 if shrink == 'depth' else min_width
@@ -173,10 +174,11 @@ class GradAugOptions:
         _require('seed', seed, is_seed, "None, the runner's, or a whole number >= 0")
         is_share = isinstance(share, (int, float)) and not isinstance(share, bool) and share >= 0
         _require('recompute_above', share, is_share, 'a share of the original pixels, such as 0.5')
-        weights = {**WEIGHTS, **options.get('weights', {})}
-        is_valid = weights.keys() == WEIGHTS.keys() and min(weights.values()) >= 0
-        _require('weights', weights, is_valid, 'dict(full=..., subnets=...) of numbers >= 0')
-        return cls(sampler, seed, float(share), weights)
+        given = options.get('weights', WEIGHTS)
+        is_valid = isinstance(given, Mapping) and given.keys() <= WEIGHTS.keys()
+        is_valid = is_valid and all(isinstance(w, (int, float)) and w >= 0 for w in given.values())
+        _require('weights', given, is_valid, 'dict(full=..., subnets=...) of numbers >= 0')
+        return cls(sampler, seed, float(share), {**WEIGHTS, **given})
 
 
 def _require(name: str, value: object, is_valid: bool, expected: str) -> None:

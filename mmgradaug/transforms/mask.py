@@ -38,7 +38,8 @@ class Mask:
 class RandomMask:
     """A random share of each image's patches set to zero (MaskSub, Heo et al., CVPR 2025).
 
-    Images are normalised, so zero is the mean colour. Boxes and masks stay as they are.
+    Zero is the mean colour where the preprocessor subtracts one. Boxes and masks stay as they are,
+    and so do images of a single patch.
 
     Args:
         ratio: Share of the patches.

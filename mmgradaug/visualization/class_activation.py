@@ -41,7 +41,7 @@ def save_activation_maps(
         path: The PNG file to write, which is returned.
         title: Of the whole picture.
         files: Images; maps are of the classes that each network predicts, named by the first one's
-            ``dataset_meta``. None is the first validation image of each of the first ten classes.
+            ``dataset_meta``. By default the first validation image of each of ten classes.
     """
     init_default_scope(cfg.get('default_scope', 'mmdet'))
     if files:

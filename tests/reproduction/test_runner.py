@@ -92,6 +92,12 @@ def test_each_run_is_done_and_recorded_once_unless_its_recipe_changes(rows):
     assert lines('records.jsonl')[-1]['options'] == ['lr=9']
 
 
+def test_rows_of_the_same_training_share_it(rows):
+    run([rows[0], Row('T4/x', **SHARED), rows[2]])
+    assert [call[0] for call in lines('tools/calls.txt')] == ['pretrain', 'train']
+    assert [record['id'] for record in lines('records.jsonl')] == ['T1/x', 'T4/x', 'T7/x']
+
+
 def test_a_run_that_fails_is_told_and_resumed_and_others_go_on(rows):
     rows[0] = Row('T1/x', 'plain.py', 'fail=1')
     words = (
