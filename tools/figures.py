@@ -73,8 +73,7 @@ def draw_networks(args: argparse.Namespace, path: Path) -> Path:
 
 
 def draw_sweep(args: argparse.Namespace, path: Path) -> Path:
-    from mmgradaug.reproduction.results import read_records, read_sweep
-    from mmgradaug.reproduction.rows import read_rows, select_rows
+    from mmgradaug.reproduction.rows import read_records, read_rows, read_sweep, select_rows
     from mmgradaug.visualization.sweeps import save_sweep
 
     rows = select_rows(read_rows(), args.ids)

@@ -46,8 +46,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
     from mmgradaug.engine.cli import make_output_dir, one_line_errors  # takes seconds
-    from mmgradaug.reproduction.results import read_records, write_results
-    from mmgradaug.reproduction.rows import read_rows, select_rows
+    from mmgradaug.reproduction.rows import read_records, read_rows, select_rows, write_results
     from mmgradaug.reproduction.runner import plan_runs, run_all
     from mmgradaug.reproduction.smoke import plan_smoke
 
@@ -78,7 +77,7 @@ def say(text: str) -> None:
 
 
 def print_rows(rows: Sequence[Any], records: Sequence[Any]) -> None:
-    from mmgradaug.reproduction.results import lines_of
+    from mmgradaug.reproduction.rows import lines_of
 
     for row in rows:
         print(row.id + "  (not the paper's)" * row.id.startswith('more/'))

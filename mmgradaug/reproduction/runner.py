@@ -170,15 +170,14 @@ def run_all(
 ) -> None:
     """Complete runs, in their order, and append a record of each to a file of JSON lines.
 
-    ``tools`` is the folder of the tools, ``say`` takes lines of progress. ``jobs`` runs at a time
-    share the processor's cores, and each has GPUs of its own.
+    ``tools`` is the tools' folder, ``say`` takes lines of progress; ``jobs`` runs at a time share
+    the processor's cores, and each has GPUs of its own.
 
     Raises:
         ConfigError: If a run fails, when the others are complete.
     """
     waiting = list(runs)
-    threads = max(1, (os.cpu_count() or 1) // jobs)
-    todo = sum(run.todo is not None for run in runs)
+    threads, todo = max(1, (os.cpu_count() or 1) // jobs), sum(bool(run.todo) for run in runs)
     say(f'{len(runs)} runs, {todo} to do, {jobs} at a time with {threads} threads')
     running: dict[int, tuple[Run, subprocess.Popen[bytes], Path, float]] = {}  # by place
     took: list[float] = []  # seconds of what is complete
@@ -218,7 +217,7 @@ def run_all(
             if ended or time.monotonic() - told > TELL:
                 told = time.monotonic()
                 ages = {folder: told - begun for _, _, folder, begun in running.values()}
-                say(progress(ages, sum(run.todo is not None for run in waiting), took, jobs))
+                say(progress(ages, sum(bool(run.todo) for run in waiting), took, jobs))
     finally:
         for _, process, *_ in running.values():
             process.terminate()

@@ -85,7 +85,7 @@ def save_sweep(
 ) -> Path:
     """Draw a metric over the number of sub-networks and their smallest width (figure 2), and time.
 
-    ``runs`` are values and seconds, see :func:`~mmgradaug.reproduction.results.read_sweep`. Each
+    ``runs`` are values and seconds, see :func:`~mmgradaug.reproduction.rows.read_sweep`. Each
     option is drawn at the other's most frequent value. Lines are means, dots seeds; beside them
     stands the time of a run relative to plain training, where there is one.
     """

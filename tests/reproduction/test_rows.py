@@ -7,8 +7,14 @@ import pytest
 
 from mmgradaug.engine.cli import load_config
 from mmgradaug.errors import ConfigError
-from mmgradaug.reproduction.results import lines_of, read_records, write_results
-from mmgradaug.reproduction.rows import Row, read_rows, select_rows
+from mmgradaug.reproduction.rows import (
+    Row,
+    lines_of,
+    read_records,
+    read_rows,
+    select_rows,
+    write_results,
+)
 
 ROOT = Path(__file__).parents[2]
 ROWS = read_rows()

@@ -3,7 +3,7 @@ from types import SimpleNamespace
 import pytest
 
 from mmgradaug.errors import ConfigError
-from mmgradaug.reproduction.results import read_sweep
+from mmgradaug.reproduction.rows import read_sweep
 from mmgradaug.visualization.sweeps import save_sweep
 
 FOLDER = 'configs/classification/wrn28-10_cifar100'
