@@ -9,43 +9,32 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
-import torch
 from mmengine.config import Config, DictAction
-
-from mmgradaug.datasets import make_nuclei
-from mmgradaug.engine.checks import check_run
-from mmgradaug.engine.cli import load_config, one_line_errors
-from mmgradaug.engine.hooks.versions import versions
-from mmgradaug.engine.run_log import Scalars, read_entries
-from mmgradaug.engine.train import build_runner
-from mmgradaug.visualization.canvas import save_figure
-from mmgradaug.visualization.curves import save_curves
-from mmgradaug.visualization.predictions import picture_predictions
-from mmgradaug.visualization.subnets import picture_subnets
 
 CONFIG = 'configs/mask_rcnn_r18_gradaug_nuclei.py'
 WORK_DIR = 'work_dirs/mask_rcnn_r18_gradaug_nuclei'
 NEXT_COMMAND = 'python tools/train.py configs/mask_rcnn_r50_gradaug_1x.py'
 
 
-@one_line_errors()
-def main(argv: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or '').split('\n')[0])
     add = parser.add_argument
     add('--work-dir', default=WORK_DIR, help='(default: %(default)s)')
     add('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='see train.py')
     args = parser.parse_args(argv)
-    cfg = load_config(CONFIG, args.cfg_options)
-    cfg.work_dir, cfg.launcher = args.work_dir, 'none'
-    say(f'data: one fluorescence image with 125 labelled nuclei, as tiles, in {cfg.data_root}')
-    make_nuclei(cfg.data_root)
-    train(cfg, Path(cfg.work_dir))
-    return 0
+    from mmgradaug.datasets import make_nuclei  # these take seconds, which --help need not wait for
+    from mmgradaug.engine.cli import load_config, one_line_errors
+
+    with one_line_errors():
+        cfg = load_config(CONFIG, args.cfg_options)
+        cfg.work_dir, cfg.launcher = args.work_dir, 'none'
+        say(f'data: one fluorescence image with 125 labelled nuclei, as tiles, in {cfg.data_root}')
+        make_nuclei(cfg.data_root)
+        train(cfg, Path(cfg.work_dir))
 
 
 def say(text: str) -> None:
@@ -54,6 +43,17 @@ def say(text: str) -> None:
 
 def train(cfg: Config, work_dir: Path) -> None:
     """Train, draw, write ``summary.json`` and print it."""
+    import torch
+
+    from mmgradaug.engine.checks import check_run
+    from mmgradaug.engine.hooks.versions import versions
+    from mmgradaug.engine.run_log import Scalars, read_entries
+    from mmgradaug.engine.train import build_runner
+    from mmgradaug.visualization.canvas import save_figure
+    from mmgradaug.visualization.curves import save_curves
+    from mmgradaug.visualization.predictions import picture_predictions
+    from mmgradaug.visualization.subnets import picture_subnets
+
     options = cfg.model.gradaug
     say(f'training {CONFIG} for {cfg.train_cfg.max_epochs} epochs: each iteration the full network')
     say(f'and {options.num_subnets} sub-networks; "eta" in the log is the time left (h:min:s)')
@@ -104,4 +104,4 @@ Next, on COCO:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    main()

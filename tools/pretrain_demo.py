@@ -11,25 +11,10 @@ import argparse
 import json
 import os
 import statistics
-import sys
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
-
-from mmgradaug.datasets import make_digits
-from mmgradaug.engine.atomic import write_atomically
-from mmgradaug.engine.checks import check_model
-from mmgradaug.engine.cli import make_output_dir, one_line_errors
-from mmgradaug.engine.hooks.versions import versions
-from mmgradaug.engine.weight_check import check_pretrained
-from mmgradaug.publishing.publish import publish_backbone
-from mmgradaug.publishing.source import Cut, load_trained_model, open_source
-from mmgradaug.reporting.run import read_run
-from mmgradaug.reproduction.rows import read_rows
-from mmgradaug.reproduction.runner import Run, plan_runs, run_all
-from mmgradaug.visualization.class_activation import save_activation_maps
-from mmgradaug.visualization.curves import save_seed_curves
 
 ROWS = {'baseline': 'more/digits/baseline', 'GradAug': 'more/digits/gradaug'}  # of tools/repro.py
 DETECTOR = 'configs/mask_rcnn_r18_gradaug_nuclei.py'
@@ -39,11 +24,26 @@ NARROW = 0.8
 PRETRAIN = 'python tools/pretrain.py configs/classification/resnet50_imagenet_gradaug.py'
 
 
-@one_line_errors()
-def main(argv: list[str] | None = None) -> int:
-    """Make the data, train, compare, draw, publish; returns the exit status."""
+def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    work_dir = args.work_dir
+    from mmgradaug.engine.cli import one_line_errors  # this takes seconds
+
+    with one_line_errors():
+        run_demo(args, args.work_dir)
+
+
+def run_demo(args: argparse.Namespace, work_dir: Path) -> None:
+    """Make the data, train, compare, draw, publish."""
+    from mmgradaug.datasets import make_digits
+    from mmgradaug.engine.atomic import write_atomically
+    from mmgradaug.engine.checks import check_model
+    from mmgradaug.engine.cli import make_output_dir
+    from mmgradaug.engine.weight_check import check_pretrained
+    from mmgradaug.publishing.publish import publish_backbone
+    from mmgradaug.publishing.source import Cut, open_source
+    from mmgradaug.reproduction.rows import read_rows
+    from mmgradaug.reproduction.runner import plan_runs, run_all
+
     say('data: handwritten digits of MNIST in data/digits/')
     make_digits()
     make_output_dir(work_dir, '--work-dir')
@@ -84,12 +84,9 @@ def main(argv: list[str] | None = None) -> int:
             'matched_entries': len(detector.backbone.state_dict()),
             'option': f'model.backbone.init_cfg={init_cfg}',
         },
-        'cpu_count': os.cpu_count(),
-        'versions': versions(),
     }
     write_atomically(f'{json.dumps(summary, indent=2)}\n'.encode(), work_dir / 'summary.json')
     conclude(summary, [*pictures, work_dir / 'summary.json'])
-    return 0
 
 
 def say(text: str) -> None:
@@ -114,8 +111,13 @@ def spread_of(values: list[float]) -> dict[str, Any]:
     return {'mean': statistics.fmean(values), 'std': std, 'by_seed': values}
 
 
-def draw(work_dir: Path, runs: dict[str, list[Run]]) -> list[Path]:
+def draw(work_dir: Path, runs: dict[str, list[Any]]) -> list[Path]:
     """Draw curves, and what the first seed's networks see in each digit; returns the paths."""
+    from mmgradaug.publishing.source import Cut, load_trained_model, open_source
+    from mmgradaug.reporting.run import read_run
+    from mmgradaug.visualization.class_activation import save_activation_maps
+    from mmgradaug.visualization.curves import save_seed_curves
+
     logs = {name: [read_run(r.work_dir).scalars for r in rs] for name, rs in runs.items()}
     title = 'ResNet-18, half as wide, on few labelled digits (thin: one seed, thick: the mean)'
     curves = save_seed_curves(logs, work_dir / 'curves.png', METRIC, title)
@@ -161,4 +163,4 @@ Next, on ImageNet:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    main()
