@@ -72,7 +72,7 @@ def _below(folder: str, parts: tuple[str, ...]) -> Iterator[str]:
 def _names(folder: str) -> Mapping[str, list[str]]:
     """Return a folder's names by their plain spelling; it is listed again once it changes."""
     try:
-        return _list(folder or '.', os.stat(folder or '.').st_mtime_ns)
+        return _list(os.path.abspath(folder), os.stat(folder or '.').st_mtime_ns)
     except OSError:
         return {}
 
