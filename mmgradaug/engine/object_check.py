@@ -84,7 +84,8 @@ def _reason(annotation: Mapping, coco: COCO, known: Mapping[Any, int], masks: An
     if annotation.get('iscrowd'):
         return 'marked as crowds'
     outline = annotation.get('segmentation')
-    if not masks or (masks.poly2mask and isinstance(outline, dict) and 'counts' in outline):
+    coded = isinstance(outline, dict) and 'counts' in outline
+    if not masks or (coded and getattr(masks, 'poly2mask', True)):  # a user's loader may lack it
         return ''
     parts = outline if isinstance(outline, list) else []
     polygons = [p for p in parts if isinstance(p, list) and len(p) > 5 and len(p) % 2 == 0]
