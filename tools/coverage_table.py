@@ -13,7 +13,6 @@ import logging
 import multiprocessing
 import re
 import resource
-import sys
 import textwrap
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,6 +21,13 @@ from concurrent.futures.process import BrokenProcessPool
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
+
+if __name__ == '__main__':  # before imports that take seconds, which --help need not wait for
+    parser = argparse.ArgumentParser(description=(__doc__ or '').split('\n')[0])
+    text = "families, also patterns such as 'dino*'; the page is not written"
+    parser.add_argument('--only', nargs='+', metavar='FAMILY', help=text)
+    parser.add_argument('--workers', type=int, default=1, help='families at a time')
+    ARGS = parser.parse_args()
 
 import mmdet
 import torch
@@ -73,13 +79,8 @@ OUTSIDE = {
 STOCK_FAILS = 'mmdet without mmgradaug fails here too: '
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Try all configs, print the counts and write the page; returns the exit status."""
-    parser = argparse.ArgumentParser(description=(__doc__ or '').split('\n')[0])
-    text = "families, also patterns such as 'dino*'; the page is not written"
-    parser.add_argument('--only', nargs='+', metavar='FAMILY', help=text)
-    parser.add_argument('--workers', type=int, default=1, help='families at a time')
-    args = parser.parse_args(argv)
+def main(args: argparse.Namespace) -> None:
+    """Try all configs, print the counts and write the page."""
     logging.disable(logging.WARNING)  # how each weight is initialised
     init_default_scope('mmdet')
     models, unread = shipped_configs(args.only or ['*'])
@@ -98,7 +99,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(page.partition('## Training')[0])
     if not args.only:
         PAGE.write_text(page)
-    return 0
 
 
 def shipped_configs(families: Sequence[str]) -> tuple[dict[str, Any], dict[str, str]]:
@@ -317,4 +317,4 @@ def one_line(error: BaseException) -> str:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    main(ARGS)
