@@ -22,7 +22,7 @@ INTRO = """# Every row of the paper, and what was measured with this code
 
 Written by `tools/repro.py report` from `docs/results/`. *Paper* and *README* are the authors'
 numbers. *Measured* are means ± deviations of the final epoch over seeds; where it is empty, no run
-with this code is recorded. Accuracies, errors and AP are in percent.
+with this code is recorded. Accuracies, errors and AP are in percent, T2/step has ratios.
 """
 COLUMNS = ('row', 'metrics', 'paper', 'README', 'measured', 'seeds', 'command')
 
@@ -38,8 +38,8 @@ class Row:
     config: str  # path from the project's folder
     options: str = ''  # its --cfg-options; {seed} is the number of the run
     # Command after training with {config}, {checkpoint} and {out}, a folder for a JSON file.
-    then: str = ''
-    smoke: str = ''  # options of that command when it is only tried
+    evaluation: str = ''
+    smoke_options: str = ''  # options of that command when it is only tried
     metrics: str = 'accuracy/top1'  # of the validation, or paths in the JSON, dots between keys
     paper: str = ''  # the paper's values of these
     readme: str = ''  # those of the authors' README, where they differ
@@ -51,7 +51,7 @@ class Row:
     @property
     def trains(self) -> bool:
         """Return whether it needs a training: not if its command takes no checkpoint."""
-        return not self.then or '{checkpoint}' in self.then
+        return not self.evaluation or '{checkpoint}' in self.evaluation
 
     def options_of(self, seed: int) -> list[str]:
         """Return the options of the run with a seed."""

@@ -46,7 +46,9 @@ class Run:
     @property
     def out(self) -> Path:
         """Folder of its result: of the command that follows, or of the training."""
-        return self.work_dir / self.row.id.replace('/', '_') if self.row.then else self.work_dir
+        return (
+            self.work_dir / self.row.id.replace('/', '_') if self.row.evaluation else self.work_dir
+        )
 
     @property
     def todo(self) -> Path | None:
@@ -80,7 +82,7 @@ class Run:
             if self.row.trains:  # which wrote its config with all options
                 config = self.work_dir / Path(self.row.config).name
                 names |= {'config': config, 'checkpoint': self.checkpoint}
-            words = shlex.split(self.row.then.format(**names))
+            words = shlex.split(self.row.evaluation.format(**names))
             command = [sys.executable, str(tools.parent / words[0]), *words[1:]]
         with open(folder / OUTPUT, 'ab') as output:
             try:  # what is started holds the lock for as long as it lives
@@ -92,7 +94,7 @@ class Run:
 
     def _training(self, tools: Path) -> list[str]:
         options = [*self.row.options_of(self.seed), *self.options]
-        if not self.row.then:
+        if not self.row.evaluation:
             hook = 'default_hooks.final_and_best'  # which detectors' configs lack
             metric = self.row.metrics.split()[0]
             options += [f'{hook}.type=FinalAndBestHook', f'{hook}.metric={metric}']
@@ -112,9 +114,9 @@ class Run:
 
     def record(self) -> dict[str, Any]:
         """Return what is kept of it when it is complete."""
-        found = next(self.out.glob('*.json' if self.row.then else FILE), None)
+        found = next(self.out.glob('*.json' if self.row.evaluation else FILE), None)
         told = json.loads(found.read_text()) if found else {}
-        told = {'final': told} if self.row.then else told
+        told = {'final': told} if self.row.evaluation else told
         names = self.row.metrics.split()
         logs = self.work_dir.glob('*/vis_data/scalars.json')  # one of every start, after a config
         seconds = sum(p.stat().st_mtime - p.with_name('config.py').stat().st_mtime for p in logs)

@@ -35,7 +35,7 @@ if 'fail=1' in sys.argv:
 """
 SHARED = dict(options='lr={seed}', config='plain.py')
 EVALUATED = Row(
-    'T8/x', then='tools/evaluate.py {config} {checkpoint} {out}', metrics='CE.1', **SHARED
+    'T8/x', evaluation='tools/evaluate.py {config} {checkpoint} {out}', metrics='CE.1', **SHARED
 )
 
 
