@@ -19,7 +19,6 @@ from urllib.parse import urlparse
 
 import numpy as np
 import torch
-from mmengine.dist import barrier, is_main_process
 from mmengine.fileio import get_local_path
 from mmengine.logging import HistoryBuffer
 from mmengine.optim import OneCycleParamScheduler
@@ -30,6 +29,8 @@ from torch import Tensor
 from ..errors import ConfigError
 
 _TRUST_ALL = 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'  # torch's own switch
+# What torch raises where a file is no checkpoint, or not as it was written.
+_UNREADABLE = (pickle.UnpicklingError, AttributeError, EOFError, LookupError, TypeError, ValueError)
 # Methods are pickled as getattr(class, name); a run's state holds these.
 _METHODS = {
     HistoryBuffer: ('min', 'max', 'mean', 'current'),
@@ -66,7 +67,7 @@ def load_checkpoint(path: str | Path, map_location: Any = 'cpu') -> Any:
     with torch.serialization.safe_globals(new):
         try:
             return torch.load(path, map_location=map_location, weights_only=not trusted)
-        except pickle.UnpicklingError as error:
+        except _UNREADABLE as error:
             unsafe = re.search(r'GLOBAL (\S+)', str(error))
             if unsafe is None:
                 raise damaged from error
@@ -74,8 +75,6 @@ def load_checkpoint(path: str | Path, map_location: Any = 'cpu') -> Any:
                 f'{path} holds {unsafe[1]}, expected tensors, plain data and the state of a run. '
                 f'Nothing of it was executed. If you trust who made it, set {_TRUST_ALL}=1'
             ) from error
-        except (AttributeError, EOFError, IndexError, KeyError, TypeError, ValueError) as error:
-            raise damaged from error
 
 
 def weights_of(checkpoint: Any) -> OrderedDict[str, Tensor]:
@@ -120,11 +119,7 @@ def is_damaged(path: str | os.PathLike) -> bool:
 
 
 # Wherever mmengine loads from: its own loaders execute a file that cannot be loaded as data.
-_SOURCES = ('', 'http://', 'https://', r'(\S+\:)?s3://', r'(\S+\:)?petrel://')
-_NAMED = ('torchvision://', 'modelzoo://', 'open-mmlab://', 'openmmlab://', 'mmcls://', 'pavi://')
-
-
-@CheckpointLoader.register_scheme(_SOURCES + _NAMED, force=True)
+@CheckpointLoader.register_scheme(list(CheckpointLoader._schemes), force=True)
 def load_from_mmgradaug(filename: str, map_location: Any = None) -> Any:
     """Load a checkpoint by path, URL or name of a model, in place of mmengine's loaders.
 
@@ -142,22 +137,13 @@ def load_from_mmgradaug(filename: str, map_location: Any = None) -> Any:
     elif scheme in ('open-mmlab', 'openmmlab'):
         filename = zoo.get_external_models()[zoo.get_deprecated_model_names().get(name, name)]
     if filename.startswith(('http://', 'https://')):
-        return load_checkpoint(_download(filename), map_location)
-    with get_local_path(filename) as path:  # a file, or one of mmengine's storage backends
+        path = Path(torch.hub.get_dir(), 'checkpoints', Path(urlparse(filename).path).name)
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(filename, str(path))  # named once it is whole
         return load_checkpoint(path, map_location)
-
-
-def _download(url: str) -> Path:
-    """Download a file into torch's cache, the first process before the others."""
-    path = Path(torch.hub.get_dir(), 'checkpoints', Path(urlparse(url).path).name)
-    if not is_main_process():
-        barrier()
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(url, str(path))
-    if is_main_process():
-        barrier()
-    return path
+    with get_local_path(filename) as local:  # a file, or one of mmengine's storage backends
+        return load_checkpoint(local, map_location)
 
 
 def _run_state_globals() -> list[Any]:

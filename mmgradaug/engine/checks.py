@@ -5,19 +5,16 @@ from __future__ import annotations
 import copy
 import os
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from mmdet.models.dense_heads import RPNHead
-from mmdet.registry import TRANSFORMS
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
 from ..classification import Classifier
 from ..errors import ConfigError, listed
-from ..type_names import class_of
 from .cli import make_output_dir, warn
 from .coco_check import check_annotations, check_files, class_names, find_datasets, reads_coco
 from .weight_check import check_pretrained, check_start, load_weights
@@ -50,10 +47,10 @@ def check_run(cfg: Config, loops: tuple[str, ...], checkpoint: str | Path | None
         check_start(cfg, model)
         warn_of_schedule(cfg)
         warn_of_batch_size(cfg)
-        pipelines = [cfg.train_dataloader, cfg.get('custom_hooks')]  # which may switch it
-        if kept := ', '.join(dict.fromkeys(_find_caches(pipelines))):
+        pipelines = f'{cfg.train_dataloader} {cfg.get("custom_hooks")}'  # which may switch it
+        if cached := dict.fromkeys(re.findall(r'\bCached\w+', pipelines)):  # as mmdet names them
             warn(
-                f'training with {kept} keeps images of earlier samples, which checkpoints do '
+                f'training with {", ".join(cached)} keeps images of earlier samples, which checkpoints do '
                 'not hold: a run that is resumed will not be bitwise the one that never stopped'
             )
     elif checkpoint is not None:
@@ -145,14 +142,3 @@ def warn_of_batch_size(cfg: Config) -> None:
             f'but the learning rate is for {base} (auto_scale_lr.base_batch_size): add '
             f'--auto-scale-lr, or set both to what suits {images}'
         )
-
-
-def _find_caches(config: Any) -> Iterator[str]:
-    """Yield the transforms in a part of a config that keep samples, such as CachedMosaic."""
-    inner = config.values() if isinstance(config, Mapping) else config
-    for part in inner if isinstance(config, (Mapping, list, tuple)) else ():
-        yield from _find_caches(part)
-    kind = class_of(config.get('type'), TRANSFORMS) if isinstance(config, Mapping) else None
-    with suppress(Exception):  # the run will say why it cannot be built
-        if kind and hasattr(TRANSFORMS.build(dict(config)), 'results_cache'):
-            yield kind.__name__

@@ -13,7 +13,7 @@ import io
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
@@ -44,8 +44,7 @@ def find_datasets(cfg: Config, loop: str) -> dict[str, Any]:
     Annotations are not loaded. None is a data set that is not mmengine's or in remote storage.
     """
     init_default_scope(cfg.get('default_scope', 'mmdet'))
-    key = f'{loop}_dataloader'
-    return dict(_unwrap(cfg[key], key)) if isinstance(cfg.get(key), Mapping) else {}
+    return dict(_unwrap(cfg.get(f'{loop}_dataloader'), f'{loop}_dataloader'))
 
 
 def _unwrap(config: Any, key: str) -> Iterator[tuple[str, Any]]:
@@ -53,17 +52,13 @@ def _unwrap(config: Any, key: str) -> Iterator[tuple[str, Any]]:
     if isinstance(config, Mapping):
         inner = {name: config[name] for name in ('dataset', 'datasets') if name in config}
         if not inner:
-            yield key, _build_lazily(config)
+            built = None
+            with suppress(Exception):  # the run will say why, or its class is built otherwise
+                built = DATASETS.build({**config, 'lazy_init': True})
+            is_known = isinstance(built, BaseDataset) and _is_local(config, built.ann_file)
+            yield key, built if is_known else None
     for name, part in inner.items():
         yield from _unwrap(part, f'{key}.{name}')
-
-
-def _build_lazily(options: Mapping[str, Any]) -> BaseDataset | None:
-    try:
-        built = DATASETS.build({**options, 'lazy_init': True})
-    except Exception:  # the run will say why, or its class is built otherwise
-        return None
-    return built if isinstance(built, BaseDataset) and _is_local(options, built.ann_file) else None
 
 
 def _is_local(options: Mapping[str, Any], path: Any) -> bool:
@@ -168,11 +163,8 @@ def _load(where: str, dataset: Any, coco: COCO) -> None:
     try:
         dataset.full_init()
         instances = (i for info in dataset.data_list for i in info['instances'])
-        if (
-            mask_loader(dataset)
-            and not dataset.test_mode
-            and any('mask' not in i for i in instances)
-        ):
+        learns_masks = mask_loader(dataset) and not dataset.test_mode
+        if learns_masks and any('mask' not in i for i in instances):
             raise KeyError('segmentation')
     except KeyError as error:
         raise ConfigError(f'{where} has an entry without {error}: add it to the file') from error
@@ -234,8 +226,7 @@ def _check_classes(where: str, dataset: Any, coco: COCO, labels: dict[str, list[
             'what it lacks is not learnt, and in another order predictions get wrong names'
         )
     palette = dataset.metainfo.get('palette')
-    names_of_colours = isinstance(palette, list) and any(isinstance(c, str) for c in palette)
-    if isinstance(palette, list) and (len(palette) < len(classes) or names_of_colours):
+    if isinstance(palette, list) and sum(not isinstance(c, str) for c in palette) < len(classes):
         warn(
             f'{where}: metainfo.palette would end a run that draws predictions, expected (red, '
             f"green, blue) for each of {len(classes)} classes: write them, or set it to 'random'"
@@ -304,5 +295,5 @@ def _is_same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Compare images of two files; the first may lack keys, folders and file types may differ."""
     images = [image for image in (one, other) if 'file_name' in image]
     names = {PureWindowsPath(str(image['file_name'])).stem for image in images}  # takes / and \\
-    sizes = [one.get(key, other[key]) == other[key] for key in ('height', 'width')]
-    return len(names) == 1 and all(sizes)
+    same_size = all(one.get(key, other[key]) == other[key] for key in ('height', 'width'))
+    return len(names) == 1 and same_size
