@@ -50,8 +50,9 @@ def check_run(cfg: Config, loops: tuple[str, ...], checkpoint: str | Path | None
         pipelines = f'{cfg.train_dataloader} {cfg.get("custom_hooks")}'  # which may switch it
         if cached := dict.fromkeys(re.findall(r'\bCached\w+', pipelines)):  # as mmdet names them
             warn(
-                f'training with {", ".join(cached)} keeps images of earlier samples, which checkpoints do '
-                'not hold: a run that is resumed will not be bitwise the one that never stopped'
+                f'training with {", ".join(cached)} keeps images of earlier samples, which '
+                'checkpoints do not hold: a run that is resumed will not be bitwise the one that '
+                'never stopped'
             )
     elif checkpoint is not None:
         load_weights(model, checkpoint)
