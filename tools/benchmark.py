@@ -13,14 +13,11 @@ import logging
 import os
 import platform
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from mmengine.config import DictAction
-
-if TYPE_CHECKING:
-    from mmgradaug.evaluation.cost import StepCost
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -40,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     text = 'rounds to measure the memory of, a step more of each (default: all)'
     add('--memory-rounds', type=int, metavar='N', help=text)
     add('--device', help='(default: a GPU if there is one)')
-    add('--out', help='JSON file for the ratios to the plain step')
+    add('--out', type=Path, help='JSON file for what each step costs')
     text = "further GradAug steps, such as 'gradaug.width_step=0.025 backbone.width_divisor=8'"
     add('--variants', nargs='+', default=(), metavar='OPTIONS', help=text)
     benchmark(parser.parse_args(argv))
@@ -66,7 +63,10 @@ def benchmark(args: argparse.Namespace) -> None:
         images = args.batch or (16 if is_classifier else 2)
         models = build_models(cfg, args.variants)
         channels = cfg.model.backbone.get('in_channels', 3)
-        data = random_batch(models['plain'], (height, width), images, channels, objects=8)
+        loader = cfg.get('train_dataloader', {})
+        count = (loader.get('batch_sampler') or {}).get('unlabelled', 0)  # beside batch_size
+        share = count / (count + loader.batch_size) if count else 0.0
+        data = random_batch(models['plain'], (height, width), images, channels, 8, share)
         device = args.device or get_device()
         costs = measure_costs(
             models, data, device, args.rounds, args.warmup, args.memory_rounds, args.same_draws
@@ -76,17 +76,17 @@ def benchmark(args: argparse.Namespace) -> None:
         f'{device}, {os.cpu_count()} cores ({platform.machine()}), '
         f'{torch.get_num_threads()} threads, torch {torch.__version__}'
     )
-    print_steps(costs)
+    steps = {cost.name: cost.summary(costs[0]) for cost in costs}
+    print_steps(steps)
     if args.out:
-        Path(args.out).write_text(json.dumps({c.name: c.ratios(costs[0]) for c in costs}))
+        args.out.write_text(json.dumps(steps, indent=2) + '\n')
     for cost in costs:
         for name, seconds in cost.passes.items():
             low, median, high = min(seconds), statistics.median(seconds), max(seconds)
             print(f'{cost.name}, {name}: {median:.2f} s ({low:.2f} to {high:.2f})')
 
 
-def print_steps(costs: Sequence[StepCost]) -> None:
-    import numpy as np
+def print_steps(steps: Mapping[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -94,19 +94,18 @@ def print_steps(costs: Sequence[StepCost]) -> None:
     for column in ('step', 'GFLOPs', 'x', 'seconds', 'x', 'x time / x FLOPs', 'peak MB', 'x'):
         table.add_column(column, justify='left' if column == 'step' else 'right', overflow='fold')
     table.add_column('GFLOPs at inference', justify='right')
-    for cost in costs:
-        flops, seconds, memory = cost.ratios(costs[0]).values()
-        low, median, high = np.percentile(cost.seconds, (25, 50, 75))
+    for name, step in steps.items():
+        ratio, (low, high) = step['ratio'], step['quartiles']
         table.add_row(
-            cost.name,
-            f'{cost.train_flops / 1e9:.1f}',
-            f'{flops:.3f}',
-            f'{median:.2f} ({low:.2f} to {high:.2f})',
-            f'{seconds:.3f}',
-            f'{seconds / flops:.3f}',
-            f'{cost.peak_bytes / 1e6:.0f}',
-            f'{memory:.3f}',
-            f'{cost.predict_flops / 1e9:.1f}',
+            name,
+            f'{step["GFLOPs"]:.1f}',
+            f'{ratio["flops"]:.3f}',
+            f'{step["seconds"]:.2f} ({low:.2f} to {high:.2f})',
+            f'{ratio["time"]:.3f}',
+            f'{ratio["time"] / ratio["flops"]:.3f}',
+            f'{step["peak_MB"]:.0f}',
+            f'{ratio["memory"]:.3f}',
+            f'{step["inference_GFLOPs"]:.1f}',
         )
     Console(width=110).print(table)
 

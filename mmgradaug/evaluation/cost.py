@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.optim import OptimWrapper
@@ -47,10 +48,18 @@ class StepCost:
         """
         return statistics.median(a / b for a, b in zip(self.seconds, other.seconds, strict=True))
 
-    def ratios(self, other: StepCost) -> dict[str, float]:
-        """Return FLOPs, time and memory relative to another step's."""
-        flops, memory = self.train_flops / other.train_flops, self.peak_bytes / other.peak_bytes
-        return {'flops': flops, 'time': self.time_ratio(other), 'memory': memory}
+    def summary(self, plain: StepCost) -> dict[str, Any]:
+        """Return what a step costs, its seconds as median and quartiles, and ratios to plain."""
+        flops, memory = self.train_flops / plain.train_flops, self.peak_bytes / plain.peak_bytes
+        low, median, high = np.percentile(self.seconds, (25, 50, 75)).tolist()
+        return {
+            'GFLOPs': self.train_flops / 1e9,
+            'seconds': median,
+            'quartiles': [low, high],
+            'peak_MB': self.peak_bytes / 1e6,
+            'inference_GFLOPs': self.predict_flops / 1e9,
+            'ratio': {'flops': flops, 'time': self.time_ratio(plain), 'memory': memory},
+        }
 
 
 def build_models(cfg: Config, variants: Sequence[str] = ()) -> dict[str, nn.Module]:

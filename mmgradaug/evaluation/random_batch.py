@@ -13,7 +13,12 @@ from ..classification import Classifier
 
 
 def random_batch(
-    model: nn.Module, size: tuple[int, int], images: int = 2, channels: int = 3, objects: int = 3
+    model: nn.Module,
+    size: tuple[int, int],
+    images: int = 2,
+    channels: int = 3,
+    objects: int = 3,
+    unlabelled: float = 0.0,
 ) -> dict[str, Any]:
     """Return random images and labels as a data loader gives them.
 
@@ -24,14 +29,15 @@ def random_batch(
         images: Images in the batch.
         channels: Channels of the images.
         objects: Objects in each image of a detector, at least two.
+        unlabelled: Share of a classifier's images, the last ones, that have no label (-1).
     """
     if isinstance(model, Classifier):
         generator = torch.Generator().manual_seed(0)
         shape = (images, channels, *size)
-        return {
-            'inputs': torch.randint(256, shape, generator=generator, dtype=torch.uint8),
-            'data_samples': torch.randint(model.num_classes, (images,), generator=generator),
-        }
+        inputs = torch.randint(256, shape, generator=generator, dtype=torch.uint8)
+        labels = torch.randint(model.num_classes, (images,), generator=generator)
+        labels[images - round(unlabelled * images) :] = -1
+        return {'inputs': inputs, 'data_samples': labels}
     data = demo_mm_inputs(
         images,
         [(channels, *size)] * images,

@@ -1,5 +1,6 @@
 """Training steps of detectors and classifiers, and the tool that compares their cost."""
 
+import json
 from functools import partial
 
 import pytest
@@ -161,12 +162,22 @@ def test_warm_up_draws_what_is_measured_if_asked(monkeypatch):
 
 
 def test_the_tool_prints_ratios_and_passes(tmp_path, capsys):
-    path = tmp_path / 'tiny.py'
-    path.write_text(f"default_scope = 'mmdet'\nmodel = {tiny.config(**CLASSIFIER)!r}\n")
-    words = '--size 32 32 --batch 2 --rounds 1 --warmup 0 --device cpu'
+    """Of random images half have no label, as the config's loader says."""
+    model = tiny.config(gradaug=dict(distill=dict(unlabelled=1.0)), **CLASSIFIER)
+    sampler = dict(type='LabelledAndUnlabelled', unlabelled=50)
+    path, told = tmp_path / 'tiny.py', tmp_path / 'steps.json'
+    loader = dict(batch_size=50, batch_sampler=sampler)
+    path.write_text(f"default_scope = 'mmdet'\n{model = }\ntrain_dataloader = {loader!r}\n")
+    words = f'--size 32 32 --batch 4 --rounds 1 --warmup 0 --device cpu --out {told}'
     benchmark.main([str(path), *words.split()])
+    steps = json.loads(told.read_text())
+    assert list(steps) == NAMES
+    plain, gradaug = steps['plain'], steps['GradAug']
+    assert plain['quartiles'] == [plain['seconds']] * 2 and plain['peak_MB'] > 0
+    assert set(plain['ratio'].values()) == {1.0}
+    assert gradaug['GFLOPs'] / plain['GFLOPs'] == gradaug['ratio']['flops'] > 1
     out = capsys.readouterr().out
-    assert '2 images of 32 x 32 pixels, 1 rounds, cpu' in out
+    assert '4 images of 32 x 32 pixels, 1 rounds, cpu' in out
     assert 'slimmable' in out and '1.000' in out
     assert 'GradAug, subnet2: ' in out
     assert 'KaimingInit' not in out  # mmengine's list of every weight
