@@ -1,7 +1,8 @@
-"""Data sets of images with one class each, or without a label: class folders, CIFAR, STL-10."""
+"""Data sets of images with one class each, or without a label: folders, CIFAR, STL-10, MNIST."""
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Iterator
 from functools import partial
 from itertools import islice
@@ -110,13 +111,14 @@ class ClassFolders(ClassDataset):
 
 @DATASETS.register_module()
 class TorchvisionImages(ClassDataset):
-    """CIFAR-10, CIFAR-100 or STL-10, in memory as torchvision reads them.
+    """CIFAR-10, CIFAR-100, STL-10, MNIST or Fashion-MNIST, in memory.
 
-    torchvision compares the files with their published MD5 sums before it reads them.
+    torchvision reads the first three, and compares the files with their published MD5 sums.
 
     Args:
-        name: ``'CIFAR10'``, ``'CIFAR100'`` or ``'STL10'``.
-        data_root: Folder of the unpacked archive's folder.
+        name: ``'CIFAR10'``, ``'CIFAR100'``, ``'STL10'``, ``'MNIST'`` or ``'FashionMNIST'``.
+        data_root: Folder of the unpacked archive's folder; of the last two torchvision's (with
+            ``NAME/raw/``) or one with the four files themselves. They may be gzipped.
         split: ``'train'`` or ``'test'``; of STL-10 also ``'train+unlabeled'``, where ``gt_label``
             is -1 for images without a label.
         download: Whether to download what is missing; the first process does.
@@ -143,17 +145,38 @@ class TorchvisionImages(ClassDataset):
                 if is_main_process():
                     read(download=True)
                 barrier()
+            if self.name.endswith('MNIST'):
+                return self._load_idx()
             source = read(download=False)
-        except RuntimeError as error:  # not there, or other MD5 sums
+        except (RuntimeError, OSError, EOFError, ValueError) as error:  # not there, or damaged
+            debian = "; or install Debian's dataset-fashion-mnist, in /usr/share/datasets"
             raise ConfigError(
                 f'no complete {self.name} in {Path(self.data_root).absolute()}: set data_root to '
                 'the folder of its unpacked archive, or download=True of the data set'
+                + debian
+                * (self.name == 'FashionMNIST')
             ) from error
         data = torch.from_numpy(source.data)
         self.images = data if is_stl else data.permute(0, 3, 1, 2)
         self._metainfo.setdefault('classes', list(source.classes))
         labels = source.labels if is_stl else source.targets
         return [{'place': place, 'gt_label': int(label)} for place, label in enumerate(labels)]
+
+    def _load_idx(self) -> list[dict]:
+        """Read MNIST's format: bytes after a header of integers, the fourth byte their number."""
+        folder = Path(self.data_root, self.name, 'raw')
+        folder = folder if folder.is_dir() else Path(self.data_root)
+        arrays = []
+        for kind in ('images-idx3', 'labels-idx1'):
+            path = folder / f'{"train" if self.split == "train" else "t10k"}-{kind}-ubyte'
+            packed = path.with_name(f'{path.name}.gz')
+            content = gzip.decompress(packed.read_bytes()) if packed.exists() else path.read_bytes()
+            shape = np.frombuffer(content, '>i4', content[3], offset=4)
+            pixels = np.frombuffer(bytearray(content), np.uint8, offset=4 + shape.nbytes)
+            arrays.append(torch.from_numpy(pixels.reshape(shape)))
+        self.images = arrays[0][:, None].expand(-1, 3, -1, -1)  # grey, without a copy
+        self._metainfo.setdefault('classes', list(getattr(datasets, self.name).classes))
+        return [{'place': i, 'gt_label': label} for i, label in enumerate(arrays[1].tolist())]
 
     def get_data_info(self, idx: int) -> dict:
         """Return an entry and its image ``img``, bytes (3, H, W)."""

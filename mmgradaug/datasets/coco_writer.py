@@ -6,8 +6,8 @@ The annotation file is written last, so that one that exists describes images th
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ class Sample:
     file_name: str  # of its PNG file
     image: NDArray[np.uint8]  # (H, W, 3), RGB
     objects: Sequence[tuple[int, Segmentation]]  # each with its class, from 0
+    notes: Mapping[str, Any] = field(default_factory=dict)  # more keys of its entry in the file
 
 
 def write_coco(
@@ -50,7 +51,8 @@ def write_coco(
         name, (height, width) = sample.file_name, sample.image.shape[:2]
         _, encoded = cv2.imencode('.png', cv2.cvtColor(sample.image, cv2.COLOR_RGB2BGR))
         write_atomically(encoded.tobytes(), root / split / name)
-        images.append({'id': image_id, 'file_name': name, 'width': width, 'height': height})
+        entry = {'id': image_id, 'file_name': name, 'width': width, 'height': height}
+        images.append({**entry, **sample.notes})
         for category, segmentation in sample.objects:
             rle = _rle_of(segmentation, height, width)
             coded = {**rle, 'counts': rle['counts'].decode()}

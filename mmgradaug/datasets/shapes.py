@@ -118,19 +118,19 @@ def _paint(
     """Draw the scene (H, W, 3) from the back to the front."""
     # A grey ground and coloured objects: to be told apart by shape, and found in minutes.
     ground = np.full(3, rng.uniform(70, 185))
-    image = ground + _texture(size, rng, strength=12)
+    image = ground + texture(size, rng, strength=12)
     for _, outline in scene:
         # COCO's own rasteriser paints, so that pixels and labels agree.
         mask = rasterize([_ring(outline)], size[1], size[0])
         colour: NDArray[np.float64] = ground
         while np.abs(colour - ground).mean() < 60:  # grey levels
             colour = rng.uniform(0, 255, size=3)
-        image[mask] = (colour + _texture(size, rng, strength=6))[mask]
+        image[mask] = (colour + texture(size, rng, strength=6))[mask]
     image += rng.normal(0, 6, size=image.shape)
     return np.clip(np.rint(image), 0, 255).astype(np.uint8)
 
 
-def _texture(
+def texture(
     size: tuple[int, int], rng: np.random.Generator, strength: float
 ) -> NDArray[np.float64]:
     """Draw smooth noise (H, W, 3) at two scales, of a deviation of about ``strength``."""

@@ -1,5 +1,6 @@
 """Folders of images, torchvision's data sets, transforms, mixing and accuracy."""
 
+import gzip
 import hashlib
 
 import numpy as np
@@ -157,6 +158,42 @@ def test_stl10_as_torchvision_lays_it_out(tmp_path, monkeypatch):
     (tmp_path / 'stl10_binary/train_y.bin').write_bytes(b'cut')
     with pytest.raises(ConfigError, match=r'no complete STL10 in .*download=True'):
         TorchvisionImages('STL10', str(tmp_path))
+
+
+def write_idx(folder, part, images, labels, pack=bytes):
+    """Write images (N, H, W) and labels in MNIST's format; ``pack`` may be ``gzip.compress``."""
+    end = '.gz' * (pack is gzip.compress)
+    for kind, array in (('images-idx3', images), ('labels-idx1', labels)):
+        header = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, '>i4').tobytes()
+        content = pack(header + array.astype(np.uint8).tobytes())
+        (folder / f'{part}-{kind}-ubyte{end}').write_bytes(content)
+
+
+@pytest.mark.parametrize(('name', 'pack'), [('FashionMNIST', gzip.compress), ('MNIST', bytes)])
+def test_mnist_from_torchvisions_folders_or_the_files_themselves(tmp_path, name, pack):
+    folder = tmp_path / name / 'raw'
+    folder.mkdir(parents=True)
+    images = np.random.default_rng(0).integers(0, 256, (20, 28, 28), dtype=np.uint8)
+    write_idx(folder, 'train', images, np.arange(20) % 10, pack)
+    write_idx(folder, 't10k', images[5:15], np.arange(10), pack)
+    for root in (tmp_path, folder):
+        options = dict(name=name, data_root=str(root), pipeline=[dict(type='PackImage')])
+        train = TorchvisionImages(**options)
+        for index in (0, 13, 19):
+            assert train[index]['data_samples'] == index % 10
+            assert train[index]['inputs'].shape == (3, 28, 28)
+            assert (train[index]['inputs'].numpy() == images[index]).all()
+        test = TorchvisionImages(**options, split='test')
+        assert len(test) == 10 and (test[3]['inputs'].numpy() == images[8]).all()
+        few = TorchvisionImages(**options, labels_per_class=1)
+        assert sorted(few[i]['data_samples'] for i in range(len(few))) == list(range(10))
+    assert list(train.metainfo['classes']) == getattr(datasets, name).classes
+    path = next(folder.glob('t10k-images*'))
+    path.write_bytes(path.read_bytes()[:-5])
+    debian = 'dataset-fashion-mnist' if name == 'FashionMNIST' else '$'
+    for root, split in ((folder, 'test'), (tmp_path / 'none', 'train')):
+        with pytest.raises(ConfigError, match=f'no complete {name} in .*download=True.*{debian}'):
+            TorchvisionImages(name, str(root), split=split)
 
 
 def test_torchvisions_transforms_by_name():

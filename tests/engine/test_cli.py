@@ -17,7 +17,7 @@ CONFIG = 'configs/mask_rcnn_r18_gradaug_shapes.py'
 @pytest.mark.parametrize('tool', [
     'train', 'test', 'pretrain', 'report', 'browse_subnets', 'benchmark', 'gradient_shares',
     'publish', 'eval_widths', 'repro', 'figures', 'robustness', 'make_shapes', 'make_nuclei',
-    'make_digits', 'demo', 'pretrain_demo', 'coverage_table',
+    'make_digits', 'make_scenes', 'demo', 'pretrain_demo', 'coverage_table',
 ])  # fmt: skip
 def test_help_waits_for_no_import(tool):
     code = (
