@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ..backbones.deformable import deformable_layers
 from ..errors import ConfigError
 from ..slimmable import SlimConv, at_width
-from ..training import GradAugMixin
+from ..training import GradAugMixin, Subnet
 from ..transforms import GeometricMap
 from .distillation import ClassDistillation, FrozenTeacher
 from .preprocessor import ImagePreprocessor
@@ -181,7 +181,7 @@ class GradAugClassifier(GradAugMixin, Classifier):
         self._keeps = False
         self._teacher: Tensor | None = None
         self._unlabelled: Tensor | None = None
-        self._weights: Iterator[float] = iter(())  # of this step's sub-networks
+        self._weights: list[float] = []  # of this step's sub-networks that are still to come
 
     def forward(
         self,
@@ -205,10 +205,16 @@ class GradAugClassifier(GradAugMixin, Classifier):
                 "train_dataloader.batch_sampler=dict(type='LabelledAndUnlabelled', unlabelled=50)"
             )
         losses = super().forward(inputs[known], data_samples[known], mode)
-        with torch.no_grad(), at_width(self, 1.0):
-            self._unlabelled = self.logits(inputs[~known])
-        self._weights = iter(self._unlabelled_weights)
+        if any(self._weights):
+            with torch.no_grad(), at_width(self, 1.0):
+                self._unlabelled = self.logits(inputs[~known])
         return losses
+
+    def sample_subnets(self) -> list[Subnet]:
+        """Draw the sub-networks of the next step; without any, it needs no image without label."""
+        subnets = super().sample_subnets()
+        self._weights = self._unlabelled_weights[: len(subnets)]
+        return subnets
 
     def logits(self, inputs: Tensor) -> Tensor:
         """Return logits (N, classes) of images (N, C, H, W); those of the full pass are kept."""
@@ -238,7 +244,7 @@ class GradAugClassifier(GradAugMixin, Classifier):
         losses, config = {}, self.distillation
         if self._unlabelled is not None:
             known = data_samples >= 0
-            if weight := next(self._weights):
+            if weight := self._weights.pop(0):
                 soft = config.divergence(self.logits(inputs[~known]), self._unlabelled)
                 losses['loss_unlabelled'] = weight * soft
             inputs, data_samples = inputs[known], data_samples[known]

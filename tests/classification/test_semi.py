@@ -35,6 +35,7 @@ def test_images_without_labels_change_nothing_of_the_full_pass():
     found = []
     for data, weight in zip(half_labelled(), (1.0, 0.0), strict=True):
         model = build(gradaug=dict(distill=dict(unlabelled=weight)))
+        model.sample_subnets()
         losses = model(**model.data_preprocessor(data, True), mode='full')
         model.parse_losses(losses)[0].backward()
         found.append({**losses, **gradients(model), **statistics(model)})
@@ -58,6 +59,20 @@ def test_the_full_network_teaches_sub_networks_on_images_without_labels():
     found = step_gradients(model, data)
     assert_close(found, {name: expected[name] + added[name] for name in expected}, 2e-5)
     assert_equal(statistics(model), statistics(plain))
+
+
+def test_an_iteration_without_sub_networks_sees_no_image_without_a_label():
+    """It is plain training's on the others; here the second of two is."""
+    data, labelled = half_labelled()
+    model, plain = build(gradaug=dict(every=2, distill=dict(unlabelled=1.0))), build('Classifier')
+    step_gradients(model, data)
+    model.zero_grad()
+    model.load_state_dict(plain.state_dict())
+    seen = []
+    model.backbone.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
+    assert_equal(step_gradients(model, data), step_gradients(plain, labelled))
+    assert_equal(statistics(model), statistics(plain))
+    assert seen == [4]
 
 
 def test_mean_teacher_compares_two_views_of_all_images():
