@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -30,6 +31,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from mmengine.device import get_device  # these take seconds, which --help need not wait for
     from mmengine.logging import MMLogger
 
+    from mmgradaug.engine.atomic import write_atomically
     from mmgradaug.engine.checks import check_data
     from mmgradaug.engine.cli import load_config, make_output_dir, one_line_errors
     from mmgradaug.errors import ConfigError
@@ -48,13 +50,15 @@ def main(argv: Sequence[str] | None = None) -> None:
                 raise ConfigError(f'--{option} is for classifiers, {args.config} is a detector')
         args.out = make_output_dir(args.out or args.checkpoint.parent / 'robustness')
         network = cut_network(source, Cut(args.width, images, device=get_device()))
-        record = measure(cfg, network, args) | vars(args)
-        (args.out / 'robustness.json').write_text(json.dumps(record, indent=2, default=str) + '\n')
-        print(args.out / 'robustness.json')
+        path = args.out / 'robustness.json'
+        record = json.dumps(measure(cfg, network, args, path) | vars(args), indent=2, default=str)
+        write_atomically(f'{record}\n'.encode(), path)
+        print(path)
 
 
-def measure(cfg: Config, network: Any, args: Any) -> dict[str, Any]:
+def measure(cfg: Config, network: Any, args: Any, path: Path) -> dict[str, Any]:
     from mmgradaug.evaluation import adversarial, corruptions, widths
+    from mmgradaug.version import __version__
     from mmgradaug.visualization.sweeps import save_corruptions
 
     if args.fgsm is not None:
@@ -65,20 +69,23 @@ def measure(cfg: Config, network: Any, args: Any) -> dict[str, Any]:
             print(f'{name:<18}', *(f'{value:.3f}' for value in values), sep='  ')
         return accuracies
     results: list[corruptions.CorruptionResult] = []
+    recipe = f'{cfg.to_dict()}{vars(args)}{args.checkpoint.stat().st_mtime_ns}{__version__}'
+    recipe = hashlib.sha256(recipe.encode()).hexdigest()
     options = (args.corruptions, args.severities, args.images, args.root)
-    for name, severity, data in corruptions.corrupted_data(cfg, *options):
-        results.append(corruptions.CorruptionResult(name, severity, data.evaluate(network)))
-        if severity in (0, args.severities[-1]):
+    data = corruptions.corrupted_data(cfg, *options)
+    for result in corruptions.evaluate_corruptions(network, data, path, recipe):
+        results.append(result)
+        if result.severity in (0, args.severities[-1]):
             shown = widths.shown_of(results[0].metrics)
-            row = (r for r in results if r.corruption == name)
+            row = (r for r in results if r.corruption == result.corruption)
             cells = (' / '.join(f'{r.value(metric):.3f}' for metric in shown) for r in row)
-            print(f'{name:<18}', *cells, sep='  ', flush=True)
+            print(f'{result.corruption:<18}', *cells, sep='  ', flush=True)
     summary = corruptions.summarise(results, getattr(network, 'num_classes', 0))
     for key, values in summary.items():
         print(f'{key:<18}', *(f'{n} {value:.3f}' for n, value in values.items()), sep='  ')
     if summary['mPC']:  # a detector that finds nothing has none
         print(save_corruptions(results, args.out / 'robustness.png', str(args.checkpoint)))
-    return {**summary, 'results': [asdict(result) for result in results]}
+    return {**summary, 'recipe': recipe, 'results': [asdict(result) for result in results]}
 
 
 if __name__ == '__main__':

@@ -10,11 +10,12 @@ from __future__ import annotations
 import contextlib
 import copy
 import io
+import json
 import statistics
 import zlib
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from torch import Tensor
 
 from ..classification.datasets import TorchvisionImages
 from ..classification.transforms import PackImage
+from ..engine.atomic import write_atomically
 from ..engine.hooks.bad_images import CheckedLoading
 from ..errors import ConfigError, suggestion
 from .widths import Validation, shown_of
@@ -194,6 +196,25 @@ class CorruptionResult:
     def value(self, name: str) -> float:
         """Return a metric that :func:`shown_of` names: 0 where a detector finds nothing."""
         return shown_of(self.metrics).get(name, 0.0)
+
+
+def evaluate_corruptions(
+    network: Any, data: Iterable[tuple[str, int, Validation]], path: Path, recipe: str
+) -> Iterator[CorruptionResult]:
+    """Yield a network's results on :func:`corrupted_data`, and keep each in a JSON file.
+
+    Those that the file has of an earlier call with this ``recipe`` are not evaluated again.
+    """
+    kept = json.loads(path.read_text()) if path.is_file() else {}
+    old = kept['results'] if kept.get('recipe') == recipe else []
+    results = {(r['corruption'], r['severity']): CorruptionResult(**r) for r in old}
+    for name, severity, validation in data:
+        if (name, severity) not in results:
+            result = CorruptionResult(name, severity, validation.evaluate(network))
+            results[name, severity] = result
+            record = {'recipe': recipe, 'results': [asdict(r) for r in results.values()]}
+            write_atomically(json.dumps(record).encode(), path)
+        yield results[name, severity]
 
 
 def corruption_errors(errors: Mapping[str, Sequence[float]]) -> dict[str, float]:

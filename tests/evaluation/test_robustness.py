@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 import statistics
 import sys
 from inspect import signature
@@ -19,6 +20,7 @@ from mmgradaug.evaluation.corruptions import ALEXNET_ERRORS, Corruption, Corrupt
 from mmgradaug.evaluation.widths import Validation
 from mmgradaug.reproduction.rows import read_rows
 from mmgradaug.reproduction.runner import value_at
+from mmgradaug.visualization import sweeps
 from tests.classification.tiny import BACKBONE, make_folders
 from tests.messages import one_line
 from tests.networks import build, detector_config, randomised
@@ -157,6 +159,36 @@ def test_table_json_and_picture_of_a_classifier(classifier, tmp_path, capsys):
     assert attacked['fgsm'] == [0.05, 0.1, 0.15, 0.2, 0.25]
     assert attacked['clean'] == top1[:1] == [100.0]
     assert max(attacked['pixels'] + attacked['normalised']) < 70
+
+
+def test_what_was_evaluated_before_a_stop_is_not_evaluated_again(classifier, tmp_path, monkeypatch):
+    evaluate, calls, left = Validation.evaluate, [], [3]
+
+    def counted(self, network):
+        if not left[0]:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        calls.append(1)
+        return evaluate(self, network)
+
+    monkeypatch.setattr(Validation, 'evaluate', counted)
+    monkeypatch.setattr(sweeps, 'save_corruptions', lambda *_: '')
+    config, checkpoint = classifier[1]
+    few = ['--corruptions', 'contrast', 'fog', '--severities', '3', '5', '--out', str(tmp_path)]
+    with pytest.raises(SystemExit, match='130'):
+        main([config, checkpoint, *few])
+    path, found = tmp_path / 'robustness.json', []
+    assert len(json.loads(path.read_text())['results']) == 3
+    left[0] = 99
+    for evaluated, time in ((5, None), (5, None), (10, 1)):  # resumed, again, of other weights
+        if time:
+            os.utime(checkpoint, (time, time))
+        main([config, checkpoint, *few])
+        found.append(json.loads(path.read_text()))
+        assert len(calls) == evaluated
+    assert found[0] == found[1] == found[2] | {'recipe': found[0]['recipe']}
+    main([config, checkpoint, *few, '--images', '3'])
+    assert len(calls) == 15
 
 
 def test_a_narrow_detector_and_what_does_not_fit(classifier, tmp_path, monkeypatch):
