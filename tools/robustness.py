@@ -63,8 +63,8 @@ def measure(cfg: Config, network: Any, args: Any, path: Path) -> dict[str, Any]:
 
     if args.fgsm is not None:
         args.fgsm = args.fgsm or list(adversarial.PAPER_EPSILONS)
-        loader = widths.Validation(cfg, images=args.images).loader
-        accuracies = adversarial.attack(network, loader, args.fgsm)
+        batches = widths.Validation(cfg, images=args.images).batches('attacking')
+        accuracies = adversarial.attack(network, batches, args.fgsm)
         for name, values in {'epsilon': args.fgsm, **accuracies}.items():
             print(f'{name:<18}', *(f'{value:.3f}' for value in values), sep='  ')
         return accuracies

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from rich.progress import track
 from torch import Tensor
 
 PAPER_EPSILONS = (0.05, 0.10, 0.15, 0.20, 0.25)  # Table 9, which does not say of which unit
@@ -45,7 +43,7 @@ def perturb(
 
 
 def attack(
-    network: Any, loader: Iterable[Any], epsilons: Sequence[float]
+    network: Any, batches: Iterable[Any], epsilons: Sequence[float]
 ) -> dict[str, list[float]]:
     """Return a classifier's top-1 accuracy in per cent on images attacked with its own gradients.
 
@@ -54,7 +52,7 @@ def attack(
     """
     pairs = [(epsilon, units) for units in UNITS for epsilon in epsilons]
     right, images = [0] * (1 + len(pairs)), 0
-    for batch in track(loader, 'attacking', transient=True, disable=not sys.stdout.isatty()):
+    for batch in batches:
         data = network.data_preprocessor(batch, False)
         inputs, labels = data['inputs'], data['data_samples']
         signs = gradient_signs(network, inputs, labels)

@@ -6,7 +6,7 @@ import contextlib
 import copy
 import io
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -96,14 +96,18 @@ class Validation:
             # mmdet's COCO metric would count the objects of all other images as missed.
             if hasattr(metric, 'img_ids'):
                 metric.img_ids = self._image_ids
-        quiet = not sys.stdout.isatty()  # where a bar would leave an empty line
-        for batch in track(self.loader, description='evaluating', transient=True, disable=quiet):
+        for batch in self.batches('evaluating'):
             with torch.no_grad():
                 samples = network.test_step(batch)
             evaluator.process(data_samples=samples, data_batch=batch)
         with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its tables
             metrics = evaluator.evaluate(len(self.indices))
         return {name: float(value) for name, value in metrics.items()}
+
+    def batches(self, what: str) -> Iterable[Any]:
+        """Return its batches, with a bar of progress."""
+        quiet = not sys.stdout.isatty()  # where a bar would leave an empty line
+        return track(self.loader, what, transient=True, disable=quiet)
 
     def one_image(self, network: Any) -> dict[str, Any]:
         """Return the first image, preprocessed as for inference."""

@@ -10,7 +10,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mmengine.config import Config
 
@@ -133,16 +133,21 @@ def write_results(rows: Iterable[Row], records: Sequence[dict[str, Any]], docs: 
         csv.writer(file, lineterminator='\n').writerows([COLUMNS, *lines])
 
 
-# By number and smallest width, and by recipe and seed: a run's final value and its seconds.
-Runs = dict[tuple[int, float], dict[tuple[str, int], tuple[float, float]]]
+class SweptRun(NamedTuple):
+    """Options of a run, and what came of it; plain training has no sub-networks, of width 1."""
+
+    num_subnets: int
+    min_width: float
+    value: float  # of its metric
+    seconds: float
 
 
-def read_sweep(rows: Sequence[Any], records: Iterable[Mapping[str, Any]]) -> Runs:
-    """Return the runs of rows of the paper, from the runner's records; plain ones have (0, 1).
+def read_sweep(rows: Sequence[Any], records: Iterable[Mapping[str, Any]]) -> list[SweptRun]:
+    """Return the runs of rows of the paper, from the runner's records.
 
     A training of several rows counts once. Raises ConfigError if none trained sub-networks.
     """
-    runs: Runs = {}
+    runs: dict[Any, SweptRun] = {}
     by_id = {row.id: row for row in rows}
     for record in (record for record in records if record['id'] in by_id):
         row = by_id[record['id']]
@@ -152,9 +157,9 @@ def read_sweep(rows: Sequence[Any], records: Iterable[Mapping[str, Any]]) -> Run
             if name in ('num_subnets', 'min_width'):
                 gradaug[name] = ast.literal_eval(value)
         sampler = GradAugOptions.parse(gradaug).sampler
-        key = (sampler.num_subnets, sampler.min_width) if sampler.num_subnets else (0, 1.0)
+        width = sampler.min_width if sampler.num_subnets else 1.0
         result = record['final'][row.metrics.split()[0]], record['seconds']
-        runs.setdefault(key, {})[record['hash'], record['seed']] = result
-    if not any(count for count, _ in runs):
+        runs[record['hash'], record['seed']] = SweptRun(sampler.num_subnets, width, *result)
+    if not any(run.num_subnets for run in runs.values()):
         raise ConfigError('no record of these rows has sub-networks: run tools/repro.py first')
-    return runs
+    return list(runs.values())

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean, mode
 from typing import Any
@@ -78,25 +79,24 @@ def save_corruptions(results: Sequence[CorruptionResult], path: Path, title: str
     return save_figure(figure, path)
 
 
-def save_sweep(
-    runs: Mapping[tuple[int, float], Mapping[Any, tuple[float, float]]],
-    path: Path | str,
-    metric: str,
-) -> Path:
+def save_sweep(runs: Sequence[Any], path: Path | str, metric: str) -> Path:
     """Draw a metric over the number of sub-networks and their smallest width (figure 2), and time.
 
-    ``runs`` are values and seconds, see :func:`~mmgradaug.reproduction.rows.read_sweep`. Each
-    option is drawn at the other's most frequent value. Lines are means, dots seeds; beside them
-    stands the time of a run relative to plain training, where there is one.
+    ``runs`` are those of :func:`~mmgradaug.reproduction.rows.read_sweep`. Each option is drawn at
+    the other's most frequent value. Lines are means, dots seeds; beside them stands the time of a
+    run relative to plain training, where there is one.
     """
-    count, width = (mode(values) for values in zip(*(k for k in runs if k[0]), strict=True))
-    seconds = {key: fmean(time for _, time in of.values()) for key, of in runs.items()}
-    times = {key: time / seconds[0, 1.0] for key, time in seconds.items() if (0, 1.0) in runs}
+    points = defaultdict(list)
+    for run in runs:
+        points[run.num_subnets, run.min_width].append(run)
+    count, width = (mode(values) for values in zip(*(k for k in points if k[0]), strict=True))
+    seconds = {key: fmean(run.seconds for run in of) for key, of in points.items()}
+    times = {key: time / seconds[0, 1.0] for key, time in seconds.items() if (0, 1.0) in points}
     panels: dict[str, dict[tuple[int, float], float]] = {
         f'sub-networks, widths from {width:g}': {
-            k: k[0] for k in runs if k[1] == width or not k[0]
+            k: k[0] for k in points if k[1] == width or not k[0]
         },
-        f'smallest width, {count} sub-networks': {k: k[1] for k in runs if k[0] == count},
+        f'smallest width, {count} sub-networks': {k: k[1] for k in points if k[0] == count},
         'time of a run, relative to plain training': times,
     }
     figure = new_figure(13.0, 4.2, metric)
@@ -104,7 +104,7 @@ def save_sweep(
         axes.set(xlabel=xlabel, xmargin=0.15)
         means = []
         for key, x in sorted(places.items(), key=lambda place: place[1]):
-            values = [value for value, _ in runs[key].values()]
+            values = [run.value for run in points[key]]
             means.append((x, fmean(values)))
             axes.plot([x] * len(values), values, 'o', color=colour_at(0), markersize=3)
             name = f'n={key[0]}, {key[1]:g}' if key[0] else 'plain'

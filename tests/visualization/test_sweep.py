@@ -3,7 +3,7 @@ from types import SimpleNamespace
 import pytest
 
 from mmgradaug.errors import ConfigError
-from mmgradaug.reproduction.rows import read_sweep
+from mmgradaug.reproduction.rows import SweptRun, read_sweep
 from mmgradaug.visualization.sweeps import save_sweep
 
 FOLDER = 'configs/classification/wrn28-10_cifar100'
@@ -15,7 +15,8 @@ ROWS += [SimpleNamespace(id=i, config=f'{FOLDER}_gradaug.py', options=options, m
 
 def record(name, value, seconds=10, seed=0, options=()):
     final = dict(top1=value)
-    return dict(id=name, hash=name, seed=seed, options=options, seconds=seconds, final=final)
+    recipe = f'{name} {options}'
+    return dict(id=name, hash=recipe, seed=seed, options=options, seconds=seconds, final=final)
 
 
 def test_runs_are_sorted_by_what_was_swept():
@@ -25,12 +26,10 @@ def test_runs_are_sorted_by_what_was_swept():
         read_sweep(ROWS, plain)
     records = [record('n2', 70), record('n2', 71, 30, seed=1), record('n3', 72), record('n3', 72)]
     records += [record('n3', 73, options=['model.gradaug.num_subnets=4']), record('width', 69)]
-    found = read_sweep(ROWS, records + plain)
-    assert found == {
-        (2, 0.8): {('n2', 0): (70, 10), ('n2', 1): (71, 30)}, (3, 0.8): {('n3', 0): (72, 10)},
-        (4, 0.8): {('n3', 0): (73, 10)}, (3, 0.5): {('width', 0): (69, 10)},
-        (0, 1.0): {('plain', 0): (60, 5)},
-    }  # fmt: skip
+    assert read_sweep(ROWS, records + plain) == [
+        (2, 0.8, 70, 10), (2, 0.8, 71, 30), (3, 0.8, 72, 10), (4, 0.8, 73, 10), (3, 0.5, 69, 10),
+        (0, 1.0, 60, 5),
+    ]  # fmt: skip
 
 
 def test_points_are_at_the_means_with_what_they_cost(tmp_path, monkeypatch):
@@ -38,12 +37,12 @@ def test_points_are_at_the_means_with_what_they_cost(tmp_path, monkeypatch):
     monkeypatch.setattr(
         'matplotlib.axes.Axes.annotate', lambda _, *a, **kwargs: drawn.append(a[:2])
     )
-    runs = {(1, 0.8): {('a', 0): (70, 20), ('a', 1): (72, 40)}, (3, 0.8): {('b', 0): (75, 45)},
-            (3, 0.5): {('c', 0): (74, 60)}}  # fmt: skip
+    runs = [(1, 0.8, 70, 20), (1, 0.8, 72, 40), (3, 0.8, 75, 45), (3, 0.5, 74, 60)]
+    runs, plain = [SweptRun(*run) for run in runs], SweptRun(0, 1.0, 69, 15)
     save_sweep(runs, tmp_path / 'sweep.png', 'top1')
     assert drawn == [('', (1, 71)), ('', (3, 75)), ('', (0.5, 74)), ('', (0.8, 75))]
     drawn.clear()
-    assert save_sweep(runs | {(0, 1.0): {('p', 0): (69, 15)}}, tmp_path / 'a.png', 'top1').is_file()
+    assert save_sweep([*runs, plain], tmp_path / 'a.png', 'top1').is_file()
     assert drawn[:3] == [('1.00 x', (0, 69)), ('2.00 x', (1, 71)), ('3.00 x', (3, 75))]
     of_time = [
         ('plain', (1, 69)),
