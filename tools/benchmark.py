@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import os
-import platform
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,15 +25,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     add('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='see train.py')
     text = 'height and width (default: 320 512 for detectors, 224 224 for classifiers)'
     add('--size', type=int, nargs=2, metavar=('H', 'W'), help=text)
-    text = 'images (default: 2 for detectors, 16 for classifiers)'
-    add('--batch', type=int, metavar='N', help=text)
+    add('--batch', type=int, metavar='N', help='images (default: 2; 16 for classifiers)')
     add('--rounds', type=int, default=7, metavar='N', help='of all steps (default: %(default)s)')
-    text = 'rounds before them that do not count (default: %(default)s)'
-    add('--warmup', type=int, default=1, metavar='N', help=text)
+    add('--warmup', type=int, default=1, metavar='N', help='more before, unmeasured (default: 1)')
     text = 'warm up with the widths and scales that are measured: the cost of shapes seen before'
     add('--same-draws', action='store_true', help=text)
-    text = 'rounds to measure the memory of, a step more of each (default: all)'
-    add('--memory-rounds', type=int, metavar='N', help=text)
+    add('--memory-rounds', type=int, metavar='N', help='of which memory is read (default: all)')
     add('--device', help='(default: a GPU if there is one)')
     add('--out', type=Path, help='JSON file for what each step costs')
     text = "further GradAug steps, such as 'gradaug.width_step=0.025 backbone.width_divisor=8'"
@@ -57,7 +52,7 @@ def benchmark(args: argparse.Namespace) -> None:
 
     with one_line_errors():
         cfg = load_config(args.config, args.cfg_options, gradaug=True)
-        MMLogger.get_current_instance().setLevel(logging.WARNING)  # not how weights are initialised
+        MMLogger.get_current_instance().setLevel('WARNING')  # not how weights are initialised
         is_classifier = 'detector' not in cfg.model
         height, width = args.size or ((224, 224) if is_classifier else (320, 512))
         images = args.batch or (16 if is_classifier else 2)
@@ -68,12 +63,11 @@ def benchmark(args: argparse.Namespace) -> None:
         share = count / (count + loader.batch_size) if count else 0.0
         data = random_batch(models['plain'], (height, width), images, channels, 8, share)
         device = args.device or get_device()
-        costs = measure_costs(
-            models, data, device, args.rounds, args.warmup, args.memory_rounds, args.same_draws
-        )
+        options = (args.rounds, args.warmup, args.memory_rounds, args.same_draws)
+        costs = measure_costs(models, data, device, *options)
     print(
         f'{args.config}: {images} images of {height} x {width} pixels, {args.rounds} rounds, '
-        f'{device}, {os.cpu_count()} cores ({platform.machine()}), '
+        f'{device}, {os.cpu_count()} cores ({os.uname().machine}), '
         f'{torch.get_num_threads()} threads, torch {torch.__version__}'
     )
     steps = {cost.name: cost.summary(costs[0]) for cost in costs}

@@ -12,8 +12,6 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-SWEPT = ['Fig2', 'T3/wrn28-10/baseline']
-
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or '').split('\n')[0])
@@ -25,7 +23,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     found = commands.add_parser('detections', help='what detectors find')
     found.add_argument('--score', type=float, default=0.5, help='the least that is drawn')
     sweep = commands.add_parser('sweep', help='accuracy and cost over n and smallest width')
-    sweep.add_argument('ids', nargs='*', default=SWEPT, metavar='ID', help='rows (default: Fig2)')
+    ids = ['Fig2', 'T3/wrn28-10/baseline']
+    sweep.add_argument('ids', nargs='*', default=ids, metavar='ID', help='rows (default: Fig2)')
     sweep.add_argument('--records', type=Path, nargs='+', help='(default: docs/results/*.jsonl)')
     for command in (cam, found, sweep):
         command.add_argument('--out', type=Path, default=Path('work_dirs/figures'), help='folder')

@@ -86,9 +86,8 @@ def print_rows(rows: Sequence[Any], records: Sequence[Any]) -> None:
             words = [f'{name} {text}' for name, text in told.items() if text]
             print('   ', '; '.join([metrics, *words]) + f'\n     {command}' * bool(value))
         hours = f'{row.hours} GPU hours ({row.basis})' * bool(row.hours)
-        for text in filter(
-            None, (row.config, row.options, row.evaluation, row.data, hours, row.note)
-        ):
+        texts = (row.config, row.options, row.evaluation, row.data, hours, row.note)
+        for text in filter(None, texts):
             print('    ', text)
 
 

@@ -40,17 +40,11 @@ class StepCost:
     seconds: list[float] = field(default_factory=list)  # of each measured step
     passes: dict[str, list[float]] = field(default_factory=dict)  # seconds of each, by name
 
-    def time_ratio(self, other: StepCost) -> float:
-        """Return the ratio of this step's time to another's.
-
-        Steps of one round run side by side, so the median of their ratios is less noisy than the
-        ratio of the medians.
-        """
-        return statistics.median(a / b for a, b in zip(self.seconds, other.seconds, strict=True))
-
     def summary(self, plain: StepCost) -> dict[str, Any]:
         """Return what a step costs, its seconds as median and quartiles, and ratios to plain."""
         flops, memory = self.train_flops / plain.train_flops, self.peak_bytes / plain.peak_bytes
+        # Of steps that ran side by side: their median is less noisy than a ratio of medians.
+        times = [a / b for a, b in zip(self.seconds, plain.seconds, strict=True)]
         low, median, high = np.percentile(self.seconds, (25, 50, 75)).tolist()
         return {
             'GFLOPs': self.train_flops / 1e9,
@@ -58,7 +52,7 @@ class StepCost:
             'quartiles': [low, high],
             'peak_MB': self.peak_bytes / 1e6,
             'inference_GFLOPs': self.predict_flops / 1e9,
-            'ratio': {'flops': flops, 'time': self.time_ratio(plain), 'memory': memory},
+            'ratio': {'flops': flops, 'time': statistics.median(times), 'memory': memory},
         }
 
 

@@ -105,9 +105,8 @@ class Validation:
         return {name: float(value) for name, value in metrics.items()}
 
     def batches(self, what: str) -> Iterable[Any]:
-        """Return its batches, with a bar of progress."""
-        quiet = not sys.stdout.isatty()  # where a bar would leave an empty line
-        return track(self.loader, what, transient=True, disable=quiet)
+        """Return its batches, with a bar of progress, which would leave an empty line in a file."""
+        return track(self.loader, what, transient=True, disable=not sys.stdout.isatty())
 
     def one_image(self, network: Any) -> dict[str, Any]:
         """Return the first image, preprocessed as for inference."""

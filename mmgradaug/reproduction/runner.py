@@ -46,9 +46,7 @@ class Run:
     @property
     def out(self) -> Path:
         """Folder of its result: of the command that follows, or of the training."""
-        return (
-            self.work_dir / self.row.id.replace('/', '_') if self.row.evaluation else self.work_dir
-        )
+        return self.work_dir / (self.row.id.replace('/', '_') if self.row.evaluation else '')
 
     @property
     def todo(self) -> Path | None:
@@ -70,9 +68,8 @@ class Run:
         folder.mkdir(parents=True, exist_ok=True)
         env = os.environ | {'OMP_NUM_THREADS': str(threads), 'PYTHON': sys.executable}
         if torch.cuda.is_available():
-            devices = env.get('CUDA_VISIBLE_DEVICES') or ','.join(
-                map(str, range(torch.cuda.device_count()))
-            )
+            all_devices = ','.join(map(str, range(torch.cuda.device_count())))
+            devices = env.get('CUDA_VISIBLE_DEVICES') or all_devices
             own = devices.split(',')[place * self.gpus : (place + 1) * self.gpus]
             env |= {'CUDA_VISIBLE_DEVICES': ','.join(own), 'PORT': str(29500 + place)}
         if folder == self.work_dir:
@@ -204,9 +201,7 @@ def run_all(
                 running[place] = run, process, folder, time.monotonic()
                 busy.add(run.work_dir)
             time.sleep(PAUSE)
-            ended = [
-                place for place, (_, process, *_) in running.items() if process.poll() is not None
-            ]
+            ended = [p for p, (_, process, *_) in running.items() if process.poll() is not None]
             for place in ended:
                 run, process, folder, begun = running.pop(place)
                 took.append(time.monotonic() - begun)

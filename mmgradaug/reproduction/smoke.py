@@ -46,9 +46,8 @@ def plan_smoke(row: Row, folder: Path) -> Run:
     shrink(cfg, folder.absolute())
     path = folder / Path(row.config).name
     path.write_text(''.join(f'{key} = {value!r}\n' for key, value in cfg.to_dict().items()))
-    evaluation = f'{row.evaluation} {row.smoke_options}'.strip()
-    small = replace(row, config=str(path), options='', evaluation=evaluation)
-    return plan_runs(small, 1, folder)[0]
+    then = f'{row.evaluation} {row.smoke_options}'.strip()
+    return plan_runs(replace(row, config=str(path), options='', evaluation=then), 1, folder)[0]
 
 
 def shrink(cfg: Config, folder: Path) -> None:

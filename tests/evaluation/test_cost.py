@@ -157,8 +157,11 @@ def test_warm_up_draws_what_is_measured_if_asked(monkeypatch):
         assert seen[:5] == expected
         assert len(found.seconds) == 2
     # Ratios are of steps of the same round.
-    slow, fast = StepCost('a', seconds=[2.0, 40.0, 6.0]), StepCost('b', seconds=[1.0, 10.0, 3.0])
-    assert slow.time_ratio(fast) == 2.0
+    slow, fast = (
+        StepCost('', flops, 0.0, 10, seconds)
+        for flops, seconds in ((6.0, [2.0, 40.0, 6.0]), (2.0, [1.0, 10.0, 3.0]))
+    )
+    assert slow.summary(fast)['ratio'] == {'flops': 3.0, 'time': 2.0, 'memory': 1.0}
 
 
 def test_the_tool_prints_ratios_and_passes(tmp_path, capsys):
