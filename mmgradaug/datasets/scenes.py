@@ -10,7 +10,7 @@ validation scenes those of its test file, so networks may be pretrained on the t
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -21,11 +21,6 @@ from numpy.typing import NDArray
 from ..classification.datasets import TorchvisionImages
 from .coco_writer import Sample, is_complete, write_coco
 from .shapes import texture
-
-CLASSES = (
-    *('top', 'trouser', 'pullover', 'dress', 'coat'),
-    *('sandal', 'shirt', 'sneaker', 'bag', 'boot'),
-)
 
 _RECIPE = 1  # Raise when the pictures change, so that data sets on disk are made again.
 _MIN_VISIBLE = 0.5  # No garment is hidden or cut by the border by more than the rest of this share.
@@ -51,14 +46,8 @@ class ScenesSpec:
 def make_scenes(root: Path | str, source: str, train: ScenesSpec, val: ScenesSpec) -> Path:
     """Write ``root/train``, ``root/val`` and annotations unless they are complete; return root.
 
-    Args:
-        root: Folder of the data set.
-        source: Folder of Fashion-MNIST, as :class:`TorchvisionImages` reads it.
-        train: Training scenes.
-        val: Validation scenes.
-
-    Raises:
-        ConfigError: If Fashion-MNIST is not there.
+    ``source`` is the ``data_root`` of :class:`TorchvisionImages` for Fashion-MNIST, which raises
+    ConfigError where it is missing.
     """
     for split, spec, part in (('train', train, 'train'), ('val', val, 'test')):
         info = {
@@ -69,19 +58,19 @@ def make_scenes(root: Path | str, source: str, train: ScenesSpec, val: ScenesSpe
         }
         if not is_complete(Path(root), split, info):
             data = TorchvisionImages('FashionMNIST', source, split=part)
-            labels = np.array([data.get_data_info(i)['gt_label'] for i in range(len(data))])
+            labels = [data.get_data_info(i)['gt_label'] for i in range(len(data))]
             samples = generate(spec, data.images[:, 0].numpy(), labels, split)
-            write_coco(Path(root), split, samples, CLASSES, info)
+            write_coco(Path(root), split, samples, data.metainfo['classes'], info)
     return Path(root)
 
 
 def generate(
-    spec: ScenesSpec, images: NDArray[np.uint8], labels: NDArray[np.int64], split: str = 'train'
+    spec: ScenesSpec, images: NDArray[np.uint8], labels: Sequence[int], split: str = 'train'
 ) -> Iterator[Sample]:
     """Yield the scenes of a split, with their visible parts as masks.
 
-    ``images`` are the garments (N, 28, 28), 0 outside, ``labels`` (N,) their classes. Each
-    sample's ``sources`` note the places of all images that it shows, clippings, too.
+    ``images`` are garments (N, 28, 28), 0 outside, ``labels`` their N classes. Each sample's
+    ``sources`` note the places of all images that it shows, clippings, too.
     """
     width, height = spec.size
     margin = math.ceil(_SIDE * spec.scales[1])  # things may reach over the border
@@ -93,8 +82,8 @@ def generate(
         kinds += rng.choice(['patch', 'clipping'], count).tolist()
         scene = _ground((width + 2 * margin, height + 2 * margin), rng)
         front = np.zeros(scene.shape, dtype=np.int64)  # number of the thing in front, 0 is ground
-        labelled: list[int] = [-1]  # class of each thing, -1 where it has no label
-        needed: list[float] = [0.0]  # its pixels that have to stay visible
+        labelled = [-1]  # class of each thing, -1 where it has no label
+        needed = [0.0]  # its pixels that have to stay visible
         sources: list[int] = []
         for kind in rng.permutation(kinds):  # from the back to the front
             place = int(rng.integers(len(images)))
@@ -110,7 +99,7 @@ def generate(
                 if (visible >= least).all():
                     scene[window] += alpha * (grey - scene[window])
                     front, needed = trial, least
-                    labelled.append(int(labels[place]) if is_garment else -1)
+                    labelled.append(labels[place] if is_garment else -1)
                     sources += [place] * (kind != 'patch')
                     break
         image = scene[inside] + rng.normal(0, rng.uniform(2, 8), (height, width))
@@ -165,10 +154,8 @@ def _silhouette(image: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Return a garment's mask; specks and the small holes of white cloth become what is around."""
     mask = (image > _THRESHOLD).astype(np.uint8)
     for value in (0, 1):
-        count, parts, statistics, _ = cv2.connectedComponentsWithStats(
-            (mask == value).astype(np.uint8), connectivity=4
-        )
-        for part in range(1, count):
-            if statistics[part, cv2.CC_STAT_AREA] < _SPECK:
-                mask[parts == part] = 1 - value
+        _, parts = cv2.connectedComponents((mask == value).astype(np.uint8), connectivity=4)
+        areas = np.bincount(parts.ravel())
+        areas[0] = _SPECK  # part 0 is what has the other value
+        mask[areas[parts] < _SPECK] = 1 - value
     return mask.astype(bool)
