@@ -49,7 +49,7 @@ def run_demo(args: argparse.Namespace, work_dir: Path) -> None:
     make_output_dir(work_dir, '--work-dir')
     rows = read_rows()
     runs = {
-        name: plan_runs(rows[row], args.seeds, work_dir, args.cfg_options)
+        name: plan_runs(rows[row], range(args.seeds), work_dir, args.cfg_options)
         for name, row in ROWS.items()
     }
     longest_first = [*runs['GradAug'], *runs['baseline']]

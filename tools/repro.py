@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             runs = [plan_smoke(row, work_dir / row.id.replace('/', '_')) for row in chosen]
             run_all(runs, tools, records, say, args.jobs)
         else:
-            options = (args.seeds, work_dir, args.cfg_options, args.gpus)
+            options = (range(args.seeds), work_dir, args.cfg_options, args.gpus)
             runs = [run for row in chosen for run in plan_runs(row, *options)]
             run_all(runs, tools, args.records, say, args.jobs)
 

@@ -24,6 +24,7 @@ Written by `tools/repro.py report` from `docs/results/`. *Paper* and *README* ar
 numbers. *Measured* are means ± deviations of the final epoch over seeds; where it is empty, no run
 with this code is recorded. Accuracies, errors and AP are in percent, T2/step has ratios.
 """
+PAPER_ROWS = Path(__file__).with_name('rows.csv')
 COLUMNS = ('row', 'metrics', 'paper', 'README', 'measured', 'seeds', 'command')
 
 
@@ -58,9 +59,9 @@ class Row:
         return [f'randomness.seed={seed}', *self.options.format(seed=seed).split()]
 
 
-def read_rows() -> dict[str, Row]:
-    """Return the rows by id, in their order."""
-    with open(Path(__file__).with_name('rows.csv'), newline='', encoding='utf-8') as file:
+def read_rows(path: Path = PAPER_ROWS) -> dict[str, Row]:
+    """Return the rows of a table, the paper's by default, by id and in their order."""
+    with open(path, newline='', encoding='utf-8') as file:
         return {line['id']: Row(**line) for line in csv.DictReader(file)}
 
 

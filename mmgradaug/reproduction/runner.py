@@ -12,7 +12,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -53,6 +53,11 @@ class Run:
         """Folder of what is to be done next; None if it is complete."""
         steps = [self.work_dir, self.out] if self.row.trains else [self.out]
         return next((folder for folder in steps if not (folder / DONE).is_file()), None)
+
+    @property
+    def key(self) -> tuple[str, int, str]:
+        """Row, seed, and a hash of config, options and version: what a record is found by."""
+        return self.row.id, self.seed, self.work_dir.name.rpartition('_')[2]
 
     @property
     def checkpoint(self) -> Path:
@@ -151,13 +156,13 @@ def value_at(values: Any, path: str) -> float | None:
 
 
 def plan_runs(
-    row: Row, seeds: int, work_dir: Path, options: Sequence[str] = (), gpus: int = 1
+    row: Row, seeds: Iterable[int], work_dir: Path, options: Sequence[str] = (), gpus: int = 1
 ) -> list[Run]:
-    """Return the runs of a row, one per seed 0, 1, ..., their folders in ``work_dir``."""
+    """Return the runs of a row, one for each seed, their folders in ``work_dir``."""
     cfg, name = Config.fromfile(row.config), Path(row.config).stem
     tool = 'pretrain' if 'Classifier' in cfg.model.type else 'train'
     runs = []
-    for seed in range(seeds):
+    for seed in seeds:
         recipe = f'{cfg.to_dict()}{row.options_of(seed)}{[*options]}{gpus}{__version__}'.encode()
         folder = work_dir / f'{name}_seed{seed}_{hashlib.sha256(recipe).hexdigest()[:8]}'
         runs.append(Run(row, seed, tuple(options), gpus, tool, folder))

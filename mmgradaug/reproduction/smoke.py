@@ -47,7 +47,7 @@ def plan_smoke(row: Row, folder: Path) -> Run:
     path = folder / Path(row.config).name
     path.write_text(''.join(f'{key} = {value!r}\n' for key, value in cfg.to_dict().items()))
     then = f'{row.evaluation} {row.smoke_options}'.strip()
-    return plan_runs(replace(row, config=str(path), options='', evaluation=then), 1, folder)[0]
+    return plan_runs(replace(row, config=str(path), options='', evaluation=then), [0], folder)[0]
 
 
 def shrink(cfg: Config, folder: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, mode
 from typing import Any
@@ -113,4 +113,29 @@ def save_sweep(runs: Sequence[Any], path: Path | str, metric: str) -> Path:
         if places is not times:
             axes.plot(*zip(*means, strict=True), color=colour_at(0))
             axes.set_xticks([x for x, _ in means])
+    return save_figure(figure, path)
+
+
+def save_frontier(
+    points: Mapping[str, tuple[float, float, float]], path: Path | str, title: str
+) -> Path:
+    """Draw gains over plain training with their intervals, over the cost of a run.
+
+    Args:
+        points: Cost of a run in plain ones, mean gain, and half of its interval, by name; those
+            of plain training, whose names begin so, are joined: a line to beat.
+        path: PNG file.
+        title: What is gained.
+    """
+    figure = new_figure(9.0, 5.5, title)
+    axes = figure.subplots()
+    axes.set(xlabel='cost, in runs of plain training', ylabel='gain, with its 95 % interval')
+    plain = sorted(point for name, point in points.items() if name.startswith('plain'))
+    axes.plot([p[0] for p in plain], [p[1] for p in plain], color='black', label='plain, longer')
+    for name, (cost, gain, half) in points.items():
+        colour = 'black' if name.startswith('plain') else colour_at(5)
+        axes.errorbar(cost, gain, half, fmt='o', color=colour, markersize=4, linewidth=0.8)
+        axes.annotate(name, (cost, gain), (5, 3), textcoords='offset points', fontsize=7)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
     return save_figure(figure, path)

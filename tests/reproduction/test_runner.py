@@ -53,7 +53,7 @@ def rows(tmp_path, monkeypatch):
 
 
 def run(rows, *options, seeds=1, **kwargs):
-    runs = [r for row in rows for r in plan_runs(row, seeds, Path('runs'), options)]
+    runs = [r for row in rows for r in plan_runs(row, range(seeds), Path('runs'), options)]
     said = []
     run_all(runs, Path('tools').absolute(), Path('records.jsonl'), said.append, **kwargs)
     return runs, said
@@ -111,7 +111,7 @@ def test_a_run_that_fails_is_told_and_resumed_and_others_go_on(rows):
 
 
 def test_a_run_of_another_process_is_left_alone(rows):
-    folder = plan_runs(rows[2], 1, Path('runs'))[0].work_dir
+    folder = plan_runs(rows[2], [0], Path('runs'))[0].work_dir
     folder.mkdir(parents=True)
     with open(folder / runner.OUTPUT, 'w') as file:
         fcntl.flock(file, fcntl.LOCK_EX)

@@ -1,0 +1,142 @@
+"""The study of docs/STUDY.md: the cost of its settings, and tables and pictures of its records."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+from mmengine.config import Config
+from scipy.stats import t as student
+
+from ..engine.atomic import write_atomically
+from ..visualization.sweeps import save_frontier
+from .rows import Row
+from .runner import Run
+
+# A table or a picture of all settings whose ids begin alike, and their plain one.
+BLOCK = re.compile(
+    r'(<!-- (table|frontier): (\S+) against (\S+) -->\n).*?(<!-- end -->)', re.DOTALL
+)
+STEP = tuple(f'gradaug.{name}' for name in ('num_subnets', 'min_width', 'transform'))
+Steps = Mapping[str, Mapping[str, Any]]  # what benchmark.py writes of each config
+
+
+@dataclass
+class Setting:
+    """A row of the study: final values by seed, one for each metric, and cost in plain runs."""
+
+    row: Row
+    cost: float
+    values: dict[int, tuple[float, ...]] = field(default_factory=dict)
+
+    def against(self, other: Setting) -> list[tuple[float, float]]:
+        """Return :func:`interval` of each metric's differences from another setting's."""
+        seeds = sorted(self.values.keys() & other.values.keys())
+        pairs = zip(
+            *(zip(self.values[s], other.values[s], strict=True) for s in seeds), strict=True
+        )
+        return [interval([own - base for own, base in metric]) for metric in pairs]
+
+
+def interval(differences: Sequence[float]) -> tuple[float, float]:
+    """Return the mean of paired differences and half of its 95 % interval by Student's t."""
+    count = len(differences)
+    if count < 2:
+        return fmean(differences), float('nan')
+    return fmean(differences), float(
+        student.ppf(0.975, count - 1) * stdev(differences) / count**0.5
+    )
+
+
+def variant(row: Row) -> str:
+    """Return the options that change what a GradAug step costs, for ``benchmark.py --variants``."""
+    words = [word.removeprefix('model.') for word in row.options.split()]
+    return ' '.join(word for word in words if word.startswith(STEP))
+
+
+def cost_of(row: Row, steps: Steps) -> float:
+    """Return the time of a row's training in those of its config's plain one, from measured steps.
+
+    Iterations without sub-networks (``every``, ``active``) cost a plain step.
+    """
+    cfg = Config.fromfile(row.config)
+    name = 'max_iters' if 'max_iters' in cfg.train_cfg else 'max_epochs'
+    options = dict(word.split('=', 1) for word in row.options.split())
+    length = int(options.get(f'train_cfg.{name}', cfg.train_cfg[name])) / cfg.train_cfg[name]
+    if 'gradaug' not in cfg.model:
+        return length
+    start, end = ast.literal_eval(options.get('model.gradaug.active', '(0.0,1.0)'))
+    share = (end - start) / int(options.get('model.gradaug.every', 1))
+    step = steps[row.config][f'GradAug, {variant(row)}'.removesuffix(', ')]
+    return length * (1 + share * (step['ratio']['time'] - 1))
+
+
+def read_settings(
+    runs: Iterable[Run], records: Iterable[Mapping[str, Any]], steps: Steps
+) -> dict[str, Setting]:
+    """Return what is recorded of runs by row; records of other options or configs do not count."""
+    known = {(record['id'], record['seed'], record['hash']): record for record in records}
+    found: dict[str, Setting] = {}
+    for run in runs:
+        if record := known.get(run.key):
+            row = run.row
+            if row.id not in found:
+                found[row.id] = Setting(row, cost_of(row, steps))
+            names = row.metrics.split()
+            factor = 1 if 'accuracy' in names[0] else 100
+            values = tuple(factor * record['final'][name] for name in names)
+            found[row.id].values[run.seed] = values
+    return found
+
+
+def write_study(settings: Mapping[str, Setting], docs: Path) -> None:
+    """Fill in the tables and pictures of ``STUDY.md``.
+
+    Each is between ``<!-- table: PREFIX against ID -->`` (or ``frontier``) and ``<!-- end -->``.
+    """
+
+    def fill(block: re.Match[str]) -> str:
+        head, kind, prefix, base, end = block.groups()
+        if base not in settings:
+            return f'{head}\nNot run yet.\n\n{end}'
+        own = {
+            name.removeprefix(f'{prefix}/'): setting
+            for name, setting in settings.items()
+            if name.startswith(f'{prefix}/')
+        }
+        if kind == 'table':
+            return f'{head}\n{table(own, settings[base])}\n{end}'
+        path = docs / 'images' / f'study_{prefix.replace("/", "_")}.png'
+        points = {name: (s.cost, *s.against(settings[base])[0]) for name, s in own.items()}
+        save_frontier(points, path, f'{prefix}: {settings[base].row.metrics.split()[0]}')
+        return f'{head}\n![{prefix}: gain over cost](images/{path.name})\n\n{end}'
+
+    path = docs / 'STUDY.md'
+    write_atomically(BLOCK.sub(fill, path.read_text()).encode(), path)
+
+
+def table(settings: Mapping[str, Setting], base: Setting) -> str:
+    """Return a Markdown table of settings and their differences from one of them.
+
+    Bold are those on the frontier: no setting that costs as much or less has a higher mean.
+    """
+    names = [name.rpartition('/')[2] for name in base.row.metrics.split()]
+    heads = ['setting', 'cost', 'seeds', *(f'{n} | {n}, difference' for n in names)]
+    text = f'| {" | ".join(heads)} |\n|{"---|" * (3 + 2 * len(names))}\n'
+    firsts = {name: fmean(v[0] for v in s.values.values()) for name, s in settings.items()}
+    for name, setting in settings.items():
+        best = max(firsts[n] for n, other in settings.items() if other.cost <= setting.cost)
+        cells = [f'**{name}**' if firsts[name] == best else name]
+        cells += [f'{setting.cost:.2f}', str(len(setting.values))]
+        differences, columns = setting.against(base), zip(*setting.values.values(), strict=True)
+        for values, (mean, half) in zip(columns, differences, strict=True):
+            spread = f' ± {stdev(values):.2f}' if len(values) > 1 else ''
+            cells.append(f'{fmean(values):.2f}{spread}')
+            cells.append('' if setting is base else f'{mean:+.2f} ± {half:.2f}')
+        text += f'| {" | ".join(cells)} |\n'
+    return text

@@ -1,0 +1,152 @@
+"""The study: costs, paired intervals, tables of what is recorded, and a miniature of it."""
+
+import gzip
+import json
+import math
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from scipy.stats import ttest_rel
+
+from mmgradaug.reproduction.rows import Row, read_rows
+from mmgradaug.reproduction.study import (
+    cost_of,
+    interval,
+    read_settings,
+    table,
+    variant,
+    write_study,
+)
+
+from ..classification.test_data import write_idx
+
+ROOT = Path(__file__).parents[2]
+PLAIN = 'configs/classification/wrn10-2_fashion.py'
+GRADAUG = 'configs/classification/wrn10-2_fashion_gradaug.py'
+CONFIGS = {'plain': PLAIN, 'gradaug': GRADAUG}
+SCALE = 'gradaug.transform.scales=[0.5]'
+STEPS = {
+    GRADAUG: {
+        'GradAug': {'ratio': {'time': 3.0}},
+        f'GradAug, {SCALE}': {'ratio': {'time': 1.5}},
+    }
+}
+
+
+def test_an_interval_is_that_of_a_paired_t_test():
+    ours, plain = np.random.default_rng(0).normal(size=(2, 7))
+    mean, half = interval(list(ours - plain))
+    low, high = ttest_rel(ours, plain).confidence_interval(0.95)
+    assert (mean - half, mean + half) == pytest.approx((low, high))
+    assert math.isnan(interval([1.0])[1])
+
+
+def test_cost_counts_length_and_iterations_without_subnetworks():
+    for options, cost in {
+        '': 3.0,
+        f'model.{SCALE} lr=1': 1.5,
+        'model.gradaug.every=2': 2.0,
+        'model.gradaug.active=(0.25,0.5) train_cfg.max_iters=800': 3.0,
+    }.items():
+        assert cost_of(Row('x', GRADAUG, options), STEPS) == cost
+    plain = Row('x', PLAIN, 'train_cfg.max_iters=600')
+    assert cost_of(plain, {}) == 1.5
+    assert variant(Row('x', GRADAUG, f'lr=1 model.{SCALE} model.gradaug.every=2')) == SCALE
+
+
+def runs_and_records(values):
+    """Return stand-ins of runs, and a record of each, from values by row and seed."""
+    runs, records = [], []
+    for name, finals in values.items():
+        options = 'train_cfg.max_iters=800' if 'long' in name else ''
+        row = Row(f'part/{name}', PLAIN, options)
+        for seed, value in enumerate(finals):
+            runs.append(SimpleNamespace(row=row, key=(row.id, seed, 'new'), seed=seed))
+            final = {'accuracy/top1': value}
+            records.append({'id': row.id, 'seed': seed, 'hash': 'new', 'final': final})
+    return runs, records
+
+
+def test_tables_have_what_is_recorded_of_todays_rows():
+    values = {'plain': (70.0, 71.0), 'worse': (69.0, 69.0), 'long': (72.0, 74.0, 90.0)}
+    runs, records = runs_and_records(values)
+    records.append({**records[0], 'hash': 'old', 'final': {'accuracy/top1': 0.0}})
+    found = read_settings(runs, records, {})
+    text = table(found, found['part/plain']).splitlines()
+    assert text[0] == '| setting | cost | seeds | top1 | top1, difference |'
+    assert text[2] == '| **part/plain** | 1.00 | 2 | 70.50 ± 0.71 |  |'
+    assert text[3] == '| part/worse | 1.00 | 2 | 69.00 ± 0.00 | -1.50 ± 6.35 |'
+    # Differences are of the seeds that both have.
+    assert text[4] == '| **part/long** | 2.00 | 3 | 78.67 ± 9.87 | +2.50 ± 6.35 |'
+    assert 'part/long' not in read_settings(runs[:4], records, {})
+
+
+def test_blocks_are_filled_in_and_filled_in_again(tmp_path):
+    head = '<!-- table: part against part/plain -->'
+    frontier = head.replace('table', 'frontier')
+    page = tmp_path / 'STUDY.md'
+    page.write_text(f'Typed.\n{head}\nold\n<!-- end -->\nToo.\n{frontier}\n<!-- end -->\n')
+    for seeds in (1, 2):
+        values = {'plain': (70.0, 71.0)[:seeds], 'plain-long': (71.0, 72.0)[:seeds]}
+        write_study(read_settings(*runs_and_records(values), {}), tmp_path)
+    text = page.read_text()
+    assert 'old' not in text and text.startswith('Typed.\n') and '\nToo.\n' in text
+    assert '| **plain-long** | 2.00 | 2 | 71.50 ± 0.71 | +1.00 ± 0.00 |' in text
+    assert (tmp_path / 'images/study_part.png').stat().st_size > 10_000
+    write_study({}, tmp_path)
+    assert page.read_text().count('Not run yet.') == 2
+
+
+def test_the_page_is_that_of_the_committed_records(tmp_path):
+    shutil.copytree(ROOT / 'docs', tmp_path / 'docs')
+    (tmp_path / 'configs').symlink_to(ROOT / 'configs')
+    (tmp_path / 'tools').symlink_to(ROOT / 'tools')
+    study(tmp_path, '--report')
+    assert (tmp_path / 'docs/STUDY.md').read_text() == (ROOT / 'docs/STUDY.md').read_text()
+    rows = read_rows(ROOT / 'docs/study/rows.csv')
+    bases = {row.id.rpartition('/')[0] + '/plain' for row in rows.values()}
+    assert bases <= rows.keys() and all((ROOT / row.config).is_file() for row in rows.values())
+
+
+def study(folder, *words):
+    command = [sys.executable, 'tools/study.py', *words]
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+@pytest.mark.slow
+def test_a_miniature_of_two_seeds(tmp_path):
+    folder, images = (
+        tmp_path / 'data/fashion-mnist',
+        np.random.default_rng(0).integers(0, 256, (250, 28, 28)),
+    )
+    folder.mkdir(parents=True)
+    for part in ('train', 't10k'):
+        write_idx(folder, part, images, np.arange(250) % 10, gzip.compress)
+    for name in ('configs', 'tools'):
+        (tmp_path / name).symlink_to(ROOT / name)
+    (tmp_path / 'docs/study').mkdir(parents=True)
+    head = '<!-- table: classification/x against classification/x/plain -->'
+    (tmp_path / 'docs/STUDY.md').write_text(f'{head}\n<!-- end -->\n')
+    options = 'train_cfg.max_iters=3 train_dataloader.dataset.subset_seed={seed}'
+    lines = [f'classification/x/{name},{config},{options}' for name, config in CONFIGS.items()]
+    (tmp_path / 'docs/study/rows.csv').write_text('\n'.join(['id,config,options', *lines]))
+    (tmp_path / 'docs/study/records.jsonl').touch()
+    study(tmp_path, '--cost')
+    for _ in range(2):  # on another machine: the records are there, the runs are not
+        study(tmp_path, '--seeds', '2', '--jobs', '2')
+        shutil.rmtree(tmp_path / 'work_dirs')
+    lines = (tmp_path / 'docs/study/records.jsonl').read_text().splitlines()
+    records = [json.loads(line) for line in lines]
+    assert [(r['id'].rpartition('/')[2], r['seed']) for r in records] == [
+        (name, seed) for seed in (0, 1) for name in CONFIGS
+    ]
+    page = (tmp_path / 'docs/STUDY.md').read_text()
+    assert re.search(r'gradaug\*?\*? \| [2-5]\.\d+ \| 2 \| ', page), page
