@@ -170,17 +170,14 @@ def test_initialises_as_the_papers(name):
             assert module.weight.eq(1).all() and module.bias.eq(0).all()
 
 
-@pytest.mark.parametrize(
-    ('options', 'message'),
-    [
-        (dict(type='WideResNet', depth=27), r'depth=27, expected 6n\+4'),
-        (dict(type='WideResNet', depth=4), r'depth=4, expected'),
-        (dict(type='PyramidNet', depth=28), r'depth=28, expected 9n\+2'),
-        (dict(type='PyramidNet', depth=27, bottleneck=False), r'expected 6n\+2'),
-        (dict(type='DepthResNet', depth=55), r'depth=55, expected 6n\+2'),
-        (dict(type='SlimmablePyramidNet', norm_cfg=dict(type='GN')), "norm_cfg={'type'.*sliced"),
-    ],
-)
+@pytest.mark.parametrize(('options', 'message'), [
+    (dict(type='WideResNet', depth=27), r'depth=27, expected 6n\+4'),
+    (dict(type='WideResNet', depth=4), r'depth=4, expected'),
+    (dict(type='PyramidNet', depth=28), r'depth=28, expected 9n\+2'),
+    (dict(type='PyramidNet', depth=27, bottleneck=False), r'expected 6n\+2'),
+    (dict(type='DepthResNet', depth=55), r'depth=55, expected 6n\+2'),
+    (dict(type='SlimmablePyramidNet', norm_cfg=dict(type='GN')), "norm_cfg={'type'.*sliced"),
+])  # fmt: skip
 def test_bad_options_are_named(options, message):
     with pytest.raises(ValueError, match=message), torch.device('meta'):
         MODELS.build(options)

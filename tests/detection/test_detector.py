@@ -152,15 +152,12 @@ def test_norms_that_cannot_be_left_alone_are_refused(monkeypatch):
 TURNS, SCALES = dict(type='RandomRotate'), dict(type='RandomScale', scales=[1.0, 0.5])
 
 
-@pytest.mark.parametrize(
-    ('gradaug', 'varies', 'stays'),
-    [
-        (dict(min_width=1.0), 'scale', dict(width=1.0)),
-        (dict(transform=None), 'width', dict(scale=1.0, turns=0)),
-        (dict(transform=TURNS), 'turns', dict(scale=1.0)),
-        (dict(transform=[TURNS, SCALES]), 'turns scale', {}),
-    ],
-)
+@pytest.mark.parametrize(('gradaug', 'varies', 'stays'), [
+    (dict(min_width=1.0), 'scale', dict(width=1.0)),
+    (dict(transform=None), 'width', dict(scale=1.0, turns=0)),
+    (dict(transform=TURNS), 'turns', dict(scale=1.0)),
+    (dict(transform=[TURNS, SCALES]), 'turns scale', {}),
+])  # fmt: skip
 def test_ablations_of_what_sub_networks_differ_in(gradaug, varies, stays):
     model = build(detector_config(mask=False, **gradaug))
     logs = [model.train_step(batch(size=64, mask=False), sgd(model)) for _ in range(5)]

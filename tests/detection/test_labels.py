@@ -58,15 +58,12 @@ def test_masks_stay_in_their_boxes(transform):
     assert not torch.equal(moved.gt_instances.bboxes, boxes)
 
 
-@pytest.mark.parametrize(
-    ('shape', 'own', 'padded', 'moved_shape', 'moved_own'),
-    [
-        ((100, 150), (128, 160), (64, 80), (50, 75), (64, 80)),
-        ((100, 150), (128, 160), (64, 96), (50, 75), (64, 96)),  # padded with the batch
-        ((100, 90), (128, 96), (64, 96), (50, 45), (64, 48)),  # beyond: no valid anchors
-        ((60, 150), (64, 160), (96, 96), (30, 75), (32, 96)),
-    ],
-)
+@pytest.mark.parametrize(('shape', 'own', 'padded', 'moved_shape', 'moved_own'), [
+    ((100, 150), (128, 160), (64, 80), (50, 75), (64, 80)),
+    ((100, 150), (128, 160), (64, 96), (50, 75), (64, 96)),  # padded with the batch
+    ((100, 90), (128, 96), (64, 96), (50, 45), (64, 48)),  # beyond: no valid anchors
+    ((60, 150), (64, 160), (96, 96), (30, 75), (32, 96)),
+])  # fmt: skip
 def test_metainfo_of_a_scaled_image_keeps_its_own_padding(
     shape, own, padded, moved_shape, moved_own
 ):

@@ -50,24 +50,16 @@ def test_weights_scale_losses_and_warm_up_scales_soft_ones(config, key, other):
     torch.testing.assert_close(scaled[f'{other}_soft'], base[f'{other}_soft'] * 0.5)
 
 
-@pytest.mark.parametrize(
-    ('distill', 'message'),
-    [
-        (
-            dict(roi_class='soft'),
-            "unknown key 'roi_class' .did you mean 'roi_cls'.., expected some of",
-        ),
-        (dict(roi_cls=dict(soft=-1)), 'roi_cls must be'),
-        (dict(max_rois=0), 'max_rois must be'),
-        ('label', "must be 'labels' or a dict of outputs, got 'label'"),
-        (dict(warmup_iters=-1), 'warmup_iters must be'),
-        (
-            dict(dense_cls='soft', dense_bbox='off'),
-            'has dense_cls, of a head that this detector does not have, expected some of roi_bbox, '
-            'roi_cls, roi_mask, rpn_bbox, rpn_cls: ',
-        ),
-    ],
-)
+@pytest.mark.parametrize(('distill', 'message'), [
+    (dict(roi_class='soft'), "unknown key 'roi_class' .did you mean 'roi_cls'.., expected some of"),
+    (dict(roi_cls=dict(soft=-1)), 'roi_cls must be'),
+    (dict(max_rois=0), 'max_rois must be'),
+    ('label', "must be 'labels' or a dict of outputs, got 'label'"),
+    (dict(warmup_iters=-1), 'warmup_iters must be'),
+    (dict(dense_cls='soft', dense_bbox='off'),
+     'has dense_cls, of a head that this detector does not have, expected some of roi_bbox, '
+     'roi_cls, roi_mask, rpn_bbox, rpn_cls: '),
+])  # fmt: skip
 def test_bad_options_are_named(distill, message):
     with pytest.raises(ConfigError, match=message):
         build(detector_config(distill=distill))

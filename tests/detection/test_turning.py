@@ -21,23 +21,19 @@ PROPOSAL_STDS = {'rpn_head.bbox_coder.target_stds': [1.0, 0.5, 1.0, 1.0]}
 UNPAIRED_RATIOS = {'rpn_head.anchor_generator.ratios': [0.5, 1.0]}
 
 
-@pytest.mark.parametrize(
-    ('changes', 'transform', 'distill', 'message'),
-    [
-        (STDS, Rotate(1), {}, r'stds \[0.1, 0.2, 0.2, 0.2\] cannot be turned'),
-        (STDS, Rotate(3), dict(roi_bbox='soft'), 'cannot be turned'),
-        (STDS, Rotate(1), dict(roi_bbox='off'), None),
-        (STDS, Rotate(2), {}, None),
-        (STDS, Scale(0.5), {}, None),
-        (MEANS, Rotate(2), {}, 'cannot be turned'),
-        (MEANS | IN_PIXELS, Rotate(2), {}, None),
-        (OTHER_CODER, Rotate(2), {}, r'TBLRBBoxCoder.*cannot be turned'),
-        (PROPOSAL_STDS, Rotate(1), dict(rpn_bbox='soft'), None),
-        (UNPAIRED_RATIOS, Rotate(1), {}, 'no counterparts under a quarter turn'),
-        (UNPAIRED_RATIOS, Rotate(1), dict(rpn_cls='hard'), None),
-        (UNPAIRED_RATIOS, Rotate(2), {}, None),
-    ],
-)
+@pytest.mark.parametrize(('changes', 'transform', 'distill', 'message'), [
+    (STDS, Rotate(1), {}, r'stds \[0.1, 0.2, 0.2, 0.2\] cannot be turned'),
+    (STDS, Rotate(3), dict(roi_bbox='soft'), 'cannot be turned'),
+    (STDS, Rotate(1), dict(roi_bbox='off'), None),
+    (STDS, Rotate(2), {}, None), (STDS, Scale(0.5), {}, None),
+    (MEANS, Rotate(2), {}, 'cannot be turned'),
+    (MEANS | IN_PIXELS, Rotate(2), {}, None),
+    (OTHER_CODER, Rotate(2), {}, r'TBLRBBoxCoder.*cannot be turned'),
+    (PROPOSAL_STDS, Rotate(1), dict(rpn_bbox='soft'), None),
+    (UNPAIRED_RATIOS, Rotate(1), {}, 'no counterparts under a quarter turn'),
+    (UNPAIRED_RATIOS, Rotate(1), dict(rpn_cls='hard'), None),
+    (UNPAIRED_RATIOS, Rotate(2), {}, None),
+])  # fmt: skip
 def test_what_cannot_be_turned_is_refused(changes, transform, distill, message):
     config = detector_config(mask=False, distill=distill)
     for path, value in changes.items():

@@ -64,14 +64,11 @@ def test_only_training_goes_without_validation(cfg, capsys):
     fails(cfg, '^this config has no test data: set test_dataloader', ('test',))
 
 
-@pytest.mark.parametrize(
-    ('caching', 'where'),
-    [
-        (dict(type='CachedMosaic', img_scale=(64, 64)), 'pipeline'),
-        (dict(type='RandomApply', transforms=[dict(type='mmdet.CachedMixUp')]), 'pipeline'),
-        (dict(type='CachedMixUp'), 'hook'),
-    ],
-)
+@pytest.mark.parametrize(('caching', 'where'), [
+    (dict(type='CachedMosaic', img_scale=(64, 64)), 'pipeline'),
+    (dict(type='RandomApply', transforms=[dict(type='mmdet.CachedMixUp')]), 'pipeline'),
+    (dict(type='CachedMixUp'), 'hook'),
+])  # fmt: skip
 def test_pipelines_that_keep_samples_are_warned_of(cfg, capsys, caching, where):
     if where == 'hook':
         cfg.custom_hooks = [dict(type='PipelineSwitchHook', switch_pipeline=[caching])]
@@ -261,16 +258,13 @@ def test_what_cannot_be_resumed_is_refused(cfg, saved, state, tmp_path):
     check_run(cfg, ('train',))
 
 
-@pytest.mark.parametrize(
-    ('options', 'keys'),
-    [
-        (dict(frozen_stages=1, norm_eval=True), 'frozen_stages=1 and norm_eval=True'),
-        (dict(frozen_stages=0), 'frozen_stages=0'),
-        (dict(norm_eval=True), 'norm_eval=True'),
-        (dict(norm_eval=True, norm_cfg=dict(type='GN', num_groups=2)), ''),
-        (dict(), ''),
-    ],
-)
+@pytest.mark.parametrize(('options', 'keys'), [
+    (dict(frozen_stages=1, norm_eval=True), 'frozen_stages=1 and norm_eval=True'),
+    (dict(frozen_stages=0), 'frozen_stages=0'),
+    (dict(norm_eval=True), 'norm_eval=True'),
+    (dict(norm_eval=True, norm_cfg=dict(type='GN', num_groups=2)), ''),
+    (dict(), ''),
+])  # fmt: skip
 def test_frozen_random_weights_are_warned_of(cfg, saved, state, capsys, options, keys):
     cfg.model.backbone.update(dict(frozen_stages=-1, norm_eval=False, init_cfg=None) | options)
     check_run(cfg, LOOPS)
@@ -291,20 +285,16 @@ STEPS = dict(type='MultiStepLR', milestones=[8, 11], by_epoch=True, end=12)
 STEPS_ALONE = dict(type='MultiStepLR', milestones=[8, 11])
 
 
-@pytest.mark.parametrize(
-    ('schedules', 'loop', 'words'),
-    [
-        ([WARM_UP, COSINE], dict(max_epochs=2), 'er.1 (CosineAnnealingLR) ends at epoch 120, but '
-         'training at 2 (train_cfg.max_epochs)'),
-        (STEPS, dict(max_epochs=6), 'param_scheduler.0 (MultiStepLR) ends at epoch 12'),
-        (STEPS, dict(max_epochs=36), 'ends at epoch 12, but training at 36'),
-        ([WARM_UP], dict(max_iters=100), 'ends at iter 500, but training at 100'),
-        ([WARM_UP, COSINE], dict(max_epochs=120), None),
-        ([WARM_UP, STEPS_ALONE], dict(max_epochs=36), None),
-        ([WARM_UP], dict(max_epochs=1), None),
-        ([WARM_UP, STEPS], dict(), None),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(('schedules', 'loop', 'words'), [
+    ([WARM_UP, COSINE], dict(max_epochs=2), 'er.1 (CosineAnnealingLR) ends at epoch 120, but '
+     'training at 2 (train_cfg.max_epochs)'),
+    (STEPS, dict(max_epochs=6), 'param_scheduler.0 (MultiStepLR) ends at epoch 12'),
+    (STEPS, dict(max_epochs=36), 'ends at epoch 12, but training at 36'),
+    ([WARM_UP], dict(max_iters=100), 'ends at iter 500, but training at 100'),
+    ([WARM_UP, COSINE], dict(max_epochs=120), None),
+    ([WARM_UP, STEPS_ALONE], dict(max_epochs=36), None),
+    ([WARM_UP], dict(max_epochs=1), None), ([WARM_UP, STEPS], dict(), None),
+])  # fmt: skip
 def test_schedules_of_another_length_are_warned_of(capsys, schedules, loop, words):
     warn_of_schedule(Config(dict(param_scheduler=copy.deepcopy(schedules), train_cfg=loop)))
     told = capsys.readouterr().err

@@ -145,21 +145,13 @@ def test_ids_may_be_floats_or_text(cfg, spoil, capsys):
     passes(cfg, capsys)
 
 
-@pytest.mark.parametrize(
-    ('name', 'other', 'alike'),
-    [
-        ('Traffic Light', 'traffic_light', True),
-        ('traffic light', 'trafic light', True),
-        ('circle', 'cirlce', True),
-        ('truck', 'trucks', True),
-        ('grade_1', 'grade_2', False),
-        ('class a', 'class b', False),
-        ('house', 'horse', False),
-        ('male', 'female', False),
-        ('+', '-', False),
-        ('小汽车一', '小汽车二', False),
-    ],
-)
+@pytest.mark.parametrize(('name', 'other', 'alike'), [
+    ('Traffic Light', 'traffic_light', True),
+    ('traffic light', 'trafic light', True), ('circle', 'cirlce', True),
+    ('truck', 'trucks', True), ('grade_1', 'grade_2', False),
+    ('class a', 'class b', False), ('house', 'horse', False), ('male', 'female', False),
+    ('+', '-', False), ('小汽车一', '小汽车二', False),
+])  # fmt: skip
 def test_misspellings(name, other, alike):
     assert _misspelling(name, ['something', other]) == (other if alike else None)
 
@@ -207,20 +199,17 @@ def test_files_that_number_classes_differently_are_an_error(cfg, root, spoil, ca
     fails(cfg, 'all files need the same', ('train',))
 
 
-@pytest.mark.parametrize(
-    ('fields', 'words'),
-    [
-        (dict(image_id=99), 'of unknown images'),
-        (dict(ignore=1), "marked 'ignore'"),
-        (dict(category_id=99), 'of other categories'),
-        (dict(bbox=[200, 2, 9, 9]), 'with a box beside the image'),
-        (dict(bbox=[-9, 2, 9, 9]), 'with a box beside the image'),
-        (dict(area=0), 'or without area'),
-        (dict(bbox=[2, 2, 0.5, 9]), 'or without area'),
-        (dict(bbox=[float('nan'), 2, 9, 9]), 'or without area'),
-        (dict(iscrowd=1), 'marked as crowds'),
-    ],
-)
+@pytest.mark.parametrize(('fields', 'words'), [
+    (dict(image_id=99), 'of unknown images'),
+    (dict(ignore=1), "marked 'ignore'"),
+    (dict(category_id=99), 'of other categories'),
+    (dict(bbox=[200, 2, 9, 9]), 'with a box beside the image'),
+    (dict(bbox=[-9, 2, 9, 9]), 'with a box beside the image'),
+    (dict(area=0), 'or without area'),
+    (dict(bbox=[2, 2, 0.5, 9]), 'or without area'),
+    (dict(bbox=[float('nan'), 2, 9, 9]), 'or without area'),
+    (dict(iscrowd=1), 'marked as crowds'),
+])  # fmt: skip
 def test_objects_that_mmdet_drops_are_counted(cfg, spoil, capsys, fields, words):
     """The rules are those of the data set itself."""
     spoil(lambda c: [a.update(fields) for a in c['annotations'][:2]])
@@ -368,22 +357,19 @@ def test_one_training_data_set_may_be_without_objects(cfg, spoil, other):
     check_data(cfg, LOOPS)
 
 
-@pytest.mark.parametrize(
-    ('change', 'words'),
-    [
-        (lambda c: c['images'][0].pop('file_name'), "without 'file_name'"),
-        (lambda c: c['annotations'][0].pop('area'), "without 'area'"),
-        (lambda c: c['annotations'][0].pop('segmentation'), "without 'segmentation'"),
-        (lambda c: c['annotations'][0].pop('category_id'), "it has no 'category_id'"),
-        (lambda c: c.update(annotations=None), 'is no annotation file'),
-        (lambda c: c.pop('images'), r"is no annotation file \(it has no 'images'\)"),
-        (lambda c: c['annotations'][0].update(bbox=list('1234')), 'mmdet cannot read .*numbers'),
-        (lambda c: c['annotations'][0].update(bbox=[]), 'mmdet cannot read .*numbers'),
-        (lambda c: c['annotations'][0].update(area=None), 'mmdet cannot read .*numbers'),
-        (lambda c: c['images'][0].update(height='64'), 'mmdet cannot read .*numbers'),
-        (lambda c: c['annotations'][0].update(id=2), 'an id of its own'),
-    ],
-)
+@pytest.mark.parametrize(('change', 'words'), [
+    (lambda c: c['images'][0].pop('file_name'), "without 'file_name'"),
+    (lambda c: c['annotations'][0].pop('area'), "without 'area'"),
+    (lambda c: c['annotations'][0].pop('segmentation'), "without 'segmentation'"),
+    (lambda c: c['annotations'][0].pop('category_id'), "it has no 'category_id'"),
+    (lambda c: c.update(annotations=None), 'is no annotation file'),
+    (lambda c: c.pop('images'), r"is no annotation file \(it has no 'images'\)"),
+    (lambda c: c['annotations'][0].update(bbox=list('1234')), 'mmdet cannot read .*numbers'),
+    (lambda c: c['annotations'][0].update(bbox=[]), 'mmdet cannot read .*numbers'),
+    (lambda c: c['annotations'][0].update(area=None), 'mmdet cannot read .*numbers'),
+    (lambda c: c['images'][0].update(height='64'), 'mmdet cannot read .*numbers'),
+    (lambda c: c['annotations'][0].update(id=2), 'an id of its own'),
+])  # fmt: skip
 def test_entries_that_cannot_be_read(cfg, spoil, change, words):
     path = spoil(change)
     fails(cfg, f'{path} .*{words}')

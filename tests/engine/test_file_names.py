@@ -11,21 +11,15 @@ from mmgradaug.engine.file_names import find_file, near_file
 COMPOSED, APART = (unicodedata.normalize(form, 'données/é 1.png') for form in ('NFC', 'NFD'))
 
 
-@pytest.mark.parametrize(
-    ('there', 'named'),
-    [
-        ('images/0001.png', 'images\\0001.png'),
-        ('images\\0001.png', 'images/0001.png'),
-        ('a/b\\c/0001.png', 'a\\b/c\\0001.png'),
-        ('Images/IMG_1.JPG', 'images/img_1.jpg'),
-        ('my images/a 1.png', 'my%20images/a%201.png'),
-        ('a%20b%5Cc.png', 'a b/c.png'),
-        ('a b.png', 'a%2520b.png'),
-        ('100%.png', '100%25.png'),
-        (APART, COMPOSED),
-        (COMPOSED, APART.replace('/', '\\').upper()),
-    ],
-)
+@pytest.mark.parametrize(('there', 'named'), [
+    ('images/0001.png', 'images\\0001.png'), ('images\\0001.png', 'images/0001.png'),
+    ('a/b\\c/0001.png', 'a\\b/c\\0001.png'),
+    ('Images/IMG_1.JPG', 'images/img_1.jpg'),
+    ('my images/a 1.png', 'my%20images/a%201.png'),
+    ('a%20b%5Cc.png', 'a b/c.png'), ('a b.png', 'a%2520b.png'),
+    ('100%.png', '100%25.png'), (APART, COMPOSED),
+    (COMPOSED, APART.replace('/', '\\').upper()),
+])  # fmt: skip
 def test_a_name_spelt_otherwise_is_found(tmp_path, monkeypatch, there, named):
     path = tmp_path / there
     path.parent.mkdir(parents=True, exist_ok=True)

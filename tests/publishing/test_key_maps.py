@@ -62,16 +62,13 @@ def test_round_trips_are_bitwise(name):
         assert same(again.state_dict(), ours.state_dict())
 
 
-@pytest.mark.parametrize(
-    ('library', 'name', 'theirs'),
-    [
-        ('timm', 'ResNet-50', TIMM['resnet50']),
-        ('timm', 'ResNetV1c-50', TIMM['resnet50c']),
-        ('timm', 'ResNetV1d-18', TIMM['resnet18d']),
-        ('timm', 'ResNetV1d-50', TIMM['resnet50d']),
-        *(('mmpretrain', name, MMPRETRAIN[name]) for name in RESNETS if name in MMPRETRAIN),
-    ],
-)
+@pytest.mark.parametrize(('library', 'name', 'theirs'), [
+    ('timm', 'ResNet-50', TIMM['resnet50']),
+    ('timm', 'ResNetV1c-50', TIMM['resnet50c']),
+    ('timm', 'ResNetV1d-18', TIMM['resnet18d']),
+    ('timm', 'ResNetV1d-50', TIMM['resnet50d']),
+    *(('mmpretrain', name, MMPRETRAIN[name]) for name in RESNETS if name in MMPRETRAIN),
+])  # fmt: skip
 def test_names_and_shapes_are_theirs(library, name, theirs):
     with torch.device('meta'):
         state = renamed(network(name, classes=1000, values=False), library)
@@ -212,16 +209,13 @@ def test_a_file_that_would_be_executed_is_refused(tmp_path):
     assert not (tmp_path / 'published').exists()
 
 
-@pytest.mark.parametrize(
-    ('options', 'message'),
-    [
-        ('--from timm --to timm --width 0.9 --recalibrate 2', '--width 0.9: expected --to'),
-        ('--width 0.9', 'expected both --width W and --recalibrate N'),
-        ('--from timm --to classifier', 'has no classifier'),
-        ('--from gradaug', r'mine\.pth does not fit DepthResNet: '),
-        ('--to torchvision --link {0}', r'--link \S+mine\.pth exists and is no link'),
-    ],
-)
+@pytest.mark.parametrize(('options', 'message'), [
+    ('--from timm --to timm --width 0.9 --recalibrate 2', '--width 0.9: expected --to'),
+    ('--width 0.9', 'expected both --width W and --recalibrate N'),
+    ('--from timm --to classifier', 'has no classifier'),
+    ('--from gradaug', r'mine\.pth does not fit DepthResNet: '),
+    ('--to torchvision --link {0}', r'--link \S+mine\.pth exists and is no link'),
+])  # fmt: skip
 def test_mistakes_are_one_line(tmp_path, capsys, options, message):
     path = tmp_path / 'mine.pth'
     torch.save(MODELS.build(RESNETS['ResNet-18']).state_dict(), path)

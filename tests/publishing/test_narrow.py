@@ -39,16 +39,13 @@ def detections(model, data):
 RESNEXT = dict(type='SlimmableResNeXt', groups=8, base_width=2, base_channels=16)
 
 
-@pytest.mark.parametrize(
-    ('kind', 'depth', 'width', 'stock', 'options', 'made'),
-    [
-        ('mask', 18, 0.8, MaskRCNN, {}, dict(type='ResNet', base_channels=7)),
-        ('mask', 50, 0.6, MaskRCNN, {}, dict(type='ResNet', base_channels=5)),
-        ('faster', 18, 0.5, FasterRCNN, {}, dict(type='ResNet', base_channels=4)),
-        ('retina', 18, 0.7, RetinaNet, {}, dict(type='ResNet', base_channels=6)),
-        ('faster', 50, 0.5, FasterRCNN, RESNEXT, dict(type='ResNeXt', base_channels=8, groups=4)),
-    ],
-)
+@pytest.mark.parametrize(('kind', 'depth', 'width', 'stock', 'options', 'made'), [
+    ('mask', 18, 0.8, MaskRCNN, {}, dict(type='ResNet', base_channels=7)),
+    ('mask', 50, 0.6, MaskRCNN, {}, dict(type='ResNet', base_channels=5)),
+    ('faster', 18, 0.5, FasterRCNN, {}, dict(type='ResNet', base_channels=4)),
+    ('retina', 18, 0.7, RetinaNet, {}, dict(type='ResNet', base_channels=6)),
+    ('faster', 50, 0.5, FasterRCNN, RESNEXT, dict(type='ResNeXt', base_channels=8, groups=4)),
+])  # fmt: skip
 def test_detections_are_the_parents(kind, depth, width, stock, options, made):
     parent, cfg = detector(kind, depth, **options)
     weights = copy.deepcopy(parent.state_dict())

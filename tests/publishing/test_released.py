@@ -121,15 +121,12 @@ def depth_resnet(net, x):
     return net.fc(x, 'fc')
 
 
-@pytest.mark.parametrize(
-    ('name', 'forward', 'options'),
-    [
-        ('ResNet-50', resnet, dict(type='ResNet', depth=50)),
-        ('WRN-28-10', wide_resnet, dict(type='WideResNet', depth=28, widen_factor=10)),
-        ('PyramidNet-200', pyramid_net, dict(type='PyramidNet', depth=200, alpha=240)),
-        ('ResNet-110', depth_resnet, dict(type='DepthResNet', depth=110, shortcut='projection')),
-    ],
-)
+@pytest.mark.parametrize(('name', 'forward', 'options'), [
+    ('ResNet-50', resnet, dict(type='ResNet', depth=50)),
+    ('WRN-28-10', wide_resnet, dict(type='WideResNet', depth=28, widen_factor=10)),
+    ('PyramidNet-200', pyramid_net, dict(type='PyramidNet', depth=200, alpha=240)),
+    ('ResNet-110', depth_resnet, dict(type='DepthResNet', depth=110, shortcut='projection')),
+])  # fmt: skip
 def test_released_networks(tmp_path, name, forward, options):
     theirs = random_state(KEYS[name])
     backbone, _ = load_external(theirs, 'gradaug', Path(f'{name}.pth'))

@@ -24,17 +24,14 @@ def test_weights_are_the_validated_ones_unless_asked_otherwise(tmp_path):
                                   'bn.running_mean': mean}  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ('model', 'untrained'),
-    [
-        (DETECTOR, [0.89, 0.3]),  # the default
-        (dict(DETECTOR, gradaug=dict(min_width=0.8, distill=None)), [0.3]),
-        (dict(DETECTOR, gradaug=dict(num_subnets=0)), [0.9, 0.89, 0.3]),
-        (dict(type='GradAugClassifier', gradaug=dict(shrink='depth')), [0.9, 0.89, 0.3]),
-        (dict(type='Classifier'), [0.9, 0.89, 0.3]),
-        (None, []),  # nothing is known
-    ],
-)
+@pytest.mark.parametrize(('model', 'untrained'), [
+    (DETECTOR, [0.89, 0.3]),  # the default
+    (dict(DETECTOR, gradaug=dict(min_width=0.8, distill=None)), [0.3]),
+    (dict(DETECTOR, gradaug=dict(num_subnets=0)), [0.9, 0.89, 0.3]),
+    (dict(type='GradAugClassifier', gradaug=dict(shrink='depth')), [0.9, 0.89, 0.3]),
+    (dict(type='Classifier'), [0.9, 0.89, 0.3]),
+    (None, []),  # nothing is known
+])  # fmt: skip
 def test_untrained_widths(model, untrained):
     cfg = model and Config(dict(model=model))
     widths = [1.0, 0.9, 0.89, 0.3]

@@ -48,30 +48,24 @@ def test_without_a_transform_images_are_rescaled_and_none_keeps_them():
     assert subnet.transform.transforms == ()
 
 
-@pytest.mark.parametrize(
-    ('options', 'message'),
-    [
-        (dict(num_subnets=-1), r'gradaug\.num_subnets=-1, expected a whole number >= 0'),
-        (dict(num_subnets=1.5), 'num_subnets=1.5'),
-        (dict(min_width=0), r'gradaug\.min_width must be a number in'),
-        (dict(min_width=1.2), r'min_width must be a number'),
-        (dict(width_step=2), 'width_step=2, expected'),
-        (dict(width_step=0.5, min_width=0.8), r'width_step=0\.5, expected .* 1 - min_width = 0\.2'),
-        (dict(force_min_width='no'), "force_min_width='no', expected None, True or False"),
-        (dict(shrink='height'), r"shrink='height', expected one of \('width', 'depth', 'both'\)"),
-        (dict(transform=dict(type='RandomScale', scale=[1.0])), r'unexpected.*_delete_=True'),
-        (dict(every=0), r'every=0, expected a whole number >= 1'),
-        (dict(active=(0.5, 0.5)), r'active=\(0\.5, 0\.5\), expected start and end as shares'),
-        (
-            dict(weights=dict(full=-1)),
-            r"weights=\{'full': -1\}, expected dict\(full=\.\.\., subn",
-        ),
-        (dict(weights=dict(teacher=1)), r"weights=.*'teacher': 1"),
-        (dict(seed=-1), r'gradaug\.seed=-1, expected'),
-        (dict(recompute_above=True), r'gradaug\.recompute_above=True, expected'),
-        (dict(min_widht=0.5), r'gradaug\.min_widht is no option \(did you mean .min_width'),
-    ],
-)
+@pytest.mark.parametrize(('options', 'message'), [
+    (dict(num_subnets=-1), r'gradaug\.num_subnets=-1, expected a whole number >= 0'),
+    (dict(num_subnets=1.5), 'num_subnets=1.5'),
+    (dict(min_width=0), r'gradaug\.min_width must be a number in'),
+    (dict(min_width=1.2), r'min_width must be a number'),
+    (dict(width_step=2), 'width_step=2, expected'),
+    (dict(width_step=0.5, min_width=0.8), r'width_step=0\.5, expected .* 1 - min_width = 0\.2'),
+    (dict(force_min_width='no'), "force_min_width='no', expected None, True or False"),
+    (dict(shrink='height'), r"shrink='height', expected one of \('width', 'depth', 'both'\)"),
+    (dict(transform=dict(type='RandomScale', scale=[1.0])), r'unexpected.*_delete_=True'),
+    (dict(every=0), r'every=0, expected a whole number >= 1'),
+    (dict(active=(0.5, 0.5)), r'active=\(0\.5, 0\.5\), expected start and end as shares'),
+    (dict(weights=dict(full=-1)), r"weights=\{'full': -1\}, expected dict\(full=\.\.\., subn"),
+    (dict(weights=dict(teacher=1)), r"weights=.*'teacher': 1"),
+    (dict(seed=-1), r'gradaug\.seed=-1, expected'),
+    (dict(recompute_above=True), r'gradaug\.recompute_above=True, expected'),
+    (dict(min_widht=0.5), r'gradaug\.min_widht is no option \(did you mean .min_width'),
+])  # fmt: skip
 def test_bad_options_are_named(options, message):
     with pytest.raises(ConfigError, match=message):
         GradAugOptions.parse(options)
