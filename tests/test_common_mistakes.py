@@ -117,49 +117,31 @@ def evaluate_on_training_images(run):
 
 
 DATA = {
-    'annotation file missing': (
-        remove('annotations/train.json'),
-        r'no data at \S+/annotations/train\.json \(train_dataloader\.dataset\.ann_file\).*: get '
-        r'the data, or set data_root .*run tools/make_it\.py',
-    ),
-    'image folder missing': (
-        remove('train'),
-        r'3 of 3 images .*\(train_dataloader\.dataset\).* the first is \S+/train/.* set .*data_pre',
-    ),
-    'images missing': (
-        remove('train/shapes_00001.png'),
-        r'1 of 3 images of \S+/train\.json .* the first is \S+/train/shapes_00001\.png.*: get them',
-    ),
+    'annotation file missing': (remove('annotations/train.json'),
+     r'no data at \S+/annotations/train\.json \(train_dataloader\.dataset\.ann_file\).*: get '
+     r'the data, or set data_root .*run tools/make_it\.py'),
+    'image folder missing': (remove('train'),
+     r'3 of 3 images .*\(train_dataloader\.dataset\).* the first is \S+/train/.* set .*data_pre'),
+    'images missing': (remove('train/shapes_00001.png'),
+     r'1 of 3 images of \S+/train\.json .* the first is \S+/train/shapes_00001\.png.*: get them'),
     'no COCO file': (no_coco, r'train\.json is no annotation file .* expected a JSON .*: convert'),
-    'a box missing': (
-        rewrite(lambda c: c['annotations'][0].pop('bbox')),
-        r"train\.json \(train_dataloader\.dataset\) has an entry without 'bbox': add it",
-    ),
-    'other classes': (
-        rename('disc', 'box', 'star'),
-        r"the categories 'disc', 'box', 'star', none of them in metainfo\.classes \('circle', 's.*"
-        r': set metainfo=dict\(classes=\.\.\.\) to the names of the file',
-    ),
-    'a class misspelt': (
-        rename('circle', 'Square', 'triangle'),
-        r"has no category 'square' of metainfo\.classes, but 'Square'.*: write both alike",
-    ),
-    'num_classes of a head': (
-        option(80, 'model', 'roi_head', 'mask_head', 'num_classes'),
-        r'bbox_head\.num_classes=3, model\.roi_head\.mask_head\.num_classes=80, but train_dataload'
-        r'er\.dataset has 3 classes \(circle, square, triangle\): set num_classes to 3',
-    ),
-    'no object left': (
-        rewrite(each(category_id=99)),
-        r'no training image has an object left \(\S+/train\.json .*: (\d+) of other categories '
-        r'than metainfo\.classes of \1 annotations are not learnt\): label the objects',
-    ),
-    'evaluator of other images': (
-        evaluate_on_training_images,
-        r'train\.json \(test_evaluator\) is of other images than \S+/val\.json .*: it lacks 2 of 2 '
-        r'.* the first is v1\.png \(id 1\): set ann_file to the file of that data set',
-    ),
-}
+    'a box missing': (rewrite(lambda c: c['annotations'][0].pop('bbox')),
+     r"train\.json \(train_dataloader\.dataset\) has an entry without 'bbox': add it"),
+    'other classes': (rename('disc', 'box', 'star'),
+     r"the categories 'disc', 'box', 'star', none of them in metainfo\.classes \('circle', 's.*"
+     r': set metainfo=dict\(classes=\.\.\.\) to the names of the file'),
+    'a class misspelt': (rename('circle', 'Square', 'triangle'),
+     r"has no category 'square' of metainfo\.classes, but 'Square'.*: write both alike"),
+    'num_classes of a head': (option(80, 'model', 'roi_head', 'mask_head', 'num_classes'),
+     r'bbox_head\.num_classes=3, model\.roi_head\.mask_head\.num_classes=80, but train_dataload'
+     r'er\.dataset has 3 classes \(circle, square, triangle\): set num_classes to 3'),
+    'no object left': (rewrite(each(category_id=99)),
+     r'no training image has an object left \(\S+/train\.json .*: (\d+) of other categories '
+     r'than metainfo\.classes of \1 annotations are not learnt\): label the objects'),
+    'evaluator of other images': (evaluate_on_training_images,
+     r'train\.json \(test_evaluator\) is of other images than \S+/val\.json .*: it lacks 2 of 2 '
+     r'.* the first is v1\.png \(id 1\): set ann_file to the file of that data set'),
+}  # fmt: skip
 
 
 def pretrained(run, path):
@@ -193,31 +175,20 @@ def checkpoint_holding_code(run):
 
 
 WEIGHTS = {
-    'pretrained file missing': (
-        lambda run: pretrained(run, f'{run.root}/resnet.pth'),
-        r'no pretrained weights at \S+/resnet\.pth \(model\.backbone\.init_cfg\.checkpoint\).*: pu',
-    ),
-    'pretrained file of a deeper network': (
-        pretrained_deeper,
-        r'weights\.pth \(model\.backbone\.init_cfg\) is of another network than SlimmableResNet: '
-        r'.* unexpected \(layer1\.2\.conv1\.weight, ',
-    ),
-    'checkpoint missing': (
-        lambda run: to_test(run, run.root / 'epoch_1.pth'),
-        r'no checkpoint at \S+/epoch_1\.pth',
-    ),
+    'pretrained file missing': (lambda run: pretrained(run, f'{run.root}/resnet.pth'),
+     r'no pretrained weights at \S+/resnet\.pth \(model\.backbone\.init_cfg\.checkpoint\).*: pu'),
+    'pretrained file of a deeper network': (pretrained_deeper,
+     r'weights\.pth \(model\.backbone\.init_cfg\) is of another network than SlimmableResNet: '
+     r'.* unexpected \(layer1\.2\.conv1\.weight, '),
+    'checkpoint missing': (lambda run: to_test(run, run.root / 'epoch_1.pth'),
+     r'no checkpoint at \S+/epoch_1\.pth'),
     'checkpoint damaged': (
-        checkpoint_damaged, r'weights\.pth \(\d+ bytes\) is damaged .*: copy it again'
-    ),
-    'checkpoint of another network': (
-        checkpoint_of_another_network,
-        r'weights\.pth is of another network than \w+: 1 missing \(neck\.fpn_convs\.0\.conv'
-        r'\.bias\); use weights of this config',
-    ),
-    'checkpoint holding code': (
-        checkpoint_holding_code,
-        r'weights\.pth holds posix\.system, expected tensors, .*Nothing of it was executed',
-    ),
+     checkpoint_damaged, r'weights\.pth \(\d+ bytes\) is damaged .*: copy it again'),
+    'checkpoint of another network': (checkpoint_of_another_network,
+     r'weights\.pth is of another network than \w+: 1 missing \(neck\.fpn_convs\.0\.conv'
+     r'\.bias\); use weights of this config'),
+    'checkpoint holding code': (checkpoint_holding_code,
+     r'weights\.pth holds posix\.system, expected tensors, .*Nothing of it was executed'),
 }  # fmt: skip
 
 
@@ -232,31 +203,21 @@ def no_work_dir(run):
 
 OPTIONS = {
     'option of gradaug unknown': (
-        gradaug(num_subnet=3), r"num_subnet\b.*(perhaps|did you mean) '?num_subnets"
-    ),
+        gradaug(num_subnet=3), r"num_subnet\b.*(perhaps|did you mean) '?num_subnets"),
     'option of gradaug out of range': (gradaug(min_width=0), r'gradaug\.min_width.* got 0'),
     'target of distillation unknown': (gradaug(distill=dict(roi_cls='sotf')), "'sotf'"),
     'unknown detector': (option('MaskRCN', 'model', 'detector'), "'MaskRCN'.*MaskRCNN"),
     'layer that cannot be sliced': (
-        backbone(norm_cfg=dict(type='IN')), r"norm_cfg=\{'type': 'IN'\} cannot be sliced, expected"
-    ),
-    'scale out of range': (
-        gradaug(transform=dict(type='RandomScale', scales=[0.01])), r'0\.01'
-    ),
+     backbone(norm_cfg=dict(type='IN')), r"norm_cfg=\{'type': 'IN'\} cannot be sliced, expected"),
+    'scale out of range': (gradaug(transform=dict(type='RandomScale', scales=[0.01])), r'0\.01'),
     'wrapper without sub-networks': (
         option('MMDistributedDataParallel', 'model_wrapper_cfg', 'type'),
-        r"model_wrapper_cfg\.type='MMDistributedDataParallel'.* without sub-networks, expected",
-    ),
+     r"model_wrapper_cfg\.type='MMDistributedDataParallel'.* without sub-networks, expected"),
     'SyncBN that changes statistics': (
-        backbone(norm_cfg=dict(type='MMSyncBN')), r"'MMSyncBN'.* cannot be sliced.* expected .*BN"
-    ),
-    'first key misspelt': (
-        word('--cfg-options', 'trian_cfg.max_iters=1'),
-        r"--cfg-options trian_cfg.max_iters: .*'trian_cfg'.*train_cfg",
-    ),
-    'work dir that cannot be written': (
-        no_work_dir, r'--work-dir \S+/file/run.* name another'
-    ),
+     backbone(norm_cfg=dict(type='MMSyncBN')), r"'MMSyncBN'.* cannot be sliced.* expected .*BN"),
+    'first key misspelt': (word('--cfg-options', 'trian_cfg.max_iters=1'),
+     r"--cfg-options trian_cfg.max_iters: .*'trian_cfg'.*train_cfg"),
+    'work dir that cannot be written': (no_work_dir, r'--work-dir \S+/file/run.* name another'),
 }  # fmt: skip
 
 BEFORE = DATA | WEIGHTS | OPTIONS

@@ -136,12 +136,6 @@ class DepthResNet(StagedNetwork):
             block.expected = expected
             block.stochastic = stochastic
 
-    @property
-    def out_channels(self) -> int:
-        """Channels of the features; the full network's at any width."""
-        last: Any = self.layer3[-1]
-        return last.conv2.out_channels if isinstance(last, DepthBlock) else last.out_channels
-
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Return the features of images (N, C, H, W): one map (N, out_channels, H/4, W/4)."""
         return (self.run_stages(F.relu(self.bn1(self.conv1(x)))),)

@@ -106,11 +106,6 @@ class PyramidNet(StagedNetwork):
         super().__init__(PyramidBlock, channels, **kwargs)
         self.bn_final: Any = norm(norm_cfg, channels[-1])
 
-    @property
-    def out_channels(self) -> int:
-        """Channels of the features."""
-        return self.bn_final.num_features
-
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Return the features of images (N, C, H, W): one map (N, out_channels, H/4, W/4)."""
         x = self.run_stages(self.bn1(self.conv1(x)))

@@ -7,7 +7,7 @@ weighs residual branches by what it expects of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -126,47 +126,15 @@ def _ramped(p: float, ramp: bool) -> float:
     return p * min(1.0, info.get('iter', 0) / iterations) if ramp and iterations else p
 
 
-def _stochastic_depth(stages: Sequence[int], survival: float = 0.5) -> list[nn.Module]:
-    """Return modules that drop a whole batch's branch, deep ones more often (Huang et al. 2016).
-
-    torchvision scales kept branches up in training, where its authors scale all down in
-    evaluation.
-    """
-    return [StochasticDepth(1 - kept, 'batch') for kept in linear_survival(sum(stages), survival)]
-
-
-def _drop_path(
-    stages: Sequence[int], survival: float | Sequence[float] = 0.9, ramp: bool = False
-) -> list[nn.Module]:
-    """Return modules that drop branches of each image, at one rate in all blocks of a stage."""
-    each = [survival] * len(stages) if isinstance(survival, (int, float)) else survival
-    return [
-        DropPath(1 - kept, ramp)
-        for kept, blocks in zip(each, stages, strict=True)
-        for _ in range(blocks)
-    ]
-
-
-def _shake_drop(stages: Sequence[int], survival: float = 0.5, **ranges: Any) -> list[nn.Module]:
-    """Return a ShakeDrop for each block, which scales deep branches more often."""
-    return [ShakeDrop(kept, **ranges) for kept in linear_survival(sum(stages), survival)]
-
-
-BRANCHES: dict[str, Callable[..., list[nn.Module]]] = {
-    'StochasticDepth': _stochastic_depth,
-    'DropPath': _drop_path,
-    'ShakeDrop': _shake_drop,
-}
-
-
 def branch_regularisers(cfg: Mapping[str, Any], stages: Sequence[int]) -> list[nn.Module]:
     """Return what acts on the end of each residual branch, before it is added to the shortcut.
 
     Args:
         cfg: ``dict(type='StochasticDepth', survival=0.5)``: torchvision's, branches of a batch are
             left out with probabilities that rise linearly with depth, ``survival`` of the last
-            block. ``dict(type='DropPath', survival=0.9, ramp=False)``: of each image, at one rate
-            or one for each stage, see :class:`DropPath`.
+            block; it scales kept ones up in training, its authors all down in evaluation.
+            ``dict(type='DropPath', survival=0.9, ramp=False)``: of each image, at one rate or one
+            for each stage, see :class:`DropPath`.
             ``dict(type='ShakeDrop', survival=0.5, alpha=(-1, 1), beta=(0, 1))``: see
             :class:`ShakeDrop`, ``survival`` of the last block, with the law of StochasticDepth.
         stages: Residual blocks of each stage of the network.
@@ -176,9 +144,17 @@ def branch_regularisers(cfg: Mapping[str, Any], stages: Sequence[int]) -> list[n
     """
     options = dict(cfg)
     kind = options.pop('type')
-    if kind not in BRANCHES:
-        raise ConfigError(
-            f'model.backbone.regulariser={cfg!r}, expected a type of {sorted(BRANCHES)} (or, in '
-            'ResNets, DropBlock)'
-        )
-    return BRANCHES[kind](stages, **options)
+    survival = options.pop('survival', 0.9 if kind == 'DropPath' else 0.5)
+    if kind == 'DropPath':
+        each = [survival] * len(stages) if isinstance(survival, (int, float)) else survival
+        rates = zip(each, stages, strict=True)
+        return [DropPath(1 - kept, **options) for kept, blocks in rates for _ in range(blocks)]
+    law = linear_survival(sum(stages), survival)
+    if kind == 'StochasticDepth':
+        return [StochasticDepth(1 - kept, 'batch', **options) for kept in law]
+    if kind == 'ShakeDrop':
+        return [ShakeDrop(kept, **options) for kept in law]
+    raise ConfigError(
+        f'model.backbone.regulariser={cfg!r}, expected a type of StochasticDepth, DropPath and '
+        'ShakeDrop (or, in ResNets, DropBlock)'
+    )

@@ -77,6 +77,12 @@ class StagedNetwork(BaseModule):
             for residual_block, noise in zip(blocks, noises, strict=True):
                 residual_block.regulariser = noise
 
+    @property
+    def out_channels(self) -> int:
+        """Channels of the features; the full network's at any width."""
+        modules: list[Any] = [m for m in self.layer3[-1].modules() if hasattr(m, 'out_channels')]
+        return modules[-1].out_channels
+
     def run_stages(self, x: Tensor) -> Tensor:
         """Map what the first convolution gave (N, 16, H, W) to (N, C, H / 4, W / 4)."""
         return self.layer3(self.layer2(self.layer1(x)))

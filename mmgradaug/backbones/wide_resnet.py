@@ -77,11 +77,6 @@ class WideResNet(StagedNetwork):
         super().__init__(WideBlock, channels, **kwargs)
         self.bn1 = norm(norm_cfg, widths[-1])
 
-    @property
-    def out_channels(self) -> int:
-        """Channels of the features."""
-        return self.bn1.num_features
-
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Return the features of images (N, C, H, W): one map (N, out_channels, H/4, W/4)."""
         return (F.relu(self.bn1(self.run_stages(self.conv1(x)))),)

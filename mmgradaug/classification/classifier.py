@@ -184,11 +184,7 @@ class GradAugClassifier(GradAugMixin, Classifier):
         self._weights: list[float] = []  # of this step's sub-networks that are still to come
 
     def forward(
-        self,
-        inputs: Tensor,
-        data_samples: Any = None,
-        mode: str = 'tensor',
-        mapping: GeometricMap | None = None,
+        self, inputs: Tensor, data_samples: Any = None, mode: str = 'tensor', mapping: Any = None
     ) -> Any:
         """Forward in a mode of :class:`Classifier` or of the training step.
 

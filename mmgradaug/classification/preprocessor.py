@@ -54,12 +54,9 @@ class ImagePreprocessor(ImgDataPreprocessor):
             GradAug, sub-networks see transforms of the mixed images.
         non_blocking: Whether copies to a GPU may overlap with other work, which needs
             ``pin_memory=True`` in the loader.
-
-    Attributes:
-        num_classes: Number of classes; set by the classifier.
     """
 
-    num_classes: int
+    num_classes: int  # set by the classifier
 
     def __init__(
         self,

@@ -14,15 +14,10 @@ NOT_METRICS = ('step', 'time', 'data_time', 'iter', 'epoch')  # in the entry of 
 
 @dataclass(frozen=True)
 class Scalars:
-    """A run's log.
+    """A run's log."""
 
-    Attributes:
-        train: Entries of training iterations, with ``step`` (iterations so far) and ``loss``.
-        val: Entries of validations, with ``step`` (epochs so far, or iterations) and the metrics.
-    """
-
-    train: list[dict[str, Any]]
-    val: list[dict[str, Any]]
+    train: list[dict[str, Any]]  # of iterations, with `step` (iterations so far) and `loss`
+    val: list[dict[str, Any]]  # with `step` (epochs so far, or iterations) and the metrics
 
     @classmethod
     def of(cls, entries: Sequence[dict[str, Any]]) -> Scalars:

@@ -33,39 +33,23 @@ State = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Cut:
-    """Which sub-network to publish.
+    """Which sub-network to publish."""
 
-    Attributes:
-        width: Share of the channels; None for the full network as it was trained.
-        images: Training images to recalibrate BatchNorm statistics on; 0 keeps the first
-            channels' of the full network.
-        seed: Of the choice of images.
-        device: To recalibrate on.
-    """
-
-    width: float | None = None
-    images: int = 0
-    seed: int = 0
-    device: str = 'cpu'
+    width: float | None = None  # share of the channels; None is the full network as trained
+    images: int = 0  # to recalibrate BatchNorm on; 0 keeps the full network's first channels'
+    seed: int = 0  # of the choice of images
+    device: str = 'cpu'  # to recalibrate on
 
 
 @dataclass(frozen=True)
 class Source:
-    """A checkpoint to publish.
-
-    Attributes:
-        path: Its file.
-        meta: What the run stored beside the weights.
-        weights: The weights to publish, under this package's names.
-        cfg: Config of the run; None if it is not known.
-        library: Where the weights are from; None for a run of mmengine.
-    """
+    """A checkpoint to publish."""
 
     path: Path
-    meta: Mapping[str, Any]
-    weights: Mapping[str, Tensor]
-    cfg: Config | None
-    library: str | None = None
+    meta: Mapping[str, Any]  # what the run stored beside the weights
+    weights: Mapping[str, Tensor]  # those to publish, under this package's names
+    cfg: Config | None  # of the run; None if it is not known
+    library: str | None = None  # where the weights are from; None is a run of mmengine
 
     def config(self) -> Config:
         """Return the config of the run; raise ConfigError if it is not known."""

@@ -21,19 +21,12 @@ class SkippableBlock(nn.Module):
     """Residual block that a sub-network may leave out; its shortcut then stands alone.
 
     A subclass implements :meth:`residual`, :meth:`shortcut` and :meth:`shortcut_alone`.
-
-    Attributes:
-        survival: Probability with which a random sub-network keeps the block.
-        expected: Whether evaluation multiplies the residual branch by ``survival``.
-        stochastic: Whether training of the full network leaves the block out at random.
-        kept: Whether the sub-network that is active has the block; None outside
-            :func:`at_depth`, which sets it.
     """
 
-    survival = 1.0
-    expected = False
-    stochastic = False
-    kept: bool | None = None
+    survival = 1.0  # probability with which a random sub-network keeps the block
+    expected = False  # whether evaluation multiplies the residual branch by it
+    stochastic = False  # whether training of the full network leaves the block out at random
+    kept: bool | None = None  # whether the active sub-network has it; None outside `at_depth`
 
     def residual(self, x: Tensor) -> Tensor:
         """Return the branch with the block's layers (N, C_out, H', W')."""

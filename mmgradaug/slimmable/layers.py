@@ -21,14 +21,9 @@ from .channels import active_channels
 
 
 class Slimmable(nn.Module if TYPE_CHECKING else object):  # type: ignore[misc]
-    """A module that depends on the width; put before the stock class.
+    """A module that depends on the width; put before the stock class."""
 
-    Attributes:
-        width: Share of the channels to use, set by :func:`~mmgradaug.slimmable.width.at_width`;
-            None is the full network.
-    """
-
-    width: float | None = None
+    width: float | None = None  # share of the channels, set by `at_width`; None is all of them
 
     def set_width(self, width: float | None) -> None:
         """Run as the sub-network of a width from now on, or as the full network."""
@@ -36,19 +31,13 @@ class Slimmable(nn.Module if TYPE_CHECKING else object):  # type: ignore[misc]
 
 
 class SlimmableNetwork(Slimmable):
-    """A network whose convolutions and BatchNorms are all slimmable; put before the stock class.
+    """A network whose convolutions and BatchNorms are all slimmable; put before the stock class."""
 
-    Attributes:
-        stock_cls: The stock class, of which
-            :func:`~mmgradaug.slimmable.extract.extract_subnet` makes sub-networks.
-        built_with: What the stock class was called with, positional and by name.
-    """
-
-    stock_cls: type[nn.Module]
+    stock_cls: type[nn.Module]  # of which `extract_subnet` makes sub-networks
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.built_with = args, kwargs
+        self.built_with = args, kwargs  # of the stock class
 
 
 class SlimConv(Slimmable):
@@ -59,7 +48,7 @@ class SlimConv(Slimmable):
     channels at the current width.
     """
 
-    stock_cls: type[nn.Module]  # the stock class
+    stock_cls: type[nn.Module]
     own_options: tuple[str, ...] = ()  # it has besides those of every convolution
 
     def __init__(

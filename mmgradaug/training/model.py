@@ -35,14 +35,10 @@ class GradAugMixin:
 
     A subclass calls :meth:`set_options` when its layers are there, and implements
     :meth:`recording`, :meth:`clear` and :meth:`subnet_loss`.
-
-    Attributes:
-        gradaug: Options of the training step.
-        gradaug_iteration: Iteration of the current step.
     """
 
-    gradaug: GradAugOptions
-    gradaug_iteration = -1
+    gradaug: GradAugOptions  # of the training step
+    gradaug_iteration = -1  # of the current step
     _hub_iteration: int | None = None
     _shared_seed: int | None = None
 

@@ -26,17 +26,11 @@ RECOMPUTE_ABOVE = 0.5
 
 @dataclass(frozen=True)
 class Subnet:
-    """One sub-network pass.
+    """One sub-network pass."""
 
-    Attributes:
-        width: Share of the channels it has.
-        transform: What it sees.
-        depth_seed: Draws the residual blocks it has; None is all of them.
-    """
-
-    width: float
-    transform: Transform
-    depth_seed: int | None = None
+    width: float  # share of the channels it has
+    transform: Transform  # what it sees
+    depth_seed: int | None = None  # draws the residual blocks it has; None is all of them
 
     def kept_blocks(self, model: nn.Module) -> tuple[bool, ...] | None:
         """Return which of the model's residual blocks it has; None where depth is not drawn."""

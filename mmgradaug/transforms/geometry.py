@@ -17,17 +17,11 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True)
 class GeometricMap:
-    """Maps what belongs to an image to its transformed copy.
+    """Maps what belongs to an image to its transformed copy."""
 
-    Attributes:
-        in_size: Height and width of the original batch, in pixels.
-        out_size: Height and width of the transformed batch, in pixels.
-        turns: Counter-clockwise quarter turns, 0 to 3, made before the resizing.
-    """
-
-    in_size: Size
-    out_size: Size
-    turns: int = 0
+    in_size: Size  # height and width of the original batch, in pixels
+    out_size: Size  # of the transformed batch
+    turns: int = 0  # counter-clockwise quarter turns, 0 to 3, made before the resizing
 
     @property
     def turned_size(self) -> Size:

@@ -208,22 +208,18 @@ def test_own_channels_of_a_plugin_stay():
 NO_SLICE = 'cannot be sliced'
 
 
-@pytest.mark.parametrize(
-    ('options', 'message'),
-    [
-        (dict(conv_cfg=dict(type='Conv2d', groups=2)), "conv_cfg=.*'groups': 2.*without groups"),
-        (dict(conv_cfg=dict(type='ConvAWS')), "conv_cfg=.*'ConvAWS'.*remove conv_cfg"),
-        (plugin(type='NonLocal2d', mode='gaussian'), rf'plugins\.0=.*{NO_SLICE}'),
-        (plugin(type='NonLocal2d', norm_cfg=dict(type='BN')), rf'plugins\.0=.*{NO_SLICE}'),
-        (dcn() | dict(dcn=dict(type='DCN', groups=2)), f'dcn=.*{NO_SLICE}'),
-        (dcn() | dict(dcn=dict(type='DCN', fallback_on_stride=True)), f'dcn=.*{NO_SLICE}'),
-        (dcn('Conv2d'), f'dcn=.*{NO_SLICE}'),
-        (dcn() | dict(depth=18), f'dcn=.*{NO_SLICE}'),
-        (NEXT | dcn(groups=2), f'dcn=.*{NO_SLICE}'),
-        (NEXT | dcn() | dict(dcn=dict(type='DCN', groups=2)), f'dcn=.*{NO_SLICE}'),
-    ],
-    ids=str,
-)
+@pytest.mark.parametrize(('options', 'message'), [
+    (dict(conv_cfg=dict(type='Conv2d', groups=2)), "conv_cfg=.*'groups': 2.*without groups"),
+    (dict(conv_cfg=dict(type='ConvAWS')), "conv_cfg=.*'ConvAWS'.*remove conv_cfg"),
+    (plugin(type='NonLocal2d', mode='gaussian'), rf'plugins\.0=.*{NO_SLICE}'),
+    (plugin(type='NonLocal2d', norm_cfg=dict(type='BN')), rf'plugins\.0=.*{NO_SLICE}'),
+    (dcn() | dict(dcn=dict(type='DCN', groups=2)), f'dcn=.*{NO_SLICE}'),
+    (dcn() | dict(dcn=dict(type='DCN', fallback_on_stride=True)), f'dcn=.*{NO_SLICE}'),
+    (dcn('Conv2d'), f'dcn=.*{NO_SLICE}'),
+    (dcn() | dict(depth=18), f'dcn=.*{NO_SLICE}'),
+    (NEXT | dcn(groups=2), f'dcn=.*{NO_SLICE}'),
+    (NEXT | dcn() | dict(dcn=dict(type='DCN', groups=2)), f'dcn=.*{NO_SLICE}'),
+], ids=str)  # fmt: skip
 def test_layers_that_cannot_be_sliced_are_named_by_their_config_key(options, message):
     with pytest.raises(ConfigError, match=rf'model\.backbone\.{message}'):
         slimmable(R50 | options)
@@ -235,32 +231,28 @@ def test_deformable_convolutions_that_no_stage_has_change_nothing():
 
 
 @pytest.mark.parametrize('width', [0.3, 0.77, 0.9, 1.0])
-@pytest.mark.parametrize(
-    ('options', 'ours'),
-    [
-        (R18, {}),
-        (STOCK['r18 deep stem'], {}),
-        (STOCK['r18 stem of 32'], {}),
-        (R18, dict(regulariser=dict(type='StochasticDepth'))),
-        (R50, {}),
-        (R50 | dict(deep_stem=True), {}),
-        (STOCK['r50 stem of 32'], {}),
-        (R50 | dict(base_channels=32), dict(width_divisor=8)),
-        (R50 | dict(out_indices=(1, 3)), {}),
-        (R50, dict(regulariser=dict(type='DropBlock', drop=(0, 0.1, 0.1, 0.1)))),
-        (V1D, {}),
-        (NEXT, {}),
-        (NEXT | dcn('DCNv2'), {}),
-        (NEXT, dict(width_divisor=4)),
-        (NEXT | dict(groups=1), {}),
-        (NEXT | dict(groups=2, base_width=32), {}),  # of which one group is left at 0.3
-        (NEXT, dict(regulariser=dict(type='StochasticDepth'))),
-        (R50 | dcn('DCNv2'), {}),
-        (R50 | dcn('DCNv2', 4), {}),
-        (R50 | CONTEXT, {}),
-    ],
-    ids=str,
-)
+@pytest.mark.parametrize(('options', 'ours'), [
+    (R18, {}),
+    (STOCK['r18 deep stem'], {}),
+    (STOCK['r18 stem of 32'], {}),
+    (R18, dict(regulariser=dict(type='StochasticDepth'))),
+    (R50, {}),
+    (R50 | dict(deep_stem=True), {}),
+    (STOCK['r50 stem of 32'], {}),
+    (R50 | dict(base_channels=32), dict(width_divisor=8)),
+    (R50 | dict(out_indices=(1, 3)), {}),
+    (R50, dict(regulariser=dict(type='DropBlock', drop=(0, 0.1, 0.1, 0.1)))),
+    (V1D, {}),
+    (NEXT, {}),
+    (NEXT | dcn('DCNv2'), {}),
+    (NEXT, dict(width_divisor=4)),
+    (NEXT | dict(groups=1), {}),
+    (NEXT | dict(groups=2, base_width=32), {}),  # of which one group is left at 0.3
+    (NEXT, dict(regulariser=dict(type='StochasticDepth'))),
+    (R50 | dcn('DCNv2'), {}),
+    (R50 | dcn('DCNv2', 4), {}),
+    (R50 | CONTEXT, {}),
+], ids=str)  # fmt: skip
 def test_the_narrow_stock_network_is_the_sub_network(options, ours, width):
     network = slimmable(options | ours).double().eval()
     assert_narrow_stock_network_is_the_slice(

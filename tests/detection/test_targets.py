@@ -33,10 +33,9 @@ def test_every_axis_turns(config, key):
         assert found == {f'loss_{NAMES.get(key, key)}_{kind}' for kind in kinds}
 
 
-@pytest.mark.parametrize(
-    ('config', 'key', 'other'),
-    [(detector_config, 'roi_cls', 'loss_mask'), (ATSS, 'dense_cls', 'loss_dense_centerness')],
-)
+@pytest.mark.parametrize(('config', 'key', 'other'), [
+    (detector_config, 'roi_cls', 'loss_mask'), (ATSS, 'dense_cls', 'loss_dense_centerness'),
+])  # fmt: skip
 def test_weights_scale_losses_and_warm_up_scales_soft_ones(config, key, other):
     losses = []
     for options in ({key: 'both'}, {key: dict(soft=3.0, hard=0.5), 'warmup_iters': 10}):

@@ -81,11 +81,10 @@ def test_pipelines_that_keep_samples_are_warned_of(cfg, capsys, caching, where):
     assert capsys.readouterr().err == ''
 
 
-@pytest.mark.parametrize(
-    ('batch', 'processes', 'counts', 'scale', 'told'),
-    [(2, 8, 1, {}, False), (2, 1, 8, {}, False), (2, 1, 1, dict(enable=True), False),
-     (2, 1, 1, {}, 2), (4, 8, 1, {}, 32)],
-)  # fmt: skip
+@pytest.mark.parametrize(('batch', 'processes', 'counts', 'scale', 'told'), [
+    (2, 8, 1, {}, False), (2, 1, 8, {}, False), (2, 1, 1, dict(enable=True), False),
+    (2, 1, 1, {}, 2), (4, 8, 1, {}, 32),
+])  # fmt: skip
 def test_batch_sizes_of_another_learning_rate_are_warned_of(
     cfg, capsys, monkeypatch, batch, processes, counts, scale, told
 ):

@@ -421,10 +421,9 @@ def test_folders_of_classes_have_to_be_there(tmp_path):
     check_data(cfg, ('train',))
 
 
-@pytest.mark.parametrize(
-    ('palette', 'told'),
-    [([(1, 2, 3)], 1), (['red', 'lime', '#00f'], 1), ([(1, 2, 3)] * 3, 0), ('random', 0)],
-)
+@pytest.mark.parametrize(('palette', 'told'), [
+    ([(1, 2, 3)], 1), (['red', 'lime', '#00f'], 1), ([(1, 2, 3)] * 3, 0), ('random', 0),
+])  # fmt: skip
 def test_a_palette_that_cannot_be_drawn_with_is_told(cfg, capsys, palette, told):
     cfg.train_dataloader.dataset.metainfo['palette'] = palette
     check_data(cfg, ('train',))

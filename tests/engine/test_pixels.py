@@ -17,10 +17,9 @@ RAMP = np.linspace(0, 255, 60 * 80).reshape(60, 80)
 
 
 @pytest.mark.parametrize('channels', [None, 1, 2, 3, 6])
-@pytest.mark.parametrize(
-    ('factor', 'offset', 'kind'),
-    [(16, 0, 'uint16'), (200, 5000, 'int32'), (0.01, -1.3, 'float32'), (1 / 255, 0, 'float64')],
-)
+@pytest.mark.parametrize(('factor', 'offset', 'kind'), [
+    (16, 0, 'uint16'), (200, 5000, 'int32'), (0.01, -1.3, 'float32'), (1 / 255, 0, 'float64'),
+])  # fmt: skip
 def test_values_are_stretched_to_what_is_there(channels, factor, offset, kind):
     image = (RAMP * factor + offset).astype(kind)
     if channels:

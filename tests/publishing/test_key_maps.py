@@ -150,10 +150,9 @@ def test_torchvisions_resnet_gives_our_logits(tmp_path, depth):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ('name', 'network', 'options'),
-    [('resnet50', 'ResNet-50', []), ('resnet50d', 'ResNetV1d-50', ['--safetensors'])],
-)
+@pytest.mark.parametrize(('name', 'network', 'options'), [
+    ('resnet50', 'ResNet-50', []), ('resnet50d', 'ResNetV1d-50', ['--safetensors']),
+])  # fmt: skip
 def test_timms_resnet_gives_our_logits(tmp_path, name, network, options):
     timm = pytest.importorskip('timm')
     ours = classifier_of(network)

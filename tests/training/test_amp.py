@@ -52,10 +52,9 @@ def used_dtypes(model):
     return found
 
 
-@pytest.mark.parametrize(
-    ('build_model', 'least_cosine', 'most_error'),
-    [(a_detector, 0.97, 0.1), (a_classifier, 0.99, 0.1)],
-)
+@pytest.mark.parametrize(('build_model', 'least_cosine', 'most_error'), [
+    (a_detector, 0.97, 0.1), (a_classifier, 0.99, 0.1),
+])  # fmt: skip
 def test_gradients_are_near_those_of_float32(build_model, least_cosine, most_error):
     model, data = build_model()
     right = step_gradients(copy.deepcopy(model), data)

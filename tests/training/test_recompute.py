@@ -49,10 +49,9 @@ def test_blocks_are_as_before_and_configured_checkpointing_is_left_alone():
     assert not any('forward' in vars(module) for module in network.modules())
 
 
-@pytest.mark.parametrize(
-    ('scale', 'share', 'expected'),
-    [(1.0, 0.7, 1), (0.8, 0.7, 0), (0.8, 0.6, 1), (1.0, 1, 0), (0.2, 0, 1)],
-)
+@pytest.mark.parametrize(('scale', 'share', 'expected'), [
+    (1.0, 0.7, 1), (0.8, 0.7, 0), (0.8, 0.6, 1), (1.0, 1, 0), (0.2, 0, 1),
+])  # fmt: skip
 def test_only_passes_on_large_images_recompute(monkeypatch, scale, share, expected):
     calls = []
     original = step.recomputing

@@ -27,10 +27,9 @@ def log(gradaug=False):
     return Scalars.of(entries)
 
 
-@pytest.mark.parametrize(
-    ('gradaug', 'names'),
-    [(False, ['full network']), (True, ['sum of all passes', 'full network', 'sub-network 1'])],
-)
+@pytest.mark.parametrize(('gradaug', 'names'), [
+    (False, ['full network']), (True, ['sum of all passes', 'full network', 'sub-network 1']),
+])  # fmt: skip
 def test_each_pass_has_a_line(gradaug, names):
     lines = loss_lines(log(gradaug))
     assert [line.label for line in lines] == names

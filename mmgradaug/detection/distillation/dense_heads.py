@@ -37,42 +37,25 @@ METHODS = ('forward', 'forward_single', 'loss', 'loss_by_feat', 'loss_by_feat_si
 
 @dataclass(frozen=True)
 class DenseOutput:
-    """One output of a dense head, or one way to look at it.
+    """One output of a dense head, or one way to look at it."""
 
-    Attributes:
-        name: Its name in the log, that of mmdet's loss without ``loss_``.
-        key: Which target of ``gradaug.distill`` it has: class, box, quality or distribution.
-        index: Its place in what the head's forward returns.
-        kind: What it means.
-        in_pixels: Whether lengths are in pixels, instead of the priors' size.
-        loss: Attribute of the head whose ``loss_weight`` the soft loss takes.
-    """
-
-    name: str
-    key: str
-    index: int
-    kind: Any
-    in_pixels: bool = False
-    loss: str = 'loss_bbox'
+    name: str  # in the log, that of mmdet's loss without `loss_`
+    key: str  # its target in `gradaug.distill`: class, box, quality or distribution
+    index: int  # its place in what the head's forward returns
+    kind: Any  # what it means
+    in_pixels: bool = False  # whether lengths are in pixels, instead of the priors' size
+    loss: str = 'loss_bbox'  # attribute of the head whose `loss_weight` the soft loss takes
 
 
 @dataclass(frozen=True)
 class HeadSpec:
-    """What a dense head's forward gives and ``loss_by_feat`` returns.
+    """What a dense head's forward gives and ``loss_by_feat`` returns."""
 
-    Attributes:
-        outputs: Class scores first.
-        joint_losses: Of each loss that has no output's name, which keys it trains.
-        objectness: Whether the quality says if there is an object at all, so that class
-            scores mean something only where it does.
-        counts: Attributes of the head in which its losses count what they see, over all
-            iterations.
-    """
-
-    outputs: Sequence[DenseOutput]
+    outputs: Sequence[DenseOutput]  # class scores first
+    # Of each loss that has no output's name, which keys it trains.
     joint_losses: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    objectness: bool = False
-    counts: Sequence[str] = ()
+    objectness: bool = False  # whether class scores mean something only where the quality is high
+    counts: Sequence[str] = ()  # attributes in which its losses count over all iterations
 
 
 def head_spec(head: nn.Module) -> HeadSpec | None:

@@ -46,15 +46,10 @@ class OutputKind:
 
 @dataclass(frozen=True)
 class SigmoidScores(OutputKind):
-    """Independent probabilities of classes, or of one quality.
+    """Independent probabilities of classes, or of one quality."""
 
-    Attributes:
-        classes: Values a prior.
-        activated: Whether the head gives probabilities, instead of logits.
-    """
-
-    classes: int = 1
-    activated: bool = False
+    classes: int = 1  # values a prior
+    activated: bool = False  # whether the head gives probabilities, instead of logits
 
     def student(self, raw: Tensor) -> Tensor:
         """Return logits."""
@@ -97,15 +92,10 @@ class SoftmaxScores(SigmoidScores):
 
 @dataclass(frozen=True)
 class Deltas(OutputKind):
-    """Box deltas (dx, dy, dw, dh) from priors, in units of their size and as logarithms.
+    """Box deltas (dx, dy, dw, dh) from priors, in units of their size and as logarithms."""
 
-    Attributes:
-        means: Of the box coder.
-        stds: Of the box coder; the error counts in units of them.
-    """
-
-    means: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0)
-    stds: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)
+    means: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0)  # of the box coder
+    stds: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)  # of it; the error counts in units of them
 
     def student(self, raw: Tensor) -> Tensor:
         """Return deltas as the box coder decodes them."""
@@ -130,12 +120,9 @@ class Deltas(OutputKind):
 
 @dataclass(frozen=True)
 class Distances(OutputKind):
-    """Distances (left, top, right, bottom) from a prior's centre to the sides of its box.
+    """Distances (left, top, right, bottom) from a prior's centre to the sides of its box."""
 
-    Attributes:
-        read: Makes distances (N, A, 4, h, w) of the head's map, in pixels or the priors' size.
-    """
-
+    # Makes distances (N, A, 4, h, w) of the head's map, in pixels or the priors' size.
     read: Callable[[Tensor], Tensor]
 
     def student(self, raw: Tensor) -> Tensor:
@@ -170,13 +157,9 @@ class LogDistances(Distances):
 
 @dataclass(frozen=True)
 class SideDistributions(OutputKind):
-    """A distribution over whole distances, in cells, of each side of the box (GFL).
+    """A distribution over whole distances, in cells, of each side of the box (GFL)."""
 
-    Attributes:
-        bins: Distances a side, from 0.
-    """
-
-    bins: int
+    bins: int  # distances a side, from 0
 
     def student(self, raw: Tensor) -> Tensor:
         """Return logits (N, A, 4, bins, h, w)."""

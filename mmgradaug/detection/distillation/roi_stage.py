@@ -28,38 +28,23 @@ from .divergence import bernoulli_kl, categorical_kl, set_agreement
 
 @dataclass
 class BoxTeacher:
-    """What a box head saw and said in the full pass; R RoIs.
+    """What a box head saw and said in the full pass; R RoIs."""
 
-    Attributes:
-        rois: (R, 5) of (image index, x1, y1, x2, y2) in pixels.
-        cls_score: Class logits (R, C + 1).
-        bbox_pred: Box deltas (R, 4) or (R, 4 * C).
-        targets: labels (R,), label weights (R,), box targets (R, 4), box weights (R, 4).
-        is_positive: (R,), which RoIs were assigned an object.
-    """
-
-    rois: Tensor
-    cls_score: Tensor
-    bbox_pred: Tensor
-    targets: tuple[Tensor, ...]
-    is_positive: Tensor
+    rois: Tensor  # (R, 5) of (image index, x1, y1, x2, y2) in pixels
+    cls_score: Tensor  # class logits (R, C + 1)
+    bbox_pred: Tensor  # box deltas (R, 4) or (R, 4 * C)
+    targets: tuple[Tensor, ...]  # labels, label weights (R,), box targets, box weights (R, 4)
+    is_positive: Tensor  # (R,), which RoIs were assigned an object
 
 
 @dataclass
 class MaskTeacher:
-    """What a mask head saw and said in the full pass; P positive RoIs.
+    """What a mask head saw and said in the full pass; P positive RoIs."""
 
-    Attributes:
-        rois: (P, 5) of (image index, x1, y1, x2, y2) in pixels.
-        labels: (P,), the objects' classes.
-        probabilities: (P, h, w), of the object's own class.
-        targets: (P, h, w), 0 or 1.
-    """
-
-    rois: Tensor
-    labels: Tensor
-    probabilities: Tensor
-    targets: Tensor
+    rois: Tensor  # (P, 5) of (image index, x1, y1, x2, y2) in pixels
+    labels: Tensor  # (P,), the objects' classes
+    probabilities: Tensor  # (P, h, w), of the object's own class
+    targets: Tensor  # (P, h, w), 0 or 1
 
 
 class RoIStage:

@@ -31,20 +31,13 @@ class PriorPyramid:
 
     On a feature pyramid a step is a level. On a single level, such as YOLOF's, it is the
     anchors of one size.
-
-    Attributes:
-        strides: Cell sizes (x, y) of the steps in pixels.
-        sizes: Sizes (x, y) of the steps' priors in pixels; the strides on a feature pyramid.
-        offset: Where in its cell a prior is centred, in cells.
-        anchors: Anchors (A, 4) of a step in units of its size; None for points, with A = 1.
-        groups: On a single level, which of its anchors each step has; else None.
     """
 
-    strides: Sequence[Pair]
-    sizes: Sequence[Pair]
-    offset: float
-    anchors: Tensor | None = None
-    groups: Sequence[Sequence[int]] | None = None
+    strides: Sequence[Pair]  # cell sizes (x, y) of the steps in pixels
+    sizes: Sequence[Pair]  # of the steps' priors in pixels; the strides on a feature pyramid
+    offset: float  # where in its cell a prior is centred, in cells
+    anchors: Tensor | None = None  # (A, 4) of a step in units of its size; None for points, A = 1
+    groups: Sequence[Sequence[int]] | None = None  # on a single level, the anchors of each step
 
     @classmethod
     def of(cls, generator: Any) -> PriorPyramid | None:
