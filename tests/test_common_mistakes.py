@@ -203,7 +203,7 @@ def no_work_dir(run):
 
 OPTIONS = {
     'option of gradaug unknown': (
-        gradaug(num_subnet=3), r"num_subnet\b.*(perhaps|did you mean) '?num_subnets"),
+     gradaug(num_subnet=3), r"num_subnet\b.*(perhaps|did you mean) '?num_subnets"),
     'option of gradaug out of range': (gradaug(min_width=0), r'gradaug\.min_width.* got 0'),
     'target of distillation unknown': (gradaug(distill=dict(roi_cls='sotf')), "'sotf'"),
     'unknown detector': (option('MaskRCN', 'model', 'detector'), "'MaskRCN'.*MaskRCNN"),
@@ -211,7 +211,7 @@ OPTIONS = {
      backbone(norm_cfg=dict(type='IN')), r"norm_cfg=\{'type': 'IN'\} cannot be sliced, expected"),
     'scale out of range': (gradaug(transform=dict(type='RandomScale', scales=[0.01])), r'0\.01'),
     'wrapper without sub-networks': (
-        option('MMDistributedDataParallel', 'model_wrapper_cfg', 'type'),
+     option('MMDistributedDataParallel', 'model_wrapper_cfg', 'type'),
      r"model_wrapper_cfg\.type='MMDistributedDataParallel'.* without sub-networks, expected"),
     'SyncBN that changes statistics': (
      backbone(norm_cfg=dict(type='MMSyncBN')), r"'MMSyncBN'.* cannot be sliced.* expected .*BN"),

@@ -34,7 +34,7 @@ class StagedNetwork(BaseModule):
         in_channels: Channels of the images.
         conv_cfg: Config of the convolutions; None is ``nn.Conv2d``.
         norm_cfg: Config of the normalisations; None is BatchNorm.
-        init_cfg: Initialisation; None is He's by outgoing connections, as the authors have it.
+        init_cfg: Initialisation; None is He's by outgoing connections.
         stem_norm: Whether BatchNorm follows the first convolution.
         regulariser: Config of what acts on the end of each block's branch, see
             :func:`~mmgradaug.backbones.regularisers.branch_regularisers`; None is nothing.
@@ -105,17 +105,9 @@ def norm(cfg: dict | None, channels: int) -> nn.Module:
 def padded_shortcut(x: Tensor, channels: int, stride: int, average: bool = False) -> Tensor:
     """Return a shortcut without parameters: fewer pixels, and silent channels after the own ones.
 
-    The own channels come first, so a sub-network's shortcut is the first channels of the full
-    network's: its input's channels, then silent ones up to its own block's output.
-
-    Args:
-        x: (N, C, H, W).
-        channels: Of the result, at least C.
-        stride: Pixels to one in both directions.
-        average: Whether they are averaged; otherwise the first of them stays.
-
-    Returns:
-        (N, channels, ceil(H / stride), ceil(W / stride)).
+    From (N, C, H, W) it makes (N, channels, ceil(H / stride), ceil(W / stride)); of the pixels that
+    become one the first stays, or their ``average``. The own channels come first, so a
+    sub-network's shortcut is the first channels of the full network's.
     """
     if stride > 1:
         x = F.avg_pool2d(x, stride, ceil_mode=True) if average else x[..., ::stride, ::stride]
@@ -123,12 +115,9 @@ def padded_shortcut(x: Tensor, channels: int, stride: int, average: bool = False
 
 
 def blocks_per_stage(depth: int, layers: int, others: int) -> int:
-    """Return the residual blocks in each of three stages.
+    """Return the residual blocks in each of three stages of a network of ``depth`` layers.
 
-    Args:
-        depth: Layers of the whole network.
-        layers: Convolutions of three blocks.
-        others: Layers outside of blocks, as the network's paper counts them.
+    Three blocks have so many ``layers``; ``others`` are outside of blocks, as the paper counts.
     """
     blocks, rest = divmod(depth - others, layers)
     if rest or blocks < 1:

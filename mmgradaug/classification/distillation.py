@@ -27,29 +27,20 @@ NAMED: dict[str, dict[str, float]] = {
 class ClassDistillation:
     """Targets of sub-networks; the default is the paper's.
 
-    Attributes:
-        soft: Weight of the divergence from the full network's output.
-        hard: Weight of the loss on the labels.
-        temperature: Logits are divided by it before the divergence, which is multiplied by its
-            square, so that gradients keep their size.
-        unlabelled: Weight of the divergence on images without a label (``-1``), which the full
-            network teaches and does not learn from (section 4.6): one number, or one for each
-            sub-network, in a list, where 0 shows it none.
+    Logits are divided by ``temperature`` before the divergence, which is multiplied by its square,
+    so that gradients keep their size. ``unlabelled`` weighs the divergence on images without a
+    label (``-1``), which the full network teaches and does not learn from (section 4.6): one
+    number, or one for each sub-network, in a list, where 0 shows it none.
     """
 
-    soft: float = 1.0
-    hard: float = 0.0
+    soft: float = 1.0  # weight of the divergence from the full network's output
+    hard: float = 0.0  # weight of the loss on the labels
     temperature: float = 1.0
     unlabelled: float | Sequence[float] = 0.0
 
     @classmethod
     def parse(cls, distill: Any) -> ClassDistillation:
-        """Build from the config key ``gradaug.distill``.
-
-        Args:
-            distill: None or ``'soft'``, ``'labels'`` (or ``'hard'``), ``'both'``, or a dict of
-                ``soft``, ``hard``, ``temperature`` and ``unlabelled``.
-        """
+        """Build from ``gradaug.distill``: None, a name of :data:`NAMED`, or a dict of these."""
         options: Any = NAMED.get(distill) if isinstance(distill, str) else distill
         options = {} if distill is None else options
         names = [field.name for field in fields(cls)]

@@ -49,13 +49,9 @@ class MeanTeacherClassifier(Classifier):
         self.ramp_up = ramp_up
 
     def forward(self, inputs: Tensor, data_samples: Any = None, mode: str = 'tensor') -> Any:
-        """Forward as :class:`Classifier`.
+        """Forward as :class:`Classifier`, with labels (N,) of which -1 is none.
 
-        Args:
-            inputs: Images (N, C, H, W); in mode ``'loss'`` (2 N, C, H, W), the student's views
-                first.
-            data_samples: Labels (N,), where -1 is none.
-            mode: As there.
+        In mode ``'loss'`` images are (2 N, C, H, W), the student's views first.
         """
         if mode != 'loss':
             return super().forward(inputs, data_samples, mode)

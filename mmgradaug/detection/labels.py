@@ -22,16 +22,10 @@ MASKS = (BitmapMasks, PolygonMasks)
 def move_samples(
     samples: SampleList, mapping: GeometricMap, padded_size: tuple[int, int] | None = None
 ) -> SampleList:
-    """Move labels to transformed images, for heads that train on them as on any image's.
+    """Return labels on transformed images, for heads that train on them as on any image's.
 
-    Args:
-        samples: Labels of the original batch, boxes in pixels of the padded batch.
-        mapping: Where the transform moved things.
-        padded_size: Height and width to which the transformed images were padded; masks and
-            semantic maps are padded alike, as mmdet's data preprocessor does.
-
-    Returns:
-        New data samples; the originals are not changed.
+    Boxes of the original samples are in pixels of the padded batch. Masks and semantic maps are
+    padded to ``padded_size`` (height, width) as the transformed images were.
     """
     return [_move_sample(sample, mapping, padded_size or mapping.out_size) for sample in samples]
 
@@ -39,7 +33,6 @@ def move_samples(
 def _move_sample(
     sample: DetDataSample, mapping: GeometricMap, size: tuple[int, int]
 ) -> DetDataSample:
-    """Move all that a data sample holds, and pad it to a size."""
     moved = DetDataSample(metainfo=move_metainfo(sample.metainfo, mapping, size))
     for name, value in sample.items():
         if isinstance(value, InstanceData):

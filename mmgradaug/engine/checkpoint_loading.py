@@ -42,10 +42,6 @@ _WEIGHT_KEYS = ('state_dict', 'model', 'model_state_dict')  # mmengine; torchvis
 def load_checkpoint(path: str | Path, map_location: Any = 'cpu') -> Any:
     """Load a checkpoint file: tensors, plain data and the state of a run of mmengine.
 
-    Args:
-        path: The file.
-        map_location: As of ``torch.load``.
-
     Raises:
         ConfigError: If the file is missing, damaged or no checkpoint, or if it holds anything
             else; nothing of it was executed then. The environment variable
@@ -78,12 +74,9 @@ def load_checkpoint(path: str | Path, map_location: Any = 'cpu') -> Any:
 
 
 def weights_of(checkpoint: Any) -> OrderedDict[str, Tensor]:
-    """Return the weights of a checkpoint under the model's own names, without ``module.``.
+    """Return the weights of a checkpoint, or of a state dict, by the model's own names.
 
     torch's metadata goes along: versions, by which modules rename keys of old files.
-
-    Args:
-        checkpoint: The state dict, or a dictionary that holds it with other entries.
 
     Raises:
         ConfigError: If there are no weights.

@@ -39,12 +39,9 @@ _KNOWN_KEYS = set(inspect.signature(Runner.__init__).parameters) | {
 def load_config(
     path: str | Path, options: Mapping[str, Any] | None = None, gradaug: bool = False
 ) -> Config:
-    """Read a config file and merge ``--cfg-options`` into it.
+    """Read a config file and merge ``--cfg-options``, values by dotted key, into it.
 
-    Args:
-        path: The config file.
-        options: Values by dotted key.
-        gradaug: Whether the model has to be one that trains sub-networks.
+    ``gradaug`` says that the model has to be one that trains sub-networks.
 
     Raises:
         ConfigError: If an option cannot be merged, or the first part of its key is unknown, so that

@@ -26,12 +26,10 @@ def mask_loader(dataset: Any) -> Any:
 
 
 def check_objects(datasets: Mapping[str, Any], read: Any, others: bool) -> None:
-    """Check the objects that a detector is trained on; warn of those that it will not see.
+    """Check the objects of the loaded training data sets; warn of those that are not learnt.
 
-    Args:
-        datasets: The training data sets, with their annotations loaded, by name.
-        read: Returns the contents of an annotation file.
-        others: Whether there are more, which may have objects.
+    ``read`` returns the contents of an annotation file; ``others`` says that there are more data
+    sets, which may have objects.
 
     Raises:
         ConfigError: If no image has an object left, or most outlines do not meet their boxes.
@@ -95,10 +93,7 @@ def _reason(annotation: Mapping, coco: COCO, known: Mapping[Any, int], masks: An
 def check_outlines(where: str, objects: Iterable[Mapping[str, Any]], masks: bool) -> str:
     """Check that the outlines of objects meet their boxes; return how many do not, for a warning.
 
-    Args:
-        where: What the objects are of.
-        objects: Annotations.
-        masks: Whether outlines are used. If not, they still tell boxes written as corners.
+    Where no ``masks`` are used, outlines still tell boxes written as corners.
 
     Raises:
         ConfigError: If most do not.

@@ -46,14 +46,10 @@ class Scalars:
 
 
 def by_iteration(entries: Sequence[dict[str, Any]], start: float = 0) -> list[dict[str, Any]]:
-    """Return the entries of a run by iteration, validations at the iteration they came after.
+    """Return the entries of a log by iteration, validations at the iteration they came after.
 
     mmengine logs epochs with validations even in runs that do not count any, whose step then is
-    0 (unless ``log_metric_by_epoch=False``).
-
-    Args:
-        entries: In the order of the log, each with its ``step``.
-        start: Iterations done before the first.
+    0 (unless ``log_metric_by_epoch=False``). ``start`` iterations were done before the first.
     """
     last, moved = float(start), []
     for entry in entries:

@@ -40,11 +40,7 @@ from .hooks.checkpoint import POINTER
 from .hooks.pending_validation import progress
 
 # Where each launcher says which of this machine's processes one is.
-_LOCAL_RANKS = {
-    'pytorch': 'LOCAL_RANK',
-    'slurm': 'SLURM_LOCALID',
-    'mpi': 'OMPI_COMM_WORLD_LOCAL_RANK',
-}
+_LOCAL_RANKS = dict(pytorch='LOCAL_RANK', slurm='SLURM_LOCALID', mpi='OMPI_COMM_WORLD_LOCAL_RANK')
 
 
 @one_line_errors()

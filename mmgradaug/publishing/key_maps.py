@@ -79,16 +79,11 @@ def key_map(network: nn.Module, library: str) -> dict[str, str]:
 def load_external(
     state: Mapping[str, Tensor], library: str, path: Path
 ) -> tuple[dict[str, Any], nn.Module]:
-    """Load a library's weights into our network of the same architecture.
-
-    Args:
-        state: The weights under the library's names, with or without a classifier.
-        library: One of :data:`LIBRARIES`.
-        path: Their file, for messages.
+    """Load weights, under the names of one of :data:`LIBRARIES`, into our network of their kind.
 
     Returns:
         Config of the backbone, and the backbone in evaluation mode with the weights; it has the
-        linear layer as ``fc`` if there is one in the file.
+        linear layer as ``fc`` if there is one in the file (``path``, for messages).
     """
     init_default_scope('mmdet')
     keys = {key.removeprefix('backbone.'): tensor for key, tensor in state.items()}

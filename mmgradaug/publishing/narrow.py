@@ -72,13 +72,9 @@ def narrow_backbone(
 ) -> tuple[dict[str, Any], Any, list[Channels]]:
     """Return the sub-network of a slimmable backbone as a stock mmdet ResNet.
 
-    Args:
-        backbone: A slimmable backbone; it is not changed.
-        options: Its stock config.
-        width: Share of the channels, in (0, 1].
-
     Returns:
-        Its config, the backbone in evaluation mode on the CPU, and the channels of its outputs.
+        From the stock config of the slimmable backbone (``options``) the narrow one's, that in
+        evaluation mode on the CPU, and the channels of its outputs.
 
     Raises:
         ConfigError: If it is no ResNet, or silent channels change statistics over several ones.

@@ -94,10 +94,8 @@ def open_source(path: Path, config: Config | None = None, trained: bool = False)
 def open_external(path: Path, library: str, config: Config | None = None) -> Source:
     """Read the weights of another library's network, of ``torch.save`` or safetensors.
 
-    Args:
-        path: The file.
-        library: One of :data:`~mmgradaug.publishing.key_maps.LIBRARIES`.
-        config: Config of a classifier, with its data; by default only its network is known.
+    ``library`` is one of :data:`~mmgradaug.publishing.key_maps.LIBRARIES`; without the config of a
+    classifier, only its network is known.
 
     Raises:
         ConfigError: If the file cannot be read as data, or anything of the network is missing or

@@ -68,11 +68,8 @@ def skippable_blocks(model: nn.Module) -> list[SkippableBlock]:
 def linear_survival(blocks: int, last: float, keep_first: bool = False) -> list[float]:
     """Return survival probabilities that fall linearly with depth (Huang et al., equation 4).
 
-    Args:
-        blocks: Number of residual blocks, L.
-        last: Survival probability of the last block, p_L.
-        keep_first: Whether the line starts from 1 at the first block, which then always
-            survives; otherwise it starts from 1 at the input, p_l = 1 - l/L (1 - p_L).
+    Of L ``blocks``, p_l = 1 - l/L (1 - p_L), down to p_L of the ``last`` one; with ``keep_first``
+    the line starts at the first block instead of the input, so that this always survives.
     """
     if keep_first:
         return [1 - index / max(1, blocks - 1) * (1 - last) for index in range(blocks)]

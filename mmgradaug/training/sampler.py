@@ -136,18 +136,15 @@ class SubnetSampler:
 class GradAugOptions:
     """Options of the training step.
 
-    Attributes:
-        sampler: Draws the sub-networks of each iteration.
-        seed: Seed of the draws; None takes the runner's.
-        recompute_above: Sub-network passes on more than this share of the original images'
-            pixels recompute activations; see :func:`~mmgradaug.training.recompute.recomputing`.
-            1 never does for rescaled copies, 0 always.
-        weights: Factors of the losses of the full pass and of each sub-network, beside it.
+    Sub-network passes on more than the share ``recompute_above`` of the original images' pixels
+    recompute activations, see :func:`~mmgradaug.training.recompute.recomputing`: 1 never does for
+    rescaled copies, 0 always.
     """
 
-    sampler: SubnetSampler
-    seed: int | None = None
+    sampler: SubnetSampler  # draws the sub-networks of each iteration
+    seed: int | None = None  # of the draws; None takes the runner's
     recompute_above: float = RECOMPUTE_ABOVE
+    # Factors of the losses of the full pass and of each sub-network, beside it.
     weights: Mapping[str, float] = field(default_factory=WEIGHTS.copy)
 
     @classmethod

@@ -77,12 +77,9 @@ class Chain:
 
 
 def build_transform(cfg: Any) -> RandomTransform:
-    """Build a transform, or a chain of them from a list, from its config.
+    """Build a transform from ``dict(type='RandomScale', scales=[1.0, 0.8])``, or a chain of a list.
 
-    Args:
-        cfg: ``dict(type='RandomScale', scales=[1.0, 0.8])``, a list of such dicts applied
-            one after the other, an object with a ``draw`` method, or None for the original
-            images.
+    None is the original images; an object with a ``draw`` method is returned as it is.
     """
     if hasattr(cfg, 'draw'):
         return cfg

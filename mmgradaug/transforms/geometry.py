@@ -26,8 +26,7 @@ class GeometricMap:
     @property
     def turned_size(self) -> Size:
         """Height and width after the turns, before the resizing."""
-        height, width = self.in_size
-        return (width, height) if self.turns % 2 else (height, width)
+        return self.in_size[::-1] if self.turns % 2 else self.in_size
 
     @property
     def scale(self) -> tuple[float, float]:

@@ -43,33 +43,20 @@ class DistillConfig:
     Probabilities are trained hard, and soft at half the weight; box deltas hard: an output without
     bound that is trained soft alone can run away, because its teacher shares its weights.
     docs/DISTILLATION.md shows the measurements behind these defaults.
-
-    Attributes:
-        rpn_cls: Objectness of the region proposal network.
-        rpn_bbox: Box deltas of the region proposal network.
-        roi_cls: Class scores of RoIs.
-        roi_bbox: Box deltas of RoIs.
-        roi_mask: Mask logits of positive RoIs, and maps of semantic heads.
-        dense_cls: Class scores of a single-stage head.
-        dense_bbox: Boxes of a single-stage head, as it codes them.
-        dense_quality: Centerness, IoU or objectness of a single-stage head.
-        dense_dfl: Distributions over the distances to a box's sides (GFL).
-        max_rois: RoIs per image that sub-networks learn from; None for all that the full
-            network sampled.
-        warmup_iters: Iterations over which the weights of soft losses rise from 0, since an
-            untrained teacher has nothing to teach.
     """
 
-    rpn_cls: Target = PROBABILITY
-    rpn_bbox: Target = BOX
-    roi_cls: Target = PROBABILITY
-    roi_bbox: Target = BOX
-    roi_mask: Target = PROBABILITY
-    dense_cls: Target = PROBABILITY
-    dense_bbox: Target = BOX
-    dense_quality: Target = PROBABILITY
-    dense_dfl: Target = PROBABILITY
-    max_rois: int | None = None
+    rpn_cls: Target = PROBABILITY  # objectness of the region proposal network
+    rpn_bbox: Target = BOX  # its box deltas
+    roi_cls: Target = PROBABILITY  # class scores of RoIs
+    roi_bbox: Target = BOX  # box deltas of RoIs
+    roi_mask: Target = PROBABILITY  # mask logits of positive RoIs, and maps of semantic heads
+    dense_cls: Target = PROBABILITY  # class scores of a single-stage head
+    dense_bbox: Target = BOX  # its boxes, as it codes them
+    dense_quality: Target = PROBABILITY  # its centerness, IoU or objectness
+    dense_dfl: Target = PROBABILITY  # its distributions over the distances to a box's sides (GFL)
+    max_rois: int | None = None  # that sub-networks learn from per image; None is all sampled ones
+    # Iterations over which the weights of soft losses rise from 0, since an untrained teacher has
+    # nothing to teach.
     warmup_iters: int = 0
 
     @classmethod

@@ -86,12 +86,8 @@ def soft_semantic(
 ) -> dict[str, Tensor]:
     """Compute the KL divergence of the cells' classes, mean over cells, and their agreement.
 
-    Args:
-        logits: The sub-network's (N, C, H, W), with padding right and bottom.
-        teacher: Class probabilities (N, C, H_t, W_t) of the original images.
-        mapping: Where the transform moved things.
-        target: Its ``soft``, times ``factor``, weighs the loss.
-        factor: See ``target``.
+    Of the sub-network's logits (N, C, H, W), padded right and bottom, from the probabilities
+    (N, C, H_t, W_t) of the original images. ``target.soft`` times ``factor`` weighs the loss.
     """
     wanted = same_level_target(teacher, mapping)
     student = logits[..., : wanted.size(-2), : wanted.size(-1)]  # not the padding
