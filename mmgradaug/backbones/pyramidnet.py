@@ -10,14 +10,7 @@ from torch import Tensor, nn
 
 from ..slimmable.channels import round_half_up
 from .mixin import SlimmableMixin
-from .residual import (
-    STEM_CHANNELS,
-    StagedNetwork,
-    blocks_per_stage,
-    conv,
-    norm,
-    padded_shortcut,
-)
+from .residual import STEM_CHANNELS, StagedNetwork, blocks_per_stage, conv, norm, padded_shortcut
 
 EXPANSION = 4  # output channels of a bottleneck to those of its middle
 

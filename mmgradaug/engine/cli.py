@@ -19,20 +19,11 @@ from ..training import GradAugMixin
 from ..type_names import class_of
 
 # Top-level keys that mmengine, mmdet and this package read, whether a config has them or not.
-_KNOWN_KEYS = set(inspect.signature(Runner.__init__).parameters) | {
-    'activation_checkpointing',
-    'check_annotations',
-    'compile',
-    'custom_imports',
-    'data_help',
-    'efficient_conv_bn_eval',
-    'find_unused_parameters',
-    'model_wrapper_cfg',
-    'runner_type',
-    'strategy',
-    'sync_bn',
-    'tta_model',
-    'tta_pipeline',
+_KNOWN_KEYS = {
+    *inspect.signature(Runner.__init__).parameters,
+    *['activation_checkpointing', 'check_annotations', 'compile', 'custom_imports', 'data_help'],
+    *['efficient_conv_bn_eval', 'find_unused_parameters', 'model_wrapper_cfg', 'runner_type'],
+    *['strategy', 'sync_bn', 'tta_model', 'tta_pipeline'],
 }
 
 

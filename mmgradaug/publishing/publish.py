@@ -29,14 +29,7 @@ from .source import (
     load_trained_model,
 )
 from .stock_config import stock_backbone, stock_config
-from .writing import (
-    backbone_name,
-    checkpoint_bytes,
-    own_tensors,
-    record_of,
-    write,
-    write_named,
-)
+from .writing import backbone_name, checkpoint_bytes, own_tensors, record_of, write, write_named
 
 HEADER = '''"""{network}: the config of {weights}.
 

@@ -7,7 +7,7 @@ they keep follows the law of "Deep Networks with Stochastic Depth" (Huang et al.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -28,17 +28,10 @@ class SkippableBlock(nn.Module):
     stochastic = False  # whether training of the full network leaves the block out at random
     kept: bool | None = None  # whether the active sub-network has it; None outside `at_depth`
 
-    def residual(self, x: Tensor) -> Tensor:
-        """Return the branch with the block's layers (N, C_out, H', W')."""
-        raise NotImplementedError
-
-    def shortcut(self, x: Tensor) -> Tensor:
-        """Return the branch that always stays (N, C_out, H', W')."""
-        raise NotImplementedError
-
-    def shortcut_alone(self) -> nn.Module:
-        """Return an ordinary module, the block without its residual, at the current width."""
-        raise NotImplementedError
+    residual: Callable[[Tensor], Tensor]  # the branch with the block's layers (N, C_out, H', W')
+    shortcut: Callable[[Tensor], Tensor]  # the branch that always stays (N, C_out, H', W')
+    # An ordinary module, the block without its residual, at the current width.
+    shortcut_alone: Callable[[], nn.Module]
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the ReLU of the sum of both branches of ``x`` (N, C_in, H, W), or of one."""

@@ -40,7 +40,7 @@ class GradAugMixin:
     gradaug: GradAugOptions  # of the training step
     gradaug_iteration = -1  # of the current step
     _hub_iteration: int | None = None
-    _shared_seed: int | None = None
+    _shared_seed: Any = None
 
     @property
     def sampler(self) -> SubnetSampler:
@@ -124,17 +124,13 @@ class GradAugMixin:
         else:
             self.gradaug_iteration = iteration
         self._hub_iteration = iteration
-        return self.sampler.sample(self._draw_seed(), self.gradaug_iteration, length)
-
-    def _draw_seed(self) -> int:
-        """Return the seed of the draws, the same everywhere, unlike with ``diff_rank_seed``."""
-        if self.gradaug.seed is not None:
-            return self.gradaug.seed
-        if self._shared_seed is None:
-            seeds = [MessageHub.get_current_instance().get_info('seed', 0)]
+        seed = self.gradaug.seed
+        if seed is None and self._shared_seed is None:
+            seeds = [hub.get_info('seed', 0)]
             broadcast_object_list(seeds)
-            self._shared_seed = seeds[0]
-        return self._shared_seed
+            self._shared_seed = seeds[0]  # the same everywhere, unlike with `diff_rank_seed`
+        seed = self._shared_seed if seed is None else seed
+        return self.sampler.sample(seed, self.gradaug_iteration, length)
 
     def pad_images(self, images: Tensor) -> Tensor:
         """Pad transformed images (N, C, H, W) as the data preprocessor pads a batch.

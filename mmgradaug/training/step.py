@@ -208,20 +208,15 @@ def _require_finite(
     if subnet is not None:
         depth = f' and depth {result["depth"]:.4g}' if 'depth' in result else ''
         what = f'a sub-network of width {subnet.width:.4g}{depth} at scale {result["scale"]:.4g}'
+    samples = batch.get('data_samples')
+    samples = samples if isinstance(samples, (list, tuple)) else ()
+    paths = [s.img_path for s in samples if isinstance(s, BaseDataElement) and 'img_path' in s]
     raise ConfigError(
         f'the loss of pass {index} ({what}) is {terms["loss"]}, expected a finite number '
         f'({", ".join(f"{key}={value:.4g}" for key, value in terms.items())}). {UNTOUCHED}. Lower '
         "the learning rate, clip gradients (optim_wrapper.clip_grad), or check this batch's labels"
-        f'{_images_of(batch.get("data_samples"))}'
+        + (f', of {listed(paths, 16)}' if paths else '')
     )
-
-
-def _images_of(samples: Any) -> str:
-    """Name the files of a batch's images, for the end of a message, where samples say."""
-    samples = samples if isinstance(samples, (list, tuple)) else ()
-    paths = [s.get('img_path') for s in samples if isinstance(s, BaseDataElement)]
-    named = [path for path in paths if path]
-    return f', of {listed(named, 16)}' if named else ''
 
 
 def _merge_logs(results: list[dict], weights: list[float], seconds: list[float]) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from .base import (
     SUBNET_TRANSFORMS,
     Chain,
     DrawnChain,
-    RandomTransform,
     Transform,
     at_least,
     build_transform,

@@ -28,13 +28,6 @@ class Transform(Protocol):
         """Transform normalised images (N, C, H, W) on their device; return where all went."""
 
 
-class RandomTransform(Protocol):
-    """A distribution of transforms."""
-
-    def draw(self, generator: random.Random) -> Transform:
-        """Draw one transform."""
-
-
 def at_least(transform: Transform, side: int) -> Transform:
     """Return a transform whose results have no side below ``side`` pixels, if it can do that."""
     return transform.at_least(side) if hasattr(transform, 'at_least') else transform
@@ -76,10 +69,11 @@ class Chain:
         return DrawnChain(tuple(transform.draw(generator) for transform in self.transforms))
 
 
-def build_transform(cfg: Any) -> RandomTransform:
+def build_transform(cfg: Any) -> Any:
     """Build a transform from ``dict(type='RandomScale', scales=[1.0, 0.8])``, or a chain of a list.
 
-    None is the original images; an object with a ``draw`` method is returned as it is.
+    Its ``draw(generator)`` gives a :class:`Transform`. None is the original images; an object with
+    such a method is returned as it is.
     """
     if hasattr(cfg, 'draw'):
         return cfg
