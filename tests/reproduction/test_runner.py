@@ -3,8 +3,11 @@
 import fcntl
 import json
 import math
+import os
 import re
+import signal
 import subprocess
+import time
 from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +19,7 @@ from mmgradaug.reproduction import runner
 from mmgradaug.reproduction.rows import Row, read_rows
 from mmgradaug.reproduction.runner import plan_runs, progress, run_all
 from mmgradaug.reproduction.smoke import plan_smoke
+from tests.launching import children, free_port
 
 ROOT = Path(__file__).parents[2]
 TOOL = """\
@@ -153,3 +157,32 @@ def test_a_small_one_runs_from_end_to_end(name, tmp_path, monkeypatch):
     if row.trains:
         assert all(math.isfinite(value or 0) for value in record['final'].values())
         assert record['seconds'] >= 0 and list(tmp_path.glob('row/*/*_1.pth'))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ('name', 'tool'), [('T7/gradaug', 'train'), ('T3/wrn28-10/gradaug', 'pretrain')]
+)
+def test_a_run_on_two_gpus_goes_on_after_a_kill(name, tool, tmp_path, monkeypatch):
+    """Two processes on the CPU stand for two on GPUs."""
+    monkeypatch.setenv('PORT', str(free_port()))
+    row = plan_smoke(read_rows()[name], tmp_path / 'row').row
+    (one,) = plan_runs(row, 1, tmp_path, ['train_cfg.max_epochs=3'], gpus=2)
+    process = one.start(one.work_dir, ROOT / 'tools', 1, 0)
+    while not (one.work_dir / 'epoch_1.pth').is_file():
+        assert process.poll() is None, (one.work_dir / runner.OUTPUT).read_text()
+        time.sleep(0.1)
+    command = Path(f'/proc/{process.pid}/cmdline').read_text()
+    assert '--nproc-per-node=2' in command and f'/{tool}.py' in command
+    workers = children(process.pid)
+    for pid in (process.pid, *workers):
+        os.kill(pid, signal.SIGKILL)
+    process.wait()
+    with open(one.work_dir / runner.OUTPUT) as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # until the last one is gone
+    run_all([one], ROOT / 'tools', tmp_path / 'records', print)
+    (record,) = lines(tmp_path / 'records')
+    assert (len(workers), record['gpus']) == (2, 2)
+    assert all(math.isfinite(value or 0) for value in record['final'].values())
+    assert 'resumed epoch: 1' in (one.work_dir / runner.OUTPUT).read_text()
+    assert (one.work_dir / 'epoch_3.pth').is_file()
