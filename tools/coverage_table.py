@@ -48,31 +48,21 @@ PAGE = Path('docs/COVERAGE.md')
 MMDET = Path(mmdet.__file__).parent
 SHIPPED = next(f for f in (MMDET / '.mim/configs', MMDET.parent / 'configs') if f.is_dir())
 SLIMMABLE = {name: f'Slimmable{name}' for name in ('ResNet', 'ResNetV1d', 'ResNeXt')}
-GRADAUG = {
-    'num_subnets': 2,
-    'min_width': 0.8,
-    'transform': {'type': 'RandomScale', 'scales': [0.75, 0.5]},
-}
+SCALES = dict(type='RandomScale', scales=[0.75, 0.5])
+GRADAUG = dict(num_subnets=2, min_width=0.8, transform=SCALES)
 MEMORY = 6  # GiB that a process may take; a config that wants more fails
 SIZE = (160, 192)  # height and width of the images in pixels
 LARGER = {'ddod': (544, 576)}  # it convolves 3 x 3 cells at stride 128, also at scale 0.5
 # Most RoIs per image that are sampled and proposed, queries, points of a mask and doublings of
 # PointRend's masks, by config key; mmdet has 512, 1000, up to 900, 12544 and 5.
-LIMITS = {
-    'num': 64,
-    'max_per_img': 100,
-    'num_queries': 100,
-    'num_points': 1024,
-    'subdivision_steps': 2,
-}
+LIMITS = dict(num=64, max_per_img=100, num_queries=100, num_points=1024, subdivision_steps=2)
 # Size to which a batch is padded or resized where a config asks for it; mmdet has (1024, 1024) and
 # more, whatever the images' size.
 CANVAS = dict.fromkeys(('size', 'scale', 'random_size_range'), (192, 224))
 # Detectors that GradAug is not made for, by the name of their class or of one that it extends.
 OUTSIDE = {
     'BaseMOTModel': 'it tracks objects through videos; GradAug trains detectors of single images',
-    'SemiBaseDetector': 'it wraps a detector to train it on images without labels too; GradAug '
-    'trains the detector inside, on labels',
+    'SemiBaseDetector': 'it wraps a detector, which GradAug trains, for images without labels too',
     'GroundingDINO': 'it reads text with a language model, which has to be downloaded',
     'CLRNet': 'it finds lanes, whose labels mmgradaug cannot move with the image',
 }
@@ -189,9 +179,7 @@ def try_config(name: str, model: Any) -> tuple[str, str]:
         except Exception as stock_error:
             reason = STOCK_FAILS + one_line(stock_error)
         return 'fails', reason
-    if detector._distillers:
-        return 'distilled', ''
-    return 'labels', detector._undistilled
+    return ('distilled', '') if detector._distillers else ('labels', detector._undistilled)
 
 
 def reduced(model: Any) -> Any:

@@ -16,14 +16,13 @@ from typing import Any
 from mmengine.config import Config, DictAction
 
 CONFIG = 'configs/mask_rcnn_r18_gradaug_nuclei.py'
-WORK_DIR = 'work_dirs/mask_rcnn_r18_gradaug_nuclei'
-NEXT_COMMAND = 'python tools/train.py configs/mask_rcnn_r50_gradaug_1x.py'
 
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or '').split('\n')[0])
     add = parser.add_argument
-    add('--work-dir', default=WORK_DIR, help='(default: %(default)s)')
+    default = 'work_dirs/mask_rcnn_r18_gradaug_nuclei'
+    add('--work-dir', default=default, help='(default: %(default)s)')
     add('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='see train.py')
     args = parser.parse_args(argv)
     from mmgradaug.datasets import make_nuclei  # these take seconds, which --help need not wait for
@@ -83,8 +82,7 @@ def train(cfg: Config, work_dir: Path) -> None:
     names = ('curves.png', 'predictions.png', 'subnets.png')
     curves, predictions, subnets = (work_dir / file for file in names)
     save_curves(scalars, curves, name)
-    title = f'{name}: validation tiles'
-    save_figure(picture_predictions(cfg, {'predictions': runner.model}, title=title), predictions)
+    save_figure(picture_predictions(cfg, {'predictions': runner.model}, title=name), predictions)
     picture_subnets(cfg, runner.model, [subnets], title=name)
     say('done')
     print(f"""
@@ -100,7 +98,7 @@ numbers   {numbers}
 This shows the machinery at work; 12 tiles cannot show whether GradAug pays. What was measured
 here is in docs/DISTILLATION.md; for COCO see the paper, Table 7.
 Next, on COCO:
-  {NEXT_COMMAND}""")
+  python tools/train.py configs/mask_rcnn_r50_gradaug_1x.py""")
 
 
 if __name__ == '__main__':

@@ -18,14 +18,21 @@ from mmengine.config import Config
 
 ROWS = {'baseline': 'more/digits/baseline', 'GradAug': 'more/digits/gradaug'}  # of tools/repro.py
 DETECTOR = 'configs/mask_rcnn_r18_gradaug_nuclei.py'
-WORK_DIR = 'work_dirs/resnet18_digits_demo'
 METRIC = 'accuracy/top1'
 NARROW = 0.8
-PRETRAIN = 'python tools/pretrain.py configs/classification/resnet50_imagenet_gradaug.py'
 
 
 def main(argv: list[str] | None = None) -> None:
-    args = parse_args(argv)
+    parser = argparse.ArgumentParser(description=(__doc__ or '').split('\n')[0])
+    add = parser.add_argument
+    default = Path('work_dirs/resnet18_digits_demo')
+    add('--work-dir', type=Path, default=default, help='(default: %(default)s)')
+    add('--seeds', type=int, default=3, help='of the draw of labels and of weights')
+    jobs = min(2, os.cpu_count() or 1)
+    add('--jobs', type=int, default=jobs, help='trainings at a time')
+    text = 'of all trainings, as of tools/train.py'
+    add('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help=text)
+    args = parser.parse_args(argv)
     from mmgradaug.engine.cli import one_line_errors  # this takes seconds
 
     with one_line_errors():
@@ -47,11 +54,9 @@ def run_demo(args: argparse.Namespace, work_dir: Path) -> None:
     say('data: handwritten digits of MNIST in data/digits/')
     make_digits()
     make_output_dir(work_dir, '--work-dir')
-    rows = read_rows()
-    runs = {
-        name: plan_runs(rows[row], range(args.seeds), work_dir, args.cfg_options)
-        for name, row in ROWS.items()
-    }
+    rows = {name: read_rows()[row] for name, row in ROWS.items()}
+    options = range(args.seeds), work_dir, args.cfg_options
+    runs = {name: plan_runs(row, *options) for name, row in rows.items()}
     longest_first = [*runs['GradAug'], *runs['baseline']]
     tools, records = Path(__file__).absolute().parent, work_dir / 'records.jsonl'
     run_all(longest_first, tools, records, say, args.jobs)
@@ -68,16 +73,15 @@ def run_demo(args: argparse.Namespace, work_dir: Path) -> None:
     detector.init_weights()
     values = {name: [r.record()['final'][METRIC] for r in rs] for name, rs in runs.items()}
     gap = [a - b for a, b in zip(values['GradAug'], values['baseline'], strict=True)]
-    wins = sum(value > 0 for value in gap)
     cfg = Config.fromfile(first.work_dir / Path(first.row.config).name)
     summary: dict[str, Any] = {
         METRIC: {name: spread_of(by_seed) for name, by_seed in values.items()},
         'difference': spread_of(gap),
-        'verdict': f'GradAug is better with {wins} of {args.seeds} seeds',
+        'verdict': f'GradAug is better with {sum(v > 0 for v in gap)} of {args.seeds} seeds',
         'seeds': args.seeds,
         'epoch': cfg.train_cfg.max_epochs,
         'labels_per_class': cfg.train_dataloader.dataset.labels_per_class,
-        'configs': {name: rows[row].config for name, row in ROWS.items()},
+        'configs': {name: row.config for name, row in rows.items()},
         'backbone': str(backbone),
         'detector': {
             'config': DETECTOR,
@@ -91,18 +95,6 @@ def run_demo(args: argparse.Namespace, work_dir: Path) -> None:
 
 def say(text: str) -> None:
     print(f'[demo] {text}', flush=True)
-
-
-def parse_args(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=(__doc__ or '').split('\n')[0])
-    add = parser.add_argument
-    add('--work-dir', type=Path, default=Path(WORK_DIR), help='(default: %(default)s)')
-    add('--seeds', type=int, default=3, help='of the draw of labels and of weights')
-    jobs = min(2, os.cpu_count() or 1)
-    add('--jobs', type=int, default=jobs, help='trainings at a time')
-    text = 'of all trainings, as of tools/train.py'
-    add('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help=text)
-    return parser.parse_args(argv)
 
 
 def spread_of(values: list[float]) -> dict[str, Any]:
@@ -159,7 +151,7 @@ numbers   {numbers}
 A few seeds on one small data set: this shows that the tool works and what it gives here, not
 what GradAug gives elsewhere. The paper fine-tunes ImageNet backbones on COCO.
 Next, on ImageNet:
-  {PRETRAIN}""")
+  python tools/pretrain.py configs/classification/resnet50_imagenet_gradaug.py""")
 
 
 if __name__ == '__main__':
