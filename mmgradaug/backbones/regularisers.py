@@ -80,9 +80,8 @@ class _Weighed(Function):
 class DropPath(StochasticDepth):
     """torchvision's StochasticDepth on each image, its probability rising over training.
 
-    Args:
-        p: Probability that an image's branch is left out; those that are kept are scaled up.
-        ramp: As of :class:`DropBlock`.
+    ``p`` is the probability that an image's branch is left out; those that are kept are scaled up.
+    ``ramp`` is as of :class:`DropBlock`.
     """
 
     def __init__(self, p: float, ramp: bool = False) -> None:

@@ -12,14 +12,11 @@ from mmengine.registry import METRICS
 
 @METRICS.register_module()
 class TopKAccuracy(BaseMetric):
-    """Percentage of images whose class is among the k with the highest logits.
+    """Percentage of images whose class is among the k with the highest logits, for some k.
 
-    Classes with equal logits, or with ones that are no numbers, count as ahead of the right one:
-    a network that says the same of all classes knows none.
-
-    Args:
-        topk: Numbers k; accuracies are logged as ``accuracy/top1`` and so on.
-        **kwargs: As mmengine's ``BaseMetric``.
+    Accuracies are logged as ``accuracy/top1`` and so on. Classes with equal logits, or with ones
+    that are no numbers, count as ahead of the right one: a network that says the same of all
+    classes knows none.
     """
 
     default_prefix = 'accuracy'

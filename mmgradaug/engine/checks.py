@@ -68,11 +68,9 @@ def check_data(cfg: Config, loops: tuple[str, ...]) -> None:
 
 
 def check_model(cfg: Config, loops: tuple[str, ...] = ()) -> Any:
-    """Build a config's model on the CPU, its weights not initialised.
+    """Build a config's model on the CPU, to predict the classes of the data sets of some loops.
 
-    Args:
-        cfg: The config.
-        loops: Loops of whose data sets the model has to predict the classes.
+    Its weights are not initialised.
 
     Raises:
         ConfigError: If an option is unknown or out of range, or ``num_classes`` is not theirs.

@@ -91,12 +91,10 @@ def test(args: argparse.Namespace) -> None:
 
 
 def build_runner(cfg: Config, loops: tuple[str, ...] = ('train', 'val')) -> Runner:
-    """Build the runner of a config; joins the processes if ``cfg.launcher`` names one.
+    """Build the runner of a config with ``work_dir``, for some of ``'train', 'val', 'test'``.
 
-    Args:
-        cfg: The config, with ``work_dir``. Our hooks, COCO metric and model wrapper are put into
-            it where it does not name others.
-        loops: Of ``'train'``, ``'val'`` and ``'test'``, those that will run.
+    Our hooks, COCO metric and model wrapper are put into it where it does not name others.
+    Processes are joined if ``cfg.launcher`` names one.
 
     Raises:
         ConfigError: If its model wrapper would train without sub-networks.

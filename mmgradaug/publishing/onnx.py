@@ -47,14 +47,10 @@ def publish_onnx(source: Source, cut: Cut, out: Path, classifier: bool = True) -
 def to_onnx(
     network: nn.Module, names: Sequence[str], meta: Mapping[str, Any], channels: int = 3
 ) -> bytes:
-    """Convert a network whose number and size of images stay free.
+    """Convert a dense network in evaluation mode; number and size of images stay free.
 
-    Args:
-        network: Of dense layers, in evaluation mode, from normalised images (N, C, H, W) to one
-            tensor (N, ...) or a sequence of them.
-        names: Names of the outputs.
-        meta: Plain data to store in the file under the key ``mmgradaug``.
-        channels: C, of the images.
+    It goes from normalised images (N, C, H, W) to one tensor (N, ...), or a sequence of them with
+    these ``names``. ``meta`` is plain data, in the file under the key ``mmgradaug``.
 
     Raises:
         ConfigError: If onnxruntime's outputs differ by more than 1e-4 of an output's largest entry.

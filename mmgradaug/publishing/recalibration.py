@@ -48,12 +48,8 @@ def recalibrate(model: Any, width: float, batches: Iterable[dict[str, Any]]) -> 
 
     Means and (unbiased) variances of batches are averaged with the number of images as weight,
     into the first channels of the running statistics: those that the sub-network reads. The
-    others, and layers that no image reaches, stay.
-
-    Args:
-        model: A detector or classifier in evaluation mode; its statistics are changed.
-        width: Share of the channels, in (0, 1].
-        batches: Batches as the data loader gives them.
+    others, and layers that no image reaches, stay. The detector or classifier is in evaluation
+    mode; batches are as the data loader gives them.
 
     Raises:
         ConfigError: If there is no batch.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch.distributed as dist
@@ -37,6 +37,10 @@ class GradAugMixin:
     :meth:`recording`, :meth:`clear` and :meth:`subnet_loss`.
     """
 
+    recording: Callable[[], Any]  # context of the full pass: keeps what sub-networks learn from
+    clear: Callable[[], None]  # drops that
+    # The losses of the active sub-network on transformed images (N, C, H, W).
+    subnet_loss: Callable[[Tensor, Any, GeometricMap | None], dict[str, Tensor]]
     gradaug: GradAugOptions  # of the training step
     gradaug_iteration = -1  # of the current step
     _hub_iteration: int | None = None
@@ -145,17 +149,3 @@ class GradAugMixin:
             return images
         value = getattr(preprocessor, 'pad_value', 0)
         return F.pad(images, (0, right, 0, bottom), value=value)
-
-    def recording(self) -> Any:
-        """Return the context of the full pass that keeps what sub-networks learn from."""
-        raise NotImplementedError
-
-    def clear(self) -> None:
-        """Drop what the full pass recorded."""
-        raise NotImplementedError
-
-    def subnet_loss(
-        self, inputs: Tensor, data_samples: Any, mapping: GeometricMap | None
-    ) -> dict[str, Tensor]:
-        """Return the losses of the sub-network that is active, on transformed images."""
-        raise NotImplementedError

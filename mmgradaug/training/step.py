@@ -34,12 +34,9 @@ UNTOUCHED = 'The weights are as they were before this step (BatchNorm statistics
 def gradaug_step(model: Any, data: Any, optim_wrapper: OptimWrapper) -> dict[str, Any]:
     """Train the full network and the iteration's sub-networks on a batch.
 
-    Args:
-        model: A model with :class:`~mmgradaug.training.GradAugMixin`, or its wrapper for
-            several processes.
-        data: A batch from the data loader, before the data preprocessor.
-        optim_wrapper: The runner's optimizer wrapper: gradient accumulation, mixed precision
-            and clipping are its own.
+    The model has :class:`~mmgradaug.training.GradAugMixin`, or is its wrapper for several
+    processes. ``data`` is a batch before the data preprocessor. Gradient accumulation, mixed
+    precision and clipping are the optimizer wrapper's own.
 
     Returns:
         Values to log: the full network's losses under their stock names, ``loss`` summed

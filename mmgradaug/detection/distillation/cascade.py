@@ -4,16 +4,13 @@ Stage k of a sub-network runs on the RoIs that stage k of the *full network* saw
 transform, and not on what the sub-network's own stage k - 1 would refine them to:
 
 - Only on the same RoIs do the outputs of both correspond one to one, so that soft targets exist
-  and the full pass's assignment, sampling and targets hold. RoIs refined by the sub-network
-  would have to be assigned and sampled anew in every pass.
+  and the full pass's assignment, sampling and targets hold.
 - No gradient is lost: mmdet too passes refined boxes from stage to stage without one.
-- Each stage keeps learning from boxes of the quality that it is made for, also while the
-  smallest sub-network refines badly.
+- Each stage keeps learning from boxes of the quality that it is made for.
 
-Hybrid Task Cascade adds three things. Its mask heads train on boxes that were just refined and
-sampled anew: their RoIs are recorded beside those of the box heads. Its mask information flow runs
-again on them. Its semantic branch, if any, feeds the other heads, and is trained by the target of
-``roi_mask`` as a mask is.
+Hybrid Task Cascade's mask heads train on boxes that were just refined and sampled anew: their RoIs
+are recorded beside those of the box heads, and its mask information flow runs again on them. Its
+semantic branch, if any, feeds the other heads, and is trained by the target of ``roi_mask``.
 """
 
 from __future__ import annotations

@@ -120,12 +120,8 @@ class RoIStage:
 
         Soft classes are trained by KL divergence, mean over RoIs; soft deltas of positive RoIs by
         their absolute error, averaged as the stock loss is; both hard by the head's own losses.
-
-        Args:
-            outputs: ``cls_score`` (R, C + 1) and ``bbox_pred`` (R, 4) or (R, 4 * C) on the
-                teacher's RoIs, moved.
-            mapping: Where the transform moved things.
-            ramp: Factor of the soft losses, 0 to 1.
+        ``outputs`` are ``cls_score`` (R, C + 1) and ``bbox_pred`` (R, 4) or (R, 4 * C) on the
+        teacher's RoIs, moved; ``ramp``, from 0 to 1, is a factor of the soft losses.
         """
         teacher, config, head = self.boxes, self.config, self.bbox_head
         assert teacher is not None
