@@ -39,7 +39,7 @@ class ScenesSpec:
     size: tuple[int, int] = (160, 128)  # width and height in pixels
     objects: tuple[int, int] = (3, 8)  # tried for an image; one that finds no place is left out
     scales: tuple[float, float] = (0.6, 2.5)  # of 28 pixels; uniform in the logarithm
-    distractors: tuple[int, int] = (2, 6)
+    distractors: tuple[int, int] = (1, 4)
     seed: int = 0
 
 
@@ -110,7 +110,7 @@ def generate(
 
 def _ground(size: tuple[int, int], rng: np.random.Generator) -> NDArray[np.float64]:
     """Draw smooth noise (H, W) of random level and strength with some lines on it."""
-    ground = rng.uniform(50, 200) + texture(size, rng, rng.uniform(4, 20))[..., 0]
+    ground = rng.uniform(50, 200) + texture(size, rng, rng.uniform(2, 12))[..., 0]
     for _ in range(rng.integers(5)):
         start, end = rng.integers(size, size=(2, 2)).tolist()
         cv2.line(ground, start, end, [rng.uniform(0, 255)], int(rng.integers(1, 4)), cv2.LINE_AA)
@@ -137,7 +137,7 @@ def _thing(
         mask = radius < np.minimum(10 + noise[..., 0] / 15, _SIDE / 2 - 1)
         source = 128 + noise[..., 1]
     # Of any level and contrast, dark on bright as often, whatever the ground is.
-    span = rng.uniform(60, 170) * rng.choice([-1, 1])
+    span = rng.uniform(90, 200) * rng.choice([-1, 1])
     source = rng.uniform(max(0, -span), min(255, 255 - span)) + source / 255 * span
     side = round(_SIDE * math.exp(rng.uniform(*np.log(scales))))
     turn = int(rng.integers(4))
