@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         make_output_dir(args.work_dir, '--work-dir')
         if not args.cost and not args.report:
             run(chosen, args)
-        if not args.report:
+        if args.pilot is None and not args.report:
             measure_costs(chosen, anew=args.cost)
         report(rows.values(), args.work_dir)
 
