@@ -41,6 +41,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     add('--out', type=Path, help='folder (default: widths/ beside the checkpoint)')
     add('--device', help='(default: a GPU if there is one)')
     args = parser.parse_args(argv)
+    if args.rounds < 1:
+        parser.error(f'--rounds {args.rounds}, expected 1 or more')
     from mmengine.device import get_device  # these take seconds, which --help need not wait for
 
     from mmgradaug.engine.checks import check_data
@@ -68,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def measure(
     cfg: Config, source: Source, widths: Sequence[float], args: argparse.Namespace
 ) -> list[WidthResult]:
-    from mmgradaug.evaluation.widths import Validation, WidthResult, measure_cost
+    from mmgradaug.evaluation.widths import Validation, WidthResult, measure_inference
     from mmgradaug.publishing.publish import cut_network
     from mmgradaug.publishing.source import Cut
 
@@ -82,7 +84,7 @@ def measure(
         print(f'width {width:g}: {", ".join(shown) or "nothing found"}', flush=True)
         networks.append(network)
         results.append(result)
-    measure_cost(networks, results, validation.one_image(networks[0]), args.rounds)
+    measure_inference(networks, results, validation.one_image(networks[0]), args.rounds)
     return results
 
 

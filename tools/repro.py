@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     tools = Path(__file__).absolute().parent
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # runs are stopped, too
     with one_line_errors():
-        work_dir = make_output_dir(vars(args).get('work_dir', '.'), '--work-dir')
+        work_dir = make_output_dir(args.work_dir, '--work-dir') if 'work_dir' in args else Path()
         rows = read_rows()
         chosen = select_rows(rows, args.ids) if vars(args).get('ids') else list(rows.values())
         measured = read_records(sorted(RECORDS.glob('*.jsonl')))

@@ -62,12 +62,12 @@ def seeds_of(row: Any) -> int:
 
 def run(rows: Sequence[Any], args: argparse.Namespace) -> None:
     """Run what is not recorded, seed by seed, so that what is complete is paired."""
-    from mmgradaug.reproduction.rows import read_records
+    from mmgradaug.reproduction.rows import key_of, read_records
     from mmgradaug.reproduction.runner import plan_runs, run_all
 
     pilot, tools = args.pilot is not None, Path(__file__).absolute().parent
     records = STUDY / ('pilots.jsonl' if pilot else 'records.jsonl')
-    done = {(r['id'], r['seed'], r['hash']) for r in read_records([records])}
+    done = set(map(key_of, read_records([records])))
     runs = []
     for row in rows:
         seeds = PILOT if pilot else range(args.seeds or seeds_of(row))

@@ -114,7 +114,7 @@ class Validation:
         return network.data_preprocessor({k: v[:1] for k, v in batch.items()}, False)
 
 
-def measure_cost(
+def measure_inference(
     networks: Sequence[Any], results: Sequence[WidthResult], data: Mapping[str, Any], rounds: int
 ) -> None:
     """Add FLOPs, size and time of networks in evaluation mode to their results.

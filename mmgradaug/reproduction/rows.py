@@ -25,6 +25,7 @@ numbers. *Measured* are means ± deviations of the final epoch over seeds; where
 with this code is recorded. Accuracies, errors and AP are in percent, T2/step has ratios.
 """
 PAPER_ROWS = Path(__file__).with_name('rows.csv')
+SWEPT = ('model.gradaug.num_subnets=', 'model.gradaug.min_width=')  # in figure 2
 COLUMNS = ('row', 'metrics', 'paper', 'README', 'measured', 'seeds', 'command')
 
 
@@ -105,18 +106,28 @@ def lines_of(row: Row, records: Sequence[dict[str, Any]]) -> list[tuple[str, ...
         command += f' --gpus {gpus}' if gpus > 1 else ''
         command += f' --cfg-options {shlex.join(options)}' if options else ''
         given = ('', '') if options else (row.paper, row.readme)
-        texts = [spread(m, [f.get(m) for f in by_seed.values()]) for m in row.metrics.split()]
-        text = ' '.join(texts) if by_seed else ''
+        columns = ([percent(m, final) for final in by_seed.values()] for m in row.metrics.split())
+        text = ' '.join(map(spread, columns)) if by_seed else ''
         lines.append((row.id, row.metrics, *given, text, str(len(by_seed) or ''), command))
     return lines
 
 
-def spread(metric: str, values: Sequence[float | None]) -> str:
-    """Return the mean of a metric, and its standard deviation over several seeds, as text."""
-    factor = 100 if metric.startswith('coco/') else 1
-    known = [factor * value for value in values if value is not None]
-    std = f'±{statistics.stdev(known):.2f}' if len(known) > 1 else ''
-    return f'{statistics.fmean(known):.2f}{std}' if known else '-'
+def key_of(record: Mapping[str, Any]) -> tuple[str, int, str]:
+    """Return what a record is found by: row, seed, and a hash of all that its run was made of."""
+    return record['id'], record['seed'], record['hash']
+
+
+def percent(metric: str, final: Mapping[str, Any]) -> Any:
+    """Return a value in percent: COCO's AP is a fraction, and missing where nothing was found."""
+    return 100 * (final.get(metric) or 0.0) if metric.startswith('coco/') else final.get(metric)
+
+
+def spread(values: Sequence[Any]) -> str:
+    """Return the mean, and the standard deviation of several values, as text; ``-`` of None."""
+    if None in values:
+        return '-'
+    std = f'±{statistics.stdev(values):.2f}' if len(values) > 1 else ''
+    return f'{statistics.fmean(values):.2f}{std}'
 
 
 def write_results(rows: Iterable[Row], records: Sequence[dict[str, Any]], docs: Path) -> None:
@@ -146,21 +157,28 @@ class SweptRun(NamedTuple):
 def read_sweep(rows: Sequence[Any], records: Iterable[Mapping[str, Any]]) -> list[SweptRun]:
     """Return the runs of rows of the paper, from the runner's records.
 
-    A training of several rows counts once. Raises ConfigError if none trained sub-networks.
+    A training of several rows, or of several versions, counts once, and one that a user gave
+    options of other names does not. Raises ConfigError if none trained sub-networks.
     """
     runs: dict[Any, SweptRun] = {}
     by_id = {row.id: row for row in rows}
-    for record in (record for record in records if record['id'] in by_id):
-        row = by_id[record['id']]
+    for record in records:
+        row = by_id.get(record['id'])
+        if row is None or not all(option.startswith(SWEPT) for option in record['options']):
+            continue
+        others = []
         gradaug = dict(Config.fromfile(row.config).model.get('gradaug') or {'num_subnets': 0})
         for option in [*row.options.split(), *record['options']]:
             name, _, value = option.removeprefix('model.gradaug.').partition('=')
-            if name in ('num_subnets', 'min_width'):
+            if option.startswith(SWEPT):
                 gradaug[name] = ast.literal_eval(value)
+            else:
+                others.append(option)
         sampler = GradAugOptions.parse(gradaug).sampler
         width = sampler.min_width if sampler.num_subnets else 1.0
-        result = record['final'][row.metrics.split()[0]], record['seconds']
-        runs[record['hash'], record['seed']] = SweptRun(sampler.num_subnets, width, *result)
+        setting = row.config, *others, sampler.num_subnets, width, record['seed']
+        value = percent(row.metrics.split()[0], record['final'])
+        runs[setting] = SweptRun(sampler.num_subnets, width, value, record['seconds'])
     if not any(run.num_subnets for run in runs.values()):
         raise ConfigError('no record of these rows has sub-networks: run tools/repro.py first')
     return list(runs.values())

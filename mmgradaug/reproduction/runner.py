@@ -26,7 +26,7 @@ from ..engine.hooks.final_and_best import FILE
 from ..engine.hooks.versions import versions
 from ..errors import ConfigError
 from ..version import __version__
-from .rows import Row
+from .rows import Row, key_of
 
 DONE, OUTPUT = 'done.txt', 'output.txt'
 PAUSE, TELL = 0.5, 60.0  # seconds between looks at the runs, and between lines of progress
@@ -42,11 +42,13 @@ class Run:
     gpus: int  # processes of its training, one on each GPU
     tool: str  # that trains it: pretrain or train
     work_dir: Path  # of its training, which rows of the same config, options and version share
+    hash: str  # of these, and of the command that follows
 
     @property
     def out(self) -> Path:
         """Folder of its result: of the command that follows, or of the training."""
-        return self.work_dir / (self.row.id.replace('/', '_') if self.row.evaluation else '')
+        name = f'{self.row.id.replace("/", "_")}_{self.hash}'
+        return self.work_dir / (name if self.row.evaluation else '')
 
     @property
     def todo(self) -> Path | None:
@@ -56,8 +58,8 @@ class Run:
 
     @property
     def key(self) -> tuple[str, int, str]:
-        """Row, seed, and a hash of config, options and version: what a record is found by."""
-        return self.row.id, self.seed, self.work_dir.name.rpartition('_')[2]
+        """What a record is found by, see :func:`key_of`."""
+        return self.row.id, self.seed, self.hash
 
     @property
     def checkpoint(self) -> Path:
@@ -72,8 +74,8 @@ class Run:
         """
         folder.mkdir(parents=True, exist_ok=True)
         env = os.environ | {'OMP_NUM_THREADS': str(threads), 'PYTHON': sys.executable}
-        if torch.cuda.is_available():
-            all_devices = ','.join(map(str, range(torch.cuda.device_count())))
+        if count := torch.cuda.device_count():
+            all_devices = ','.join(map(str, range(count)))
             devices = env.get('CUDA_VISIBLE_DEVICES') or all_devices
             own = devices.split(',')[place * self.gpus : (place + 1) * self.gpus]
             env |= {'CUDA_VISIBLE_DEVICES': ','.join(own), 'PORT': str(29500 + place)}
@@ -128,7 +130,7 @@ class Run:
             'seed': self.seed,
             'options': list(self.options),
             'gpus': self.gpus,
-            'hash': self.work_dir.name.rpartition('_')[2],
+            'hash': self.hash,
             'final': {name: value_at(told.get('final'), name) for name in names},
             'best': {name: value_at(told.get('best'), name) for name in names},
             'seconds': round(seconds),
@@ -143,9 +145,8 @@ class Run:
         with open(path, 'a+') as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             file.seek(0)
-            new, keys = self.record(), ('id', 'seed', 'hash')
-            if all(any(old[key] != new[key] for key in keys) for old in map(json.loads, file)):
-                file.write(json.dumps(new) + '\n')
+            if self.key not in [key_of(json.loads(line)) for line in file]:
+                file.write(json.dumps(self.record()) + '\n')
 
 
 def value_at(values: Any, path: str) -> float | None:
@@ -163,9 +164,11 @@ def plan_runs(
     tool = 'pretrain' if 'Classifier' in cfg.model.type else 'train'
     runs = []
     for seed in seeds:
-        recipe = f'{cfg.to_dict()}{row.options_of(seed)}{[*options]}{gpus}{__version__}'.encode()
-        folder = work_dir / f'{name}_seed{seed}_{hashlib.sha256(recipe).hexdigest()[:8]}'
-        runs.append(Run(row, seed, tuple(options), gpus, tool, folder))
+        recipe = f'{cfg.to_dict()}{row.options_of(seed)}{[*options]}{gpus}{__version__}'
+        texts = recipe, f'{recipe}{row.evaluation}'
+        own, whole = (hashlib.sha256(text.encode()).hexdigest()[:8] for text in texts)
+        folder = work_dir / f'{name}_seed{seed}_{own}'
+        runs.append(Run(row, seed, tuple(options), gpus, tool, folder, whole))
     return runs
 
 
@@ -175,12 +178,19 @@ def run_all(
     """Complete runs, in their order, and append a record of each to a file of JSON lines.
 
     ``tools`` is the tools' folder, ``say`` takes lines of progress; ``jobs`` runs at a time share
-    the processor's cores, and each has GPUs of its own.
+    the processor's cores, and each has GPUs of its own: where those are few, fewer run.
 
     Raises:
-        ConfigError: If a run fails, when the others are complete.
+        ConfigError: If a run fails, when the others are complete, or if there are too few GPUs.
     """
     waiting = list(runs)
+    gpus = max((run.gpus for run in runs), default=1)
+    there = torch.cuda.device_count() or gpus * jobs  # on the CPU, as many as are asked for
+    if not (jobs > 0 < gpus <= there):
+        raise ConfigError(
+            f'--jobs {jobs} --gpus {gpus}, expected 1 or more and GPUs that there are'
+        )
+    jobs = min(jobs, there // gpus)
     threads, todo = max(1, (os.cpu_count() or 1) // jobs), sum(bool(run.todo) for run in runs)
     say(f'{len(runs)} runs, {todo} to do, {jobs} at a time with {threads} threads')
     running: dict[int, tuple[Run, subprocess.Popen[bytes], Path, float]] = {}  # by place
@@ -189,8 +199,8 @@ def run_all(
     told = time.monotonic()
     try:
         while waiting or running:
-            busy = {run.work_dir for run, *_ in running.values()}
             for run in list(waiting):
+                busy = {other.work_dir for other, *_ in running.values()}
                 place = next(place for place in range(jobs + 1) if place not in running)
                 if run.work_dir in busy or (run.todo and place == jobs):
                     continue
@@ -200,11 +210,9 @@ def run_all(
                     continue
                 try:
                     process = run.start(folder, tools, threads, place)
+                    running[place] = run, process, folder, time.monotonic()
                 except ConfigError as in_use:
                     errors.append(str(in_use))
-                    continue
-                running[place] = run, process, folder, time.monotonic()
-                busy.add(run.work_dir)
             time.sleep(PAUSE)
             ended = [p for p, (_, process, *_) in running.items() if process.poll() is not None]
             for place in ended:

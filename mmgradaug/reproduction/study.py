@@ -15,7 +15,7 @@ from scipy.stats import t as student
 
 from ..engine.atomic import write_atomically
 from ..visualization.sweeps import save_frontier
-from .rows import Row
+from .rows import Row, key_of, percent, spread
 from .runner import Run
 
 # A table or a picture of all settings whose ids begin alike, and their plain one.
@@ -80,16 +80,14 @@ def read_settings(
     runs: Iterable[Run], records: Iterable[Mapping[str, Any]], steps: Steps
 ) -> dict[str, Setting]:
     """Return what is recorded of runs by row; records of other options or configs do not count."""
-    known = {(record['id'], record['seed'], record['hash']): record for record in records}
+    known = {key_of(record): record for record in records}
     found: dict[str, Setting] = {}
     for run in runs:
         if record := known.get(run.key):
             row = run.row
             if row.id not in found:
                 found[row.id] = Setting(row, cost_of(row, steps))
-            names = row.metrics.split()
-            factor = 1 if 'accuracy' in names[0] else 100
-            values = tuple(factor * record['final'][name] for name in names)
+            values = tuple(percent(name, record['final']) for name in row.metrics.split())
             found[row.id].values[run.seed] = values
     return found
 
@@ -135,8 +133,6 @@ def table(settings: Mapping[str, Setting], base: Setting) -> str:
         cells += [f'{setting.cost:.2f}', str(len(setting.values))]
         differences, columns = setting.against(base), zip(*setting.values.values(), strict=True)
         for values, (mean, half) in zip(columns, differences, strict=True):
-            spread = f' ± {stdev(values):.2f}' if len(values) > 1 else ''
-            cells.append(f'{fmean(values):.2f}{spread}')
-            cells.append('' if setting is base else f'{mean:+.2f} ± {half:.2f}')
+            cells += [spread(values), '' if setting is base else f'{mean:+.2f}±{half:.2f}']
         text += f'| {" | ".join(cells)} |\n'
     return text

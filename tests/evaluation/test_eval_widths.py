@@ -90,6 +90,9 @@ def test_table_json_and_picture(demo, tmp_path, capsys):
     assert 'width 0.5 was never trained' in said.err
     with pytest.raises(SystemExit, match=r'^error: .*does not fit'):
         main([*command, '--cfg-options', 'model.backbone.base_channels=4'])
+    with pytest.raises(SystemExit, match='2'):
+        main([*command, '--rounds', '0'])
+    assert 'error: --rounds 0, expected 1 or more' in capsys.readouterr().err
 
 
 def test_accuracy_of_a_classifier(tmp_path, capsys):

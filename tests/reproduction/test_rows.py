@@ -81,7 +81,7 @@ def test_what_was_measured_is_told_with_seeds_and_options():
     ]
     command = 'python tools/repro.py run T7/x --seeds'
     assert lines_of(row, records) == [
-        ('T7/x', row.metrics, row.paper, '', '40.00±14.14 40.00', '2', f'{command} 2'),
+        ('T7/x', row.metrics, row.paper, '', '40.00±14.14 20.00±28.28', '2', f'{command} 2'),
         (
             'T7/x',
             row.metrics,
@@ -93,3 +93,5 @@ def test_what_was_measured_is_told_with_seeds_and_options():
         ),
     ]
     assert lines_of(row, [])[0][4:6] == ('', '')
+    drawn = {**records[0], 'id': 'Fig1/x', 'final': {'-': None}}
+    assert lines_of(Row('Fig1/x', 'x.py', metrics='-'), [drawn])[0][4:6] == ('-', '1')

@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import time
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,6 +21,7 @@ from mmgradaug.reproduction.rows import Row, read_rows
 from mmgradaug.reproduction.runner import plan_runs, progress, run_all
 from mmgradaug.reproduction.smoke import plan_smoke
 from tests.launching import children, free_port
+from tools import repro
 
 ROOT = Path(__file__).parents[2]
 TOOL = """\
@@ -35,6 +37,7 @@ if 'fail=1' in sys.argv:
 (out / 'final_and_best.json').write_text(
     '{"final": {"accuracy/top1": 61.5}, "best": {"accuracy/top1": 62.5}}')
 (out / 'last_checkpoint').write_text('epoch_4.pth')
+(out / 'gpus.txt').write_text(os.environ.get('CUDA_VISIBLE_DEVICES', ''))
 (out / 'found.json').write_text('{"CE": [1.5, 2.5]}')
 """
 SHARED = dict(options='lr={seed}', config='plain.py')
@@ -56,8 +59,9 @@ def rows(tmp_path, monkeypatch):
     return [Row('T1/x', **SHARED), EVALUATED, Row('T7/x', 'boxes.py')]
 
 
-def run(rows, *options, seeds=1, **kwargs):
-    runs = [r for row in rows for r in plan_runs(row, range(seeds), Path('runs'), options)]
+def run(rows, *options, seeds=1, gpus=1, **kwargs):
+    planned = (range(seeds), Path('runs'), options, gpus)
+    runs = [r for row in rows for r in plan_runs(row, *planned)]
     said = []
     run_all(runs, Path('tools').absolute(), Path('records.jsonl'), said.append, **kwargs)
     return runs, said
@@ -68,7 +72,7 @@ def lines(name):
 
 
 def test_each_run_is_done_and_recorded_once_unless_its_recipe_changes(rows):
-    (*_, last), said = run(rows, seeds=2)
+    (_, _, evaluated, *_, last), said = run(rows, seeds=2)
     assert said[0] == '6 runs, 6 to do, 1 at a time with 3 threads'
     assert re.fullmatch(r'T1/x seed 0 is done, \d+ s', said[1])
     calls = lines('tools/calls.txt')
@@ -81,7 +85,7 @@ def test_each_run_is_done_and_recorded_once_unless_its_recipe_changes(rows):
         '--resume', '--cfg-options', 'randomness.seed=1', 'lr=1',
         f'{hook}.type=FinalAndBestHook', f'{hook}.metric=accuracy/top1', '3',
     ]  # fmt: skip
-    assert calls[2][1:4] == [f'{first}/plain.py', 'epoch_4.pth', f'{first}/T8_x']
+    assert calls[2][1:4] == [f'{first}/plain.py', 'epoch_4.pth', str(evaluated.out)]
     records = lines('records.jsonl')
     assert [(r['id'], r['seed']) for r in records] == [
         (name, seed) for name in ('T1/x', 'T8/x', 'T7/x') for seed in (0, 1)
@@ -94,6 +98,24 @@ def test_each_run_is_done_and_recorded_once_unless_its_recipe_changes(rows):
     assert len(lines('tools/calls.txt')) == 7
     run(rows[:1], 'lr=9')
     assert lines('records.jsonl')[-1]['options'] == ['lr=9']
+    run([replace(EVALUATED, evaluation=f'{EVALUATED.evaluation} --images 9')])
+    assert lines('tools/calls.txt')[8][0::4][:2] == ['evaluate', '--images']
+    keys = [(r['id'], r['hash']) for r in lines('records.jsonl')]
+    assert keys[-1] not in keys[:-1] and keys[2] == evaluated.key[::2]
+
+
+def test_every_run_has_gpus_of_its_own(rows, monkeypatch):
+    for words, count, options in [
+        ('--jobs 0 --gpus 1, expected 1 or more', 0, dict(jobs=0)),
+        ('--jobs 1 --gpus 3, expected .* GPUs that there are', 2, dict(gpus=3)),
+    ]:
+        monkeypatch.setattr(runner.torch.cuda, 'device_count', lambda count=count: count)
+        with pytest.raises(ConfigError, match=words):
+            run(rows, **options)
+    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '4,6')
+    runs, said = run(rows, seeds=2, jobs=3)
+    assert said[0] == '6 runs, 6 to do, 2 at a time with 1 threads'
+    assert {(one.out / 'gpus.txt').read_text() for one in runs} == {'4', '6'}
 
 
 def test_rows_of_the_same_training_share_it(rows):
@@ -127,6 +149,12 @@ def test_time_left_is_that_of_the_runs_and_of_those_that_wait(tmp_path):
     (tmp_path / runner.OUTPUT).write_text('eta: 1 day, 0:00:10  a\neta: 0:01:40  b\n')
     assert progress({tmp_path: 50.0}, 2, [], 1) == '1 running, 2 waiting, about 0:06:40 to go'
     assert progress({}, 1, [100.0], 2) == '0 running, 1 waiting'
+
+
+def test_rows_are_listed_where_nothing_can_be_written(monkeypatch, capsys):
+    monkeypatch.setattr('mmgradaug.engine.cli.make_output_dir', None)
+    repro.main(['list', 'T7/gradaug'])
+    assert 'coco/bbox_mAP coco/segm_mAP; paper 38.2 35.4' in capsys.readouterr().out
 
 
 SMOKED = ['T1/resnet50/gradaug-cutmix', 'T1/resnet50/bagoftricks', 'T2/step', 'T6/cifar10/gradaug',

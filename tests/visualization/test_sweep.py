@@ -15,16 +15,16 @@ ROWS += [SimpleNamespace(id=i, config=f'{FOLDER}_gradaug.py', options=options, m
 
 def record(name, value, seconds=10, seed=0, options=()):
     final = dict(top1=value)
-    recipe = f'{name} {options}'
-    return dict(id=name, hash=recipe, seed=seed, options=options, seconds=seconds, final=final)
+    return dict(id=name, seed=seed, options=options, seconds=seconds, final=final)
 
 
 def test_runs_are_sorted_by_what_was_swept():
-    """A training that two rows share counts once; users' own options count as those of rows do."""
+    """A training that two rows or versions share counts once; users' options as those of rows."""
     plain = [record('other', 1), record('plain', 60, 5)]
     with pytest.raises(ConfigError, match='no record of these rows has sub-networks'):
         read_sweep(ROWS, plain)
-    records = [record('n2', 70), record('n2', 71, 30, seed=1), record('n3', 72), record('n3', 72)]
+    records = [record('n2', 70), record('n2', 71, 30, seed=1), record('n3', 9), record('n3', 72)]
+    records += [record('n3', 1, options=['train_cfg.max_epochs=1'])]
     records += [record('n3', 73, options=['model.gradaug.num_subnets=4']), record('width', 69)]
     assert read_sweep(ROWS, records + plain) == [
         (2, 0.8, 70, 10), (2, 0.8, 71, 30), (3, 0.8, 72, 10), (4, 0.8, 73, 10), (3, 0.5, 69, 10),

@@ -7,6 +7,7 @@ looks better than it is.
 from __future__ import annotations
 
 import json
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ class FinalAndBestHook(Hook):
     epoch (iteration, in runs without epochs) so far. Those before a resume count.
 
     Args:
-        metric: Name of the metric, of which more is better.
+        metric: Name of the metric, of which more is better; epochs without it are not the best.
     """
 
     # Before the hook that writes the best checkpoint, and with it what is kept here.
@@ -45,7 +46,7 @@ class FinalAndBestHook(Hook):
         history = {**runner.message_hub.runtime_info.get(HISTORY, {}), step: dict(metrics or {})}
         runner.message_hub.update_info(HISTORY, history)
         if is_main_process():
-            best = max(sorted(history), key=lambda step: history[step][self.metric])
+            best = max(sorted(history), key=lambda step: history[step].get(self.metric, -inf))
             found = {
                 'unit': 'epoch' if epochs else 'iteration',
                 'final': {'step': step, **history[step]},
