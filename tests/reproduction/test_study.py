@@ -144,7 +144,6 @@ def test_a_miniature_of_two_seeds(tmp_path):
     lines = [f'classification/x/{name},{config},{options}' for name, config in CONFIGS.items()]
     (tmp_path / 'docs/study/rows.csv').write_text('\n'.join(['id,config,options', *lines]))
     (tmp_path / 'docs/study/records.jsonl').touch()
-    study(tmp_path, '--cost')
     for _ in range(2):  # on another machine: the records are there, the runs are not
         study(tmp_path, '--seeds', '2', '--jobs', '2')
         shutil.rmtree(tmp_path / 'work_dirs')
