@@ -81,10 +81,12 @@ def measure_costs(rows: Sequence[Any]) -> None:
     size = next(words for part, words in SIZES.items() if part in config)
     command = [sys.executable, 'tools/benchmark.py', config, *size.split(), '--batch', '32']
     command += ['--rounds', '15', '--memory-rounds', '1', '--device', 'cpu']
+    command += ['--variants', *variants] if variants else []
     with TemporaryDirectory() as folder:
         out = Path(folder, 'steps.json')
-        command += ['--out', str(out), '--variants', *variants]
-        subprocess.run(command, check=True, env=os.environ | {'OMP_NUM_THREADS': '1'})
+        subprocess.run(
+            [*command, '--out', str(out)], check=True, env=os.environ | {'OMP_NUM_THREADS': '1'}
+        )
         steps[config] = json.loads(out.read_text())
     COST.write_text(json.dumps(steps, indent=1) + '\n')
 
