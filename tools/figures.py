@@ -41,6 +41,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def draw_networks(args: argparse.Namespace, path: Path) -> Path:
+    from mmengine.registry import DATASETS, init_default_scope
+
     from mmgradaug.engine.checks import check_data
     from mmgradaug.engine.cli import load_config
     from mmgradaug.errors import ConfigError
@@ -53,6 +55,8 @@ def draw_networks(args: argparse.Namespace, path: Path) -> Path:
     if missing := [str(file) for file in args.images if not file.is_file()]:
         raise ConfigError(f'--images {missing[0]} is no file, expected an image')
     check_data(cfg, () if args.images else ('val',))
+    init_default_scope(cfg.get('default_scope', 'mmdet'))
+    of_data = DATASETS.build({**cfg.val_dataloader.dataset, 'lazy_init': True})  # reads nothing
     drawn = [(path, Cut()) for path in args.checkpoints]
     for width in vars(args).get('widths', ()):
         drawn.append((args.checkpoints[-1], Cut(width, args.recalibrate)))
@@ -61,7 +65,7 @@ def draw_networks(args: argparse.Namespace, path: Path) -> Path:
         if source.is_classifier != (args.command == 'cam'):
             raise ConfigError(f'{checkpoint}: cam is for classifiers, detections for detectors')
         model = load_trained_model(source, cut)[0]
-        model.dataset_meta = source.meta.get('dataset_meta')
+        model.dataset_meta = source.meta.get('dataset_meta') or of_data.metainfo
         name = f'{checkpoint.parent.name}\n{checkpoint.stem}'
         name += f'\nwidth {cut.width:g}' if cut.width else ''
         networks[str(checkpoint) if name in networks else name] = model, cut.width or 1.0

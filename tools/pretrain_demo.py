@@ -130,6 +130,8 @@ def draw(work_dir: Path, runs: dict[str, list[Any]]) -> list[Path]:
 
 def conclude(summary: dict[str, Any], files: list[Path]) -> None:
     """Print the comparison, where everything is, and what comes next."""
+    from mmgradaug.reproduction.rows import spread
+
     detector = summary['detector']
     curves, maps, numbers = files
     say('done')
@@ -137,11 +139,10 @@ def conclude(summary: dict[str, Any], files: list[Path]) -> None:
 trained   ResNet-18 (half as wide) on {summary['labels_per_class']} labelled digits of each class,
           {summary['seeds']} seeds, baseline and GradAug; {summary['epoch']} epochs each""")
     rows = {**summary[METRIC], 'GradAug - baseline, by seed:': summary['difference']}
-    for name, spread in rows.items():
-        values = ', '.join(f'{value:.2f}' for value in spread['by_seed'])
-        std = '' if spread['std'] is None else f' ± {spread["std"]:.2f}'
-        print(f'top-1 / % {name:12} {spread["mean"]:.2f}{std}   ({values})')
-    print(f"""          {summary['verdict']}; the final epoch, mean ± standard deviation
+    for name, row in rows.items():
+        values = ', '.join(f'{value:.2f}' for value in row['by_seed'])
+        print(f'top-1 / % {name:12} {spread(row["by_seed"])}   ({values})')
+    print(f"""          {summary['verdict']}; the final epoch, mean±standard deviation
 backbone  {summary['backbone']}
           all {detector['matched_entries']} of its entries are in {detector['config']}
           by {detector['option']}

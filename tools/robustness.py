@@ -1,4 +1,7 @@
-"""Metrics on corrupted images, or under an attack: `tools/robustness.py CONFIG CHECKPOINT`."""
+"""Metrics on corrupted images, or under an attack: `tools/robustness.py CONFIG CHECKPOINT`.
+
+Each network, attack and set of images has a file of results, which another call adds to.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,6 @@ import argparse
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from mmgradaug.publishing.publish import cut_network
     from mmgradaug.publishing.source import Cut, open_source
     from mmgradaug.slimmable import check_width
+    from mmgradaug.version import __version__
 
     with one_line_errors():
         MMLogger.get_current_instance().setLevel('WARNING')  # not what COCO's evaluator says
@@ -50,7 +53,11 @@ def main(argv: Sequence[str] | None = None) -> None:
                 raise ConfigError(f'--{option} is for classifiers, {args.config} is a detector')
         args.out = make_output_dir(args.out or args.checkpoint.parent / 'robustness')
         network = cut_network(source, Cut(args.width, images, device=get_device()))
-        path = args.out / 'robustness.json'
+        added = ('corruptions', 'severities', 'out')  # which may differ in results of a file
+        fixed = {name: value for name, value in vars(args).items() if name not in added}
+        recipe = f'{cfg.to_dict()}{fixed}{args.checkpoint.stat().st_mtime_ns}{__version__}'
+        name = 'robustness' if args.fgsm is None else 'fgsm'
+        path = args.out / f'{name}_{hashlib.sha256(recipe.encode()).hexdigest()[:8]}.json'
         record = json.dumps(measure(cfg, network, args, path) | vars(args), indent=2, default=str)
         write_atomically(f'{record}\n'.encode(), path)
         print(path)
@@ -58,7 +65,6 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def measure(cfg: Config, network: Any, args: Any, path: Path) -> dict[str, Any]:
     from mmgradaug.evaluation import adversarial, corruptions, widths
-    from mmgradaug.version import __version__
     from mmgradaug.visualization.sweeps import save_corruptions
 
     if args.fgsm is not None:
@@ -69,11 +75,9 @@ def measure(cfg: Config, network: Any, args: Any, path: Path) -> dict[str, Any]:
             print(f'{name:<18}', *(f'{value:.3f}' for value in values), sep='  ')
         return accuracies
     results: list[corruptions.CorruptionResult] = []
-    recipe = f'{cfg.to_dict()}{vars(args)}{args.checkpoint.stat().st_mtime_ns}{__version__}'
-    recipe = hashlib.sha256(recipe.encode()).hexdigest()
     options = (args.corruptions, args.severities, args.images, args.root)
     data = corruptions.corrupted_data(cfg, *options)
-    for result in corruptions.evaluate_corruptions(network, data, path, recipe):
+    for result in corruptions.evaluate_corruptions(network, data, path):
         results.append(result)
         if result.severity in (0, args.severities[-1]):
             shown = widths.shown_of(results[0].metrics)
@@ -84,8 +88,8 @@ def measure(cfg: Config, network: Any, args: Any, path: Path) -> dict[str, Any]:
     for key, values in summary.items():
         print(f'{key:<18}', *(f'{n} {value:.3f}' for n, value in values.items()), sep='  ')
     if summary['mPC']:  # a detector that finds nothing has none
-        print(save_corruptions(results, args.out / 'robustness.png', str(args.checkpoint)))
-    return {**summary, 'recipe': recipe, 'results': [asdict(result) for result in results]}
+        print(save_corruptions(results, path.with_suffix('.png'), str(args.checkpoint)))
+    return {**summary, 'results': json.loads(path.read_text())['results']}
 
 
 if __name__ == '__main__':

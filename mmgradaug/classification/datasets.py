@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import zlib
 from collections.abc import Iterator
 from functools import partial
 from itertools import islice
@@ -148,7 +149,7 @@ class TorchvisionImages(ClassDataset):
             if self.name.endswith('MNIST'):
                 return self._load_idx()
             source = read(download=False)
-        except (RuntimeError, OSError, EOFError, ValueError) as error:  # not there, or damaged
+        except (RuntimeError, OSError, EOFError, ValueError, IndexError, zlib.error) as error:
             debian = "; or install Debian's dataset-fashion-mnist, in /usr/share/datasets"
             raise ConfigError(
                 f'no complete {self.name} in {Path(self.data_root).absolute()}: set data_root to '

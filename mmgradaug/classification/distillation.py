@@ -18,7 +18,6 @@ from ..errors import ConfigError
 NAMED: dict[str, dict[str, float]] = {
     'soft': {},
     'labels': dict(soft=0.0, hard=1.0),
-    'hard': dict(soft=0.0, hard=1.0),
     'both': dict(soft=1.0, hard=1.0),
 }
 

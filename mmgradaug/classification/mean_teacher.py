@@ -18,12 +18,6 @@ from torch import Tensor
 from .classifier import Classifier
 
 
-def ramp_up(iteration: int, length: int) -> float:
-    """Return exp(-5 (1 - t)^2), t from 0 to 1 over ``length`` iterations and then 1."""
-    share = iteration / length if iteration < length else 1.0
-    return math.exp(-5 * (1 - share) ** 2)
-
-
 @MODELS.register_module()
 class MeanTeacherClassifier(Classifier):
     """A classifier that learns labels, and on every image what the average of its weights says.
@@ -35,7 +29,7 @@ class MeanTeacherClassifier(Classifier):
 
     Args:
         consistency: Weight of that loss when it has risen.
-        ramp_up: Iterations over which it rises, see :func:`ramp_up`.
+        ramp_up: Iterations over which it rises, as exp(-5 (1 - t)^2) with t from 0 to 1.
         **kwargs: As :class:`Classifier`.
     """
 
@@ -61,7 +55,8 @@ class MeanTeacherClassifier(Classifier):
             taught = self.mean_teacher[0].logits(other)
         difference = F.mse_loss(logits.float().softmax(1), taught.float().softmax(1))
         iteration = MessageHub.get_current_instance().get_info('iter', 0)
-        weight = self.consistency * ramp_up(iteration, self.ramp_up)
+        left = max(0, self.ramp_up - iteration) / (self.ramp_up or 1)
+        weight = self.consistency * math.exp(-5 * left**2)
         losses = self.losses(own, logits, data_samples)
         return {**losses, 'loss_consistency': weight * difference}
 

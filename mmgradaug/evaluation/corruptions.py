@@ -14,7 +14,7 @@ import json
 import statistics
 import zlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -199,31 +199,21 @@ class CorruptionResult:
 
 
 def evaluate_corruptions(
-    network: Any, data: Iterable[tuple[str, int, Validation]], path: Path, recipe: str
+    network: Any, data: Iterable[tuple[str, int, Validation]], path: Path
 ) -> Iterator[CorruptionResult]:
-    """Yield a network's results on :func:`corrupted_data`, and keep each in a JSON file.
+    """Yield a network's results on :func:`corrupted_data`, and keep each in its JSON file.
 
-    Those that the file has of an earlier call with this ``recipe`` are not evaluated again.
+    Those that the file has of an earlier call are not evaluated again, and stay.
     """
-    kept = json.loads(path.read_text()) if path.is_file() else {}
-    old = kept['results'] if kept.get('recipe') == recipe else []
+    old = json.loads(path.read_text())['results'] if path.is_file() else []
     results = {(r['corruption'], r['severity']): CorruptionResult(**r) for r in old}
     for name, severity, validation in data:
         if (name, severity) not in results:
-            result = CorruptionResult(name, severity, validation.evaluate(network))
-            results[name, severity] = result
-            record = {'recipe': recipe, 'results': [asdict(r) for r in results.values()]}
+            metrics = validation.evaluate(network)
+            results[name, severity] = CorruptionResult(name, severity, metrics)
+            record = {'results': [asdict(result) for result in results.values()]}
             write_atomically(json.dumps(record).encode(), path)
         yield results[name, severity]
-
-
-def corruption_errors(errors: Mapping[str, Sequence[float]]) -> dict[str, float]:
-    """Return corruption errors (CE), in per cent of AlexNet's; their mean is the mCE.
-
-    Args:
-        errors: Top-1 error in per cent at each severity, by corruption.
-    """
-    return {name: 100 * statistics.mean(e) / ALEXNET_ERRORS[name] for name, e in errors.items()}
 
 
 def summarise(
@@ -234,7 +224,8 @@ def summarise(
     Returns:
         ``mPC``, mean performance under corruption, the mean of each metric over corruptions and
         severities, and ``rPC``, in per cent of that on clean images; of a classifier of ImageNet
-        under all corruptions and severities also ``CE``: the ``mCE`` and each corruption's error.
+        under all corruptions and severities also ``CE``, top-1 errors in per cent of AlexNet's:
+        of each corruption, and their mean, the ``mCE``.
     """
     clean, *corrupted = results
     names = shown_of(clean.metrics)
@@ -247,6 +238,6 @@ def summarise(
         errors = defaultdict(list)
         for result in corrupted:
             errors[result.corruption].append(100 - result.metrics['accuracy/top1'])
-        ce = corruption_errors(errors)
+        ce = {name: 100 * statistics.mean(e) / ALEXNET_ERRORS[name] for name, e in errors.items()}
         summary['CE'] = {'mCE': statistics.mean(ce.values()), **ce}
     return summary

@@ -41,14 +41,15 @@ def save_activation_maps(
         path: The PNG file to write, which is returned.
         title: Of the whole picture.
         files: Images; maps are of the classes that each network predicts, named by the first one's
-            ``dataset_meta``. By default the first validation image of each of ten classes.
+            ``dataset_meta``, or numbers. By default the first validation image of ten classes.
     """
     init_default_scope(cfg.get('default_scope', 'mmdet'))
     if files:
         loading = [dict(type='LoadImageFromFile'), dict(type='ToImageTensor')]
         load = Compose([*loading, *cfg.val_dataloader.dataset.pipeline])
         samples = [load({'img_path': str(file), 'gt_label': -1}) for file in files]
-        names = next(iter(networks.values()))[0].dataset_meta['classes']
+        model = next(iter(networks.values()))[0]
+        names = model.dataset_meta.get('classes', range(model.num_classes))
     else:
         dataset: Any = DATASETS.build(cfg.val_dataloader.dataset)
         names = dataset.metainfo['classes']

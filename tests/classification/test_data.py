@@ -189,9 +189,11 @@ def test_mnist_from_torchvisions_folders_or_the_files_themselves(tmp_path, name,
         assert sorted(few[i]['data_samples'] for i in range(len(few))) == list(range(10))
     assert list(train.metainfo['classes']) == getattr(datasets, name).classes
     path = next(folder.glob('t10k-images*'))
-    path.write_bytes(path.read_bytes()[:-5])
+    whole = path.read_bytes()
     debian = 'dataset-fashion-mnist' if name == 'FashionMNIST' else '$'
-    for root, split in ((folder, 'test'), (tmp_path / 'none', 'train')):
+    damaged = [(folder, 'test', text) for text in (whole[:-5], whole[:10] + b'\xff' * 9, b'')]
+    for root, split, text in [*damaged, (tmp_path / 'none', 'train', b'')]:
+        path.write_bytes(text)
         with pytest.raises(ConfigError, match=f'no complete {name} in .*download=True.*{debian}'):
             TorchvisionImages(name, str(root), split=split)
 

@@ -145,17 +145,18 @@ def test_table_json_and_picture_of_a_classifier(classifier, tmp_path, capsys):
     command = classifier[1]
     options = ['--corruptions', 'contrast', 'fog', '--severities', '3', '5', '--out', str(tmp_path)]
     main([*command, *options])
-    record = json.loads((tmp_path / 'robustness.json').read_text())
+    (path,) = tmp_path.glob('*.json')
+    record = json.loads(path.read_text())
     top1 = [result['metrics']['accuracy/top1'] for result in record['results']]
     assert record['mPC'] == {'accuracy/top1': statistics.mean(top1[1:])}
     table = capsys.readouterr().out.splitlines()
     assert table[0] == f'clean               {top1[0]:.3f}'
     assert table[1].startswith('contrast ')
     assert table[2] == f'fog                 {top1[3]:.3f}  {top1[4]:.3f}'
-    with Image.open(tmp_path / 'robustness.png') as picture:
+    with Image.open(path.with_suffix('.png')) as picture:
         assert picture.size[0] > 700
     main([*command, '--fgsm', '--out', str(tmp_path)])
-    attacked = json.loads((tmp_path / 'robustness.json').read_text())
+    attacked = json.loads(next(tmp_path.glob('fgsm_*.json')).read_text())
     assert attacked['fgsm'] == [0.05, 0.1, 0.15, 0.2, 0.25]
     assert attacked['clean'] == top1[:1] == [100.0]
     assert max(attacked['pixels'] + attacked['normalised']) < 70
@@ -177,18 +178,20 @@ def test_what_was_evaluated_before_a_stop_is_not_evaluated_again(classifier, tmp
     few = ['--corruptions', 'contrast', 'fog', '--severities', '3', '5', '--out', str(tmp_path)]
     with pytest.raises(SystemExit, match='130'):
         main([config, checkpoint, *few])
-    path, found = tmp_path / 'robustness.json', []
+    (path,), found = tmp_path.glob('*.json'), []
     assert len(json.loads(path.read_text())['results']) == 3
     left[0] = 99
-    for evaluated, time in ((5, None), (5, None), (10, 1)):  # resumed, again, of other weights
-        if time:
-            os.utime(checkpoint, (time, time))
-        main([config, checkpoint, *few])
+    # Resumed, again, one corruption and one more, as at first; of fewer images, of other weights.
+    more = [[], [], ['--corruptions', 'fog', 'snow'], [], ['--images', '3'], []]
+    for evaluated, words in zip((5, 5, 7, 7, 12, 17), more, strict=True):
+        if evaluated == 17:
+            os.utime(checkpoint, (1, 1))
+        main([config, checkpoint, *few, *words])
         found.append(json.loads(path.read_text()))
         assert len(calls) == evaluated
-    assert found[0] == found[1] == found[2] | {'recipe': found[0]['recipe']}
-    main([config, checkpoint, *few, '--images', '3'])
-    assert len(calls) == 15
+    assert found[0] == found[1] and found[0]['mPC'] == found[3]['mPC'] != found[2]['mPC']
+    assert len(found[0]['results']) == 5 and found[2]['results'] == found[3]['results']
+    assert found[3] == found[5] and len(list(tmp_path.glob('*.json'))) == 3
 
 
 def test_a_narrow_detector_and_what_does_not_fit(classifier, tmp_path, monkeypatch):
@@ -201,7 +204,7 @@ def test_a_narrow_detector_and_what_does_not_fit(classifier, tmp_path, monkeypat
     command = [str(tmp_path / 'c.py'), str(tmp_path / 'epoch_1.pth')]
     narrow = ['--width', '0.5', '--recalibrate', '1', '--corruptions', 'fog', '--severities', '1']
     main([*command, *narrow, '--cfg-options', 'model.test_cfg.rcnn.score_thr=0.0'])
-    record = json.loads((tmp_path / 'robustness/robustness.json').read_text())
+    record = json.loads(next(tmp_path.glob('robustness/*.json')).read_text())
     assert set(record['mPC']) == {'box AP', 'mask AP'}
     step = Corruption()
     step.name, step.severity = 'fog', 1

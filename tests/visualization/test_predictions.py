@@ -9,6 +9,7 @@ from mmgradaug.visualization.subnets import picture_subnets
 from tests.networks import build, detector_config
 from tests.shapes_run import shapes_config
 from tests.visualization.pictures import pixels_of
+from tools import figures
 
 
 def test_pictures_of_a_detector(tmp_path):
@@ -27,6 +28,11 @@ def test_pictures_of_a_detector(tmp_path):
     two = picture_predictions(cfg, dict(a=model, b=model), 1, 0.0, files=[file])
     titles = [f'{name} with score >= 0: 5' for name in 'ab']
     assert [axes.get_title() for axes in two.axes] == [file.name, *titles]
+    (tmp_path / 'c.py').write_text(cfg.pretty_text)
+    torch.save({'state_dict': model.state_dict()}, tmp_path / 'e.pth')  # without classes
+    command = ['detections', *(str(tmp_path / name) for name in ('c.py', 'e.pth'))]
+    figures.main([*command, '--images', str(file), '--score', '0', '--out', str(tmp_path)])
+    assert pixels_of(tmp_path / 'detections.png').std() > 10
     everything, nothing, _ = map(pixels_of, paths)
     width = everything.shape[1]
     differs = (everything != nothing).any(axis=(0, 2)).nonzero()[0]
