@@ -151,11 +151,10 @@ class TorchvisionImages(ClassDataset):
             source = read(download=False)
         except (RuntimeError, OSError, EOFError, ValueError, IndexError, zlib.error) as error:
             debian = "; or install Debian's dataset-fashion-mnist, in /usr/share/datasets"
+            debian *= self.name == 'FashionMNIST'
             raise ConfigError(
                 f'no complete {self.name} in {Path(self.data_root).absolute()}: set data_root to '
-                'the folder of its unpacked archive, or download=True of the data set'
-                + debian
-                * (self.name == 'FashionMNIST')
+                f'the folder of its unpacked archive, or download=True of the data set{debian}'
             ) from error
         data = torch.from_numpy(source.data)
         self.images = data if is_stl else data.permute(0, 3, 1, 2)

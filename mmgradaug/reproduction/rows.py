@@ -25,7 +25,7 @@ numbers. *Measured* are means ± deviations of the final epoch over seeds; where
 with this code is recorded. Accuracies, errors and AP are in percent, T2/step has ratios.
 """
 PAPER_ROWS = Path(__file__).with_name('rows.csv')
-SWEPT = ('model.gradaug.num_subnets=', 'model.gradaug.min_width=')  # in figure 2
+SWEPT = {'model.gradaug.num_subnets', 'model.gradaug.min_width'}  # in figure 2
 COLUMNS = ('row', 'metrics', 'paper', 'README', 'measured', 'seeds', 'command')
 
 
@@ -164,19 +164,15 @@ def read_sweep(rows: Sequence[Any], records: Iterable[Mapping[str, Any]]) -> lis
     by_id = {row.id: row for row in rows}
     for record in records:
         row = by_id.get(record['id'])
-        if row is None or not all(option.startswith(SWEPT) for option in record['options']):
+        if row is None or not {option.split('=')[0] for option in record['options']} <= SWEPT:
             continue
-        others = []
         gradaug = dict(Config.fromfile(row.config).model.get('gradaug') or {'num_subnets': 0})
-        for option in [*row.options.split(), *record['options']]:
-            name, _, value = option.removeprefix('model.gradaug.').partition('=')
-            if option.startswith(SWEPT):
-                gradaug[name] = ast.literal_eval(value)
-            else:
-                others.append(option)
+        options = dict(o.split('=', 1) for o in [*row.options.split(), *record['options']])
+        for name in SWEPT & options.keys():
+            gradaug[name.split('.')[2]] = ast.literal_eval(options.pop(name))
         sampler = GradAugOptions.parse(gradaug).sampler
         width = sampler.min_width if sampler.num_subnets else 1.0
-        setting = row.config, *others, sampler.num_subnets, width, record['seed']
+        setting = row.config, *options.items(), sampler.num_subnets, width, record['seed']
         value = percent(row.metrics.split()[0], record['final'])
         runs[setting] = SweptRun(sampler.num_subnets, width, value, record['seconds'])
     if not any(run.num_subnets for run in runs.values()):

@@ -75,8 +75,7 @@ class Run:
         folder.mkdir(parents=True, exist_ok=True)
         env = os.environ | {'OMP_NUM_THREADS': str(threads), 'PYTHON': sys.executable}
         if count := torch.cuda.device_count():
-            all_devices = ','.join(map(str, range(count)))
-            devices = env.get('CUDA_VISIBLE_DEVICES') or all_devices
+            devices = env.get('CUDA_VISIBLE_DEVICES') or ','.join(map(str, range(count)))
             own = devices.split(',')[place * self.gpus : (place + 1) * self.gpus]
             env |= {'CUDA_VISIBLE_DEVICES': ','.join(own), 'PORT': str(29500 + place)}
         if folder == self.work_dir:

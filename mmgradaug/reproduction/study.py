@@ -37,20 +37,15 @@ class Setting:
     def against(self, other: Setting) -> list[tuple[float, float]]:
         """Return :func:`interval` of each metric's differences from another setting's."""
         seeds = sorted(self.values.keys() & other.values.keys())
-        pairs = zip(
-            *(zip(self.values[s], other.values[s], strict=True) for s in seeds), strict=True
-        )
-        return [interval([own - base for own, base in metric]) for metric in pairs]
+        pairs = (zip(self.values[s], other.values[s], strict=True) for s in seeds)
+        return [interval([own - base for own, base in m]) for m in zip(*pairs, strict=True)]
 
 
 def interval(differences: Sequence[float]) -> tuple[float, float]:
     """Return the mean of paired differences and half of its 95 % interval by Student's t."""
     count = len(differences)
-    if count < 2:
-        return fmean(differences), float('nan')
-    return fmean(differences), float(
-        student.ppf(0.975, count - 1) * stdev(differences) / count**0.5
-    )
+    deviation = stdev(differences) if count > 1 else float('nan')
+    return fmean(differences), float(student.ppf(0.975, count - 1)) * deviation / count**0.5
 
 
 def variant(row: Row) -> str:

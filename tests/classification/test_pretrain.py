@@ -2,12 +2,15 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from mmengine.hooks import Hook
+from mmengine.logging import MessageHub
 from mmengine.registry import HOOKS
 
+from mmgradaug.engine.hooks.final_and_best import FinalAndBestHook
 from tests.classification.tiny import make_folders
 from tests.engine.killing import differences
 from tests.launching import logged
@@ -90,6 +93,16 @@ def test_a_run_logs_its_passes_and_tells_final_from_best(trained):
     text = next(trained.glob('*/*.log')).read_text()
     assert 'eta: 0:00:' in text
     assert (trained / f'best_accuracy_top1_epoch_{best + 1}.pth').is_file()
+
+
+def test_epochs_that_find_nothing_are_not_the_best(tmp_path):
+    """COCO's evaluator gives no metric of them."""
+    hook, name = FinalAndBestHook('coco/bbox_mAP'), 'coco/bbox_mAP'
+    runner = SimpleNamespace(train_loop=None, work_dir=tmp_path, message_hub=MessageHub('x'))
+    for runner.iter, metrics in enumerate(({}, {name: 0.25}, {})):
+        hook.after_val_epoch(runner, metrics)
+    found = json.loads((tmp_path / 'final_and_best.json').read_text())
+    assert found == {'unit': 'iteration', 'final': {'step': 2}, 'best': {'step': 1, name: 0.25}}
 
 
 def test_a_resumed_run_is_bitwise_the_one_that_was_not_stopped(trained, options, tmp_path):

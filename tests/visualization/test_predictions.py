@@ -30,8 +30,8 @@ def test_pictures_of_a_detector(tmp_path):
     assert [axes.get_title() for axes in two.axes] == [file.name, *titles]
     (tmp_path / 'c.py').write_text(cfg.pretty_text)
     torch.save({'state_dict': model.state_dict()}, tmp_path / 'e.pth')  # without classes
-    command = ['detections', *(str(tmp_path / name) for name in ('c.py', 'e.pth'))]
-    figures.main([*command, '--images', str(file), '--score', '0', '--out', str(tmp_path)])
+    words = f'{tmp_path}/c.py {tmp_path}/e.pth --images {file} --score 0 --out {tmp_path}'
+    figures.main(['detections', *words.split()])
     assert pixels_of(tmp_path / 'detections.png').std() > 10
     everything, nothing, _ = map(pixels_of, paths)
     width = everything.shape[1]
