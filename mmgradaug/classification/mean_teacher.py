@@ -55,7 +55,7 @@ class MeanTeacherClassifier(Classifier):
             taught = self.mean_teacher[0].logits(other)
         difference = F.mse_loss(logits.float().softmax(1), taught.float().softmax(1))
         iteration = MessageHub.get_current_instance().get_info('iter', 0)
-        left = max(0, self.ramp_up - iteration) / (self.ramp_up or 1)
+        left = 1 - iteration / self.ramp_up if iteration < self.ramp_up else 0
         weight = self.consistency * math.exp(-5 * left**2)
         losses = self.losses(own, logits, data_samples)
         return {**losses, 'loss_consistency': weight * difference}
