@@ -171,6 +171,16 @@ def plan_runs(
     return runs
 
 
+def limit_jobs(jobs: int, gpus: int) -> int:
+    """Return how many of so many runs have ``gpus`` GPUs of their own; on the CPU it is all."""
+    there = torch.cuda.device_count() or gpus * jobs
+    if not (jobs > 0 < gpus <= there):
+        raise ConfigError(
+            f'--jobs {jobs} --gpus {gpus}, expected 1 or more and GPUs that there are'
+        )
+    return min(jobs, there // gpus)
+
+
 def run_all(
     runs: Sequence[Run], tools: Path, records: Path, say: Callable[[str], None], jobs: int = 1
 ) -> None:
@@ -183,13 +193,7 @@ def run_all(
         ConfigError: If a run fails, when the others are complete, or if there are too few GPUs.
     """
     waiting = list(runs)
-    gpus = max((run.gpus for run in runs), default=1)
-    there = torch.cuda.device_count() or gpus * jobs  # on the CPU, as many as are asked for
-    if not (jobs > 0 < gpus <= there):
-        raise ConfigError(
-            f'--jobs {jobs} --gpus {gpus}, expected 1 or more and GPUs that there are'
-        )
-    jobs = min(jobs, there // gpus)
+    jobs = limit_jobs(jobs, max((run.gpus for run in runs), default=1))
     threads, todo = max(1, (os.cpu_count() or 1) // jobs), sum(bool(run.todo) for run in runs)
     say(f'{len(runs)} runs, {todo} to do, {jobs} at a time with {threads} threads')
     running: dict[int, tuple[Run, subprocess.Popen[bytes], Path, float]] = {}  # by place
