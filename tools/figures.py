@@ -17,7 +17,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or '').split('\n')[0])
     commands = parser.add_subparsers(dest='command', required=True, metavar='COMMAND')
     cam = commands.add_parser('cam', help='where classifiers see a class')
-    cam.add_argument('--widths', type=float, nargs='*', default=[0.9], help='of sub-networks')
+    cam.add_argument(
+        '--widths', type=float, nargs='*', help="of sub-networks (default: gradaug's min_width)"
+    )
     text = 'training images for their BatchNorm statistics (default: %(default)s)'
     cam.add_argument('--recalibrate', type=int, default=200, metavar='N', help=text)
     found = commands.add_parser('detections', help='what detectors find')
@@ -47,6 +49,8 @@ def draw_networks(args: argparse.Namespace, path: Path) -> Path:
     from mmgradaug.engine.cli import load_config
     from mmgradaug.errors import ConfigError
     from mmgradaug.publishing.source import Cut, load_trained_model, open_source
+    from mmgradaug.slimmable import has_slimmable_layers
+    from mmgradaug.training import GradAugOptions
     from mmgradaug.visualization.canvas import save_figure
     from mmgradaug.visualization.class_activation import save_activation_maps
     from mmgradaug.visualization.predictions import picture_predictions
@@ -58,13 +62,18 @@ def draw_networks(args: argparse.Namespace, path: Path) -> Path:
     init_default_scope(cfg.get('default_scope', 'mmdet'))
     of_data = DATASETS.build({**cfg.val_dataloader.dataset, 'lazy_init': True})  # reads nothing
     drawn = [(path, Cut()) for path in args.checkpoints]
-    for width in vars(args).get('widths', ()):
+    gradaug = cfg.model.get('gradaug')
+    least = [] if gradaug is None else [GradAugOptions.parse(gradaug).sampler.min_width]
+    widths = vars(args).get('widths', ())
+    for width in least if widths is None else widths:
         drawn.append((args.checkpoints[-1], Cut(width, args.recalibrate)))
     for checkpoint, cut in drawn:
         source = open_source(checkpoint, cfg)
         if source.is_classifier != (args.command == 'cam'):
             raise ConfigError(f'{checkpoint}: cam is for classifiers, detections for detectors')
         model = load_trained_model(source, cut)[0]
+        if cut.width and not has_slimmable_layers(model):
+            raise ConfigError(f'--widths {cut.width}, but {args.config} has no slimmable backbone')
         model.dataset_meta = source.meta.get('dataset_meta') or of_data.metainfo
         name = f'{checkpoint.parent.name}\n{checkpoint.stem}'
         name += f'\nwidth {cut.width:g}' if cut.width else ''

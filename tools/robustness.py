@@ -24,7 +24,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     add('--corruptions', nargs='+', metavar='NAME', help='such as fog snow (default: all 15)')
     add('--severities', type=int, nargs='+', default=[1, 2, 3, 4, 5], metavar='N')
     add('--root', type=Path, help='of ImageNet-C or CIFAR-C (default: corrupt images here)')
-    add('--fgsm', type=float, nargs='*', metavar='EPSILON', help='attack a classifier instead')
+    text = 'attack a classifier instead; steps from 0 to 1, black to white (default: .05 to .25)'
+    add('--fgsm', type=float, nargs='*', metavar='EPSILON', help=text)
     add('--images', type=int, metavar='N', help='images to evaluate (default: all)')
     add('--width', type=float, help='of a sub-network (default: the network as it was trained)')
     add('--recalibrate', type=int, default=200, metavar='N', help='as in eval_widths.py')

@@ -31,6 +31,7 @@ class ClassDataset(BaseDataset):
         labels_per_class: Keep as many images of each class, drawn at random; None keeps all.
         subset_seed: Seed of that draw; another one is another subset.
         unlabelled: Whether the other images stay, too, their ``gt_label`` -1: they have none.
+            Of :class:`ClassFolders` also a folder in ``data_root`` with images that never had one.
         **kwargs: As mmengine's ``BaseDataset``: ``pipeline``, ``indices``, ``metainfo``, ...
     """
 
@@ -40,7 +41,7 @@ class ClassDataset(BaseDataset):
         split: str = 'train',
         labels_per_class: int | None = None,
         subset_seed: int = 0,
-        unlabelled: bool = False,
+        unlabelled: bool | str = False,
         **kwargs: Any,
     ) -> None:
         self.split = split
@@ -107,6 +108,9 @@ class ClassFolders(ClassDataset):
                 f'{root} has no folder of images for each class ({error}): set data_root (and '
                 'split) of the data set to where they are, or metainfo.classes to those there are'
             ) from error
+        if isinstance(self.unlabelled, str):
+            files = sorted(Path(self.data_root, self.unlabelled).absolute().rglob('*'))
+            samples += [(str(f), -1) for f in files if f.suffix.lower() in IMG_EXTENSIONS]
         return [{'img_path': path, 'gt_label': label} for path, label in samples]
 
 
@@ -213,7 +217,8 @@ class LabelledAndUnlabelled:
             raise ConfigError(
                 'train_dataloader.batch_sampler needs images with a label and images without, got '
                 f'{len(self.parts[0])} and {len(self.parts[1])}: set '
-                'train_dataloader.dataset.unlabelled=True and fewer labels_per_class than there are'
+                'train_dataloader.dataset.unlabelled=True and fewer labels_per_class than there '
+                'are, or (ClassFolders) unlabelled to a folder that has images'
             )
 
     def __iter__(self) -> Iterator[list[int]]:

@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..errors import ConfigError
+
 PAPER_EPSILONS = (0.05, 0.10, 0.15, 0.20, 0.25)  # Table 9, which does not say of which unit
 UNITS = ('pixels', 'normalised')
 
@@ -50,6 +52,8 @@ def attack(
     Returns:
         One accuracy for ``clean`` images, and one an epsilon for each of :data:`UNITS`.
     """
+    if not all(0 <= epsilon <= 1 for epsilon in epsilons):
+        raise ConfigError(f'epsilons {list(epsilons)}, expected 0 to 1: 1 is from black to white')
     pairs = [(epsilon, units) for units in UNITS for epsilon in epsilons]
     right, images = [0] * (1 + len(pairs)), 0
     for batch in batches:

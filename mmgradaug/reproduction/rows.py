@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import csv
 import json
+import math
 import shlex
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
@@ -151,7 +152,7 @@ class SweptRun(NamedTuple):
     num_subnets: int
     min_width: float
     value: float  # of its metric
-    seconds: float
+    seconds: float  # of a training step, the median; NaN of older records
 
 
 def read_sweep(rows: Sequence[Any], records: Iterable[Mapping[str, Any]]) -> list[SweptRun]:
@@ -174,7 +175,9 @@ def read_sweep(rows: Sequence[Any], records: Iterable[Mapping[str, Any]]) -> lis
         width = sampler.min_width if sampler.num_subnets else 1.0
         setting = row.config, *options.items(), sampler.num_subnets, width, record['seed']
         value = percent(row.metrics.split()[0], record['final'])
-        runs[setting] = SweptRun(sampler.num_subnets, width, value, record['seconds'])
+        runs[setting] = SweptRun(
+            sampler.num_subnets, width, value, record.get('step_seconds') or math.nan
+        )
     if not any(run.num_subnets for run in runs.values()):
         raise ConfigError('no record of these rows has sub-networks: run tools/repro.py first')
     return list(runs.values())

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, median
 from typing import Any
 
 import torch
@@ -24,6 +24,7 @@ from mmengine.config import Config
 
 from ..engine.hooks.final_and_best import FILE
 from ..engine.hooks.versions import versions
+from ..engine.run_log import Scalars, read_entries
 from ..errors import ConfigError
 from ..version import __version__
 from .rows import Row, key_of
@@ -121,8 +122,11 @@ class Run:
         told = json.loads(found.read_text()) if found else {}
         told = {'final': told} if self.row.evaluation else told
         names = self.row.metrics.split()
-        logs = self.work_dir.glob('*/vis_data/scalars.json')  # one of every start, after a config
+        logs = [
+            *self.work_dir.glob('*/vis_data/scalars.json')
+        ]  # one of every start, after a config
         seconds = sum(p.stat().st_mtime - p.with_name('config.py').stat().st_mtime for p in logs)
+        steps = [entry for log in logs for entry in Scalars.of(read_entries(log)).train]
         gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
         return {
             'id': self.row.id,
@@ -133,6 +137,7 @@ class Run:
             'final': {name: value_at(told.get('final'), name) for name in names},
             'best': {name: value_at(told.get('best'), name) for name in names},
             'seconds': round(seconds),
+            'step_seconds': median(entry['time'] for entry in steps) if steps else None,
             'machine': f'{platform.machine()}, {gpu or f"{os.cpu_count()} CPUs"}',
             'versions': versions(),
             'work_dir': str(self.work_dir),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -84,20 +85,21 @@ def save_sweep(runs: Sequence[Any], path: Path | str, metric: str) -> Path:
 
     ``runs`` are those of :func:`~mmgradaug.reproduction.rows.read_sweep`. Each option is drawn at
     the other's most frequent value. Lines are means, dots seeds; beside them stands the time of a
-    run relative to plain training, where there is one.
+    step relative to plain training's, where both are recorded.
     """
     points = defaultdict(list)
     for run in runs:
         points[run.num_subnets, run.min_width].append(run)
     count, width = (mode(values) for values in zip(*(k for k in points if k[0]), strict=True))
     seconds = {key: fmean(run.seconds for run in of) for key, of in points.items()}
-    times = {key: time / seconds[0, 1.0] for key, time in seconds.items() if (0, 1.0) in points}
+    plain = seconds.get((0, 1.0), math.nan)
+    times = {key: time / plain for key, time in seconds.items() if time / plain > 0}
     panels: dict[str, dict[tuple[int, float], float]] = {
         f'sub-networks, widths from {width:g}': {
             k: k[0] for k in points if k[1] == width or not k[0]
         },
         f'smallest width, {count} sub-networks': {k: k[1] for k in points if k[0] == count},
-        'time of a run, relative to plain training': times,
+        'time of a step, relative to plain training': times,
     }
     figure = new_figure(13.0, 4.2, metric)
     for axes, (xlabel, places) in zip(figure.subplots(1, 3), panels.items(), strict=True):
@@ -108,7 +110,7 @@ def save_sweep(runs: Sequence[Any], path: Path | str, metric: str) -> Path:
             means.append((x, fmean(values)))
             axes.plot([x] * len(values), values, 'o', color=colour_at(0), markersize=3)
             name = f'n={key[0]}, {key[1]:g}' if key[0] else 'plain'
-            text = name if places is times else f'{times[key]:.2f} x' if times else ''
+            text = name if places is times else f'{times[key]:.2f} x' if key in times else ''
             axes.annotate(text, means[-1], (5, 5), textcoords='offset points', fontsize=8)
         if places is not times:
             axes.plot(*zip(*means, strict=True), color=colour_at(0))

@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import shutil
 
 import numpy as np
 import pytest
@@ -61,6 +62,12 @@ def test_a_subset_has_as_many_labels_of_each_class(tmp_path):
         return [info['img_path'] for info in infos]
 
     assert paths() == paths(subset_seed=0)
+    (tmp_path / 'crawled/deep').mkdir(parents=True)
+    shutil.copy(tmp_path / 'train/a/0.png', tmp_path / 'crawled/deep/x.PNG')
+    (tmp_path / 'crawled/read.me').touch()
+    few = folders(tmp_path, labels_per_class=1, unlabelled='crawled')
+    labels = [few.get_data_info(i)['gt_label'] for i in range(len(few))]
+    assert len(labels) == 13 and sorted(labels) == [*[-1] * 10, 0, 1, 2] and labels[-1] == -1
     assert len({tuple(paths(subset_seed=seed)) for seed in range(3)}) > 1
 
 

@@ -214,6 +214,7 @@ def test_a_narrow_detector_and_what_does_not_fit(classifier, tmp_path, monkeypat
     for wrong, words in [
         ([*command, '--fgsm'], '--fgsm is for classifiers, .* is a detector'),
         ([*command, '--width', '0'], 'width'),
+        ([*classifier[1], '--fgsm', '0', '4'], r'epsilons \[0.0, 4.0\], expected 0 to 1'),
         ([*classifier[1], '--corruptions', 'frog'], r"'frog' \(did you mean 'fog'\?\)$"),
         ([*classifier[1], '--severities', '6'], r'severities \[6\], expected of \[1, 2, 3, 4, 5\]'),
         ([*classifier[1], '--root', str(tmp_path)], 'has no gaussian_noise of severity 1: '),

@@ -1,3 +1,4 @@
+import math
 from types import SimpleNamespace
 
 import pytest
@@ -15,7 +16,7 @@ ROWS += [SimpleNamespace(id=i, config=f'{FOLDER}_gradaug.py', options=options, m
 
 def record(name, value, seconds=10, seed=0, options=()):
     final = dict(top1=value)
-    return dict(id=name, seed=seed, options=options, seconds=seconds, final=final)
+    return dict(id=name, seed=seed, options=options, step_seconds=seconds, final=final)
 
 
 def test_runs_are_sorted_by_what_was_swept():
@@ -40,7 +41,10 @@ def test_points_are_at_the_means_with_what_they_cost(tmp_path, monkeypatch):
     runs = [(1, 0.8, 70, 20), (1, 0.8, 72, 40), (3, 0.8, 75, 45), (3, 0.5, 74, 60)]
     runs, plain = [SweptRun(*run) for run in runs], SweptRun(0, 1.0, 69, 15)
     save_sweep(runs, tmp_path / 'sweep.png', 'top1')
+    older = SweptRun(0, 1.0, 69, math.nan)  # no time of its steps is recorded
     assert drawn == [('', (1, 71)), ('', (3, 75)), ('', (0.5, 74)), ('', (0.8, 75))]
+    save_sweep([*runs, older], tmp_path / 'sweep.png', 'top1')
+    assert drawn[4:] == [('', (0, 69)), *drawn[:4]]
     drawn.clear()
     assert save_sweep([*runs, plain], tmp_path / 'a.png', 'top1').is_file()
     assert drawn[:3] == [('1.00 x', (0, 69)), ('2.00 x', (1, 71)), ('3.00 x', (3, 75))]
