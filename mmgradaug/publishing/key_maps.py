@@ -8,6 +8,7 @@ Whether a file is exactly that network is then for ``load_state_dict`` to say.
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -144,8 +145,8 @@ def load_strictly(
     try:
         network.load_state_dict(weights, assign=assign)
     except RuntimeError as error:
-        lines = ' '.join(line.strip() for line in str(error).splitlines()[1:])
+        lines = str(error).partition('\n')[2]
         raise ConfigError(
-            f'{path} does not fit {type(network).__name__}: {lines[:400]} expected exactly its '
-            'weights: give the config that it was trained with, by --config'
+            f'{path} does not fit {type(network).__name__}: '
+            f'{textwrap.shorten(lines, 400, placeholder=" ...")} Give the config of its training'
         ) from error
