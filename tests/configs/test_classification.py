@@ -22,7 +22,7 @@ CONFIGS = sorted(FOLDER.glob('*.py'))
 # {network}_{data set}[_{method}[-{method}]][_{variation}]
 DATA = {'imagenet': (1000, 'data/imagenet/'), 'cifar100': (100, 'data/cifar/'),
         'cifar10': (10, 'data/cifar/'), 'digits': (10, 'data/digits/'),
-        'stl10': (10, 'data/stl10/')}  # fmt: skip
+        'stl10': (10, 'data/stl10/'), 'fashion': (10, 'data/fashion-mnist/')}  # fmt: skip
 REGULARISERS = {'dropblock': 'DropBlock', 'droppath': 'DropPath', 'shakedrop': 'ShakeDrop',
                 'stochdepth': 'StochasticDepth'}  # fmt: skip
 RELATIVES = {'sandwich', 'mutualnet', 'masksub'}  # GradAug's step, others' methods
@@ -219,6 +219,7 @@ SMALL = {  # options of a backbone of the same kind, and the side of its images
     'pyramidnet200': (dict(depth=20, alpha=9), 16),
     'resnet110': (dict(depth=8), 16),
     'wrn28-2': (dict(depth=10, widen_factor=0.25), 32),
+    'wrn10-2': (dict(widen_factor=0.25), 28),
     'resnet18': (dict(base_channels=4), 64),
 }
 
