@@ -196,7 +196,7 @@ def test_a_run_on_two_gpus_goes_on_after_a_kill(name, tool, tmp_path, monkeypatc
     """Two processes on the CPU stand for two on GPUs."""
     monkeypatch.setenv('PORT', str(free_port()))
     row = plan_smoke(read_rows()[name], tmp_path / 'row').row
-    (one,) = plan_runs(row, 1, tmp_path, ['train_cfg.max_epochs=3'], gpus=2)
+    (one,) = plan_runs(row, [0], tmp_path, ['train_cfg.max_epochs=3'], gpus=2)
     process = one.start(one.work_dir, ROOT / 'tools', 1, 0)
     while not (one.work_dir / 'epoch_1.pth').is_file():
         assert process.poll() is None, (one.work_dir / runner.OUTPUT).read_text()
