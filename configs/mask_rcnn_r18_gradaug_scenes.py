@@ -1,10 +1,15 @@
-"""``mask_rcnn_r18_scenes.py`` with GradAug switched on: nothing else differs."""
+"""``mask_rcnn_r18_scenes.py`` with GradAug switched on: nothing else differs.
+
+One sub-network, so that the study affords many runs.
+"""
 
 _base_ = ['./mask_rcnn_r18_scenes.py', './_base_/gradaug_small.py']
 
+gradaug = _base_.gradaug
+gradaug['num_subnets'] = 1
 model = dict(
     type='GradAugDetector',
     detector='MaskRCNN',
     backbone=dict(type='SlimmableResNet'),
-    gradaug=_base_.gradaug,
+    gradaug=gradaug,
 )

@@ -11,22 +11,26 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 STUDY = Path('docs/study')
 COST = STUDY / 'cost.json'  # measured where it lacks a row's; delete it to measure anew
-SIZES = {'wrn': '--size 28 28', 'resnet18': '--size 48 48'}  # of images, by config
-SEEDS, PILOT = range(10), (100, 101)  # the latter do not count
+BATCHES = {  # of images, by config
+    'wrn': '--size 28 28 --batch 32',
+    'resnet18': '--size 48 48 --batch 32',
+    'mask_rcnn': '--size 128 160 --batch 4',
+}
+PILOT = (100, 101)  # seeds that do not count
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or '').split('\n')[0])
     add = parser.add_argument
     add('--part', nargs='+', metavar='ID', help='of rows, or their beginnings (default: all)')
-    add('--seeds', type=int, default=len(SEEDS), metavar='N', help='(default: %(default)s)')
+    add('--seeds', type=int, metavar='N', help='of each row (default: as the rows say)')
     add('--pilot', nargs='*', metavar='KEY=VALUE', help='pilot seeds, with options, and no more')
     add('--report', action='store_true', help='write docs/STUDY.md anew, and no more')
     add('--jobs', type=int, default=os.cpu_count() or 1, metavar='N', help='runs at a time')
@@ -41,29 +45,37 @@ def main(argv: Sequence[str] | None = None) -> None:
         chosen = select_rows(rows, args.part) if args.part else list(rows.values())
         make_output_dir(args.work_dir, '--work-dir')
         if not args.report:
-            run(chosen, args)
+            run(chosen, rows, args)
             if args.pilot is not None:
                 return
             for config in dict.fromkeys(row.config for row in chosen):
                 measure_costs([row for row in rows.values() if row.config == config])
-        report(rows.values(), args.work_dir)
+        report(rows, args.work_dir)
 
 
 def say(text: str) -> None:
     print(f'[study] {text}', flush=True)
 
 
-def run(rows: Sequence[Any], args: argparse.Namespace) -> None:
-    """Run what is not recorded, seed by seed, so that what is complete is paired."""
+def run(chosen: Sequence[Any], rows: Mapping[str, Any], args: argparse.Namespace) -> None:
+    """Run what is not recorded, seed by seed, so that what is complete is paired.
+
+    Backbones that are to be fine-tuned are trained before, and again where they were recorded on
+    another machine.
+    """
     from mmgradaug.reproduction.rows import key_of, read_records
     from mmgradaug.reproduction.runner import plan_runs, run_all
 
     records = STUDY / ('records.jsonl' if args.pilot is None else 'pilots.jsonl')
-    seeds = range(args.seeds) if args.pilot is None else PILOT
     done = set(map(key_of, read_records([records])))
-    runs = [r for row in rows for r in plan_runs(row, seeds, args.work_dir, args.pilot or ())]
+    runs = []
+    for row in chosen:
+        seeds = PILOT if args.pilot is not None else range(args.seeds or int(row.seeds))
+        runs += plan_runs(row, seeds, args.work_dir, args.pilot or (), rows=rows)
     todo = sorted((r for r in runs if r.key not in done), key=lambda run: run.seed)
-    run_all(todo, Path(__file__).absolute().parent, records, say, args.jobs)
+    first = {r.needs.work_dir: r.needs for r in todo if r.needs and r.needs.todo}
+    for part in [list(first.values())] * bool(first) + [todo]:
+        run_all(part, Path(__file__).absolute().parent, records, say, args.jobs)
 
 
 def measure_costs(rows: Sequence[Any]) -> None:
@@ -78,8 +90,8 @@ def measure_costs(rows: Sequence[Any]) -> None:
         name in steps.get(config, {}) for name in ['GradAug', *(f'GradAug, {v}' for v in variants)]
     ):
         return
-    size = next(words for part, words in SIZES.items() if part in config)
-    command = [sys.executable, 'tools/benchmark.py', config, *size.split(), '--batch', '32']
+    batch = next(words for part, words in BATCHES.items() if part in config)
+    command = [sys.executable, 'tools/benchmark.py', config, *batch.split()]
     command += ['--rounds', '15', '--memory-rounds', '1', '--device', 'cpu']
     command += ['--variants', *variants] if variants else []
     with TemporaryDirectory() as folder:
@@ -91,16 +103,16 @@ def measure_costs(rows: Sequence[Any]) -> None:
     COST.write_text(json.dumps(steps, indent=1) + '\n')
 
 
-def report(rows: Iterable[Any], work_dir: Path) -> None:
+def report(rows: Mapping[str, Any], work_dir: Path) -> None:
     from mmgradaug.reproduction.rows import read_records
     from mmgradaug.reproduction.runner import plan_runs
     from mmgradaug.reproduction.study import read_settings, write_study
 
     records = read_records([STUDY / 'records.jsonl'])
     runs = []
-    for row in rows:
+    for row in rows.values():
         seeds = sorted({record['seed'] for record in records if record['id'] == row.id})
-        runs += plan_runs(row, seeds, work_dir)
+        runs += plan_runs(row, seeds, work_dir, rows=rows)
     steps = json.loads(COST.read_text()) if COST.exists() else {}
     write_study(read_settings(runs, records, steps), Path('docs'))
     say('docs/STUDY.md')

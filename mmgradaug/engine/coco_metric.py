@@ -1,14 +1,18 @@
-"""COCO's metrics of files whose own numbers pycocotools or mmdet take for something else."""
+"""COCO's metrics of files whose numbers pycocotools or mmdet misread; calibration of scores."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 from mmdet.evaluation import CocoMetric
 from mmdet.registry import METRICS
+from mmengine.fileio import load
+from pycocotools.cocoeval import COCOeval
 
 from ..type_names import builds
 
@@ -46,6 +50,37 @@ class ExactCocoMetric(CocoMetric):
         metrics = super().compute_metrics(results)
         self.cat_ids = None  # the next evaluation looks again for their order in the file
         return metrics
+
+
+@METRICS.register_module()
+class CalibrationError(ExactCocoMetric):
+    """Expected calibration error of a detector's boxes as ``coco/bbox_ECE``, from 0 to 1.
+
+    A box is right if COCO's matching at an IoU of 0.5 gives it an object of its class; boxes on
+    crowds do not count. The error is the gap between the share of right boxes and their mean score
+    in each of ten bins of scores, averaged over boxes. Takes the options of ``CocoMetric``.
+    """
+
+    def compute_metrics(self, results: Sequence[Any]) -> dict[str, float]:
+        """Return the error; 0 without boxes."""
+        coco: Any = self._coco_api
+        self.cat_ids = coco.get_cat_ids(cat_names=self.dataset_meta['classes'])
+        with TemporaryDirectory() as folder:
+            files = self.results2json([found for _, found in results], f'{folder}/found')
+            boxes = load(files['bbox'])
+        if not boxes:
+            return {'bbox_ECE': 0.0}
+        matching = COCOeval(coco, coco.loadRes(boxes), 'bbox')
+        matching.params.iouThrs = np.array([0.5])
+        matching.params.areaRng = matching.params.areaRng[:1]
+        matching.evaluate()
+        matches = [image for image in matching.evalImgs if image]  # by class
+        counts = ~np.concatenate([image['dtIgnore'][0] for image in matches]).astype(bool)
+        scores = np.concatenate([image['dtScores'] for image in matches])[counts]
+        right = np.concatenate([image['dtMatches'][0] > 0 for image in matches])[counts]
+        bins = np.minimum((10 * scores).astype(int), 9)
+        gaps = np.bincount(bins, right - scores)
+        return {'bbox_ECE': float(np.abs(gaps).sum() / len(scores))}
 
 
 def exact_metrics(config: Any) -> Any:

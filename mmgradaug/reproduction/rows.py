@@ -39,7 +39,9 @@ class Row:
 
     id: str  # table or figure, network and method: T3/wrn28-10/gradaug-cutmix
     config: str  # path from the project's folder
-    options: str = ''  # its --cfg-options; {seed} is the number of the run
+    # Its --cfg-options; {seed} is the number of the run, {needs} the last checkpoint of the run of
+    # the row `needs` with the same seed, a backbone's for instance.
+    options: str = ''
     # Command after training with {config}, {checkpoint} and {out}, a folder for a JSON file.
     evaluation: str = ''
     smoke_options: str = ''  # options of that command when it is only tried
@@ -50,15 +52,18 @@ class Row:
     basis: str = ''  # of these: minutes per epoch of Table 2, or those scaled by FLOPs
     data: str = ''  # data set, and files that have to be made first
     note: str = ''  # where paper, README, code and this project disagree
+    needs: str = ''  # id of the row that has to be trained first
+    seeds: str = '1'  # that a study trains it with
 
     @property
     def trains(self) -> bool:
         """Return whether it needs a training: not if its command takes no checkpoint."""
         return not self.evaluation or '{checkpoint}' in self.evaluation
 
-    def options_of(self, seed: int) -> list[str]:
-        """Return the options of the run with a seed."""
-        return [f'randomness.seed={seed}', *self.options.format(seed=seed).split()]
+    def options_of(self, seed: int, needs: Path | str = '{needs}') -> list[str]:
+        """Return the options of the run with a seed that takes over a checkpoint."""
+        options = self.options.format(seed=seed, needs=needs)
+        return [f'randomness.seed={seed}', *options.split()]
 
 
 def read_rows(path: Path = PAPER_ROWS) -> dict[str, Row]:

@@ -44,6 +44,7 @@ class Run:
     tool: str  # that trains it: pretrain or train
     work_dir: Path  # of its training, which rows of the same config, options and version share
     hash: str  # of these, and of the command that follows
+    needs: Run | None = None  # has to be complete before
 
     @property
     def out(self) -> Path:
@@ -97,7 +98,8 @@ class Run:
             return subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=env)
 
     def _training(self, tools: Path) -> list[str]:
-        options = [*self.row.options_of(self.seed), *self.options]
+        needs = self.needs.checkpoint if self.needs else ''
+        options = [*self.row.options_of(self.seed, needs), *self.options]
         if not self.row.evaluation:
             hook = 'default_hooks.final_and_best'  # which detectors' configs lack
             metric = self.row.metrics.split()[0]
@@ -161,18 +163,28 @@ def value_at(values: Any, path: str) -> float | None:
 
 
 def plan_runs(
-    row: Row, seeds: Iterable[int], work_dir: Path, options: Sequence[str] = (), gpus: int = 1
+    row: Row,
+    seeds: Iterable[int],
+    work_dir: Path,
+    options: Sequence[str] = (),
+    gpus: int = 1,
+    rows: Mapping[str, Row] | None = None,
 ) -> list[Run]:
-    """Return the runs of a row, one for each seed, their folders in ``work_dir``."""
+    """Return the runs of a row, one for each seed, their folders in ``work_dir``.
+
+    ``rows`` are those that others need.
+    """
     cfg, name = Config.fromfile(row.config), Path(row.config).stem
     tool = 'pretrain' if 'Classifier' in cfg.model.type else 'train'
     runs = []
     for seed in seeds:
+        before = plan_runs((rows or {})[row.needs], [seed], work_dir) if row.needs else []
         recipe = f'{cfg.to_dict()}{row.options_of(seed)}{[*options]}{gpus}{__version__}'
+        recipe += ''.join(run.hash for run in before)
         texts = recipe, f'{recipe}{row.evaluation}'
         own, whole = (hashlib.sha256(text.encode()).hexdigest()[:8] for text in texts)
         folder = work_dir / f'{name}_seed{seed}_{own}'
-        runs.append(Run(row, seed, tuple(options), gpus, tool, folder, whole))
+        runs.append(Run(row, seed, tuple(options), gpus, tool, folder, whole, *before))
     return runs
 
 

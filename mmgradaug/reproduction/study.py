@@ -114,13 +114,13 @@ def write_study(settings: Mapping[str, Setting], docs: Path) -> None:
 
 
 def table(settings: Mapping[str, Setting], base: Setting) -> str:
-    """Return a Markdown table of settings and their differences from one of them.
+    """Return a Markdown table of settings and, in brackets, their differences from one of them.
 
     Bold are those on the frontier: no setting that costs as much or less has a higher mean.
     """
     names = [name.rpartition('/')[2] for name in base.row.metrics.split()]
-    heads = ['setting', 'cost', 'seeds', *(f'{n} | {n}, difference' for n in names)]
-    text = f'| {" | ".join(heads)} |\n|{"---|" * (3 + 2 * len(names))}\n'
+    heads = ['setting', 'cost', 'seeds', *names]
+    text = f'| {" | ".join(heads)} |\n|{"---|" * len(heads)}\n'
     firsts = {name: fmean(v[0] for v in s.values.values()) for name, s in settings.items()}
     for name, setting in settings.items():
         best = max(firsts[n] for n, other in settings.items() if other.cost <= setting.cost)
@@ -128,6 +128,6 @@ def table(settings: Mapping[str, Setting], base: Setting) -> str:
         cells += [f'{setting.cost:.2f}', str(len(setting.values))]
         differences, columns = setting.against(base), zip(*setting.values.values(), strict=True)
         for values, (mean, half) in zip(columns, differences, strict=True):
-            cells += [spread(values), '' if setting is base else f'{mean:+.2f}±{half:.2f}']
+            cells.append(spread(values) + f' ({mean:+.2f}±{half:.2f})' * (setting is not base))
         text += f'| {" | ".join(cells)} |\n'
     return text

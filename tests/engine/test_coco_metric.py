@@ -8,7 +8,7 @@ from mmdet.evaluation import CocoMetric
 from mmengine.config import Config
 from mmengine.evaluator import Evaluator
 
-from mmgradaug.engine.coco_metric import ExactCocoMetric, exact_metrics
+from mmgradaug.engine.coco_metric import CalibrationError, ExactCocoMetric, exact_metrics
 from mmgradaug.publishing.stock_config import stock_config
 
 NAMES = ('disc', 'box', 'star')
@@ -18,7 +18,7 @@ NAMES = ('disc', 'box', 'star')
 def evaluate(tmp_path):
     """Evaluate the same objects and predictions, whatever their numbers in the file are."""
 
-    def run(kind, first_id=1, category_ids=(1, 2, 3), times=1, beyond=(), **options):
+    def run(kind, first_id=1, category_ids=(1, 2, 3), times=1, beyond=(), score=None, **options):
         objects = [(i % 2 + 1, i % 3, [9.0 * i, 9.0, 8.0, 8.0 + i % 4]) for i in range(9)]
         annotations = [
             dict(id=first_id + type(first_id)(index), image_id=image,
@@ -40,7 +40,7 @@ def evaluate(tmp_path):
                 corners = torch.tensor([[x + 2 * c, y, x + w, y + h] for c, (x, y, w, h) in found])
                 pred = dict(
                     bboxes=corners,
-                    scores=torch.linspace(0.9, 0.5, len(found)),
+                    scores=torch.linspace(score or 0.9, score or 0.5, len(found)),
                     labels=torch.tensor([label for label, _ in found]),
                 )
                 sample = dict(img_id=image, ori_shape=(99, 99), pred_instances=pred)
@@ -92,3 +92,14 @@ def test_it_takes_the_place_of_mmdets_and_gives_it_back(kind):
     stock = stock_config(Config(dict(val_evaluator=exact, custom_imports=None)))
     assert stock.val_evaluator == dict(exact, type='CocoMetric')
     assert isinstance(Evaluator(dict(exact, ann_file=None)).metrics[0], ExactCocoMetric)
+
+
+def test_calibration_error_is_the_gap_between_scores_and_right_boxes(evaluate):
+    # All six boxes match, with scores 0.9, 0.7 and 0.5 in each image.
+    assert evaluate(CalibrationError) == pytest.approx({'coco/bbox_ECE': 0.3})
+    # One more in each image matches nothing at 0.5; the others have 0.9, 0.767 and 0.633.
+    wrong = evaluate(CalibrationError, beyond=[(0, [50.0, 50.0, 8.0, 8.0])])
+    assert wrong['coco/bbox_ECE'] == pytest.approx((0.1 + 0.233 + 0.367 + 0.5) / 4, abs=1e-3)
+    # Right and wrong ones of the same score make up for each other.
+    even = evaluate(CalibrationError, beyond=[(0, [50.0, 50.0, 8.0, 8.0])], score=0.75)
+    assert even['coco/bbox_ECE'] == pytest.approx(0.0)

@@ -124,6 +124,21 @@ def test_rows_of_the_same_training_share_it(rows):
     assert [record['id'] for record in lines('records.jsonl')] == ['T1/x', 'T4/x', 'T7/x']
 
 
+def test_a_run_takes_over_the_checkpoint_of_the_row_it_needs(rows):
+    by_id = {row.id: row for row in rows}
+    tuned = Row('T7/y', 'boxes.py', 'load={needs} lr={seed}', needs='T1/x')
+    (one,) = plan_runs(tuned, [2], Path('runs'), ['epochs=9'], rows=by_id)
+    assert one.needs == plan_runs(by_id['T1/x'], [2], Path('runs'))[0]  # without its options
+    for ready in ([one.needs], [one]):
+        run_all(ready, Path('tools').absolute(), Path('records.jsonl'), print)
+    pretrain, train = lines('tools/calls.txt')
+    assert pretrain[0] == 'pretrain' and 'lr=2' in pretrain
+    assert train[6:10] == ['randomness.seed=2', 'load=epoch_4.pth', 'lr=2', 'epochs=9']
+    # What it was pretrained with is part of its recipe.
+    by_id['T1/x'] = replace(by_id['T1/x'], options='lr=3')
+    assert plan_runs(tuned, [2], Path('runs'), ['epochs=9'], rows=by_id)[0].hash != one.hash
+
+
 def test_a_run_that_fails_is_told_and_resumed_and_others_go_on(rows):
     rows[0] = Row('T1/x', 'plain.py', 'fail=1')
     words = (

@@ -80,11 +80,11 @@ def test_tables_have_what_is_recorded_of_todays_rows():
     records.append({**records[0], 'hash': 'old', 'final': {'accuracy/top1': 0.0}})
     found = read_settings(runs, records, {})
     text = table(found, found['part/plain']).splitlines()
-    assert text[0] == '| setting | cost | seeds | top1 | top1, difference |'
-    assert text[2] == '| **part/plain** | 1.00 | 2 | 70.50±0.71 |  |'
-    assert text[3] == '| part/worse | 1.00 | 2 | 69.00±0.00 | -1.50±6.35 |'
+    assert text[0] == '| setting | cost | seeds | top1 |'
+    assert text[2] == '| **part/plain** | 1.00 | 2 | 70.50±0.71 |'
+    assert text[3] == '| part/worse | 1.00 | 2 | 69.00±0.00 (-1.50±6.35) |'
     # Differences are of the seeds that both have.
-    assert text[4] == '| **part/long** | 2.00 | 3 | 78.67±9.87 | +2.50±6.35 |'
+    assert text[4] == '| **part/long** | 2.00 | 3 | 78.67±9.87 (+2.50±6.35) |'
     assert 'part/long' not in read_settings(runs[:4], records, {})
     for run, record in zip(runs, records, strict=False):  # a detector, one that finds nothing
         run.row = replace(run.row, metrics='coco/bbox_mAP')
@@ -102,7 +102,7 @@ def test_blocks_are_filled_in_and_filled_in_again(tmp_path):
         write_study(read_settings(*runs_and_records(values), {}), tmp_path)
     text = page.read_text()
     assert 'old' not in text and text.startswith('Typed.\n') and '\nToo.\n' in text
-    assert '| **plain-long** | 2.00 | 2 | 71.50±0.71 | +1.00±0.00 |' in text
+    assert '| **plain-long** | 2.00 | 2 | 71.50±0.71 (+1.00±0.00) |' in text
     assert (tmp_path / 'images/study_part.png').stat().st_size > 10_000
     write_study({}, tmp_path)
     assert page.read_text().count('Not run yet.') == 2
