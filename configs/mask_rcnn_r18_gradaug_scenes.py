@@ -5,11 +5,9 @@ One sub-network, so that the study affords many runs.
 
 _base_ = ['./mask_rcnn_r18_scenes.py', './_base_/gradaug_small.py']
 
-gradaug = _base_.gradaug
-gradaug['num_subnets'] = 1
 model = dict(
     type='GradAugDetector',
     detector='MaskRCNN',
     backbone=dict(type='SlimmableResNet'),
-    gradaug=gradaug,
+    gradaug=dict(_base_.gradaug, num_subnets=1),
 )

@@ -54,10 +54,7 @@ val_evaluator = [
 ]
 test_evaluator = val_evaluator
 
-max_epochs = 10  # 150 images in batches of 4: 38 iterations per epoch.
-train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
+train_cfg = dict(val_interval=10)  # after 10 epochs of 38 iterations
 optim_wrapper = dict(
     optimizer=dict(_delete_=True, type='AdamW', lr=2e-3, weight_decay=0.05),
 )
-param_scheduler = _base_.param_scheduler
-param_scheduler[1]['T_max'] = max_epochs

@@ -14,15 +14,12 @@ def main(argv: list[str] | None = None) -> None:
     add('--source', default='/usr/share/datasets/fashion-mnist', help='folder of Fashion-MNIST')
     add('--train', type=int, default=150, metavar='N', help='training scenes')
     add('--val', type=int, default=400, metavar='N', help='validation scenes')
-    add('--size', type=int, nargs=2, default=(160, 128), metavar=('W', 'H'), help='pixels')
     add('--seed', type=int, default=0, help='the same seed gives the same images, bit by bit')
     args = parser.parse_args(argv)
     from mmgradaug.datasets import ScenesSpec, make_scenes  # seconds; --help need not wait
     from mmgradaug.engine.cli import one_line_errors
 
-    train, val = (
-        ScenesSpec(n, size=tuple(args.size), seed=args.seed) for n in (args.train, args.val)
-    )
+    train, val = (ScenesSpec(number, seed=args.seed) for number in (args.train, args.val))
     with one_line_errors():
         root = make_scenes(args.out, args.source, train, val)
     print(f'scenes: {args.train} training and {args.val} validation images in {root}')

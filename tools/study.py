@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or '').split('\n')[0])
     add = parser.add_argument
     add('--part', nargs='+', metavar='ID', help='of rows, or their beginnings (default: all)')
-    add('--seeds', type=int, metavar='N', help='of each row (default: as the rows say)')
+    add('--seeds', type=int, metavar='N', help='the first of each row (default: all it has)')
     add('--pilot', nargs='*', metavar='KEY=VALUE', help='pilot seeds, with options, and no more')
     add('--report', action='store_true', help='write docs/STUDY.md anew, and no more')
     add('--jobs', type=int, default=os.cpu_count() or 1, metavar='N', help='runs at a time')
@@ -44,13 +44,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         rows = read_rows(STUDY / 'rows.csv')
         chosen = select_rows(rows, args.part) if args.part else list(rows.values())
         make_output_dir(args.work_dir, '--work-dir')
-        if not args.report:
-            run(chosen, rows, args)
-            if args.pilot is not None:
-                return
+        if args.pilot is None and not args.report:
             for config in dict.fromkeys(row.config for row in chosen):
                 measure_costs([row for row in rows.values() if row.config == config])
-        report(rows, args.work_dir)
+        if not args.report:
+            run(chosen, rows, args)
+        if args.pilot is None:
+            report(rows, args.work_dir)
 
 
 def say(text: str) -> None:
@@ -67,14 +67,15 @@ def run(chosen: Sequence[Any], rows: Mapping[str, Any], args: argparse.Namespace
     from mmgradaug.reproduction.runner import plan_runs, run_all
 
     records = STUDY / ('records.jsonl' if args.pilot is None else 'pilots.jsonl')
-    done = set(map(key_of, read_records([records])))
+    done = {key_of(record)[1:] for record in read_records([records])}  # of any row
     runs = []
     for row in chosen:
-        seeds = PILOT if args.pilot is not None else range(args.seeds or int(row.seeds))
+        start, end = map(int, row.seeds.split('-'))
+        seeds = range(start, end + 1)[: args.seeds] if args.pilot is None else PILOT
         runs += plan_runs(row, seeds, args.work_dir, args.pilot or (), rows=rows)
-    todo = sorted((r for r in runs if r.key not in done), key=lambda run: run.seed)
+    todo = sorted((r for r in runs if r.key[1:] not in done), key=lambda run: run.seed)
     first = {r.needs.work_dir: r.needs for r in todo if r.needs and r.needs.todo}
-    for part in [list(first.values())] * bool(first) + [todo]:
+    for part in filter(None, (list(first.values()), todo)):
         run_all(part, Path(__file__).absolute().parent, records, say, args.jobs)
 
 
@@ -91,8 +92,8 @@ def measure_costs(rows: Sequence[Any]) -> None:
     ):
         return
     batch = next(words for part, words in BATCHES.items() if part in config)
-    command = [sys.executable, 'tools/benchmark.py', config, *batch.split()]
-    command += ['--rounds', '15', '--memory-rounds', '1', '--device', 'cpu']
+    rounds = '--rounds 15 --warmup 15 --same-draws --memory-rounds 1 --device cpu'
+    command = [sys.executable, 'tools/benchmark.py', config, *batch.split(), *rounds.split()]
     command += ['--variants', *variants] if variants else []
     with TemporaryDirectory() as folder:
         out = Path(folder, 'steps.json')

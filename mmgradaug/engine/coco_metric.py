@@ -62,18 +62,19 @@ class CalibrationError(ExactCocoMetric):
     """
 
     def compute_metrics(self, results: Sequence[Any]) -> dict[str, float]:
-        """Return the error; 0 without boxes."""
+        """Return the error; NaN without boxes."""
         coco: Any = self._coco_api
         self.cat_ids = coco.get_cat_ids(cat_names=self.dataset_meta['classes'])
         with TemporaryDirectory() as folder:
             files = self.results2json([found for _, found in results], f'{folder}/found')
             boxes = load(files['bbox'])
         if not boxes:
-            return {'bbox_ECE': 0.0}
-        matching = COCOeval(coco, coco.loadRes(boxes), 'bbox')
-        matching.params.iouThrs = np.array([0.5])
-        matching.params.areaRng = matching.params.areaRng[:1]
-        matching.evaluate()
+            return {'bbox_ECE': float('nan')}
+        with redirect_stdout(io.StringIO()):
+            matching = COCOeval(coco, coco.loadRes(boxes), 'bbox')
+            matching.params.iouThrs = np.array([0.5])
+            matching.params.areaRng = matching.params.areaRng[:1]
+            matching.evaluate()
         matches = [image for image in matching.evalImgs if image]  # by class
         counts = ~np.concatenate([image['dtIgnore'][0] for image in matches]).astype(bool)
         scores = np.concatenate([image['dtScores'] for image in matches])[counts]

@@ -53,7 +53,7 @@ class Row:
     data: str = ''  # data set, and files that have to be made first
     note: str = ''  # where paper, README, code and this project disagree
     needs: str = ''  # id of the row that has to be trained first
-    seeds: str = '1'  # that a study trains it with
+    seeds: str = '0-0'  # first and last seed that a study trains it with
 
     @property
     def trains(self) -> bool:
@@ -83,7 +83,7 @@ def select_rows(rows: Mapping[str, Row], ids: Sequence[str]) -> list[Row]:
         own = {name: row for name, row in rows.items() if f'{name}/'.startswith(f'{wanted}/')}
         if not own:
             near = suggestion(wanted, rows)
-            raise ConfigError(f'no row {wanted!r}{near}, expected an id of tools/repro.py list')
+            raise ConfigError(f'no row {wanted!r}{near}, expected an id or its beginning')
         found |= own
     return list(found.values())
 

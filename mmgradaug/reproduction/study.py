@@ -35,7 +35,7 @@ class Setting:
     values: dict[int, tuple[float, ...]] = field(default_factory=dict)
 
     def against(self, other: Setting) -> list[tuple[float, float]]:
-        """Return :func:`interval` of each metric's differences from another setting's."""
+        """Return :func:`interval` of each metric's differences, seed by seed, if there are any."""
         seeds = sorted(self.values.keys() & other.values.keys())
         pairs = (zip(self.values[s], other.values[s], strict=True) for s in seeds)
         return [interval([own - base for own, base in m]) for m in zip(*pairs, strict=True)]
@@ -75,10 +75,10 @@ def read_settings(
     runs: Iterable[Run], records: Iterable[Mapping[str, Any]], steps: Steps
 ) -> dict[str, Setting]:
     """Return what is recorded of runs by row; records of other options or configs do not count."""
-    known = {key_of(record): record for record in records}
+    known = {key_of(record)[1:]: record for record in records}  # of any row of the same recipe
     found: dict[str, Setting] = {}
     for run in runs:
-        if record := known.get(run.key):
+        if record := known.get(run.key[1:]):
             row = run.row
             if row.id not in found:
                 found[row.id] = Setting(row, cost_of(row, steps))
@@ -97,16 +97,17 @@ def write_study(settings: Mapping[str, Setting], docs: Path) -> None:
         head, kind, prefix, base, end = block.groups()
         if base not in settings:
             return f'{head}\nNot run yet.\n\n{end}'
+        plain = settings[base]
         own = {
             name.removeprefix(f'{prefix}/'): setting
             for name, setting in settings.items()
-            if name.startswith(f'{prefix}/')
+            if name.startswith(f'{prefix}/') and setting.against(plain)
         }
         if kind == 'table':
-            return f'{head}\n{table(own, settings[base])}\n{end}'
+            return f'{head}\n{table(own, plain)}\n{end}'
         path = docs / 'images' / f'study_{prefix.replace("/", "_")}.png'
-        points = {name: (s.cost, *s.against(settings[base])[0]) for name, s in own.items()}
-        save_frontier(points, path, f'{prefix}: {settings[base].row.metrics.split()[0]}')
+        points = {n: (s.cost / plain.cost, *s.against(plain)[0]) for n, s in own.items()}
+        save_frontier(points, path, f'{prefix}: {plain.row.metrics.split()[0]}')
         return f'{head}\n![{prefix}: gain over cost](images/{path.name})\n\n{end}'
 
     path = docs / 'STUDY.md'
@@ -116,18 +117,20 @@ def write_study(settings: Mapping[str, Setting], docs: Path) -> None:
 def table(settings: Mapping[str, Setting], base: Setting) -> str:
     """Return a Markdown table of settings and, in brackets, their differences from one of them.
 
-    Bold are those on the frontier: no setting that costs as much or less has a higher mean.
+    Bold are those on the frontier: none that costs as much or less gains more. There is none for
+    fine-tuning, whose pretraining is not in the cost.
     """
-    names = [name.rpartition('/')[2] for name in base.row.metrics.split()]
+    names = [name.partition('.')[0].rpartition('/')[2] for name in base.row.metrics.split()]
     heads = ['setting', 'cost', 'seeds', *names]
     text = f'| {" | ".join(heads)} |\n|{"---|" * len(heads)}\n'
-    firsts = {name: fmean(v[0] for v in s.values.values()) for name, s in settings.items()}
+    gains = {name: setting.against(base) for name, setting in settings.items()}
     for name, setting in settings.items():
-        best = max(firsts[n] for n, other in settings.items() if other.cost <= setting.cost)
-        cells = [f'**{name}**' if firsts[name] == best else name]
-        cells += [f'{setting.cost:.2f}', str(len(setting.values))]
-        differences, columns = setting.against(base), zip(*setting.values.values(), strict=True)
-        for values, (mean, half) in zip(columns, differences, strict=True):
+        best = max(gains[n][0] for n, other in settings.items() if other.cost <= setting.cost)
+        on_frontier = gains[name][0] == best and not base.row.needs
+        cells = [f'**{name}**' if on_frontier else name]
+        cells += [f'{setting.cost / base.cost:.2f}', str(len(setting.values))]
+        columns = zip(*setting.values.values(), strict=True)
+        for values, (mean, half) in zip(columns, gains[name], strict=True):
             cells.append(spread(values) + f' ({mean:+.2f}±{half:.2f})' * (setting is not base))
         text += f'| {" | ".join(cells)} |\n'
     return text

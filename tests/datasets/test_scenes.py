@@ -89,12 +89,14 @@ def test_sizes_are_the_scales_times_the_garments_and_half_is_visible():
 def test_masks_are_what_is_visible_in_a_crowd():
     """These garments are of one grey, so pixels of another thing in a mask would tell."""
     crowd = replace(SMALL, num_images=20, objects=(6, 9), scales=(1.0, 1.5), distractors=(9, 9))
+    cores = 0
     for sample in scenes(crowd):
         for _, mask in sample.objects:
-            assert mask.sum() >= 0.5 * SIDES.min() ** 2
             core = cv2.erode(mask.astype(np.uint8), np.ones((5, 5))) > 0  # edges are blended
             if core.sum() > 100:  # grain has a deviation of 8 at most; a garment has one dark pixel
                 assert np.ptp(np.quantile(sample.image[core], (0.1, 0.9))) < 4 * 8
+                cores += 1
+    assert cores > 20
 
 
 def test_contrast_varies_and_clippings_have_no_label():
@@ -107,8 +109,8 @@ def test_contrast_varies_and_clippings_have_no_label():
     least, most = np.quantile(contrasts, (0.1, 0.9))
     assert most > 2 * least > 2 * 30
     lone = replace(SMALL, objects=(0, 0), distractors=(4, 4))
-    for sample in scenes(lone):
-        assert not sample.objects and len(sample.notes['sources']) <= 4
+    clippings = [len(sample.notes['sources']) for sample in scenes(lone) if not sample.objects]
+    assert len(clippings) == 6 and max(clippings) > 0
 
 
 def test_without_fashion_mnist_one_line_tells_how_to_get_it(tmp_path):

@@ -91,6 +91,8 @@ def test_it_takes_the_place_of_mmdets_and_gives_it_back(kind):
     assert [exact_metrics(other) for other in others] == others
     stock = stock_config(Config(dict(val_evaluator=exact, custom_imports=None)))
     assert stock.val_evaluator == dict(exact, type='CocoMetric')
+    both = stock_config(Config(dict(val_evaluator=[exact, dict(type='CalibrationError')])))
+    assert both.val_evaluator == [stock.val_evaluator]
     assert isinstance(Evaluator(dict(exact, ann_file=None)).metrics[0], ExactCocoMetric)
 
 

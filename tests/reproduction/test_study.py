@@ -68,14 +68,14 @@ def runs_and_records(values):
         options = 'train_cfg.max_iters=800' if 'long' in name else ''
         row = Row(f'part/{name}', PLAIN, options)
         for seed, value in enumerate(finals):
-            runs.append(SimpleNamespace(row=row, key=(row.id, seed, 'new'), seed=seed))
+            runs.append(SimpleNamespace(row=row, key=(row.id, seed, name), seed=seed))
             final = {'accuracy/top1': value}
-            records.append({'id': row.id, 'seed': seed, 'hash': 'new', 'final': final})
+            records.append({'id': row.id, 'seed': seed, 'hash': name, 'final': final})
     return runs, records
 
 
 def test_tables_have_what_is_recorded_of_todays_rows():
-    values = {'plain': (70.0, 71.0), 'worse': (69.0, 69.0), 'long': (72.0, 74.0, 90.0)}
+    values = {'plain': (70.0, 71.0), 'worse': (69.0, 69.0), 'long': (72.0, 74.0, 60.0)}
     runs, records = runs_and_records(values)
     records.append({**records[0], 'hash': 'old', 'final': {'accuracy/top1': 0.0}})
     found = read_settings(runs, records, {})
@@ -83,9 +83,15 @@ def test_tables_have_what_is_recorded_of_todays_rows():
     assert text[0] == '| setting | cost | seeds | top1 |'
     assert text[2] == '| **part/plain** | 1.00 | 2 | 70.50±0.71 |'
     assert text[3] == '| part/worse | 1.00 | 2 | 69.00±0.00 (-1.50±6.35) |'
-    # Differences are of the seeds that both have.
-    assert text[4] == '| **part/long** | 2.00 | 3 | 78.67±9.87 (+2.50±6.35) |'
-    assert 'part/long' not in read_settings(runs[:4], records, {})
+    # Differences are of the seeds that both have, and they decide what is on the frontier.
+    assert text[4] == '| **part/long** | 2.00 | 3 | 68.67±7.57 (+2.50±6.35) |'
+    text = table(found, found['part/long']).splitlines()  # costs are its runs
+    assert text[2] == '| **part/plain** | 0.50 | 2 | 70.50±0.71 (-2.50±6.35) |'
+    # Another row of the same recipe tells of this one; fine-tuning has no frontier.
+    runs[2].row, runs[2].key = replace(runs[2].row, id='other/same'), ('other/same', 0, 'plain')
+    assert read_settings(runs[2:3], records, {})['other/same'].values == {0: (70.0,)}
+    found['part/plain'].row = replace(found['part/plain'].row, needs='backbone')
+    assert '**' not in table(found, found['part/plain'])
     for run, record in zip(runs, records, strict=False):  # a detector, one that finds nothing
         run.row = replace(run.row, metrics='coco/bbox_mAP')
         record['final'] = {'coco/bbox_mAP': 0.25 if run.seed else None}
@@ -113,10 +119,13 @@ def test_the_page_is_that_of_the_committed_records(tmp_path):
     (tmp_path / 'configs').symlink_to(ROOT / 'configs')
     (tmp_path / 'tools').symlink_to(ROOT / 'tools')
     study(tmp_path, '--report')
-    assert (tmp_path / 'docs/STUDY.md').read_text() == (ROOT / 'docs/STUDY.md').read_text()
+    page = (ROOT / 'docs/STUDY.md').read_text()
+    assert (tmp_path / 'docs/STUDY.md').read_text() == page
     rows = read_rows(ROOT / 'docs/study/rows.csv')
-    bases = {row.id.rpartition('/')[0] + '/plain' for row in rows.values()}
-    assert bases <= rows.keys() and all((ROOT / row.config).is_file() for row in rows.values())
+    blocks = re.findall(r'<!-- (?:table|frontier): (\S+) against (\S+) -->', page)
+    assert {row.id.rpartition('/')[0] for row in rows.values()} == {part for part, _ in blocks}
+    assert {base for _, base in blocks} <= rows.keys()
+    assert {row.needs for row in rows.values()} <= {'', *rows}
 
 
 def study(folder, *words):
@@ -141,12 +150,13 @@ def test_a_miniature_of_two_seeds(tmp_path):
     head = '<!-- table: classification/x against classification/x/plain -->'
     (tmp_path / 'docs/STUDY.md').write_text(f'{head}\n<!-- end -->\n')
     options = 'train_cfg.max_iters=3 train_dataloader.dataset.subset_seed={seed}'
-    lines = [f'classification/x/{name},{config},{options}' for name, config in CONFIGS.items()]
-    (tmp_path / 'docs/study/rows.csv').write_text('\n'.join(['id,config,options', *lines]))
+    lines = [f'classification/x/{n},{config},{options},0-4' for n, config in CONFIGS.items()]
+    (tmp_path / 'docs/study/rows.csv').write_text('\n'.join(['id,config,options,seeds', *lines]))
     (tmp_path / 'docs/study/records.jsonl').touch()
     for _ in range(2):  # on another machine: the records are there, the runs are not
-        study(tmp_path, '--seeds', '2', '--jobs', '2')
+        said = study(tmp_path, '--seeds', '2', '--jobs', '2')
         shutil.rmtree(tmp_path / 'work_dirs')
+    assert '4 to do' not in said and 'is done' not in said
     lines = (tmp_path / 'docs/study/records.jsonl').read_text().splitlines()
     records = [json.loads(line) for line in lines]
     assert sorted((r['seed'], r['id'].rpartition('/')[2]) for r in records) == [
