@@ -47,11 +47,7 @@ data = dict(data_root=data_root, metainfo=metainfo)
 train_dataloader = dict(dataset=dict(times=1, dataset=dict(**data, pipeline=train_pipeline)))
 val_dataloader = dict(dataset=dict(**data, pipeline=test_pipeline))
 test_dataloader = val_dataloader
-ann_file = data_root + 'annotations/val.json'
-val_evaluator = [
-    dict(type='CocoMetric', ann_file=ann_file, metric=['bbox', 'segm']),
-    dict(type='CalibrationError', ann_file=ann_file),
-]
+val_evaluator = dict(ann_file=data_root + 'annotations/val.json')
 test_evaluator = val_evaluator
 
 train_cfg = dict(val_interval=10)  # after 10 epochs of 38 iterations

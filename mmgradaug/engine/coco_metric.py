@@ -53,23 +53,26 @@ class ExactCocoMetric(CocoMetric):
 
 
 @METRICS.register_module()
-class CalibrationError(ExactCocoMetric):
-    """Expected calibration error of a detector's boxes as ``coco/bbox_ECE``, from 0 to 1.
+class CalibratedCocoMetric(ExactCocoMetric):
+    """``CocoMetric`` with the expected calibration error of box scores, ``bbox_ECE``, from 0 to 1.
 
     A box is right if COCO's matching at an IoU of 0.5 gives it an object of its class; boxes on
     crowds do not count. The error is the gap between the share of right boxes and their mean score
-    in each of ten bins of scores, averaged over boxes. Takes the options of ``CocoMetric``.
+    in each of ten bins of scores, averaged over boxes; NaN without boxes.
     """
 
-    def compute_metrics(self, results: Sequence[Any]) -> dict[str, float]:
-        """Return the error; NaN without boxes."""
+    def compute_metrics(self, results: list) -> dict[str, float]:
+        """Return the metrics."""
+        return {**super().compute_metrics(results), 'bbox_ECE': self._calibration_error(results)}
+
+    def _calibration_error(self, results: Sequence[Any]) -> float:
         coco: Any = self._coco_api
         self.cat_ids = coco.get_cat_ids(cat_names=self.dataset_meta['classes'])
         with TemporaryDirectory() as folder:
             files = self.results2json([found for _, found in results], f'{folder}/found')
             boxes = load(files['bbox'])
         if not boxes:
-            return {'bbox_ECE': float('nan')}
+            return float('nan')
         with redirect_stdout(io.StringIO()):
             matching = COCOeval(coco, coco.loadRes(boxes), 'bbox')
             matching.params.iouThrs = np.array([0.5])
@@ -81,7 +84,7 @@ class CalibrationError(ExactCocoMetric):
         right = np.concatenate([image['dtMatches'][0] > 0 for image in matches])[counts]
         bins = np.minimum((10 * scores).astype(int), 9)
         gaps = np.bincount(bins, right - scores)
-        return {'bbox_ECE': float(np.abs(gaps).sum() / len(scores))}
+        return float(np.abs(gaps).sum() / len(scores))
 
 
 def exact_metrics(config: Any) -> Any:

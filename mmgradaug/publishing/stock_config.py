@@ -14,7 +14,6 @@ from mmengine.model import PretrainedInit
 from mmengine.registry import WEIGHT_INITIALIZERS, Registry
 from torch import nn
 
-from ..engine.coco_metric import CalibrationError
 from ..errors import ConfigError
 from ..type_names import builds, type_name
 
@@ -71,7 +70,7 @@ def registered_here() -> dict[str, type]:
 def _stock(value: Any, ours: Mapping[str, type], key: str) -> Any:
     """Return a part of a config (at ``key``) with the classes of this package replaced.
 
-    It is ``_GONE`` for a hook or metric without stock counterpart and for pretrained weights.
+    It is ``_GONE`` for a hook without stock counterpart and for pretrained weights.
     """
     if isinstance(value, (list, tuple)):
         items = [_stock(item, ours, f'{key}.{index}') for index, item in enumerate(value)]
@@ -97,7 +96,7 @@ def _stock(value: Any, ours: Mapping[str, type], key: str) -> Any:
     if hasattr(found, 'stock_cls'):
         return _stock_network(plain, found.stock_cls)
     base = next(c for c in found.__mro__ if c.__module__.split('.')[0] != PACKAGE)
-    if base is Hook or found is CalibrationError:
+    if base is Hook:
         return _GONE
     if issubclass(base, (Hook, CocoMetric)):
         return {**plain, 'type': base.__name__}

@@ -8,7 +8,7 @@ from mmdet.evaluation import CocoMetric
 from mmengine.config import Config
 from mmengine.evaluator import Evaluator
 
-from mmgradaug.engine.coco_metric import CalibrationError, ExactCocoMetric, exact_metrics
+from mmgradaug.engine.coco_metric import CalibratedCocoMetric, ExactCocoMetric, exact_metrics
 from mmgradaug.publishing.stock_config import stock_config
 
 NAMES = ('disc', 'box', 'star')
@@ -91,17 +91,19 @@ def test_it_takes_the_place_of_mmdets_and_gives_it_back(kind):
     assert [exact_metrics(other) for other in others] == others
     stock = stock_config(Config(dict(val_evaluator=exact, custom_imports=None)))
     assert stock.val_evaluator == dict(exact, type='CocoMetric')
-    both = stock_config(Config(dict(val_evaluator=[exact, dict(type='CalibrationError')])))
-    assert both.val_evaluator == [stock.val_evaluator]
+    calibrated = Config(dict(val_evaluator=dict(exact, type='CalibratedCocoMetric')))
+    assert stock_config(calibrated).val_evaluator == stock.val_evaluator
+    assert exact_metrics(calibrated.val_evaluator) == calibrated.val_evaluator
     assert isinstance(Evaluator(dict(exact, ann_file=None)).metrics[0], ExactCocoMetric)
 
 
 def test_calibration_error_is_the_gap_between_scores_and_right_boxes(evaluate):
     # All six boxes match, with scores 0.9, 0.7 and 0.5 in each image.
-    assert evaluate(CalibrationError) == pytest.approx({'coco/bbox_ECE': 0.3})
+    error = {'coco/bbox_ECE': 0.3}
+    assert evaluate(CalibratedCocoMetric) == pytest.approx({**evaluate(ExactCocoMetric), **error})
     # One more in each image matches nothing at 0.5; the others have 0.9, 0.767 and 0.633.
-    wrong = evaluate(CalibrationError, beyond=[(0, [50.0, 50.0, 8.0, 8.0])])
+    wrong = evaluate(CalibratedCocoMetric, beyond=[(0, [50.0, 50.0, 8.0, 8.0])])
     assert wrong['coco/bbox_ECE'] == pytest.approx((0.1 + 0.233 + 0.367 + 0.5) / 4, abs=1e-3)
     # Right and wrong ones of the same score make up for each other.
-    even = evaluate(CalibrationError, beyond=[(0, [50.0, 50.0, 8.0, 8.0])], score=0.75)
+    even = evaluate(CalibratedCocoMetric, beyond=[(0, [50.0, 50.0, 8.0, 8.0])], score=0.75)
     assert even['coco/bbox_ECE'] == pytest.approx(0.0)
