@@ -70,8 +70,7 @@ def run(chosen: Sequence[Any], rows: Mapping[str, Any], args: argparse.Namespace
     done = {key_of(record)[1:] for record in read_records([records])}  # of any row
     runs = []
     for row in chosen:
-        start, end = map(int, row.seeds.split('-'))
-        seeds = range(start, end + 1)[: args.seeds] if args.pilot is None else PILOT
+        seeds = row.all_seeds[: args.seeds] if args.pilot is None else PILOT
         runs += plan_runs(row, seeds, args.work_dir, args.pilot or (), rows=rows)
     todo = sorted((r for r in runs if r.key[1:] not in done), key=lambda run: run.seed)
     first = {r.needs.work_dir: r.needs for r in todo if r.needs and r.needs.todo}
@@ -110,10 +109,7 @@ def report(rows: Mapping[str, Any], work_dir: Path) -> None:
     from mmgradaug.reproduction.study import read_settings, write_study
 
     records = read_records([STUDY / 'records.jsonl'])
-    runs = []
-    for row in rows.values():
-        seeds = sorted({record['seed'] for record in records if record['id'] == row.id})
-        runs += plan_runs(row, seeds, work_dir, rows=rows)
+    runs = [r for row in rows.values() for r in plan_runs(row, row.all_seeds, work_dir, rows=rows)]
     steps = json.loads(COST.read_text()) if COST.exists() else {}
     write_study(read_settings(runs, records, steps), Path('docs'))
     say('docs/STUDY.md')

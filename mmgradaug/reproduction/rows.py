@@ -53,12 +53,18 @@ class Row:
     data: str = ''  # data set, and files that have to be made first
     note: str = ''  # where paper, README, code and this project disagree
     needs: str = ''  # id of the row that has to be trained first
-    seeds: str = '0-0'  # first and last seed that a study trains it with
+    seeds: str = '0-0'  # first and last, in a study
 
     @property
     def trains(self) -> bool:
         """Return whether it needs a training: not if its command takes no checkpoint."""
         return not self.evaluation or '{checkpoint}' in self.evaluation
+
+    @property
+    def all_seeds(self) -> range:
+        """Return the seeds that a study trains it with."""
+        first, last = map(int, self.seeds.split('-'))
+        return range(first, last + 1)
 
     def options_of(self, seed: int, needs: Path | str = '{needs}') -> list[str]:
         """Return the options of the run with a seed that takes over a checkpoint."""
