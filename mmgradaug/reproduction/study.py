@@ -35,17 +35,18 @@ class Setting:
     values: dict[int, tuple[float, ...]] = field(default_factory=dict)
 
     def against(self, other: Setting) -> list[tuple[float, float]]:
-        """Return :func:`interval` of each metric's differences, seed by seed, if there are any."""
+        """Return :func:`interval` of each metric's differences, or nothing of a single seed's."""
         seeds = sorted(self.values.keys() & other.values.keys())
-        pairs = (zip(self.values[s], other.values[s], strict=True) for s in seeds)
-        return [interval([own - base for own, base in m]) for m in zip(*pairs, strict=True)]
+        pairs = [list(zip(self.values[s], other.values[s], strict=True)) for s in seeds]
+        metrics = zip(*pairs, strict=True) if len(pairs) > 1 else ()
+        return [interval([own - base for own, base in metric]) for metric in metrics]
 
 
 def interval(differences: Sequence[float]) -> tuple[float, float]:
     """Return the mean of paired differences and half of its 95 % interval by Student's t."""
     count = len(differences)
-    deviation = stdev(differences) if count > 1 else float('nan')
-    return fmean(differences), float(student.ppf(0.975, count - 1)) * deviation / count**0.5
+    half = float(student.ppf(0.975, count - 1)) * stdev(differences) / count**0.5
+    return fmean(differences), half
 
 
 def variant(row: Row) -> str:
@@ -95,9 +96,9 @@ def write_study(settings: Mapping[str, Setting], docs: Path) -> None:
 
     def fill(block: re.Match[str]) -> str:
         head, kind, prefix, base, end = block.groups()
-        if base not in settings:
+        plain = settings.get(base)
+        if plain is None or len(plain.values) < 2:
             return f'{head}\nNot run yet.\n\n{end}'
-        plain = settings[base]
         own = {
             name.removeprefix(f'{prefix}/'): setting
             for name, setting in settings.items()
