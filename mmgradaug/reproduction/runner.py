@@ -124,9 +124,7 @@ class Run:
         told = json.loads(found.read_text()) if found else {}
         told = {'final': told} if self.row.evaluation else told
         names = self.row.metrics.split()
-        logs = [
-            *self.work_dir.glob('*/vis_data/scalars.json')
-        ]  # one of every start, after a config
+        logs = list(self.work_dir.glob('*/vis_data/scalars.json'))  # one of every start
         seconds = sum(p.stat().st_mtime - p.with_name('config.py').stat().st_mtime for p in logs)
         steps = [entry for log in logs for entry in Scalars.of(read_entries(log)).train]
         gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
