@@ -49,11 +49,6 @@ class DepthBlock(SkippableBlock):
                 conv(conv_cfg, in_channels, channels, 1, stride), norm(norm_cfg, channels)
             )
 
-    @property
-    def active_channels(self) -> int:
-        """Output channels at the current width."""
-        return getattr(self.conv2, 'active_out_channels', self.conv2.out_channels)
-
     def residual(self, x: Tensor) -> Tensor:
         """Return the branch with the convolutions."""
         return self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
@@ -62,27 +57,8 @@ class DepthBlock(SkippableBlock):
         """Return the projection, or every stride-th pixel and silent channels after its own."""
         if self.downsample is not None:
             return self.downsample(x)
-        return padded_shortcut(x, self.active_channels, self.stride)
-
-    def shortcut_alone(self) -> nn.Module:
-        """Return what takes this block's place in a shallower dense network."""
-        return ShortcutBlock(self.active_channels, self.stride, self.downsample)
-
-
-class ShortcutBlock(nn.Module):
-    """What is left of a :class:`DepthBlock` without its residual branch."""
-
-    def __init__(self, channels: int, stride: int, downsample: nn.Module | None) -> None:
-        super().__init__()
-        self.out_channels = channels
-        self.stride = stride
-        self.downsample = downsample
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map ``x`` (N, C_in, H, W) to (N, C, H / stride, W / stride)."""
-        if self.downsample is not None:
-            return F.relu(self.downsample(x))
-        return padded_shortcut(x, self.out_channels, self.stride)  # of a ReLU's output
+        channels = getattr(self.conv2, 'active_out_channels', self.conv2.out_channels)
+        return padded_shortcut(x, channels, self.stride)
 
 
 @MODELS.register_module()

@@ -110,8 +110,6 @@ def open_external(path: Path, library: str, config: Config | None = None) -> Sou
             raise ConfigError(f'{path} is missing or damaged ({error})') from error
     else:
         state = weights_of(load_checkpoint(path))
-    if library == 'mmdet' and any(key.startswith(BACKBONE) for key in state):  # a whole detector
-        state = {k.removeprefix(BACKBONE): v for k, v in state.items() if k.startswith(BACKBONE)}
     backbone, network = load_external(state, library, path)
     weights = {
         key if key.startswith(f'{CLASSIFIER}.') else f'{BACKBONE}{key}': tensor

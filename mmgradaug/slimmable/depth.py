@@ -20,7 +20,7 @@ from .width import own_statistics
 class SkippableBlock(nn.Module):
     """Residual block that a sub-network may leave out; its shortcut then stands alone.
 
-    A subclass implements :meth:`residual`, :meth:`shortcut` and :meth:`shortcut_alone`.
+    A subclass implements :meth:`residual` and :meth:`shortcut`.
     """
 
     survival = 1.0  # probability with which a random sub-network keeps the block
@@ -30,8 +30,6 @@ class SkippableBlock(nn.Module):
 
     residual: Callable[[Tensor], Tensor]  # the branch with the block's layers (N, C_out, H', W')
     shortcut: Callable[[Tensor], Tensor]  # the branch that always stays (N, C_out, H', W')
-    # An ordinary module, the block without its residual, at the current width.
-    shortcut_alone: Callable[[], nn.Module]
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the ReLU of the sum of both branches of ``x`` (N, C_in, H, W), or of one."""

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
 from ..errors import ConfigError
-from .depth import skippable_blocks
 from .layers import SlimConv, SlimmableNetwork
 from .width import at_width, has_slimmable_layers
 
 
-def extract_subnet(
-    network: nn.Module, width: float, kept: Sequence[bool] | None = None
-) -> nn.Module:
-    """Return the sub-network of a width, or of a width and depth, as a dense network of its own.
+def extract_subnet(network: nn.Module, width: float) -> nn.Module:
+    """Return the sub-network of a width as a dense network of its own.
 
     Every slimmable layer becomes a stock, narrower one (``nn.Conv2d``, ``nn.BatchNorm2d``,
     ``nn.SyncBatchNorm``, ``nn.GroupNorm``, mmcv's convolutions) with copies of the first channels'
@@ -30,12 +26,9 @@ def extract_subnet(
     Args:
         network: Module with slimmable layers; it is not changed.
         width: Share of the channels to keep, in (0, 1].
-        kept: As of :func:`~mmgradaug.slimmable.depth.at_depth`; of blocks that are left out the
-            shortcuts remain. None leaves the depth as it is.
 
     Raises:
         ConfigError: If the width is not in (0, 1], or the network is no slimmable backbone.
-        ValueError: If ``kept`` has not one entry per block.
     """
     if hasattr(network, 'backbone') or not has_slimmable_layers(network):
         raise ConfigError(
@@ -44,25 +37,12 @@ def extract_subnet(
             'narrow detector see tools/publish.py --width)'
         )
     dense = copy.deepcopy(network)
-    if kept is not None:
-        _leave_out(dense, width, kept)
     sizes = _input_channels(dense, width)
     for name, layer in list(dense.named_modules()):
         if hasattr(layer, 'to_dense'):
             with at_width(layer, width):
                 dense.set_submodule(name, _dense_layer(layer, sizes[name]))
     return _stock_network(dense) if isinstance(dense, SlimmableNetwork) else dense
-
-
-def _leave_out(network: nn.Module, width: float, kept: Sequence[bool]) -> None:
-    """Replace the blocks that a sub-network lacks by their shortcuts, and fix the others."""
-    names = {module: name for name, module in network.named_modules()}
-    for block, keep in zip(skippable_blocks(network), kept, strict=True):
-        if keep:
-            block.survival, block.stochastic = 1.0, False
-            continue
-        with at_width(block, width):
-            network.set_submodule(names[block], block.shortcut_alone())
 
 
 def _stock_network(network: SlimmableNetwork) -> nn.Module:

@@ -5,11 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from mmgradaug import at_depth, at_width, extract_subnet
-from mmgradaug.slimmable import SkippableBlock, draw_depth, linear_survival, skippable_blocks
-from tests.backbones.small import small
-from tests.networks import random_images
-from tests.oracles import relative_error
+from mmgradaug import at_depth
+from mmgradaug.slimmable import SkippableBlock, draw_depth, linear_survival
 
 
 class Constant(SkippableBlock):
@@ -102,19 +99,3 @@ def test_a_depth_of_another_network_is_refused():
     with pytest.raises(ValueError, match='shorter'), at_depth(model, [False]):
         pass
     assert [block.kept for block in model] == [None, None]
-    with pytest.raises(ValueError, match='shorter'):
-        extract_subnet(small('depth'), 1.0, kept=[])
-
-
-@pytest.mark.parametrize('training', [True, False])
-def test_extracted_networks_are_shallow_and_do_not_draw(training):
-    network = small('depth', evaluation='expected', stochastic=True).train(training)
-    kept = (False, True, False, False, True, True)
-    dense = extract_subnet(network, 0.6, kept=kept)
-    assert sum('conv1.weight' in k for k in dense.state_dict()) == 1 + sum(kept)
-    assert len(skippable_blocks(dense)) == sum(kept)
-    x = random_images(2, 3, 8, 8)
-    with at_width(network, 0.6), at_depth(network, kept):
-        (out,) = network(x)
-    for _ in range(3):
-        assert relative_error(out[:, : dense.out_channels], dense(x)[0]) <= 1e-6

@@ -43,17 +43,10 @@ class BadImagesHook(Hook):
     def __init__(self, max_bad_images: int = 0) -> None:
         self.max_bad_images = max_bad_images
 
-    def before_train_epoch(self, runner: Any) -> None:
+    def _before_epoch(self, runner: Any, mode: str = 'train') -> None:
         """Check images from now on; pipelines may have been switched since the last epoch."""
-        check_loading(runner.train_dataloader.dataset, self.max_bad_images)
-
-    def before_val_epoch(self, runner: Any) -> None:
-        """Check validation images."""
-        check_loading(runner.val_dataloader.dataset)
-
-    def before_test_epoch(self, runner: Any) -> None:
-        """Check test images."""
-        check_loading(runner.test_dataloader.dataset)
+        allowed = self.max_bad_images if mode == 'train' else 0
+        check_loading(getattr(runner, f'{mode}_dataloader').dataset, allowed)
 
 
 class CheckedLoading:
