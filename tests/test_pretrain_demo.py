@@ -45,10 +45,10 @@ def test_the_whole_demo_once_and_again(tmp_path, monkeypatch, capsys):
         accuracies[way] = json.loads(final.read_text())['final']['accuracy/top1']
         assert summary['accuracy/top1'][way]['by_seed'] == [accuracies[way]]
     assert summary['detector']['matched_entries'] == 120
-    for name in ('curves.png', 'activation_maps.png'):
-        with Image.open(tmp_path / 'run' / name) as picture:
-            assert picture.width > 1000
-            assert picture.height > 400
+    assert (tmp_path / 'run/report.html').read_text().count('<img') > 3
+    with Image.open(tmp_path / 'run/activation_maps.png') as picture:
+        assert picture.width > 1000
+        assert picture.height > 400
     assert f'baseline     {accuracies["baseline"]:.2f}   (' in out
     (folder,) = tmp_path.glob('run/resnet18_digits_seed0_*')
     shutil.rmtree(folder)

@@ -46,10 +46,10 @@ def train(cfg: Config, work_dir: Path) -> None:
 
     from mmgradaug.engine.checks import check_run
     from mmgradaug.engine.hooks.versions import versions
-    from mmgradaug.engine.run_log import Scalars, read_entries
     from mmgradaug.engine.train import build_runner
+    from mmgradaug.reporting.page import write_report
+    from mmgradaug.reporting.run import read_run
     from mmgradaug.visualization.canvas import save_figure
-    from mmgradaug.visualization.curves import save_curves
     from mmgradaug.visualization.predictions import picture_predictions
     from mmgradaug.visualization.subnets import picture_subnets
 
@@ -61,11 +61,11 @@ def train(cfg: Config, work_dir: Path) -> None:
     runner = build_runner(cfg)
     runner.train()
     minutes = (time.time() - start) / 60
-    scalars = Scalars.of(read_entries(Path(runner.log_dir) / 'vis_data/scalars.json'))
+    run = read_run(work_dir)
     checkpoint = Path((work_dir / 'last_checkpoint').read_text().strip())
     summary: dict[str, Any] = {
-        'bbox_mAP': scalars.last('bbox_mAP'),
-        'segm_mAP': scalars.last('segm_mAP'),
+        'bbox_mAP': run.scalars.last('bbox_mAP'),
+        'segm_mAP': run.scalars.last('segm_mAP'),
         'seconds': round(60 * minutes, 1),
         'num_subnets': options.num_subnets,
         'config': CONFIG,
@@ -79,11 +79,11 @@ def train(cfg: Config, work_dir: Path) -> None:
     numbers.write_text(json.dumps(summary, indent=2) + '\n')
     say('drawing')
     name = 'Mask R-CNN R-18 with GradAug, nuclei'
-    names = ('curves.png', 'predictions.png', 'subnets.png')
-    curves, predictions, subnets = (work_dir / file for file in names)
-    save_curves(scalars, curves, name)
+    names = ('predictions.png', 'subnets.png', 'report.html')
+    predictions, subnets, report = (work_dir / file for file in names)
     save_figure(picture_predictions(cfg, {'predictions': runner.model}, title=name), predictions)
     picture_subnets(cfg, runner.model, [subnets], title=name)
+    write_report([run], report)
     say('done')
     print(f"""
 trained   Mask R-CNN (ResNet-18, half as wide) with GradAug on 12 microscopy tiles
@@ -92,7 +92,8 @@ trained   Mask R-CNN (ResNet-18, half as wide) with GradAug on 12 microscopy til
 result    box AP {summary['bbox_mAP']:.3f}, mask AP {summary['segm_mAP']:.3f}
           of the full network on the 4 validation tiles
 weights   {work_dir / checkpoint.name}
-pictures  {curves}, {predictions}, {subnets}
+pictures  {predictions}, {subnets}
+curves    {report}
 numbers   {numbers}
 
 This shows the machinery at work; 12 tiles cannot show whether GradAug pays. What was measured

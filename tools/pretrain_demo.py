@@ -104,15 +104,14 @@ def spread_of(values: list[float]) -> dict[str, Any]:
 
 
 def draw(work_dir: Path, runs: dict[str, list[Any]]) -> list[Path]:
-    """Draw curves, and what the first seed's networks see in each digit; returns the paths."""
+    """Report the first seed's runs, and draw what they see in each digit; returns the paths."""
     from mmgradaug.publishing.source import Cut, load_trained_model, open_source
-    from mmgradaug.reporting.run import read_run
+    from mmgradaug.reporting.page import write_report
+    from mmgradaug.reporting.run import read_runs
     from mmgradaug.visualization.class_activation import save_activation_maps
-    from mmgradaug.visualization.curves import save_seed_curves
 
-    logs = {name: [read_run(r.work_dir).scalars for r in rs] for name, rs in runs.items()}
-    title = 'ResNet-18, half as wide, on few labelled digits (thin: one seed, thick: the mean)'
-    curves = save_seed_curves(logs, work_dir / 'curves.png', METRIC, title)
+    report = work_dir / 'report.html'
+    write_report(read_runs([rs[0].work_dir for rs in runs.values()]), report)
     plain, _ = load_trained_model(open_source(runs['baseline'][0].checkpoint), Cut())
     source = open_source(runs['GradAug'][0].checkpoint)
     full, cfg = load_trained_model(source, Cut())
@@ -125,7 +124,7 @@ def draw(work_dir: Path, runs: dict[str, list[Any]]) -> list[Path]:
     }
     title = 'What speaks for the right digit (class activation maps), and the predicted digit'
     maps = save_activation_maps(networks, cfg, work_dir / 'activation_maps.png', title)
-    return [curves, maps]
+    return [report, maps]
 
 
 def conclude(summary: dict[str, Any], files: list[Path]) -> None:
@@ -133,7 +132,7 @@ def conclude(summary: dict[str, Any], files: list[Path]) -> None:
     from mmgradaug.reproduction.rows import spread
 
     detector = summary['detector']
-    curves, maps, numbers = files
+    report, maps, numbers = files
     say('done')
     print(f"""
 trained   ResNet-18 (half as wide) on {summary['labels_per_class']} labelled digits of each class,
@@ -146,7 +145,8 @@ trained   ResNet-18 (half as wide) on {summary['labels_per_class']} labelled dig
 backbone  {summary['backbone']}
           all {detector['matched_entries']} of its entries are in {detector['config']}
           by {detector['option']}
-pictures  {curves}, {maps}
+curves    {report}
+picture   {maps}
 numbers   {numbers}
 
 A few seeds on one small data set: this shows that the tool works and what it gives here, not

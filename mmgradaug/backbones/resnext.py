@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from math import lcm
-from typing import Any
 
 from mmdet.models.backbones import ResNeXt
 from mmdet.models.backbones.resnext import Bottleneck
@@ -30,9 +29,6 @@ class SlimmableResNeXt(SlimmableResNetMixin, ResNeXt):
     """
 
     stock_cls = ResNeXt
-
-    def __init__(self, groups: int = 1, base_width: int = 4, **kwargs: Any) -> None:
-        super().__init__(groups=groups, base_width=base_width, **kwargs)
 
     def _set_rounding(self) -> None:
         """Round as a ResNet does, but the middle of a block to whole groups."""

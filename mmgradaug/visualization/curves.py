@@ -1,20 +1,18 @@
-"""Losses and metrics over a run, from the log that mmengine writes, and over several seeds."""
+"""Losses and metrics over a run, from the log that mmengine writes."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import ScaledTranslation
 
 from ..engine.run_log import Scalars
 from ..evaluation.widths import AP_NAMES
-from .canvas import colour_at, new_figure, save_figure
+from .canvas import colour_at
 
 
 @dataclass(frozen=True)
@@ -26,7 +24,6 @@ class Line:
     values: Sequence[float]
     colour: str
     thick: float = 1.3  # points; 0 draws dots
-    opacity: float = 1.0
     dashed: bool = False
 
 
@@ -41,7 +38,6 @@ def draw_lines(
             label=line.label.replace('$', r'\$') or None,  # no formula
             color=line.colour,
             linewidth=line.thick,
-            alpha=line.opacity,
             linestyle='--' if line.dashed else '-',
             marker='o' if not line.thick or len(line.steps) <= 20 else None,
             markersize=3,
@@ -90,34 +86,3 @@ def precision_lines(scalars: Scalars) -> list[Line]:
             steps, values = scalars.series('val', key)
             lines.append(Line(f'{label}, last {values[-1]:.3f}', steps, values, colour_at(index)))
     return lines
-
-
-def save_curves(scalars: Scalars, path: Path | str, title: str = '') -> Path:
-    """Draw losses over iterations and average precision over epochs; returns the path."""
-    figure = new_figure(10.5, 4.6, title)
-    left, right = figure.subplots(1, 2)
-    draw_lines(left, loss_lines(scalars), 'training loss', 'iteration')
-    title = 'validation, full network: AP (0.50:0.95)'
-    draw_lines(right, precision_lines(scalars), title, scalars.unit, from_zero=False)
-    return save_figure(figure, path)
-
-
-def save_seed_curves(
-    runs: Mapping[str, Sequence[Scalars]], path: Path | str, metric: str, title: str = ''
-) -> Path:
-    """Draw losses of the full network and a metric of several methods: seeds thin, means thick.
-
-    ``runs`` are logs of each method's seeds, by its name; those of a method have the same steps.
-    """
-    figure = new_figure(10.5, 4.4, title)
-    panels = (('train', 'loss_cls', 'iteration'), ('val', metric, 'epoch'))
-    for axes, (part, key, unit) in zip(figure.subplots(1, 2), panels, strict=True):
-        lines = []
-        for index, (name, logs) in enumerate(runs.items()):
-            seeds = [log.series(part, key) for log in logs]
-            steps, mean = seeds[0][0], np.mean([values for _, values in seeds], axis=0).tolist()
-            colour = colour_at(-1 - index)
-            lines += [Line('', *one, colour, thick=0.8, opacity=0.45) for one in seeds]
-            lines.append(Line(f'{name}, last {mean[-1]:.2f}', steps, mean, colour, thick=2))
-        draw_lines(axes, lines, key, unit)
-    return save_figure(figure, path)

@@ -1,4 +1,3 @@
-import numpy as np
 import pytest
 
 from mmgradaug.engine.run_log import Scalars
@@ -8,10 +7,7 @@ from mmgradaug.visualization.curves import (
     draw_lines,
     loss_lines,
     precision_lines,
-    save_curves,
-    save_seed_curves,
 )
-from tests.visualization.pictures import pixels_of
 
 
 def log(gradaug=False):
@@ -39,14 +35,6 @@ def test_each_pass_has_a_line(gradaug, names):
     assert (box.steps, mask.values) == ([1, 2], [0.3, 0.6])
 
 
-def test_the_picture_is_written(tmp_path):
-    path = save_curves(log(gradaug=True), tmp_path / 'new' / 'curves.png', title='a run')
-    assert np.abs(np.subtract(pixels_of(path).shape[:2], (506, 1155))).max() <= 2
-    assert len(np.unique(pixels_of(path).reshape(-1, 3), axis=0)) > 10
-    assert [p.name for p in path.parent.iterdir()] == ['curves.png']
-    assert save_curves(Scalars.of([{'loss': 1.0, 'step': 1}]), tmp_path / 'curves.png').is_file()
-
-
 def test_precision_is_seen_and_legends_hide_no_curve(tmp_path):
     """Labels are no formulas, and NaN is no reason to fail."""
     lines = [Line(name, [1, 2, 3], [0.5, 0.6, float('nan')], 'red') for name in ('$x_1$', 'b')]
@@ -59,24 +47,3 @@ def test_precision_is_seen_and_legends_hide_no_curve(tmp_path):
         legend, plot = axes.get_legend().get_window_extent(), axes.get_tightbbox(for_layout_only=1)
         assert legend.y1 <= axes.xaxis.label.get_window_extent().y0 < plot.y1
         assert legend.y0 >= 0
-
-
-def seed_log(top1):
-    train = [{'step': 5 * i, 'loss': 9.0, 'loss_cls': top1 / i, 'epoch': i} for i in (1, 2)]
-    return Scalars.of([*train, {'step': 2, 'accuracy/top1': top1}])
-
-
-def test_the_thick_line_is_the_mean_of_the_seeds(tmp_path, monkeypatch):
-    drawn = []
-    monkeypatch.setattr(
-        'mmgradaug.visualization.curves.draw_lines', lambda axes, lines, *_: drawn.append(lines)
-    )
-    runs = {'baseline': [seed_log(50.0), seed_log(60.0)], 'GradAug': [seed_log(40.0)]}
-    save_seed_curves(runs, tmp_path / 'curves.png', 'accuracy/top1')
-    losses, values = ([(line.label, line.values) for line in lines] for lines in drawn)
-    assert losses[:3] == [('', [50, 25]), ('', [60, 30]), ('baseline, last 27.50', [55, 27.5])]
-    assert [pair for pair in values if pair[0]] == [
-        ('baseline, last 55.00', [55]),
-        ('GradAug, last 40.00', [40]),
-    ]
-    assert drawn[0][2].thick > drawn[0][0].thick
