@@ -93,7 +93,7 @@ result    box AP {summary['bbox_mAP']:.3f}, mask AP {summary['segm_mAP']:.3f}
           of the full network on the 4 validation tiles
 weights   {work_dir / checkpoint.name}
 pictures  {predictions}, {subnets}
-curves    {report}
+report    {report}
 numbers   {numbers}
 
 This shows the machinery at work; 12 tiles cannot show whether GradAug pays. What was measured

@@ -145,7 +145,7 @@ trained   ResNet-18 (half as wide) on {summary['labels_per_class']} labelled dig
 backbone  {summary['backbone']}
           all {detector['matched_entries']} of its entries are in {detector['config']}
           by {detector['option']}
-curves    {report}
+report    {report}
 picture   {maps}
 numbers   {numbers}
 
