@@ -31,8 +31,7 @@ model = dict(
         num_subnets=3,  # <- 0 is plain training, to compare with
         min_width=0.9,
         transform=dict(type='RandomScale', scales=[1.0, 0.8, 0.6, 0.4]),  # <- of small images fewer
-        # Labels alone, which won in short training; without this line also the full network's.
-        distill=dict(rpn_cls='hard', roi_cls='hard', roi_mask='hard'),
+        distill=dict(soft=0.0),  # <- weight of the full network's scores and masks as targets
     ),
 )
 # load_from = 'mask_rcnn_r50_fpn_1x_coco.pth'  # <- a stock detector's file, to start from COCO

@@ -90,6 +90,9 @@ def _with_gradaug(model: Any, gradaug: dict[str, Any]) -> Any:
     """Switch GradAug on in a stock model config, with defaults for what is not given."""
     scales = dict(type='RandomScale', scales=[1.0, 0.75, 0.5])
     model.gradaug = dict(num_subnets=2, min_width=0.5, transform=scales, seed=0) | gradaug
+    distill = gradaug.get('distill') or {}
+    if isinstance(distill, dict):  # soft losses are off by default
+        model.gradaug.distill = dict(soft=0.5) | distill
     model.detector, model.type = model.type, 'GradAugDetector'
     return model
 

@@ -49,7 +49,7 @@ MMDET = Path(mmdet.__file__).parent
 SHIPPED = next(f for f in (MMDET / '.mim/configs', MMDET.parent / 'configs') if f.is_dir())
 SLIMMABLE = {name: f'Slimmable{name}' for name in ('ResNet', 'ResNetV1d', 'ResNeXt')}
 SCALES = dict(type='RandomScale', scales=[0.75, 0.5])
-GRADAUG = dict(num_subnets=2, min_width=0.8, transform=SCALES)
+GRADAUG = dict(num_subnets=2, min_width=0.8, transform=SCALES, distill=dict(soft=0.5))
 MEMORY = 6  # GiB that a process may take; a config that wants more fails
 SIZE = (160, 192)  # height and width of the images in pixels
 LARGER = {'ddod': (544, 576)}  # it convolves 3 x 3 cells at stride 128, also at scale 0.5

@@ -6,5 +6,7 @@ model = dict(
     type='GradAugDetector',
     detector='MaskRCNN',
     backbone=dict(type='SlimmableResNet'),
-    gradaug=_base_.gradaug,
+    # Scores and masks of sub-networks learn from the full network's, too, as in the paper. It does
+    # not tell the weight; labels alone, the default, won in short training (docs/DISTILLATION.md).
+    gradaug=dict(_base_.gradaug, distill=dict(soft=0.5)),
 )

@@ -32,28 +32,29 @@ class Target:
         )
 
 
-PROBABILITY = Target(soft=0.5, hard=1.0)
-BOX = Target(hard=1.0)
+LABELS = Target(hard=1.0)
+PROBABILITIES = ('rpn_cls', 'roi_cls', 'roi_mask', 'dense_cls', 'dense_quality', 'dense_dfl')
 
 
 @dataclass(frozen=True)
 class DistillConfig:
     """The config key ``gradaug.distill`` for heads that are distilled.
 
-    Probabilities are trained hard, and soft at half the weight; box deltas hard: an output without
-    bound that is trained soft alone can run away, because its teacher shares its weights.
+    Every output is trained on labels; the key ``soft`` adds soft losses of that weight to all
+    probabilities whose targets are not given. Box deltas stay hard: an output without bound that
+    is trained soft alone can run away, because its teacher shares its weights.
     docs/DISTILLATION.md shows the measurements behind these defaults.
     """
 
-    rpn_cls: Target = PROBABILITY  # objectness of the region proposal network
-    rpn_bbox: Target = BOX  # its box deltas
-    roi_cls: Target = PROBABILITY  # class scores of RoIs
-    roi_bbox: Target = BOX  # box deltas of RoIs
-    roi_mask: Target = PROBABILITY  # mask logits of positive RoIs, and maps of semantic heads
-    dense_cls: Target = PROBABILITY  # class scores of a single-stage head
-    dense_bbox: Target = BOX  # its boxes, as it codes them
-    dense_quality: Target = PROBABILITY  # its centerness, IoU or objectness
-    dense_dfl: Target = PROBABILITY  # its distributions over the distances to a box's sides (GFL)
+    rpn_cls: Target = LABELS  # objectness of the region proposal network
+    rpn_bbox: Target = LABELS  # its box deltas
+    roi_cls: Target = LABELS  # class scores of RoIs
+    roi_bbox: Target = LABELS  # box deltas of RoIs
+    roi_mask: Target = LABELS  # mask logits of positive RoIs, and maps of semantic heads
+    dense_cls: Target = LABELS  # class scores of a single-stage head
+    dense_bbox: Target = LABELS  # its boxes, as it codes them
+    dense_quality: Target = LABELS  # its centerness, IoU or objectness
+    dense_dfl: Target = LABELS  # its distributions over the distances to a box's sides (GFL)
     max_rois: int | None = None  # that sub-networks learn from per image; None is all sampled ones
     # Iterations over which the weights of soft losses rise from 0, since an untrained teacher has
     # nothing to teach.
@@ -65,15 +66,20 @@ class DistillConfig:
         if not isinstance(cfg, Mapping | None):
             raise ConfigError(
                 f"gradaug.distill must be 'labels' or a dict of outputs, got {cfg!r}: for example "
-                "dict(roi_cls='both')"
+                "dict(soft=0.5) or dict(roi_cls='both')"
+            )
+        parsed = dict(cfg or {})
+        soft = parsed.pop('soft', 0.0)
+        if not isinstance(soft, (int, float)) or soft < 0:
+            raise ConfigError(
+                f'gradaug.distill.soft must be a weight, 0.5 for instance, got {soft!r}'
             )
         defaults = {field.name: field.default for field in fields(cls)}
-        parsed = dict(cfg or {})
         for key, value in parsed.items():
             if key not in defaults:
                 raise ConfigError(
                     f'gradaug.distill has the unknown key {key!r}{suggestion(key, defaults)}, '
-                    f'expected some of {", ".join(defaults)}'
+                    f'expected some of soft, {", ".join(defaults)}'
                 )
             if isinstance(defaults[key], Target):
                 parsed[key] = Target.parse(value, key)
@@ -82,7 +88,7 @@ class DistillConfig:
                     f'gradaug.distill.{key} must be a whole number >= 1 or {defaults[key]}, got '
                     f'{value!r}'
                 )
-        return cls(**parsed)
+        return cls(**dict.fromkeys(PROBABILITIES, Target(soft, hard=1.0)) | parsed)
 
     def soft_ramp(self, iteration: int) -> float:
         """Return the factor of all soft losses at an iteration, from 0 up to 1."""
@@ -90,7 +96,7 @@ class DistillConfig:
 
     def require_heads(self, given: Iterable[str], outputs: Iterable[str]) -> None:
         """Raise if a key that a user gave is of none of the heads with these outputs."""
-        known = {key.split('_')[0] for key in outputs} | {'warmup'}
+        known = {key.split('_')[0] for key in outputs} | {'soft', 'warmup'}
         for key in given:
             head = 'roi' if key == 'max_rois' else key.split('_')[0]
             if head not in known and getattr(self, key) not in (None, Target()):
