@@ -131,13 +131,13 @@ def save_frontier(
     """
     figure = new_figure(9.0, 5.5, title)
     axes = figure.subplots()
-    axes.set(xlabel='cost, in runs of plain training', ylabel='gain, with its 95 % interval')
+    axes.set_xlabel('cost, in runs of plain training (black: plain training, longer)')
+    axes.set(ylabel='gain, with its 95 % interval', xmargin=0.15)  # room for names
     plain = sorted(point for name, point in points.items() if name.startswith('plain'))
-    axes.plot([p[0] for p in plain], [p[1] for p in plain], color='black', label='plain, longer')
+    axes.plot([p[0] for p in plain], [p[1] for p in plain], color='black')
     for name, (cost, gain, half) in points.items():
         colour = 'black' if name.startswith('plain') else colour_at(5)
         axes.errorbar(cost, gain, half, fmt='o', color=colour, markersize=4, linewidth=0.8)
         axes.annotate(name, (cost, gain), (5, 3), textcoords='offset points', fontsize=7)
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
     return save_figure(figure, path)

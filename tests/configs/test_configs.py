@@ -74,7 +74,7 @@ def test_only_the_model_differs_from_mmdets_config(path):
     assert without_scope(recipes[0]) == without_scope(recipes[1])
     if stock.model.backbone.init_cfg is not None:
         assert cfg.model.backbone.init_cfg.checkpoint == 'pretrained/resnet50_gradaug.pth'
-    assert cfg.model.gradaug == cfg.gradaug
+    assert dict(cfg.model.gradaug) | dict(cfg.gradaug) == cfg.model.gradaug
 
 
 def test_main_config_is_the_last_row_of_table_7():
@@ -82,6 +82,7 @@ def test_main_config_is_the_last_row_of_table_7():
     assert model.backbone.init_cfg.checkpoint == 'pretrained/resnet50_gradaug.pth'
     assert model.detector == 'MaskRCNN'
     assert (model.gradaug.num_subnets, model.gradaug.min_width) == (3, 0.9)
+    assert model.gradaug.distill == dict(soft=0.5)
 
 
 def test_the_example_for_own_data_trains_when_copied(tmp_path, monkeypatch):

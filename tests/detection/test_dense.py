@@ -129,15 +129,15 @@ def test_a_step_on_one_image(name):
     assert len(soft) == len(model._distillers[0].spec.outputs)
 
 
-def test_defaults_train_probabilities_on_both_and_boxes_on_labels():
-    model = detector('GFL')
+def test_soft_trains_probabilities_on_both_and_boxes_on_labels():
+    model = detector('GFL', soft=0.5)
     data = taught(model, data_of())
     losses = subnet_losses(model, data, Scale(0.5), 0.5)
     trained = ('cls_soft', 'dfl_soft', 'cls_hard', 'bbox_hard', 'dfl_hard')
     assert {k for k in losses if k.endswith(('_soft', '_hard'))} == {
         f'loss_dense_{k}' for k in trained
     }
-    targets = detector('FCOS')._distillers[0].targets
+    targets = detector('FCOS', soft=0.5)._distillers[0].targets
     assert (targets['quality'].soft, targets['quality'].hard) == (0.5, 1)
     assert (targets['bbox'].soft, targets['bbox'].hard) == (0, 1)
 

@@ -49,7 +49,23 @@ def test_weights_scale_losses_and_warm_up_scales_soft_ones(config, key, other):
     torch.testing.assert_close(scaled[f'{other}_soft'], base[f'{other}_soft'] * 0.5)
 
 
+@pytest.mark.parametrize(('config', 'count'), [(detector_config, 3), (ATSS, 2)])
+def test_labels_are_the_default_and_soft_adds_losses_of_probabilities(config, count):
+    losses = {}
+    for weight in (0.0, 0.5, 1.5):
+        model = build(config(distill=dict(soft=weight)))
+        losses[weight] = subnet_losses(model, taught(model, batch()), Scale(0.5), 0.5)
+    soft = {weight: {k: v for k, v in found.items() if k.endswith('_soft') and v != 0}
+            for weight, found in losses.items()}  # fmt: skip
+    assert soft[0.0] == {} and len(soft[0.5]) == count
+    assert not [key for key in soft[0.5] if 'bbox' in key]
+    for key, value in soft[0.5].items():
+        torch.testing.assert_close(soft[1.5][key], 3 * value)
+    assert DistillConfig.parse(None) == DistillConfig.parse(dict(soft=0.0))
+
+
 @pytest.mark.parametrize(('distill', 'message'), [
+    (dict(soft='both'), "soft must be a weight, 0.5 for instance, got 'both'"),
     (dict(roi_class='soft'), "unknown key 'roi_class' .did you mean 'roi_cls'.., expected some of"),
     (dict(roi_cls=dict(soft=-1)), 'roi_cls must be'),
     (dict(max_rois=0), 'max_rois must be'),
