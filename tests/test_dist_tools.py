@@ -33,7 +33,7 @@ def options(tmp_path_factory):
 
 def require_trained(work_dir, steps):
     """Check that a run of shapes trained sub-networks in every step, and tested."""
-    for key in ('subnet1/loss', 'subnet2/loss', 'subnet1/loss_roi_cls_soft', 'full/loss'):
+    for key in ('subnet1/loss', 'subnet2/loss', 'subnet1/loss_roi_cls_hard', 'full/loss'):
         assert sorted(logged(work_dir, key)) == list(range(1, steps + 1)), key
         assert all(value > 0 for value in logged(work_dir, key).values()), key
     total, full = logged(work_dir, 'loss'), logged(work_dir, 'full/loss')
