@@ -101,7 +101,7 @@ def test_gradients_of_losses_that_are_normalised_over_processes(group, monkeypat
     monkeypatch.setattr(fcos_head, 'reduce_mean', lambda tensor: next(replayed))
     expected = of_one_process(build(fcos_config()))
     for result in group('fcos_reduces'):
-        assert_close(result, expected, 1e-5)
+        assert_close(result, expected, 3e-6)  # 1.1e-6 on AVX2, less on AVX-512
 
 
 def test_an_iteration_without_sub_networks_is_reduced_like_a_plain_one(group):
