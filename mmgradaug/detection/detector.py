@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -76,7 +77,7 @@ class GradAugDetector(GradAugMixin):
                 '(docs/DISTILLATION.md), so sub-networks train on labels moved by the transform; '
                 "gradaug.distill='labels' silences this",
                 logger='current',
-                level=30,
+                level=logging.WARNING,
             )
 
     def __reduce_ex__(self, protocol: Any) -> Any:

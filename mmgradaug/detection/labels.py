@@ -82,7 +82,7 @@ def move_instances(instances: InstanceData, mapping: GeometricMap) -> InstanceDa
     """Move the boxes and masks of instances of one image; other fields are taken over."""
     moved = InstanceData(metainfo=instances.metainfo)
     for name, value in instances.items():
-        if name in ('bboxes', 'priors'):
+        if name == 'bboxes':
             value = mapping.boxes(get_box_tensor(value))
         elif isinstance(value, MASKS):
             value = move_masks(value, mapping)

@@ -26,7 +26,7 @@ from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS, init_default_scope
 
 from ..errors import ConfigError, listed
-from ..type_names import builds
+from ..type_names import class_of
 from .cli import warn
 from .coco_metric import ExactCocoMetric, exact_metrics
 from .file_names import find_file, near_file
@@ -136,8 +136,8 @@ def check_annotations(cfg: Config, loops: Iterable[str]) -> None:
         if loop == 'train':
             check_objects(ours, read, others=len(ours) < len(datasets))
         for key, entry in _find_evaluators(cfg, loop).items():
-            exact = builds(exact_metrics(entry), ExactCocoMetric, METRICS)
-            if exact and not entry.get('format_only'):
+            metric = class_of(exact_metrics(entry).get('type'), METRICS) or object
+            if issubclass(metric, ExactCocoMetric) and not entry.get('format_only'):
                 _check_evaluator(f'{entry["ann_file"]} ({key})', entry, ours, read)
 
 

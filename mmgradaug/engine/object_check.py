@@ -49,8 +49,8 @@ def check_objects(datasets: Mapping[str, Any], read: Any, others: bool) -> None:
             warn(told[-1] + apart)
         # Asked for by filter_empty_gt=False: images without any.
         taught |= (dataset.filter_cfg or {}).get('filter_empty_gt') is False
-        instances = (i for info in dataset.data_list for i in info['instances'])
-        taught |= bool(learnt) and any(not i['ignore_flag'] for i in instances)
+        kept = {info['img_id'] for info in dataset.data_list}
+        taught |= any(annotation['image_id'] in kept for annotation in learnt)
         counted = Counter(a['category_id'] for a in learnt)
         for i in dataset.cat2label:
             empty[coco.cats[i]['name']] = empty.get(coco.cats[i]['name'], True) and not counted[i]

@@ -59,7 +59,7 @@ def check_pretrained(model: nn.Module) -> None:
                         f'{path} ({key}.checkpoint) cannot be downloaded ({error.reason}): set it '
                         f'to a file that you have, or {key} to None'
                     ) from error
-                _load(part, loaded, f'{path} ({key})', entry.get('prefix', ''))
+                _load(part, loaded, f'{path} ({key})', prefix=entry.get('prefix', ''))
 
 
 def _pretrained(part: Any) -> list[Mapping[str, Any]]:
@@ -83,17 +83,18 @@ def check_start(cfg: Config, model: Any) -> None:
     if not path:
         _warn_of_frozen(model)
     elif cfg.get('resume') and '://' not in path:
-        load_weights(model, path)
-        _check_resumed(cfg, Path(path).expanduser())
+        checkpoint = load_checkpoint(path)
+        _load(model, checkpoint, str(path), exactly=True)
+        _check_resumed(cfg, Path(path).expanduser(), checkpoint)
     elif '://' not in path:
-        _load(model.backbone, load_checkpoint(path), f'{path} (load_from)', 'backbone')
+        _load(model.backbone, load_checkpoint(path), f'{path} (load_from)', prefix='backbone')
 
 
-def _check_resumed(cfg: Config, path: Path) -> None:
+def _check_resumed(cfg: Config, path: Path, checkpoint: Mapping[str, Any]) -> None:
     """Raise if a checkpoint lacks what mmengine resumes: it would start that anew in silence."""
     needed = {'message_hub', 'meta', 'optimizer'}
     needed |= {'param_schedulers'} if cfg.get('param_scheduler') else set()
-    if not (lacking := needed - load_checkpoint(path).keys()):
+    if not (lacking := needed - checkpoint.keys()):
         return
     fix = 'no file beside it does'
     for other in sorted(path.parent.glob('*.pth'), key=os.path.getmtime):
@@ -131,17 +132,19 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
     Raises:
         ConfigError: If it is missing, damaged, holds code, or lacks weights of the model.
     """
-    _load(model, load_checkpoint(path), str(path))
+    _load(model, load_checkpoint(path), str(path), exactly=True)
 
 
-def _load(network: nn.Module, checkpoint: Any, source: str, prefix: str | None = None) -> None:
+def _load(
+    network: nn.Module, checkpoint: Any, source: str, prefix: str = '', exactly: bool = False
+) -> None:
     """Load weights by torch's own rules, or raise if one is missing or of another shape.
 
-    With a prefix, which may be empty, files of plain networks may lack what others add, and the
-    first convolution may be for images of other channels, of which mmengine warns; but entries of
-    parts that the network has must all be its own.
+    If not ``exactly``, files of plain networks may lack what others add, and the first convolution
+    may be for images of other channels, of which mmengine warns; but entries of parts that the
+    network has must all be its own.
     """
-    weights, exactly = weights_of(checkpoint), prefix is None
+    weights = weights_of(checkpoint)
     if prefix:
         start = f'{prefix.removesuffix(".")}.'
         found = {k.removeprefix(start): v for k, v in weights.items() if k.startswith(start)}

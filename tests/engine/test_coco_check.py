@@ -391,7 +391,9 @@ def test_images_that_are_left_out_may_be_missing(cfg, root, spoil):
     check_data(cfg, LOOPS)
 
 
-def test_evaluators_need_their_keys_and_no_annotations_to_write_results(cfg, spoil):
+@pytest.mark.parametrize('metric', ['CocoMetric', 'CalibratedCocoMetric'])
+def test_evaluators_need_their_keys_and_no_annotations_to_write_results(cfg, spoil, metric):
+    cfg.val_evaluator.type = metric
     spoil(lambda c: c['annotations'][0].update(iscrowd=None), 'val')
     fails(cfg, r'val\.json \(val_evaluator\) has annotations without iscrowd')
     spoil(lambda c: c.pop('annotations'), 'val')
