@@ -11,7 +11,7 @@ custom_imports = dict(imports=['mmgradaug'], allow_failed_imports=False)
 data_root = 'data/mine/'  # <- this folder has the annotation files and the images
 train_ann, train_images = 'annotations/train.json', 'train/'  # <- in that folder
 val_ann, val_images = 'annotations/val.json', 'val/'  # <-
-classes = ('cat', 'dog')  # <- as the annotation files name them; a single one is ('cat',)
+classes = ('cat', 'dog')  # <- names and order of the annotation files; one is ('cat',)
 num_classes = 2  # <-
 image_scale = (1333, 800)  # <- longer and shorter side are resized to fit in
 max_epochs = 12  # <-
@@ -20,8 +20,9 @@ batch_size = 2  # <- images per step on one GPU
 model = dict(
     type='GradAugDetector',
     detector='MaskRCNN',
-    # Its ImageNet weights are downloaded; without internet set init_cfg to a file. A ResNet-18 is
-    # depth=18 with init_cfg of 'torchvision://resnet18', and neck's in_channels 64, 128, 256, 512.
+    # Its ImageNet weights are downloaded; without internet set init_cfg to a file, or to None with
+    # frozen_stages=-1 and norm_eval=False. A ResNet-18 is depth=18 with init_cfg of
+    # 'torchvision://resnet18', and neck=dict(in_channels=[64, 128, 256, 512]).
     backbone=dict(type='SlimmableResNet'),
     roi_head=dict(
         bbox_head=dict(num_classes=num_classes),

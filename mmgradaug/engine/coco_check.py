@@ -221,9 +221,13 @@ def _check_classes(where: str, dataset: Any, coco: COCO, labels: dict[str, list[
                 'alike, or set check_annotations=False if they are two things'
             )
     if names != classes and not dataset.test_mode:
+        lacking = [name for name in classes if name not in names]
         warn(
-            f'{where} has of metainfo.classes ({listed(classes)}) the categories {listed(names)}: '
-            'what it lacks is not learnt, and in another order predictions get wrong names'
+            f'{where} has no category {listed(lacking)}, which metainfo.classes names'
+            if names == classes[: len(names)]
+            else f'{where} has the categories {listed(names)}, in this order, metainfo.classes has '
+            f'{listed(classes)}: predictions will get wrong names, so set metainfo.classes (and '
+            f"num_classes) to the file's, {tuple(names)}"
         )
     palette = dataset.metainfo.get('palette')
     if isinstance(palette, list) and sum(not isinstance(c, str) for c in palette) < len(classes):

@@ -89,14 +89,15 @@ def comparison_panels(runs: Sequence[Run]) -> list[Panel]:
 def logged_panels(scalars: Scalars, wanted: Callable[[str], bool]) -> list[Panel]:
     """Return a panel for each wanted name of logged values, with a line for each pass.
 
-    A loss from the full network's outputs (``_soft``) and one from labels (``_hard``) are the same
-    term. A value without a pass, such as ``time``, is shown as the full network's.
+    A loss from the full network's outputs (``_soft``), one from labels (``_hard``) and the full
+    network's own are the same term. A value without a pass, such as ``time``, is shown as its.
     """
     found: dict[str, dict[tuple[str, str], str]] = {}
     for key in dict.fromkeys(key for entry in scalars.train for key in entry):
         owner, _, name = key.rpartition('/')
         if wanted(name):
             term, target = re.fullmatch('(.*?)(_soft|_hard)?', name).groups('')  # type: ignore
+            term = re.sub('loss_(roi|dense)_', 'loss_', term)  # as mmdet's heads call it
             found.setdefault(term, {})[owner or 'full', target[1:]] = key
     passes = sorted({'full', *(owner for keys in found.values() for owner, _ in keys)})
     return [

@@ -60,7 +60,7 @@ class Run:
         if 'max_epochs' in options:
             total, done = options['max_epochs'], int(last.get('epoch', 0))
             ended = done == total and self._noted.endswith(f'epoch_{total}.pth')
-            text = f'epoch {done} of {total}, iteration {step}'
+            text = f'epoch {done} of {total}' + f', iteration {step}' * (not ended)
         else:
             total = options.get('max_iters', '?')
             # A checkpoint beyond the next entry is of a run before, which this one began anew.
@@ -137,7 +137,8 @@ def merge(starts: dict[str, list[dict[str, Any]]]) -> tuple[Scalars, list[str]]:
         val = [e for e in merged.val if e['step'] < done and e['step'] not in again]
         if merged.train:
             lost = len(merged.train) - len(train)
-            before = f'resumed after {int(train[-1]["step"])} iterations' if train else 'began anew'
-            notes.append(f'{name} {before}; {lost} log entries before it were dropped')
+            how = 'resumed' if train else 'began anew'
+            step = int(train[-1]['step']) if train else 0
+            notes.append(f'{name} {how}; log entries dropped after iteration {step}: {lost}')
         merged = Scalars([*train, *new.train], [*val, *new.val])
     return merged, notes or ([] if starts else ['nothing is logged yet'])

@@ -30,12 +30,10 @@ def test_a_resumed_run_is_one(tmp_path):
     assert steps(run.scalars.train) == list(range(1, 9))
     assert [e['loss'] for e in run.scalars.train] == [12, 6, 4, 3, 105, 106, 107, 108]
     assert run.metrics()['coco/bbox_mAP'] == ([1, 2], [0.54, 0.9])
-    assert run.notes == [
-        f'{SECOND} resumed after 4 iterations; 3 log entries before it were dropped'
-    ]
+    assert run.notes == [f'{SECOND} resumed; log entries dropped after iteration 4: 3']
     assert run.progress() == 'epoch 2 of 2, iteration 8'
     (tmp_path / 'last_checkpoint').write_text('/there/epoch_2.pth')
-    assert run.progress() == 'finished: epoch 2 of 2, iteration 8'
+    assert run.progress() == 'finished: epoch 2 of 2'
 
 
 def test_a_validation_that_was_due_counts_once(tmp_path):
@@ -53,7 +51,7 @@ def test_a_run_started_anew_is_alone(tmp_path):
     write_start(tmp_path, SECOND, [train_entry(1), train_entry(3)])
     run = read_run(tmp_path)
     assert (steps(run.scalars.train), run.scalars.val) == ([1, 3], [])
-    assert run.notes == [f'{SECOND} began anew; 7 log entries before it were dropped']
+    assert run.notes == [f'{SECOND} began anew; log entries dropped after iteration 0: 7']
     assert run.progress() == 'epoch 1 of 2, iteration 3'
 
 
