@@ -89,8 +89,9 @@ def comparison_panels(runs: Sequence[Run]) -> list[Panel]:
 def logged_panels(scalars: Scalars, wanted: Callable[[str], bool]) -> list[Panel]:
     """Return a panel for each wanted name of logged values, with a line for each pass.
 
-    A loss from the full network's outputs (``_soft``), one from labels (``_hard``) and the full
-    network's own are the same term. A value without a pass, such as ``time``, is shown as its.
+    The full network's loss and a sub-network's, from its outputs (``_soft``) or from labels
+    (``_hard``), are the same term. A value without a pass, such as ``time``, is drawn as the full
+    network's.
     """
     found: dict[str, dict[tuple[str, str], str]] = {}
     for key in dict.fromkeys(key for entry in scalars.train for key in entry):
