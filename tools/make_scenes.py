@@ -11,7 +11,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     add = parser.add_argument
     add('--out', default='data/scenes', help='folder of the data set')
-    add('--source', default='/usr/share/datasets/fashion-mnist', help='folder of Fashion-MNIST')
+    add('--source', default='data/fashion-mnist', help='folder of Fashion-MNIST')
     add('--train', type=int, default=150, metavar='N', help='training scenes')
     add('--val', type=int, default=400, metavar='N', help='validation scenes')
     add('--seed', type=int, default=0, help='the same seed gives the same images, bit by bit')

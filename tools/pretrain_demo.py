@@ -59,7 +59,7 @@ def run_demo(args: argparse.Namespace, work_dir: Path) -> None:
     runs = {name: plan_runs(row, *options) for name, row in rows.items()}
     longest_first = [*runs['GradAug'], *runs['baseline']]
     tools, records = Path(__file__).absolute().parent, work_dir / 'records.jsonl'
-    run_all(longest_first, tools, records, say, args.jobs)
+    run_all(longest_first, tools, records, args.jobs)
     say('drawing')
     pictures = draw(work_dir, runs)
     first = runs['GradAug'][0]

@@ -65,15 +65,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         elif args.command == 'smoke':
             (records := work_dir / 'records.jsonl').unlink(missing_ok=True)
             runs = [plan_smoke(row, work_dir / row.id.replace('/', '_')) for row in chosen]
-            run_all(runs, tools, records, say, args.jobs)
+            run_all(runs, tools, records, args.jobs)
         else:
             options = (range(args.seeds), work_dir, args.cfg_options, args.gpus)
             runs = [run for row in chosen for run in plan_runs(row, *options)]
-            run_all(runs, tools, args.records, say, args.jobs)
-
-
-def say(text: str) -> None:
-    print(f'[repro] {text}', flush=True)
+            run_all(runs, tools, args.records, args.jobs)
 
 
 def print_rows(rows: Sequence[Any], records: Sequence[Any]) -> None:

@@ -31,8 +31,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     add = parser.add_argument
     add('--part', nargs='+', metavar='ID', help='of rows, or their beginnings (default: all)')
     add('--seeds', type=int, metavar='N', help='the first of each row (default: all it has)')
-    add('--pilot', nargs='*', metavar='KEY=VALUE', help='pilot seeds, with options, and no more')
-    add('--report', action='store_true', help='write docs/STUDY.md anew, and no more')
+    only = parser.add_mutually_exclusive_group().add_argument
+    only('--pilot', nargs='*', metavar='KEY=VALUE', help='pilot seeds, with options, and no more')
+    only('--report', action='store_true', help='write docs/STUDY.md anew, and no more')
     add('--jobs', type=int, default=os.cpu_count() or 1, metavar='N', help='runs at a time')
     add('--work-dir', type=Path, default=Path('work_dirs/study'), help='(default: %(default)s)')
     args = parser.parse_args(argv)
@@ -43,18 +44,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     with one_line_errors():
         rows = read_rows(STUDY / 'rows.csv')
         chosen = select_rows(rows, args.part) if args.part else list(rows.values())
-        make_output_dir(args.work_dir, '--work-dir')
-        if args.pilot is None and not args.report:
-            for config in dict.fromkeys(row.config for row in chosen):
-                measure_costs([row for row in rows.values() if row.config == config])
         if not args.report:
+            make_output_dir(args.work_dir, '--work-dir')
+            if args.pilot is None:  # the report has those of all rows
+                for config in dict.fromkeys(row.config for row in rows.values()):
+                    measure_costs([row for row in rows.values() if row.config == config])
             run(chosen, rows, args)
         if args.pilot is None:
             report(rows, args.work_dir)
-
-
-def say(text: str) -> None:
-    print(f'[study] {text}', flush=True)
 
 
 def run(chosen: Sequence[Any], rows: Mapping[str, Any], args: argparse.Namespace) -> None:
@@ -63,19 +60,19 @@ def run(chosen: Sequence[Any], rows: Mapping[str, Any], args: argparse.Namespace
     Backbones that are to be fine-tuned are trained before, and again where they were recorded on
     another machine.
     """
-    from mmgradaug.reproduction.rows import key_of, read_records
+    from mmgradaug.reproduction.rows import read_records
     from mmgradaug.reproduction.runner import plan_runs, run_all
 
     records = STUDY / ('records.jsonl' if args.pilot is None else 'pilots.jsonl')
-    done = {key_of(record)[1:] for record in read_records([records])}  # of any row
+    done = {record['hash'] for record in read_records([records])}  # of any row
     runs = []
     for row in chosen:
         seeds = row.all_seeds[: args.seeds] if args.pilot is None else PILOT
         runs += plan_runs(row, seeds, args.work_dir, args.pilot or (), rows=rows)
-    todo = sorted((r for r in runs if r.key[1:] not in done), key=lambda run: run.seed)
+    todo = sorted((r for r in runs if r.hash not in done), key=lambda run: run.seed)
     first = {r.needs.work_dir: r.needs for r in todo if r.needs and r.needs.todo}
     for part in filter(None, (list(first.values()), todo)):
-        run_all(part, Path(__file__).absolute().parent, records, say, args.jobs)
+        run_all(part, Path(__file__).absolute().parent, records, args.jobs)
 
 
 def measure_costs(rows: Sequence[Any]) -> None:
@@ -86,9 +83,8 @@ def measure_costs(rows: Sequence[Any]) -> None:
 
     config, steps = rows[0].config, json.loads(COST.read_text()) if COST.exists() else {}
     variants = sorted({variant(row) for row in rows} - {''})
-    if 'gradaug' not in Config.fromfile(config).model or all(
-        name in steps.get(config, {}) for name in ['GradAug', *(f'GradAug, {v}' for v in variants)]
-    ):
+    wanted = {'GradAug', *(f'GradAug, {words}' for words in variants)}
+    if 'gradaug' not in Config.fromfile(config).model or wanted <= steps.get(config, {}).keys():
         return
     batch = next(words for part, words in BATCHES.items() if part in config)
     rounds = '--rounds 15 --warmup 15 --same-draws --memory-rounds 1 --device cpu'
@@ -112,7 +108,7 @@ def report(rows: Mapping[str, Any], work_dir: Path) -> None:
     runs = [r for row in rows.values() for r in plan_runs(row, row.all_seeds, work_dir, rows=rows)]
     steps = json.loads(COST.read_text()) if COST.exists() else {}
     write_study(read_settings(runs, records, steps), Path('docs'))
-    say('docs/STUDY.md')
+    print('docs/STUDY.md')
 
 
 if __name__ == '__main__':

@@ -124,19 +124,16 @@ def lines_of(row: Row, records: Sequence[dict[str, Any]]) -> list[tuple[str, ...
     return lines
 
 
-def key_of(record: Mapping[str, Any]) -> tuple[str, int, str]:
-    """Return what a record is found by: row, seed, and a hash of all that its run was made of."""
-    return record['id'], record['seed'], record['hash']
-
-
 def percent(metric: str, final: Mapping[str, Any]) -> Any:
-    """Return a value in percent: COCO's AP is a fraction, and missing where nothing was found."""
-    return 100 * (final.get(metric) or 0.0) if metric.startswith('coco/') else final.get(metric)
+    """Return a value in percent: COCO's are fractions, and AP is missing where nothing is found."""
+    if not metric.startswith('coco/'):
+        return final.get(metric)
+    return 100 * (final.get(metric) or 0.0) if 'mAP' in metric else 100 * final[metric]
 
 
 def spread(values: Sequence[Any]) -> str:
-    """Return the mean, and the standard deviation of several values, as text; ``-`` of None."""
-    if None in values:
+    """Return mean and, of several values, standard deviation as text; ``-`` of None and of NaN."""
+    if None in values or any(map(math.isnan, values)):
         return '-'
     std = f'±{statistics.stdev(values):.2f}' if len(values) > 1 else ''
     return f'{statistics.fmean(values):.2f}{std}'
@@ -166,7 +163,7 @@ class SweptRun(NamedTuple):
     seconds: float  # of a training step, the median; NaN of older records
 
 
-def read_sweep(rows: Sequence[Any], records: Iterable[Mapping[str, Any]]) -> list[SweptRun]:
+def read_sweep(rows: Sequence[Row], records: Iterable[Mapping[str, Any]]) -> list[SweptRun]:
     """Return the runs of rows of the paper, from the runner's records.
 
     A training of several rows, or of several versions, counts once, and one that a user gave

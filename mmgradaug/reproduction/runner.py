@@ -12,7 +12,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -27,7 +27,7 @@ from ..engine.hooks.versions import versions
 from ..engine.run_log import Scalars, read_entries
 from ..errors import ConfigError
 from ..version import __version__
-from .rows import Row, key_of
+from .rows import Row
 
 DONE, OUTPUT = 'done.txt', 'output.txt'
 PAUSE, TELL = 0.5, 60.0  # seconds between looks at the runs, and between lines of progress
@@ -43,7 +43,7 @@ class Run:
     gpus: int  # processes of its training, one on each GPU
     tool: str  # that trains it: pretrain or train
     work_dir: Path  # of its training, which rows of the same config, options and version share
-    hash: str  # of these, and of the command that follows
+    hash: str  # of these, the seed among them, and of the command that follows
     needs: Run | None = None  # has to be complete before
 
     @property
@@ -57,11 +57,6 @@ class Run:
         """Folder of what is to be done next; None if it is complete."""
         steps = [self.work_dir, self.out] if self.row.trains else [self.out]
         return next((folder for folder in steps if not (folder / DONE).is_file()), None)
-
-    @property
-    def key(self) -> tuple[str, int, str]:
-        """What a record is found by, see :func:`key_of`."""
-        return self.row.id, self.seed, self.hash
 
     @property
     def checkpoint(self) -> Path:
@@ -122,8 +117,7 @@ class Run:
         """Return what is kept of it when it is complete."""
         found = next(self.out.glob('*.json' if self.row.evaluation else FILE), None)
         told = json.loads(found.read_text()) if found else {}
-        told = {'final': told} if self.row.evaluation else told
-        names = self.row.metrics.split()
+        final = told if self.row.evaluation else told.get('final')
         logs = list(self.work_dir.glob('*/vis_data/scalars.json'))  # one of every start
         seconds = sum(p.stat().st_mtime - p.with_name('config.py').stat().st_mtime for p in logs)
         steps = [entry for log in logs for entry in Scalars.of(read_entries(log)).train]
@@ -134,8 +128,7 @@ class Run:
             'options': list(self.options),
             'gpus': self.gpus,
             'hash': self.hash,
-            'final': {name: value_at(told.get('final'), name) for name in names},
-            'best': {name: value_at(told.get('best'), name) for name in names},
+            'final': {name: value_at(final, name) for name in self.row.metrics.split()},
             'seconds': round(seconds),
             'step_seconds': median(entry['time'] for entry in steps) if steps else None,
             'machine': f'{platform.machine()}, {gpu or f"{os.cpu_count()} CPUs"}',
@@ -149,7 +142,8 @@ class Run:
         with open(path, 'a+') as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             file.seek(0)
-            if self.key not in [key_of(json.loads(line)) for line in file]:
+            known = [(record['id'], record['hash']) for record in map(json.loads, file)]
+            if (self.row.id, self.hash) not in known:
                 file.write(json.dumps(self.record()) + '\n')
 
 
@@ -166,7 +160,7 @@ def plan_runs(
     work_dir: Path,
     options: Sequence[str] = (),
     gpus: int = 1,
-    rows: Mapping[str, Row] | None = None,
+    rows: Mapping[str, Row] = {},
 ) -> list[Run]:
     """Return the runs of a row, one for each seed, their folders in ``work_dir``.
 
@@ -176,7 +170,7 @@ def plan_runs(
     tool = 'pretrain' if 'Classifier' in cfg.model.type else 'train'
     runs = []
     for seed in seeds:
-        before = plan_runs((rows or {})[row.needs], [seed], work_dir) if row.needs else []
+        before = plan_runs(rows[row.needs], [seed], work_dir) if row.needs else []
         recipe = f'{cfg.to_dict()}{row.options_of(seed)}{[*options]}{gpus}{__version__}'
         recipe += ''.join(run.hash for run in before)
         texts = recipe, f'{recipe}{row.evaluation}'
@@ -186,31 +180,26 @@ def plan_runs(
     return runs
 
 
-def limit_jobs(jobs: int, gpus: int) -> int:
-    """Return how many of so many runs have ``gpus`` GPUs of their own; on the CPU it is all."""
-    there = torch.cuda.device_count() or gpus * jobs
-    if not (jobs > 0 < gpus <= there):
-        raise ConfigError(
-            f'--jobs {jobs} --gpus {gpus}, expected 1 or more and GPUs that there are'
-        )
-    return min(jobs, there // gpus)
-
-
-def run_all(
-    runs: Sequence[Run], tools: Path, records: Path, say: Callable[[str], None], jobs: int = 1
-) -> None:
+def run_all(runs: Sequence[Run], tools: Path, records: Path, jobs: int = 1) -> None:
     """Complete runs, in their order, and append a record of each to a file of JSON lines.
 
-    ``tools`` is the tools' folder, ``say`` takes lines of progress; ``jobs`` runs at a time share
-    the processor's cores, and each has GPUs of its own: where those are few, fewer run.
+    ``tools`` is the tools' folder. Runs of ``jobs`` at a time share the processor's cores, and each
+    has GPUs of its own: where those are few, fewer run. Prints progress.
 
     Raises:
         ConfigError: If a run fails, when the others are complete, or if there are too few GPUs.
     """
     waiting = list(runs)
-    jobs = limit_jobs(jobs, max((run.gpus for run in runs), default=1))
+    gpus = max((run.gpus for run in runs), default=1)
+    there = torch.cuda.device_count() or gpus * jobs  # on the CPU all run
+    if not (jobs > 0 < gpus <= there):
+        raise ConfigError(
+            f'--jobs {jobs} --gpus {gpus}, expected 1 or more and GPUs that there are'
+        )
+    jobs = min(jobs, there // gpus)
     threads, todo = max(1, (os.cpu_count() or 1) // jobs), sum(bool(run.todo) for run in runs)
-    say(f'{len(runs)} runs, {todo} to do, {jobs} at a time with {threads} threads')
+    text = f'{len(runs)} runs, {todo} to do, {jobs} at a time with {threads} threads'
+    print(text, flush=True)
     running: dict[int, tuple[Run, subprocess.Popen[bytes], Path, float]] = {}  # by place
     took: list[float] = []  # seconds of what is complete
     errors: list[str] = []
@@ -241,11 +230,13 @@ def run_all(
                 else:
                     waiting.insert(0, run)  # for what follows, or its record
                 if error or not run.todo:
-                    say(error or f'{run.row.id} seed {run.seed} is done, {took[-1]:.0f} s')
+                    text = f'{run.row.id} seed {run.seed} is done, {took[-1]:.0f} s'
+                    print(error or text, flush=True)
             if ended or time.monotonic() - told > TELL:
                 told = time.monotonic()
                 ages = {folder: told - begun for _, _, folder, begun in running.values()}
-                say(progress(ages, sum(bool(run.todo) for run in waiting), took, jobs))
+                text = progress(ages, sum(bool(run.todo) for run in waiting), took, jobs)
+                print(text, flush=True)
     finally:
         for _, process, *_ in running.values():
             process.terminate()

@@ -7,15 +7,16 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Any
 
+import numpy as np
 from mmengine.config import Config
 from scipy.stats import t as student
 
 from ..engine.atomic import write_atomically
 from ..visualization.sweeps import save_frontier
-from .rows import Row, key_of, percent, spread
+from .rows import Row, percent, spread
 from .runner import Run
 
 # A table or a picture of all settings whose ids begin alike, and their plain one.
@@ -45,7 +46,7 @@ class Setting:
 def interval(differences: Sequence[float]) -> tuple[float, float]:
     """Return the mean of paired differences and half of its 95 % interval by Student's t."""
     count = len(differences)
-    half = float(student.ppf(0.975, count - 1)) * stdev(differences) / count**0.5
+    half = float(student.ppf(0.975, count - 1)) * float(np.std(differences, ddof=1)) / count**0.5
     return fmean(differences), half
 
 
@@ -76,10 +77,10 @@ def read_settings(
     runs: Iterable[Run], records: Iterable[Mapping[str, Any]], steps: Steps
 ) -> dict[str, Setting]:
     """Return what is recorded of runs by row; records of other options or configs do not count."""
-    known = {key_of(record)[1:]: record for record in records}  # of any row of the same recipe
+    known = {record['hash']: record for record in records}  # of any row of the same recipe
     found: dict[str, Setting] = {}
     for run in runs:
-        if record := known.get(run.key[1:]):
+        if record := known.get(run.hash):
             row = run.row
             if row.id not in found:
                 found[row.id] = Setting(row, cost_of(row, steps))
@@ -126,12 +127,13 @@ def table(settings: Mapping[str, Setting], base: Setting) -> str:
     text = f'| {" | ".join(heads)} |\n|{"---|" * len(heads)}\n'
     gains = {name: setting.against(base) for name, setting in settings.items()}
     for name, setting in settings.items():
-        best = max(gains[n][0] for n, other in settings.items() if other.cost <= setting.cost)
-        on_frontier = gains[name][0] == best and not base.row.needs
+        best = max(gains[n][0][0] for n, other in settings.items() if other.cost <= setting.cost)
+        on_frontier = gains[name][0][0] == best and not base.row.needs
         cells = [f'**{name}**' if on_frontier else name]
         cells += [f'{setting.cost / base.cost:.2f}', str(len(setting.values))]
         columns = zip(*setting.values.values(), strict=True)
         for values, (mean, half) in zip(columns, gains[name], strict=True):
-            cells.append(spread(values) + f' ({mean:+.2f}±{half:.2f})' * (setting is not base))
+            gain = '' if setting is base or np.isnan(mean) else f' ({mean:+.2f}±{half:.2f})'
+            cells.append(spread(values) + gain)
         text += f'| {" | ".join(cells)} |\n'
     return text

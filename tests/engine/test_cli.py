@@ -18,6 +18,7 @@ CONFIG = 'configs/mask_rcnn_r18_gradaug_shapes.py'
     'train', 'test', 'pretrain', 'report', 'browse_subnets', 'benchmark', 'gradient_shares',
     'publish', 'eval_widths', 'repro', 'figures', 'robustness', 'make_shapes', 'make_nuclei',
     'make_digits', 'make_scenes', 'demo', 'pretrain_demo', 'coverage_table',
+    'study',
 ])  # fmt: skip
 def test_help_waits_for_no_import(tool):
     code = (

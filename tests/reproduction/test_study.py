@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import math
 import re
 import shutil
 import subprocess
@@ -66,9 +67,8 @@ def runs_and_records(values):
         options = 'train_cfg.max_iters=800' if 'long' in name else ''
         row = Row(f'part/{name}', PLAIN, options)
         for seed, value in enumerate(finals):
-            runs.append(SimpleNamespace(row=row, key=(row.id, seed, name), seed=seed))
-            final = {'accuracy/top1': value}
-            records.append({'id': row.id, 'seed': seed, 'hash': name, 'final': final})
+            runs.append(SimpleNamespace(row=row, hash=f'{name}{seed}', seed=seed))
+            records.append({'hash': f'{name}{seed}', 'final': {'accuracy/top1': value}})
     return runs, records
 
 
@@ -86,14 +86,22 @@ def test_tables_have_what_is_recorded_of_todays_rows():
     text = table(found, found['part/long']).splitlines()  # costs are its runs
     assert text[2] == '| **part/plain** | 0.50 | 2 | 70.50±0.71 (-2.50±6.35) |'
     # Another row of the same recipe tells of this one; fine-tuning has no frontier.
-    runs[2].row, runs[2].key = replace(runs[2].row, id='other/same'), ('other/same', 0, 'plain')
+    runs[2].row, runs[2].hash = replace(runs[2].row, id='other/same'), 'plain0'
     assert read_settings(runs[2:3], records, {})['other/same'].values == {0: (70.0,)}
     found['part/plain'].row = replace(found['part/plain'].row, needs='backbone')
     assert '**' not in table(found, found['part/plain'])
-    for run, record in zip(runs, records, strict=False):  # a detector, one that finds nothing
-        run.row = replace(run.row, metrics='coco/bbox_mAP')
-        record['final'] = {'coco/bbox_mAP': 0.25 if run.seed else None}
-    assert read_settings(runs, records, {})['part/plain'].values == {0: (0.0,), 1: (25.0,)}
+
+
+def test_a_detector_that_finds_nothing_has_no_ap_and_no_calibration():
+    runs, records = runs_and_records({'plain': (0.25, None), 'new': (0.5, 0.25)})
+    for run, record in zip(runs, records, strict=True):
+        run.row = replace(run.row, metrics='coco/bbox_mAP coco/bbox_ECE')
+        ap = record['final'].pop('accuracy/top1')
+        record['final'] = {'coco/bbox_mAP': ap, 'coco/bbox_ECE': math.nan if ap is None else 0.5}
+    found = read_settings(runs, records, {})
+    text = table(found, found['part/plain']).splitlines()
+    assert text[2] == '| part/plain | 1.00 | 2 | 12.50±17.68 | - |'
+    assert text[3] == '| **part/new** | 1.00 | 2 | 37.50±17.68 (+25.00±0.00) | 50.00±0.00 |'
 
 
 def test_blocks_are_filled_in_and_filled_in_again(tmp_path):
@@ -137,10 +145,8 @@ def study(folder, *words):
 
 @pytest.mark.slow
 def test_a_miniature_of_two_seeds(tmp_path):
-    folder, images = (
-        tmp_path / 'data/fashion-mnist',
-        np.random.default_rng(0).integers(0, 256, (250, 28, 28)),
-    )
+    folder = tmp_path / 'data/fashion-mnist'
+    images = np.random.default_rng(0).integers(0, 256, (250, 28, 28))
     folder.mkdir(parents=True)
     for part in ('train', 't10k'):
         write_idx(folder, part, images, np.arange(250) % 10, gzip.compress)
