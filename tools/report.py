@@ -2,7 +2,7 @@
 
 Curves of every loss by pass, AP, widths and scales drawn, time by pass, pictures and config;
 several work dirs side by side, with their differences. Takes seconds, and needs neither the data
-nor a GPU, unless predictions are asked for.
+nor a GPU. Predictions: `tools/figures.py detections` with `--out WORK_DIR` before.
 """
 
 from __future__ import annotations
@@ -17,12 +17,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     add = parser.add_argument
     add('work_dirs', type=Path, nargs='+', metavar='WORK_DIR')
     add('--out', type=Path, help='(default: report.html in the work dir; of several, beside it)')
-    text = 'draw predictions of the last checkpoint on N validation images'
-    add('--predict', type=int, default=0, metavar='N', help=text)
-    add('--device', help='(default: a GPU if there is one)')
     args = parser.parse_args(argv)
-    from mmengine.device import get_device  # these take seconds, which --help need not wait for
-
+    # These take seconds, which --help need not wait for.
     from mmgradaug.engine.cli import make_output_dir, one_line_errors
     from mmgradaug.reporting.page import write_report
     from mmgradaug.reporting.run import read_runs
@@ -33,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         runs = read_runs(args.work_dirs)
         out = args.out or folder / 'report.html'
         make_output_dir(out.parent)
-        write_report(runs, out, args.predict, args.device or get_device())
+        write_report(runs, out)
         print(f'{out} ({out.stat().st_size / 1e6:.1f} MB)')
 
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from mmdet.models.backbones import ResNet, ResNetV1d
 from mmdet.models.backbones.resnet import BasicBlock, Bottleneck
-from mmdet.models.backbones.resnext import Bottleneck as GroupedBottleneck
 from mmengine.registry import MODELS
 from torch import nn
 
@@ -18,6 +17,16 @@ from .plugins import slim_plugins
 from .regularisers import DropBlock, branch_regularisers
 
 
+def _followed(name: str) -> property:
+    """Return the property of a normalisation, with what follows it."""
+
+    def norm(block: Any) -> nn.Module:
+        own, after = getattr(super(_RegularisedBlock, block), name), f'after_{name}'
+        return nn.Sequential(own, getattr(block, after)) if hasattr(block, after) else own
+
+    return property(norm)
+
+
 class _RegularisedBlock(nn.Module if TYPE_CHECKING else object):  # type: ignore[misc]
     """Modules that follow the normalisations of one of mmdet's blocks; put before the block.
 
@@ -25,42 +34,7 @@ class _RegularisedBlock(nn.Module if TYPE_CHECKING else object):  # type: ignore
     behind it. So none of its lines is written again, and keys stay what they are.
     """
 
-    @property
-    def norm1(self) -> nn.Module:
-        """The first normalisation, and what follows it."""
-        return self._followed(super().norm1, 'after_norm1')
-
-    @property
-    def norm2(self) -> nn.Module:
-        """The second one."""
-        return self._followed(super().norm2, 'after_norm2')
-
-    @property
-    def norm3(self) -> nn.Module:
-        """The third one, of a bottleneck."""
-        return self._followed(super().norm3, 'after_norm3')
-
-    def _followed(self, norm: Any, name: str) -> nn.Module:
-        return nn.Sequential(norm, getattr(self, name)) if hasattr(self, name) else norm
-
-
-class _RegularisedBasicBlock(_RegularisedBlock, BasicBlock):
-    norms = 2
-
-
-class _RegularisedBottleneck(_RegularisedBlock, Bottleneck):
-    norms = 3
-
-
-class _RegularisedGroupedBottleneck(_RegularisedBlock, GroupedBottleneck):
-    norms = 3
-
-
-REGULARISED = {
-    BasicBlock: _RegularisedBasicBlock,
-    Bottleneck: _RegularisedBottleneck,
-    GroupedBottleneck: _RegularisedGroupedBottleneck,
-}
+    norm1, norm2, norm3 = map(_followed, ('norm1', 'norm2', 'norm3'))
 
 
 class SlimmableResNetMixin(SlimmableMixin, ResNet if TYPE_CHECKING else object):  # type: ignore
@@ -92,7 +66,8 @@ class SlimmableResNetMixin(SlimmableMixin, ResNet if TYPE_CHECKING else object):
 
     def make_res_layer(self, block: type[nn.Module], **kwargs: Any) -> nn.Sequential:
         """Make a stage as mmdet does, of blocks that can be regularised if it is asked for."""
-        block = REGULARISED[block] if self.is_regularised else block
+        if self.is_regularised:
+            block = type(f'Regularised{block.__name__}', (_RegularisedBlock, block), {})
         return super().make_res_layer(block=block, **kwargs)
 
     def _set_rounding(self) -> None:
@@ -176,11 +151,12 @@ def _regularise(stages: list[Any], cfg: Mapping[str, Any]) -> None:
         blocks = [block for stage in stages for block in stage]
         branches = branch_regularisers(cfg, [len(stage) for stage in stages])
         for block, regulariser in zip(blocks, branches, strict=True):
-            block.add_module(f'after_norm{block.norms}', regulariser)
+            last = 3 if isinstance(block, Bottleneck) else 2
+            block.add_module(f'after_norm{last}', regulariser)
         return
     for stage, drop in zip(stages, options.pop('drop'), strict=True):
         for block in stage if drop else ():
-            for index in range(1, block.norms + 1):
+            for index in (1, 2, 3) if isinstance(block, Bottleneck) else (1, 2):
                 block.add_module(f'after_norm{index}', DropBlock(drop, **options))
             block.downsample = nn.Sequential(*(block.downsample or ()), DropBlock(drop, **options))
 

@@ -71,11 +71,10 @@ class GradAugDetector(GradAugMixin):
         if self._distillers:
             outputs = [key for distiller in self._distillers for key in distiller.keys]
             self._config.require_heads(distill or {}, outputs)
-        elif self.sampler.num_subnets:
+        elif distill:
             print_log(
-                f'{type(self).__name__}: no distillation for its {self._undistilled} '
-                '(docs/DISTILLATION.md), so sub-networks train on labels moved by the transform; '
-                "gradaug.distill='labels' silences this",
+                f'{type(self).__name__}: no distillation for its {self._undistilled}, so '
+                'sub-networks train on labels moved by the transform, not as gradaug.distill says',
                 logger='current',
                 level=logging.WARNING,
             )

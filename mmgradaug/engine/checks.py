@@ -137,7 +137,9 @@ def warn_of_batch_size(cfg: Config) -> None:
     images = (cfg.train_dataloader.get('batch_size') or 0) * processes * counts
     if base and images and images != base and not scaling.get('enable'):
         warn(
-            f'a step has {images} images (train_dataloader.batch_size x {processes} processes), '
-            f'but the learning rate is for {base} (auto_scale_lr.base_batch_size): add '
-            f'--auto-scale-lr, or set both to what suits {images}'
+            f'a step has {images} images (train_dataloader.batch_size x {processes} processes x '
+            f'accumulative_counts={counts}), but the learning rate is for {base} '
+            '(auto_scale_lr.base_batch_size): '
+            + ('add --auto-scale-lr, or ' if counts == 1 else '')  # which knows of no counts
+            + f'set both to what suits {images}'
         )

@@ -1,8 +1,8 @@
 """Check annotation files in COCO's format against the config that reads them.
 
 mmdet drops in silence what it cannot use, and trains to an AP of 0. Here pycocotools reads each
-file once and mmdet's own code makes the data sets of it, so that nothing that mmdet trains on is
-refused. Other formats and remote storage are left alone.
+file once, and mmdet's own code makes the data sets of it. Other formats and remote storage are
+left alone.
 """
 
 from __future__ import annotations
@@ -82,6 +82,8 @@ def _find_evaluators(cfg: Config, loop: str) -> dict[str, Mapping[str, Any]]:
     """Return the evaluators that name a local annotation file, by config key."""
     key = f'{loop}_evaluator'
     found: Any = cfg.get(key) if cfg.get(f'{loop}_dataloader') else None
+    if isinstance(found, Mapping) and 'metrics' in found:
+        key, found = f'{key}.metrics', found['metrics']
     several = isinstance(found, (list, tuple))
     named = {f'{key}.{index}': e for index, e in enumerate(found)} if several else {key: found}
     named = {key: e for key, e in named.items() if isinstance(e, Mapping) and e.get('ann_file')}
@@ -262,7 +264,7 @@ def _check_evaluator(
     keys = ['bbox', 'area', 'iscrowd'] + ['segmentation'] * masks
     lacking = [key for key in keys if any(a.get(key) is None for a in coco.anns.values())]
     if lacking or 'annotations' not in coco.dataset:
-        raise ConfigError(f'{where} has annotations without {listed(lacking)}: {_FORMAT}')
+        raise ConfigError(f'{where} lacks {listed(lacking or ["annotations"])}: add it to the file')
     known = {category for dataset in datasets.values() for category in dataset.cat_ids}
     for annotation in coco.anns.values() if masks else ():
         try:

@@ -10,16 +10,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from jinja2 import StrictUndefined, Template
-from mmdet.apis import init_detector
-from mmengine.config import Config
 from PIL import Image
 
 from ..engine.atomic import write_atomically
-from ..engine.checks import check_data
-from ..errors import ConfigError
 from ..version import __version__
 from ..visualization.canvas import colour_at, png_of
-from ..visualization.predictions import picture_predictions
 from . import charts
 from .run import Run
 from .tables import Table, config_table, metrics_table, overview
@@ -58,21 +53,14 @@ class Section(NamedTuple):
     shared: Part = Part()
 
 
-def write_report(
-    runs: Sequence[Run], path: Path, predictions: int = 0, device: str = 'cpu'
-) -> None:
-    """Write the report of one or several runs, which are shown side by side, as an HTML file.
-
-    ``predictions`` is how many validation images to draw with predictions of each run's last
-    checkpoint, which takes its data.
-    """
+def write_report(runs: Sequence[Run], path: Path) -> None:
+    """Write the report of one or several runs, which are shown side by side, as an HTML file."""
     template = Template(
         _TEMPLATE.read_text(), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    pictures = [_pictures_of(run, predictions, device) for run in runs]
     text = template.render(
         runs=[(run.name, colour_at(charts.FIRST_RUN + index)) for index, run in enumerate(runs)],
-        sections=_sections(runs, pictures),
+        sections=_sections(runs),
         leads=_LEADS,
         now=f'{datetime.now():%Y-%m-%d %H:%M:%S}',
         version=__version__,
@@ -80,7 +68,7 @@ def write_report(
     write_atomically(text.encode('utf-8', errors='replace'), path)
 
 
-def _sections(runs: Sequence[Run], pictures: list[Part]) -> list[Section]:
+def _sections(runs: Sequence[Run]) -> list[Section]:
     """Return all sections that show something, in their order."""
     sections = [
         Section('Overview', [Part(notes=run.notes) for run in runs], Part([overview(runs)]))
@@ -98,7 +86,7 @@ def _sections(runs: Sequence[Run], pictures: list[Part]) -> list[Section]:
         has_metrics = title == 'Validation' and any(run.metrics() for run in runs)
         shared = Part([metrics_table(runs)] if has_metrics else [])
         sections.append(Section(title, parts, shared))
-    sections.append(Section('Pictures', pictures))
+    sections.append(Section('Pictures', [_pictures_of(run) for run in runs]))
     sections.append(Section('Config', [Part(text=run.config_text) for run in runs]))
     return [s for s in sections if any(map(any, (s.shared, *s.parts)))]
 
@@ -108,24 +96,12 @@ def _chart(title: str, panels: list[charts.Panel], columns: int) -> list[Picture
     return [(title, _address(png_of(charts.panels_figure(panels, columns))))] if panels else []
 
 
-def _pictures_of(run: Run, predictions: int, device: str) -> Part:
-    """Return predictions drawn now, pictures in the work dir and the newest of the log."""
+def _pictures_of(run: Run) -> Part:
+    """Return pictures in the work dir, such as of ``tools/figures.py``, and the log's newest."""
     beside = sorted(run.path.glob('*.png'))[:_MOST_BESIDE]
     logged = sorted(run.path.glob('*/vis_data/**/*.png'), key=lambda p: p.stat().st_mtime)
     found = [*beside, *logged[-_MOST_LOGGED:]]
-    left = [(str(path.relative_to(run.path)), _address_of(path)) for path in found]
-    return Part(pictures=[*([_predict(run, predictions, device)] if predictions else []), *left])
-
-
-def _predict(run: Run, images: int, device: str) -> Picture:
-    """Draw predictions of the last checkpoint on the first validation images."""
-    if run.checkpoint is None or not run.config_text:
-        raise ConfigError(f'{run.path}: expected last_checkpoint and a config, for --predict')
-    config = Config(run.config)
-    check_data(config, ('val',))
-    model = init_detector(config, str(run.checkpoint), device=device)
-    figure = picture_predictions(config, {'predictions': model}, images)
-    return f'{run.checkpoint.name} on validation images', _address(png_of(figure))
+    return Part(pictures=[(str(p.relative_to(run.path)), _address_of(p)) for p in found])
 
 
 def _address_of(path: Path) -> str:

@@ -39,13 +39,6 @@ class Run:
         return pointer.read_text().strip() if pointer.is_file() else ''
 
     @property
-    def checkpoint(self) -> Path | None:
-        """The last checkpoint, if it is still there."""
-        written = Path(self._noted)
-        # Folders are moved, to another machine for instance: the file beside the note counts.
-        return next((p for p in (self.path / written.name, written) if p.is_file()), None)
-
-    @property
     def versions(self) -> str:
         """The versions of packages that the newest start logged; empty if it did not."""
         logs = sorted(self.path.glob('*/*.log'))

@@ -1,8 +1,6 @@
 """Slimmable layers and networks: the first channels of every layer form a sub-network.
 
 Networks of residual blocks can be shallower besides: a sub-network has some of the blocks.
-
-Depends on torch only.
 """
 
 from .channels import active_channels, check_width

@@ -88,7 +88,10 @@ def test_any_registered_detector_trains_on_labels(warnings):
     assert log['subnet1/loss_cls'] > 0
     assert model._undistilled == 'bbox_head (PISARetinaHead)'
     assert len(warnings) == 1
-    assert 'no distillation for its bbox_head (PISARetinaHead) (docs/' in warnings[0]
+    assert 'no distillation for its bbox_head (PISARetinaHead), so ' in warnings[0]
+    del config.gradaug.distill
+    build(config)
+    assert len(warnings) == 1
 
 
 def test_query_based_detectors_train_on_labels_by_choice(warnings):
@@ -110,11 +113,13 @@ def test_query_based_detectors_train_on_labels_by_choice(warnings):
     assert torch.isfinite(log['loss'])
     assert log['subnet1/loss_cls'] > 0
     assert log['subnet1/loss_bbox'] > 0
-    assert len(warnings) == 1
-    assert 'no distillation for its queries, by choice (docs/DISTILLATION.md)' in warnings[0]
     config.gradaug.distill = 'labels'
     build(config)
+    assert warnings == []
+    config.gradaug.distill = dict(soft=0.5)
+    build(config)
     assert len(warnings) == 1
+    assert 'no distillation for its queries, by choice, so ' in warnings[0]
 
 
 def test_a_region_proposal_network_alone_is_distilled():

@@ -83,7 +83,7 @@ def test_pipelines_that_keep_samples_are_warned_of(cfg, capsys, caching, where):
 
 @pytest.mark.parametrize(('batch', 'processes', 'counts', 'scale', 'told'), [
     (2, 8, 1, {}, False), (2, 1, 8, {}, False), (2, 1, 1, dict(enable=True), False),
-    (2, 1, 1, {}, 2), (4, 8, 1, {}, 32),
+    (2, 1, 1, {}, 2), (4, 8, 1, {}, 32), (2, 1, 4, {}, 8),
 ])  # fmt: skip
 def test_batch_sizes_of_another_learning_rate_are_warned_of(
     cfg, capsys, monkeypatch, batch, processes, counts, scale, told
@@ -95,6 +95,7 @@ def test_batch_sizes_of_another_learning_rate_are_warned_of(
     check_run(cfg, LOOPS)
     err = capsys.readouterr().err
     assert (f'a step has {told} images' in err and 'is for 16' in err) if told else err == ''
+    assert ('add --auto-scale-lr' in err) == (told and counts == 1)
 
 
 def test_numbers_of_classes(cfg):

@@ -395,13 +395,15 @@ def test_images_that_are_left_out_may_be_missing(cfg, root, spoil):
 def test_evaluators_need_their_keys_and_no_annotations_to_write_results(cfg, spoil, metric):
     cfg.val_evaluator.type = metric
     spoil(lambda c: c['annotations'][0].update(iscrowd=None), 'val')
-    fails(cfg, r'val\.json \(val_evaluator\) has annotations without iscrowd')
+    fails(cfg, r'val\.json \(val_evaluator\) lacks iscrowd: add')
     spoil(lambda c: c.pop('annotations'), 'val')
-    fails(cfg, r'val\.json \(val_evaluator\) has annotations without')
+    fails(cfg, r'val\.json \(val_evaluator\) lacks annotations: add')
     cfg.val_evaluator.update(format_only=True, outfile_prefix='results')
     check_data(cfg, LOOPS)
     cfg.val_evaluator = [dict(type='VOCMetric'), dict(type='CocoMetric', ann_file='none.json')]
     fails(cfg, r'none\.json \(val_evaluator\.1\.ann_file\)')
+    cfg.val_evaluator = dict(type='Evaluator', metrics=cfg.val_evaluator)
+    fails(cfg, r'none\.json \(val_evaluator\.metrics\.1\.ann_file\)')
 
 
 def test_evaluators_may_name_images_otherwise(cfg, root, spoil, capsys):

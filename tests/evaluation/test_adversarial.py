@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from mmgradaug.classification.preprocessor import ImagePreprocessor
-from mmgradaug.evaluation.adversarial import attack, gradient_signs, perturb
+from mmgradaug.evaluation.adversarial import attack, gradient_signs
 
 PIXELS = ImagePreprocessor(mean=[100.0, 120.0, 140.0], std=[50.0, 60.0, 70.0])
 
@@ -29,16 +29,17 @@ def test_signs_of_a_linear_model_have_a_closed_form():
     assert torch.equal(gradient_signs(network, images, labels), expected)
 
 
-@pytest.mark.parametrize(
-    ('units', 'step'), [('pixels', (0.51, 0.425, 2.55 / 7)), ('normalised', (0.1, 0.1, 0.1))]
-)
-def test_steps_are_of_their_unit_and_end_at_black_and_white(units, step):
-    images = torch.zeros(1, 3, 1, 4)  # the mean colour
-    images[..., 2:3] = -PIXELS.mean / PIXELS.std  # black
-    images[..., 3:] = (255 - PIXELS.mean) / PIXELS.std
-    moved = perturb(images, torch.tensor([1.0, 0.0, -1.0, 1.0]), 0.1, PIXELS, units)
-    assert moved[0, :, 0, 0].tolist() == pytest.approx(step)
-    assert torch.equal(moved[..., 1:], images[..., 1:])
+def test_steps_are_of_their_unit_and_end_at_black_and_white():
+    torch.manual_seed(0)
+    network, seen = Linear(9, 4), []
+    network.register_forward_pre_hook(lambda _, images: seen.append(images[0].detach()))
+    image = torch.tensor([[100, 0, 255], [120, 0, 255], [140, 0, 255]], dtype=torch.uint8)
+    attack(network, [{'inputs': [image[:, None]], 'data_samples': [0]}], [0.1])
+    _, clean, *moved = seen  # the first one for its gradient
+    for found, step in zip(moved, [(0.51, 0.425, 2.55 / 7), (0.1, 0.1, 0.1)], strict=True):
+        assert (found - clean)[0, :, 0, 0].abs().tolist() == pytest.approx(step)
+        assert torch.equal(found, found.clamp(clean[..., 1:2], clean[..., 2:]))
+        assert 0 < (found == clean).sum() < 6
 
 
 def test_accuracies_by_hand():

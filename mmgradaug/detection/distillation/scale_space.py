@@ -14,6 +14,7 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -166,15 +167,9 @@ def _groups_by_size(anchors: Tensor) -> tuple[list[list[int]], list[Pair]]:
 
 def _level_position(logs: Sequence[float], wanted: float) -> float | None:
     """Return the fractional index of a log2 size among the levels; None if too far outside."""
-    below, above = logs[0] - wanted, wanted - logs[-1]
-    if max(below, above) > 0.5:
+    if not logs[0] - 0.5 <= wanted <= logs[-1] + 0.5:
         return None
-    if below >= 0:
-        return 0.0
-    for i in range(len(logs) - 1):
-        if wanted <= logs[i + 1]:
-            return i + (wanted - logs[i]) / (logs[i + 1] - logs[i])
-    return float(len(logs) - 1)
+    return float(np.interp(wanted, logs, range(len(logs))))
 
 
 def _centres(size: tuple[int, int], stride: Pair, offset: float) -> Tensor:
