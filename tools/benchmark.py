@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     add('--batch', type=int, metavar='N', help='images (default: 2; 16 for classifiers)')
     add('--rounds', type=int, default=7, metavar='N', help='of all steps (default: %(default)s)')
     add('--warmup', type=int, default=1, metavar='N', help='more before, unmeasured (default: 1)')
-    text = 'warm up with the widths and scales that are measured: the cost of shapes seen before'
+    text = 'warm up with all that is measured: the cost of widths and scales seen before'
     add('--same-draws', action='store_true', help=text)
     add('--memory-rounds', type=int, metavar='N', help='of which memory is read (default: all)')
     add('--device', help='(default: a GPU if there is one)')
@@ -63,7 +63,8 @@ def benchmark(args: argparse.Namespace) -> None:
         share = count / (count + loader.batch_size) if count else 0.0
         data = random_batch(models['plain'], (height, width), images, channels, 8, share)
         device = args.device or get_device()
-        options = (args.rounds, args.warmup, args.memory_rounds, args.same_draws)
+        warmup = max(args.warmup, args.rounds) if args.same_draws else args.warmup
+        options = (args.rounds, warmup, args.memory_rounds, args.same_draws)
         costs = measure_costs(models, data, device, *options)
     print(
         f'{args.config}: {images} images of {height} x {width} pixels, {args.rounds} rounds, '

@@ -89,7 +89,7 @@ def train(cfg: Config, work_dir: Path) -> None:
 trained   Mask R-CNN (ResNet-18, half as wide) with GradAug on 12 microscopy tiles
           the full network and {options.num_subnets} sub-networks per iteration,
           width {options.min_width} to 1, scales {options.transform.scales}; {minutes:.1f} minutes
-result    box AP {summary['bbox_mAP']:.3f}, mask AP {summary['segm_mAP']:.3f}
+result    box AP {summary['bbox_mAP'] or 0:.3f}, mask AP {summary['segm_mAP'] or 0:.3f}
           of the full network on the 4 validation tiles
 weights   {work_dir / checkpoint.name}
 pictures  {predictions}, {subnets}
