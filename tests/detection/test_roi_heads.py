@@ -208,6 +208,18 @@ def test_stages_that_the_full_pass_did_not_reach_stay_in_the_graph(monkeypatch):
     assert all(p.grad is not None for p in model.parameters() if p.requires_grad)
 
 
+@pytest.mark.parametrize('family', ['mask', 'htc', 'mask_scoring'])
+def test_max_rois_holds_for_every_sampling(family):
+    """Also for the second one that interleaved execution makes."""
+    model = family_model(family, distill=dict(max_rois=8))
+    losses = subnet_losses(model, taught(model, family_batch(family)), Scale(0.6), width=0.5)
+    for stage in model._distillers[1].stages:
+        boxes, masks = stage.boxes.rois, stage.masks.rois
+        assert torch.bincount(boxes[:, 0].long()).tolist() == [8, 8]
+        assert 0 < len(masks) < 16
+    assert all(torch.isfinite(loss) for loss in losses.values())
+
+
 # Learn beta from the largest deltas, which are not those of the objects themselves: zero.
 WIDE_BETA = dict(beta_topk=99, initial_beta=100.0)
 

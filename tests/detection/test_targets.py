@@ -68,6 +68,7 @@ def test_labels_are_the_default_and_soft_adds_losses_of_probabilities(config, co
     (dict(soft='both'), "soft must be a weight, 0.5 for instance, got 'both'"),
     (dict(roi_class='soft'), "unknown key 'roi_class' .did you mean 'roi_cls'.., expected some of"),
     (dict(roi_cls=dict(soft=-1)), 'roi_cls must be'),
+    (dict(max_rois=0), 'max_rois must be'),
     ('label', "must be 'labels' or a dict of outputs, got 'label'"),
     (dict(warmup_iters=-1), 'warmup_iters must be'),
     (dict(dense_cls='soft', dense_bbox='off'),
@@ -81,5 +82,5 @@ def test_bad_options_are_named(distill, message):
 
 def test_targets_of_other_heads_may_be_off():
     build(detector_config(mask=False, distill=dict(roi_mask='off', dense_cls='off')))
-    with pytest.raises(ConfigError, match=r'has roi_cls, of a head .* expected some of dense_b'):
-        build(dense_config('retinanet/retinanet_r50_fpn_1x_coco', distill=dict(roi_cls='soft')))
+    with pytest.raises(ConfigError, match=r'has max_rois, of a head .* expected some of dense_b'):
+        build(dense_config('retinanet/retinanet_r50_fpn_1x_coco', distill=dict(max_rois=3)))

@@ -55,6 +55,7 @@ class DistillConfig:
     dense_bbox: Target = LABELS  # its boxes, as it codes them
     dense_quality: Target = LABELS  # its centerness, IoU or objectness
     dense_dfl: Target = LABELS  # its distributions over the distances to a box's sides (GFL)
+    max_rois: int | None = None  # that sub-networks learn from per image; None is all sampled ones
     # Iterations over which the weights of soft losses rise from 0, since an untrained teacher has
     # nothing to teach.
     warmup_iters: int = 0
@@ -82,8 +83,11 @@ class DistillConfig:
                 )
             if isinstance(defaults[key], Target):
                 parsed[key] = Target.parse(value, key)
-            elif type(value) is not int or value < 0:
-                raise ConfigError(f'gradaug.distill.{key} must be a whole number, got {value!r}')
+            elif value != defaults[key] and not (type(value) is int and value >= 1):
+                raise ConfigError(
+                    f'gradaug.distill.{key} must be a whole number >= 1 or {defaults[key]}, got '
+                    f'{value!r}'
+                )
         return cls(**dict.fromkeys(PROBABILITIES, Target(soft, hard=1.0)) | parsed)
 
     def soft_ramp(self, iteration: int) -> float:
@@ -94,7 +98,8 @@ class DistillConfig:
         """Raise if a key that a user gave is of none of the heads with these outputs."""
         known = {key.split('_')[0] for key in outputs} | {'soft', 'warmup'}
         for key in given:
-            if key.split('_')[0] not in known and getattr(self, key) != Target():
+            head = 'roi' if key == 'max_rois' else key.split('_')[0]
+            if head not in known and getattr(self, key) not in (None, Target()):
                 raise ConfigError(
                     f'gradaug.distill has {key}, of a head that this detector does not have, '
                     f'expected some of {", ".join(sorted(outputs))}: remove or replace it'

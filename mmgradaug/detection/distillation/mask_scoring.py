@@ -25,7 +25,7 @@ from torch import Tensor
 from ...transforms import GeometricMap
 from .base import has_stock_methods, recording_calls, zero_loss
 from .roi import RoIDistiller
-from .roi_stage import select_class
+from .roi_stage import select_class, subsample_rois
 
 METHODS = ('forward', 'loss_and_target', 'get_targets', '_get_area_ratio')
 
@@ -54,8 +54,11 @@ class MaskScoringDistiller(RoIDistiller):
         """Record RoIs, outputs and targets of the full pass."""
         shares: list[Tensor] = []  # one (P_i,) an image
 
-        def record(result: dict, predicted: Tensor, *_: Any) -> None:
-            self.teacher = predicted.detach(), torch.cat(shares)
+        def record(
+            result: dict, predicted: Tensor, masks: Tensor, targets: Tensor, samples: list, *_: Any
+        ) -> None:
+            chosen = subsample_rois(samples, self.config.max_rois)[1]
+            self.teacher = predicted.detach()[chosen], torch.cat(shares)[chosen]
 
         head = self.head.mask_iou_head
         with (

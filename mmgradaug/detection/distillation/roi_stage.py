@@ -6,7 +6,7 @@ the sub-network as they are, or turned.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +15,7 @@ import torch
 from mmdet.models.roi_heads.bbox_heads import BBoxHead
 from mmdet.models.roi_heads.mask_heads import FCNMaskHead
 from mmdet.models.task_modules.coders import DeltaXYWHBBoxCoder, LegacyDeltaXYWHBBoxCoder
+from mmdet.models.task_modules.samplers import SamplingResult
 from mmdet.structures.bbox import bbox2roi
 from torch import Tensor
 
@@ -85,11 +86,12 @@ class RoIStage:
 
     def _record_boxes(self, result: dict[str, Any], **call: Any) -> None:
         """Record a call of the box head's ``loss_and_target``."""
-        targets = result['bbox_targets']
+        chosen, _ = subsample_rois(call['sampling_results'], self.config.max_rois)
+        targets = tuple(target[chosen] for target in result['bbox_targets'])
         self.boxes = BoxTeacher(
-            rois=call['rois'],
-            cls_score=call['cls_score'].detach(),
-            bbox_pred=call['bbox_pred'].detach(),
+            rois=call['rois'][chosen],
+            cls_score=call['cls_score'].detach()[chosen],
+            bbox_pred=call['bbox_pred'].detach()[chosen],
             targets=targets,
             is_positive=targets[0] < self.bbox_head.num_classes,
         )
@@ -97,13 +99,14 @@ class RoIStage:
     def _record_masks(self, result: dict[str, Any], **call: Any) -> None:
         """Record a call of the mask head's ``loss_and_target``, of each RoI its own class only."""
         samples = call['sampling_results']
-        labels = torch.cat([sample.pos_gt_labels for sample in samples])
-        own = select_class(call['mask_preds'].detach(), labels)
+        _, chosen = subsample_rois(samples, self.config.max_rois)
+        labels = torch.cat([sample.pos_gt_labels for sample in samples])[chosen]
+        own = select_class(call['mask_preds'].detach()[chosen], labels)
         self.masks = MaskTeacher(
-            rois=bbox2roi([sample.pos_priors for sample in samples]),
+            rois=bbox2roi([sample.pos_priors for sample in samples])[chosen],
             labels=labels,
             probabilities=own.float().sigmoid(),
-            targets=result['mask_targets'],
+            targets=result['mask_targets'][chosen],
         )
 
     def clear(self) -> None:
@@ -181,6 +184,26 @@ class RoIStage:
             hard = head.loss_mask(logits, mapping.grids(teacher.targets), classes)
             losses['loss_mask_hard'] = hard.sum() * target.hard
         return losses
+
+
+def subsample_rois(samples: Sequence[SamplingResult], limit: int | None) -> tuple[Any, Any]:
+    """Choose at most ``limit`` RoIs of each image, evenly spread over its list.
+
+    Positive RoIs come first in the list, so their share stays about the same. Returned is which
+    RoIs (R,), and which of the positive ones (P,), were chosen.
+    """
+    if limit is None:
+        return slice(None), slice(None)  # unlike a mask, no GPU has to count it
+    rows, positives = [], []
+    for sample in samples:
+        total, device = len(sample.priors), sample.priors.device
+        chosen = torch.ones(total, dtype=torch.bool, device=device)
+        if total > limit:
+            chosen[:] = False
+            chosen[torch.linspace(0, total - 1, limit, device=device).long()] = True
+        rows.append(chosen)
+        positives.append(chosen[: len(sample.pos_priors)])
+    return torch.cat(rows), torch.cat(positives)
 
 
 def select_class(values: Tensor, labels: Tensor) -> Tensor:
