@@ -7,7 +7,7 @@ import shutil
 # than a machine may have GPUs. Set before torch looks, and for the processes that tests start.
 os.environ['CUDA_VISIBLE_DEVICES'] = ''
 # Tests run side by side, on tensors that are too small to share out: a third less work.
-os.environ.setdefault('OMP_NUM_THREADS', '1')
+os.environ['OMP_NUM_THREADS'] = '1'
 
 import pytest
 from mmdet.utils import register_all_modules

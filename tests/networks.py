@@ -15,6 +15,7 @@ from torch import nn
 import mmgradaug
 
 ROOT = __file__.rsplit('/', 2)[0]
+_read_config = functools.cache(get_config)  # slow: reads the index of all models
 
 
 def randomised(network: nn.Module, seed: int = 0) -> nn.Module:
@@ -53,12 +54,7 @@ def detector_config(mask: bool = True, **gradaug: Any) -> Any:
 
 def mmdet_config(name: str) -> Any:
     """A config of mmdet's own, to change as one likes."""
-    return copy.deepcopy(_read_mmdet_config(name))
-
-
-@functools.cache
-def _read_mmdet_config(name: str) -> Any:
-    return get_config(f'mmdet::{name}.py')  # slow: reads the index of all models
+    return copy.deepcopy(_read_config(f'mmdet::{name}.py'))
 
 
 def two_stage_config(name: str, **gradaug: Any) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import hashlib
 import logging
-from contextlib import contextmanager
 from unittest import mock
 
 import mmengine.model.utils
@@ -199,32 +198,19 @@ def count_bytes(model):
     return sent
 
 
-@contextmanager
-def counted_calls():
-    """Bytes of the collective operations outside torch's wrapper, by name."""
-    calls = []
-
-    def watched(name, original):
-        def call(tensor, *args, **kwargs):
-            calls.append([name, tensor.nbytes])
-            return original(tensor, *args, **kwargs)
-
-        return call
-
-    with mock.patch.multiple(
-        dist, **{n: watched(n, getattr(dist, n)) for n in ('all_reduce', 'broadcast')}
-    ):
-        yield calls
-
-
 def sends(rank, world):
     """Bytes of gradients by number of sub-networks, and other operations of a step."""
     found = {}
     for subnets in (0, 3):
         model = GradAugDistributedDataParallel(build(detector_config(num_subnets=subnets)))
         sent = count_bytes(model)
-        with counted_calls() as calls:
+        with (
+            mock.patch.object(dist, 'all_reduce', wraps=dist.all_reduce) as reduced,
+            mock.patch.object(dist, 'broadcast', wraps=dist.broadcast) as sent_out,
+        ):
             step(model, rank, sgd(model))
+        assert not sent_out.called
+        calls = [call.args[0].nbytes for call in reduced.call_args_list]
         found[str(subnets)] = {'bytes': sum(sent), 'calls': calls}
     model = MMDistributedDataParallel(build(detector_config(num_subnets=0)))
     sent = count_bytes(model)

@@ -8,6 +8,7 @@ from unittest import mock
 import torch
 from mmengine.optim import OptimWrapper
 from mmengine.optim.optimizer import amp_optimizer_wrapper
+from torch.utils._pytree import tree_map
 
 from mmgradaug import at_width
 from tests.networks import detector_config
@@ -80,12 +81,5 @@ def amp_on_cpu():
 def with_float_heads(detector):
     """Cast what necks and proposal networks give to float32, all that mmcv's CPU ops take."""
     for module in (detector.neck, detector.rpn_head):
-        module.register_forward_hook(lambda m, args, outs: floats(outs))
+        module.register_forward_hook(lambda m, args, outs: tree_map(torch.Tensor.float, outs))
     return detector
-
-
-def floats(outputs):
-    """Nested tuples and lists of tensors, cast to float32."""
-    if isinstance(outputs, torch.Tensor):
-        return outputs.float()
-    return type(outputs)(floats(output) for output in outputs)

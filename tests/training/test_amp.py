@@ -52,10 +52,10 @@ def used_dtypes(model):
     return found
 
 
-@pytest.mark.parametrize(('build_model', 'least_cosine', 'most_error'), [
-    (a_detector, 0.97, 0.1), (a_classifier, 0.99, 0.1),
-])  # fmt: skip
-def test_gradients_are_near_those_of_float32(build_model, least_cosine, most_error):
+@pytest.mark.parametrize(
+    ('build_model', 'least_cosine'), [(a_detector, 0.97), (a_classifier, 0.99)]
+)
+def test_gradients_are_near_those_of_float32(build_model, least_cosine):
     model, data = build_model()
     right = step_gradients(copy.deepcopy(model), data)
     options = dict(dtype='bfloat16', loss_scale=dict(init_scale=8.0, growth_interval=2))
@@ -70,7 +70,7 @@ def test_gradients_are_near_those_of_float32(build_model, least_cosine, most_err
     flat_left = torch.cat([left[k].flatten() for k in right])
     flat_right = torch.cat([right[k].flatten() for k in right])
     assert torch.cosine_similarity(flat_left, flat_right, dim=0) > least_cosine
-    assert abs(flat_left.norm() / flat_right.norm() - 1) < most_error  # scaled and unscaled alike
+    assert abs(flat_left.norm() / flat_right.norm() - 1) < 0.1  # scaled and unscaled alike
     assert not torch.equal(flat_left, flat_right)
     # One update of the scale a batch, not one per pass: it grows after two batches.
     assert wrapper.loss_scaler.get_scale() == 8.0

@@ -38,36 +38,27 @@ def test_gradients_are_the_sum_over_passes(mask, distill):
     assert_close(step_gradients(model, data), expected, 2e-5)
 
 
-@pytest.mark.parametrize('counts', [1, 2, 3])
-def test_the_optimizer_steps_once_along_the_mean_of_the_batches_sums(counts):
+@pytest.mark.parametrize(('counts', 'total'), [(1, 1), (2, 2), (3, 3), (2, 3)])
+def test_the_optimizer_steps_once_along_the_mean_of_the_batches_sums(counts, total):
+    """Also of a last group that is not full: mmengine divides by its size."""
     model = build(frozen_norms())
-    batches = [batch((2, index)) for index in range(counts)]
+    batches = [batch((2, index)) for index in range(total)]
     expected = {}
     for index, data in enumerate(batches):
         twin = copy.deepcopy(model)
         twin.gradaug_iteration = index - 1
+        size = counts if index < total // counts * counts else total % counts
         for name, gradient in step_gradients(twin, data, index).items():
-            expected[name] = expected.get(name, 0) + gradient / counts
+            expected[name] = expected.get(name, 0) + gradient / size
     wrapper = sgd(model, accumulative_counts=counts)
+    wrapper.initialize_count_status(model, 0, total)
     steps = []
     wrapper.optimizer.register_step_post_hook(lambda *_: steps.append(wrapper.inner_count))
     for index, data in enumerate(batches):
         torch.manual_seed(index)
         model.train_step(copy.deepcopy(data), wrapper)
     assert_close(gradients(model), expected, 2e-5)
-    assert steps == [counts]
-
-
-def test_accumulation_of_a_last_incomplete_group():
-    """mmengine steps at the last batch even if the group is not full, dividing by its size."""
-    model = build(frozen_norms())
-    wrapper = sgd(model, accumulative_counts=2)
-    wrapper.initialize_count_status(model, 0, 3)
-    steps = []
-    wrapper.optimizer.register_step_post_hook(lambda *_: steps.append(wrapper.inner_count))
-    for _ in range(3):
-        model.train_step(batch(), wrapper)
-    assert steps == [2, 3]
+    assert steps == sorted({counts, total})
 
 
 def test_clipping_clips_the_sum():
@@ -129,14 +120,16 @@ def test_weights_of_passes_are_factors_of_their_gradients():
     assert_close(found[0.25], expected, 1e-5)
 
 
-def test_a_part_of_the_run_is_told_by_the_runners_length():
-    model, counts = tiny.build(gradaug=dict(active=(0.0, 0.5))), []
-    hub = MessageHub.get_instance('test_active')
+def test_draws_follow_the_runners_seed_iteration_and_length():
+    model = tiny.build(gradaug=dict(seed=None, active=(0.0, 0.5)))
+    hub = MessageHub.get_instance('test_draws')
+    hub.update_info('seed', 11)
     hub.update_info('max_iters', 10)
     for iteration in (0, 4, 5, 9, 4):  # the last as after a resume
         hub.update_info('iter', iteration)
-        counts.append(len(model.sample_subnets()))
-    assert counts == [2, 2, 0, 0, 2]
+        subnets = model.sample_subnets()
+        assert subnets == model.sampler.sample(11, iteration, 10)
+        assert len(subnets) == 2 * (iteration < 5)
 
 
 def test_loss_that_is_not_finite_stops_before_the_weights_change(monkeypatch):
@@ -161,7 +154,7 @@ def test_loss_that_is_not_finite_stops_before_the_weights_change(monkeypatch):
     assert not gradients(model)
 
 
-def test_log_values():
+def test_a_step_logs_its_passes_and_leaves_the_full_network_behind():
     model = build(detector_config(num_subnets=2, min_width=0.5))
     log = model.train_step(batch(), sgd(model))
     for name in ('loss', 'full/loss', 'full/seconds', 'loss_rpn_cls', 'loss_cls', 'loss_mask'):
@@ -174,28 +167,6 @@ def test_log_values():
     parts = log['full/loss'] + log['subnet1/loss'] + log['subnet2/loss']
     torch.testing.assert_close(log['loss'], parts)
     assert not any('untrained' in key for key in log)
-
-
-def test_widths_follow_the_runners_seed_and_iteration():
-    model = build(detector_config(num_subnets=2, seed=None))
-    hub = MessageHub.get_instance('test_widths')
-    hub.update_info('seed', 11)
-    hub.update_info('iter', 42)
-    assert model.sample_subnets() == model.sampler.sample(11, 42)
-    hub.update_info('iter', 57)
-    assert model.sample_subnets() == model.sampler.sample(11, 57)
-
-
-def test_a_hub_that_an_earlier_runner_left_does_not_fix_the_draws():
-    MessageHub.get_current_instance().update_info('iter', 42)
-    model = build(detector_config(num_subnets=2))
-    draws = [model.sample_subnets() for _ in range(3)]
-    assert draws == [model.sampler.sample(0, 42 + index) for index in range(3)]
-
-
-def test_a_step_leaves_the_full_network_behind():
-    model = build(detector_config())
-    model.train_step(batch(), sgd(model))
     assert model.backbone.conv1.width is None
     norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
     assert all(norm.track_running_stats for norm in norms)
@@ -203,18 +174,11 @@ def test_a_step_leaves_the_full_network_behind():
     assert rpn.teacher is roi.stages[0].boxes is roi.stages[0].masks is None
 
 
-def passes_of(model, data):
-    """What sub-networks of a step see: images and where they came from."""
-    forward, seen = model.forward, []
-
-    def keep(inputs, data_samples=None, mode='tensor', mapping=None):
-        if mode == 'subnet':
-            seen.append((inputs, mapping))
-        return forward(inputs, data_samples, mode, mapping)
-
-    with mock.patch.object(model, 'forward', keep):
-        model.train_step(data, sgd(model))
-    return seen
+def test_a_hub_that_an_earlier_runner_left_does_not_fix_the_draws():
+    MessageHub.get_current_instance().update_info('iter', 42)
+    model = build(detector_config(num_subnets=2))
+    draws = [model.sample_subnets() for _ in range(3)]
+    assert draws == [model.sampler.sample(0, 42 + index) for index in range(3)]
 
 
 @pytest.mark.parametrize('divisor', [1, 32])
@@ -234,8 +198,13 @@ def test_a_scale_below_the_stride_is_limited_for_that_batch(
     model.data_preprocessor.pad_size_divisor = divisor
     for number in (size, size, 192):
         data = batch((2,) * images, size=number)
-        for inputs, mapping in passes_of(model, data):
-            limit = max(side, round(0.2 * number))
+        with mock.patch.object(model, 'forward', wraps=model.forward) as forward:
+            model.train_step(data, sgd(model))
+        passes = [c for c in forward.call_args_list if c.kwargs.get('mode') == 'subnet']
+        assert len(passes) == 2
+        limit = max(side, round(0.2 * number))
+        for call in passes:
+            inputs, mapping = call.kwargs['inputs'], call.kwargs['mapping']
             assert mapping == GeometricMap((number, number), (limit, limit), mapping.turns)
             assert max(inputs.shape[-2:]) == -(-limit // divisor) * divisor
     assert len(told) == (side != round(0.2 * size))
