@@ -1,21 +1,13 @@
-from itertools import pairwise
-
 import pytest
 import torch
 import torch.nn.functional as F
 
 from mmgradaug import at_width, extract_subnet
-from mmgradaug.backbones.pyramidnet import PyramidBlock, pyramid_channels
+from mmgradaug.backbones.pyramidnet import PyramidBlock
 from mmgradaug.backbones.residual import padded_shortcut
 from mmgradaug.slimmable import active_channels
 from tests.backbones.small import small
 from tests.networks import random_images
-
-
-def test_channels_grow_evenly_up_to_alpha():
-    channels = pyramid_channels(66, 240)  # depth 200
-    assert channels[:3] == [20, 23, 27] and channels[-1] == 256
-    assert {b - a for a, b in pairwise(channels)} == {3, 4}
 
 
 @pytest.mark.parametrize('name', ['pyramid', 'pyramid_basic'])

@@ -36,9 +36,8 @@ SOFT_LOSSES = dict(faster=4, mask=5, cascade=8, cascade_mask=11, double=4, dynam
                    mask_scoring=6, htc=11, htc_semantic=12)  # fmt: skip
 every_family = pytest.mark.parametrize('family', FAMILIES)
 # The others run the same code with fewer heads.
-main_families = pytest.mark.parametrize(
-    'family', [f for f in FAMILIES if f not in ('faster', 'cascade', 'htc')]
-)
+MAIN = [family for family in FAMILIES if family not in ('faster', 'cascade', 'htc')]
+main_families = pytest.mark.parametrize('family', MAIN)
 
 
 def family_config(family, **gradaug):
@@ -151,14 +150,36 @@ def test_a_student_that_turns_with_the_image_has_nothing_to_learn(family, turns)
     assert unturned['loss_roi_bbox_soft'] > 1e-3
 
 
-@main_families
-@pytest.mark.parametrize('num_items', [(0, 3), (2,)])
-def test_a_step_trains(family, num_items):
-    model = family_model(family, transform=dict(type='RandomScale', scales=[0.6]))
-    log = model.train_step(family_batch(family, num_items), sgd(model))
+TARGETS = (None, BOTH, 'labels')
+
+
+@pytest.mark.parametrize(
+    ('family', 'num_items', 'distill'),
+    [(family, items, None) for family in MAIN for items in [(0, 3), (2,)]]
+    + [('mask', items, distill) for distill in TARGETS[1:] for items in [(0, 3), (2,)]]
+    + [(family, (0, 0), distill) for family in ('mask', 'faster') for distill in TARGETS],
+)
+def test_a_step_trains_on_unusual_batches(family, num_items, distill):
+    transform = dict(type='RandomScale', scales=[0.6])
+    model = family_model(family, transform=transform, distill=distill)
+    before = model.rpn_head.rpn_cls.weight.clone()
+    log = model.train_step(family_batch(family, num_items), sgd(model, lr=0.001))
     assert torch.isfinite(log['loss'])
     assert log['subnet1/width'] == 0.5
     assert log['subnet1/scale'] == pytest.approx(0.6, abs=0.01)
+    assert any('_soft' in key for key in log) == (distill != 'labels')
+    assert all(tensor.isfinite().all() for tensor in model.state_dict().values())
+    assert not torch.equal(before, model.rpn_head.rpn_cls.weight)
+
+
+def test_crowd_only_images_train():
+    model = family_model('mask', distill=BOTH)
+    data = batch((2, 2))
+    for sample in data['data_samples']:
+        sample.ignored_instances = sample.gt_instances[:]
+        sample.gt_instances = sample.gt_instances[:0]
+    log = model.train_step(data, sgd(model))
+    assert torch.isfinite(log['loss'])
 
 
 @main_families

@@ -13,8 +13,9 @@ from mmgradaug.evaluation import cost
 from mmgradaug.evaluation.cost import StepCost, build_models, measure_costs
 from mmgradaug.evaluation.random_batch import random_batch
 from tests.classification import tiny
+from tests.detection.test_detector import rpn
 from tests.detection.test_semantic import panoptic_model
-from tests.networks import ROOT, build, detector_config, mmdet_config
+from tests.networks import ROOT, build, detector_config
 from tools import benchmark
 
 NAMES = ['plain', 'plain, slimmable backbone', 'GradAug']
@@ -52,13 +53,6 @@ def one_class():
     cfg.backbone.in_channels = 1
     cfg.data_preprocessor.update(mean=[120.0], std=[60.0], bgr_to_rgb=False)
     return build(cfg)
-
-
-def rpn():
-    """A detector without a box head."""
-    small = detector_config()
-    parts = {key: small[key] for key in ('type', 'gradaug', 'backbone', 'neck', 'rpn_head')}
-    return build({**mmdet_config('rpn/rpn_r50_fpn_1x_coco').model, **parts, 'detector': 'RPN'})
 
 
 @pytest.mark.parametrize(('built', 'channels', 'labels'), [

@@ -6,8 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmengine.model import revert_sync_batchnorm
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmgradaug import at_width
+from mmgradaug.slimmable import SlimBatchNorm2d, SlimSyncBatchNorm
 from tests.networks import batch, build, detector_config, random_images, small_resnet
 from tests.oracles import assert_equal, statistics
 
@@ -101,3 +103,5 @@ def test_conversions_of_batchnorm_leave_it_slimmable(norm, convert):
     with at_width(network, 0.5), at_width(expected.eval(), 0.5):
         for left, right in zip(network(x), expected(x), strict=True):
             torch.testing.assert_close(left, right)
+    kind = SlimBatchNorm2d if convert is revert_sync_batchnorm else SlimSyncBatchNorm
+    assert {type(m) for m in network.modules() if isinstance(m, _BatchNorm)} == {kind}

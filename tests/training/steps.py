@@ -10,7 +10,8 @@ from mmengine.optim import OptimWrapper
 from mmengine.optim.optimizer import amp_optimizer_wrapper
 from torch.utils._pytree import tree_map
 
-from mmgradaug import at_width
+from mmgradaug import at_depth, at_width
+from mmgradaug.slimmable import skippable_blocks
 from tests.networks import detector_config
 
 
@@ -58,7 +59,8 @@ def summed_gradients(model, data):
     torch.manual_seed(3)
     total = model.parse_losses(model(**data, mode='full'))[0]
     for subnet in model.sample_subnets():
-        with at_width(model, subnet.width):
+        kept = subnet.kept_blocks(model) or [True] * len(skippable_blocks(model))
+        with at_width(model, subnet.width), at_depth(model, kept):
             images, mapping = subnet.transform(data['inputs'])
             images = model.pad_images(images)
             losses = model(images, data['data_samples'], mode='subnet', mapping=mapping)

@@ -208,13 +208,6 @@ def test_synchronised_norms_train_as_one_process_with_all_images(group, kind):
             torch.testing.assert_close(state[name], value, rtol=1e-9, atol=1e-9)
 
 
-def test_norms_are_slimmable_after_they_are_reverted(group):
-    for result in group('sync_norms'):
-        assert result['reverted'] == ['SlimBatchNorm2d']
-        assert result['narrow'].shape == (2, 3)
-        assert result['narrow'].isfinite().all()
-
-
 def test_empty_batches_of_synchronised_norms_are_as_precise_as_others_statistics(monkeypatch):
     """In float16 a process without RoIs would send half as many bytes as the others."""
     seen = []

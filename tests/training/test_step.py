@@ -159,7 +159,7 @@ def test_a_step_logs_its_passes_and_leaves_the_full_network_behind():
     log = model.train_step(batch(), sgd(model))
     for name in ('loss', 'full/loss', 'full/seconds', 'loss_rpn_cls', 'loss_cls', 'loss_mask'):
         assert name in log
-    for name in ('width', 'scale', 'seconds', 'agree_roi_cls', 'agree_mask', 'agree_rpn'):
+    for name in ('width', 'scale', 'turns', 'seconds', 'agree_roi_cls', 'agree_mask', 'agree_rpn'):
         assert f'subnet1/{name}' in log and f'subnet2/{name}' in log
     for name in ('rpn_cls_soft', 'roi_cls_soft', 'roi_bbox_hard', 'mask_soft'):
         assert f'subnet1/loss_{name}' in log and f'subnet2/loss_{name}' in log

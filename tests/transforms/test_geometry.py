@@ -110,9 +110,11 @@ def test_bad_scales_are_named(scales):
     assert RandomScale([0.05, 4]).scales == [0.05, 4.0]
 
 
-def test_bad_angles_are_named():
+def test_angles_are_quarter_turns():
     with pytest.raises(ValueError, match='multiples of 90'):
         RandomRotate([45])
+    generator = random.Random(0)
+    assert {RandomRotate().draw(generator).turns for _ in range(50)} == {0, 1, 2, 3}
 
 
 def test_configs_build_chains():
