@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from tests.networks import ROOT
-from tests.shapes_run import CONFIG, shapes_options
+from tests.shapes_run import CONFIG
 
 TOOLS = Path(ROOT, 'tools')
 SECONDS = 600  # for one run; a hang fails, it does not stall the tests
@@ -66,11 +66,6 @@ def run(script, *args, expect=0, **variables):
         out = finish(process)
     assert process.returncode == expect, out[-5000:]
     return out
-
-
-def small_options(root):
-    """Make a data set of eight images; returns a tiny network on it, as `--cfg-options`."""
-    return ['--cfg-options', *shapes_options(root)]
 
 
 def logged(work_dir, key):

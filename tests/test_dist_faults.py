@@ -17,11 +17,10 @@ from tests.launching import (
     printed,
     run,
     running,
-    small_options,
     start,
     wait_until_training,
 )
-from tests.shapes_run import CONFIG
+from tests.shapes_run import CONFIG, shapes_options
 
 pytestmark = pytest.mark.slow
 SEED = int(os.environ.get('KILL_SEED', random.SystemRandom().randrange(10**6)))
@@ -37,7 +36,7 @@ WORKERS = ['train_dataloader.num_workers=1', 'train_dataloader.persistent_worker
 
 @pytest.fixture
 def data(tmp_path):
-    return tmp_path / 'shapes', small_options(tmp_path / 'shapes')
+    return tmp_path / 'shapes', ['--cfg-options', *shapes_options(tmp_path / 'shapes')]
 
 
 def descendants(pid):
@@ -111,30 +110,3 @@ def test_an_image_that_one_process_cannot_read_ends_all(data, tmp_path):
     message = f'error: cannot read the image {image}'
     out = failing(message, CONFIG, '--work-dir', tmp_path / 'run', *options, *WORKERS)
     assert out.count('max_bad_images=N') == 1  # the other process has nothing to say
-
-
-POISON = """
-from mmengine.dist import get_rank
-from mmengine.hooks import Hook
-from mmengine.registry import HOOKS
-
-
-@HOOKS.register_module()
-class PoisonHook(Hook):
-    def before_train_iter(self, runner, batch_idx, data_batch=None):
-        if get_rank() == 1 and runner.iter == 1:
-            runner.model.module.roi_head.bbox_head.fc_cls.bias.data.fill_(float('nan'))
-"""
-
-
-def test_a_loss_that_is_not_finite_on_one_process_ends_all(data, tmp_path):
-    (tmp_path / 'poison.py').write_text(POISON)
-    imports = "custom_imports = dict(imports=['mmgradaug', 'poison'], allow_failed_imports=False)"
-    config = tmp_path / 'poisoned.py'
-    config.write_text(f"_base_ = '{CONFIG}'\n{imports}\n")
-    options = [*data[1], 'train_cfg.max_epochs=2', 'default_hooks.poison.type=PoisonHook']
-    work_dir = tmp_path / 'run'
-    message = 'the loss of pass 0 (the full network, width 1.0, scale 1.0) is nan'
-    failing(message, config, '--work-dir', work_dir, *options, PYTHONPATH=tmp_path)
-    assert not list(work_dir.glob('*.pth'))  # the first would be due after this step
-    assert count_logged(work_dir) == 1

@@ -18,17 +18,16 @@ from tests.launching import (
     logged,
     run,
     running,
-    small_options,
     start,
     wait_until_training,
 )
-from tests.shapes_run import CONFIG
+from tests.shapes_run import CONFIG, shapes_options
 
 
 @pytest.fixture(scope='module')
 def options(tmp_path_factory):
     """Small networks and images."""
-    return small_options(tmp_path_factory.mktemp('shapes'))
+    return ['--cfg-options', *shapes_options(tmp_path_factory.mktemp('shapes'))]
 
 
 def require_trained(work_dir, steps):
@@ -66,16 +65,11 @@ def test_plain_training_and_testing_by_two_processes(options, tmp_path):
         assert 'Evaluate annotation type *segm*' in out
 
 
-def two_machines(*args):
-    """Start both machines' scripts here."""
-    port = free_port()
-    return [start(*args, NNODES=2, NODE_RANK=rank, PORT=port) for rank in (0, 1)]
-
-
 @pytest.mark.slow
 def test_two_machines_train_together(options, tmp_path):
-    arguments = ['dist_train.sh', CONFIG, 1, '--work-dir', tmp_path, *options]
-    with running(*two_machines(*arguments)) as machines:
+    arguments, port = ['dist_train.sh', CONFIG, 1, '--work-dir', tmp_path, *options], free_port()
+    starts = [start(*arguments, NNODES=2, NODE_RANK=rank, PORT=port) for rank in (0, 1)]
+    with running(*starts) as machines:
         for machine in machines:
             out = finish(machine)
             assert machine.returncode == 0, out[-5000:]

@@ -28,17 +28,6 @@ REGULARISERS = {'dropblock': 'DropBlock', 'droppath': 'DropPath', 'shakedrop': '
 RELATIVES = {'sandwich', 'mutualnet', 'masksub'}  # GradAug's step, others' methods
 METHODS = {'gradaug', *RELATIVES, 'cutmix', 'mixup', 'cutout', 'bagoftricks', 'semi',
            'meanteacher', *REGULARISERS}  # fmt: skip
-ROWS = {  # of the paper's tables, by the names of the methods
-    'resnet50_imagenet': '_ _cutout _dropblock _mixup _cutmix _stochdepth _droppath _shakedrop '
-                         '_gradaug _bagoftricks _gradaug-cutmix',
-    'wrn28-10_cifar100': '_ _mixup _cutmix _shakedrop _gradaug _cutmix-shakedrop _gradaug-cutmix',
-    'pyramidnet200_cifar100': '_ _mixup _cutmix _shakedrop _gradaug _cutmix-shakedrop '
-                              '_gradaug-cutmix',
-    'resnet110_cifar10': '_ _stochdepth _gradaug',
-    'resnet110_cifar100': '_ _stochdepth _gradaug',
-    'wrn28-2_cifar10': '_ _cutmix _shakedrop _gradaug _gradaug-semi _meanteacher',
-    'wrn28-2_stl10': '_ _cutmix _shakedrop _gradaug _gradaug-semi _meanteacher',
-}  # fmt: skip
 read = functools.cache(Config.fromfile)
 
 
@@ -50,12 +39,6 @@ def words_of(path):
 
 def has_subnets(methods):
     return not {'gradaug', *RELATIVES}.isdisjoint(methods)
-
-
-@pytest.mark.parametrize('base', ROWS)
-def test_every_row_of_tables_1_3_6_and_10_has_a_config(base):
-    names = {(base + method).rstrip('_') for method in ROWS[base].split()}
-    assert names <= {path.stem for path in CONFIGS}
 
 
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
@@ -197,7 +180,7 @@ def test_relatives_differ_from_gradaug_in_what_they_say_alone():
         assert found == base | changes
 
 
-@pytest.mark.parametrize('name', [name for name in ROWS if 'wrn28-2' in name])
+@pytest.mark.parametrize('name', ['wrn28-2_cifar10', 'wrn28-2_stl10'])
 def test_few_labels(name):
     """Table 10: labels drawn evenly, and the numbers of Oliver et al. 2018."""
     for path in FOLDER.glob(f'{name}*.py'):

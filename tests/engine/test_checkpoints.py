@@ -112,7 +112,7 @@ def test_a_full_disk_ends_the_run_and_loses_nothing(tmp_path, monkeypatch, name,
     folder = tmp_path / 'run'
     with monkeypatch.context() as patch:
         full_disk(patch, name)
-        words = r'cannot write a checkpoint to .*No space left.*make space'
+        words = r'cannot write a checkpoint to .*No space left.*make space .*--resume'
         with pytest.raises(ConfigError, match=words):
             trained(folder, checkpoint=BEST, **validation())
     assert not list(folder.glob('*.incomplete'))

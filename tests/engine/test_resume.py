@@ -7,7 +7,6 @@ import re
 import pytest
 
 from tests.engine.killing import Kill, checkpoint, differences, output, train
-from tests.launching import small_options
 from tests.shapes_run import shapes_options
 
 EPOCHS = ['train_cfg.max_epochs=3', 'default_hooks.checkpoint.interval=1']
@@ -63,7 +62,7 @@ def test_a_killed_run_ends_with_the_same_weights(tmp_path, generator):
 def test_killed_anywhere_any_number_of_times(tmp_path, generator, extra):
     """Checkpoints by iterations, also within epochs; several kills, some during a write."""
     every = ['default_hooks.checkpoint.by_epoch=False', 'default_hooks.checkpoint.interval=3']
-    options = [*small_options(tmp_path / 'shapes'), *EPOCHS, *every, *extra]
+    options = ['--cfg-options', *shapes_options(tmp_path / 'shapes'), *EPOCHS, *every, *extra]
     if 'randomness.seed=None' in extra:  # both runs start from one checkpoint, and its seed
         assert train(tmp_path / 'start', options, kill=Kill(3, after=True)) == -9
         options = [*options, f'load_from={tmp_path}/start/iter_3.pth', 'resume=True']

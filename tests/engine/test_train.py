@@ -18,7 +18,6 @@ from mmgradaug.engine import train
 from mmgradaug.engine.hooks import VersionsHook
 from mmgradaug.errors import ConfigError
 from tests.harmful import Command
-from tests.launching import logged
 from tests.shapes_run import CONFIG, shapes_options
 from tests.training.steps import amp_on_cpu
 from tools import test as test_tool
@@ -46,17 +45,6 @@ def start(main, *args, options=()):
     """Run a tool in this process."""
     words = (*args, '--cfg-options', *options) if options else args
     main([str(word) for word in words])
-
-
-def test_a_resumed_run_draws_the_same_sub_networks(trained, data, tmp_path):
-    checkpoint = trained / 'epoch_1.pth'
-    work_dir = ['--work-dir', tmp_path]
-    start(train_tool.main, CONFIG, *work_dir, '--resume', checkpoint, options=data)
-    for key in ('subnet2/width', 'subnet1/scale', 'subnet2/scale'):
-        uninterrupted = logged(trained, key)
-        assert sorted(uninterrupted) == [1, 2, 3, 4]
-        assert logged(tmp_path, key) == {i: uninterrupted[i] for i in (3, 4)}
-    assert (tmp_path / 'epoch_2.pth').exists()
 
 
 def test_the_config_that_a_run_writes_down_builds_it_again(trained):
@@ -134,11 +122,7 @@ def test_both_tools_load_as_data_only(data, tmp_path, main, monkeypatch):
     assert not made.exists()
 
 
-def test_help_and_wrong_options(tmp_path, capsys):
-    with pytest.raises(SystemExit) as stopped:
-        start(train_tool.main, '--help')
-    assert stopped.value.code == 0
-    assert '--auto-scale-lr' in capsys.readouterr().out
+def test_scaled_rates_need_their_batch_size():
     with pytest.raises(SystemExit, match='needs auto_scale_lr=dict'):
         start(train_tool.main, CONFIG, '--auto-scale-lr', options=['auto_scale_lr=None'])
 

@@ -48,11 +48,6 @@ class Oracle(nn.Module):
         return data['data_samples']
 
 
-def test_labels_as_predictions_have_full_precision(demo):
-    metrics = Validation(demo).evaluate(Oracle())
-    assert metrics['coco/bbox_mAP'] == metrics['coco/segm_mAP'] == 1.0
-
-
 def test_a_part_of_the_images_counts_those_only(demo):
     part = Validation(demo, images=2)
     assert part.indices == [0, 3]

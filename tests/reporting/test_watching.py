@@ -33,17 +33,10 @@ def test_tensorboard_has_every_value_of_the_log_by_its_name(work_dir):
     data = next(work_dir.glob('*/vis_data'))
     lines = [json.loads(line) for line in (data / 'scalars.json').read_text().splitlines()]
     events = EventAccumulator(str(data)).Reload()
-    told = {
-        (tag, event.step, event.value)
-        for tag in events.Tags()['scalars']
-        for event in events.Scalars(tag)
-    }
-    logged = {
-        (key, line['step'], torch.tensor(value, dtype=torch.float32).item())
-        for line in lines
-        for key, value in line.items()
-        if key != 'step'
-    }
+    tags = events.Tags()['scalars']
+    told = {(tag, event.step, event.value) for tag in tags for event in events.Scalars(tag)}
+    logged = {(key, line['step'], torch.tensor(value, dtype=torch.float32).item())
+              for line in lines for key, value in line.items() if key != 'step'}  # fmt: skip
     assert told == logged
     names = {name for name, _, _ in told}
     assert {'loss', 'full/seconds', 'subnet1/loss_mask_soft', 'subnet2/width'} < names

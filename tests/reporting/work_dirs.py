@@ -23,14 +23,10 @@ train_pipeline = [
 ]
 work_dir = 'here'
 """
-PLAIN_CONFIG = CONFIG.replace(
-    """    backbone=dict(depth=18, type='SlimmableResNet'),
-    detector='MaskRCNN',
+PLAIN_CONFIG = CONFIG.replace('Slimmable', '').replace('prob=0.5', 'prob=0.0').replace(
+    """detector='MaskRCNN',
     gradaug=dict(min_width=0.8, num_subnets=2),
-    type='GradAugDetector')""",
-    """    backbone=dict(depth=18, type='ResNet'),
-    type='MaskRCNN')""",
-).replace('prob=0.5', 'prob=0.0')
+    type='GradAugDetector'""", "type='MaskRCNN'")  # fmt: skip
 ITERATIONS = 8
 EPOCH = 4
 Entries = list[dict[str, Any]]

@@ -70,28 +70,14 @@ def test_the_table_is_that_of_the_committed_records(tmp_path):
 def test_what_was_measured_is_told_with_seeds_and_options():
     row = Row('T7/x', 'x.py', metrics='coco/bbox_mAP coco/segm_mAP', paper='36.5 33.3')
     finals = [((), 0, 0.2, 0.4), ((), 0, 0.3, None), ((), 1, 0.5, 0.4), (('a=1',), 0, 0.1, 0.1)]
-    records = [
-        {
-            'id': 'T7/x',
-            'options': list(o),
-            'gpus': 8 if o else 1,
-            'seed': s,
-            'final': dict(zip(row.metrics.split(), v, strict=True)),
-        }
-        for o, s, *v in finals
-    ]
+    records = [dict(id='T7/x', options=list(o), gpus=8 if o else 1, seed=s,
+                    final=dict(zip(row.metrics.split(), v, strict=True)))
+               for o, s, *v in finals]  # fmt: skip
     command = 'python tools/repro.py run T7/x --seeds'
+    other = f'{command} 1 --gpus 8 --cfg-options a=1'
     assert lines_of(row, records) == [
         ('T7/x', row.metrics, row.paper, '', '40.00±14.14 20.00±28.28', '2', f'{command} 2'),
-        (
-            'T7/x',
-            row.metrics,
-            '',
-            '',
-            '10.00 10.00',
-            '1',
-            f'{command} 1 --gpus 8 --cfg-options a=1',
-        ),
+        ('T7/x', row.metrics, '', '', '10.00 10.00', '1', other),
     ]
     assert lines_of(row, [])[0][4:6] == ('', '')
     assert lines_of(Row('T7/x', 'x.py', metrics='-'), records[:1])[0][4:6] == ('-', '1')

@@ -24,18 +24,7 @@ from tests.training.steps import (
     gradients,
     sgd,
     step_gradients,
-    summed_gradients,
 )
-
-
-@pytest.mark.parametrize('mask', [True, False])
-@pytest.mark.parametrize('distill', [None, 'labels'])
-def test_gradients_are_the_sum_over_passes(mask, distill):
-    """With every target of every RoI head in tests/detection/test_roi_heads.py."""
-    model = build(detector_config(mask, num_subnets=3, distill=distill))
-    data = batch(mask=mask)
-    expected = summed_gradients(model, data)
-    assert_close(step_gradients(model, data), expected, 2e-5)
 
 
 @pytest.mark.parametrize(('counts', 'total'), [(1, 1), (2, 2), (3, 3), (2, 3)])

@@ -35,9 +35,7 @@ def test_runs_are_sorted_by_what_was_swept():
 
 def test_points_are_at_the_means_with_what_they_cost(tmp_path, monkeypatch):
     drawn = []
-    monkeypatch.setattr(
-        'matplotlib.axes.Axes.annotate', lambda _, *a, **kwargs: drawn.append(a[:2])
-    )
+    monkeypatch.setattr('matplotlib.axes.Axes.annotate', lambda _, *a, **k: drawn.append(a[:2]))
     runs = [(1, 0.8, 70, 20), (1, 0.8, 72, 40), (3, 0.8, 75, 45), (3, 0.5, 74, 60)]
     runs, plain = [SweptRun(*run) for run in runs], SweptRun(0, 1.0, 69, 15)
     save_sweep(runs, tmp_path / 'sweep.png', 'top1')
@@ -48,10 +46,5 @@ def test_points_are_at_the_means_with_what_they_cost(tmp_path, monkeypatch):
     drawn.clear()
     assert save_sweep([*runs, plain], tmp_path / 'a.png', 'top1').is_file()
     assert drawn[:3] == [('1.00 x', (0, 69)), ('2.00 x', (1, 71)), ('3.00 x', (3, 75))]
-    of_time = [
-        ('plain', (1, 69)),
-        ('n=1, 0.8', (2, 71)),
-        ('n=3, 0.8', (3, 75)),
-        ('n=3, 0.5', (4, 74)),
-    ]
-    assert drawn[-4:] == of_time
+    told = [('plain', (1, 69)), ('n=1, 0.8', (2, 71)), ('n=3, 0.8', (3, 75)), ('n=3, 0.5', (4, 74))]
+    assert drawn[-4:] == told
