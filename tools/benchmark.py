@@ -35,10 +35,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     add('--out', type=Path, help='JSON file for what each step costs')
     text = "further GradAug steps, such as 'gradaug.width_step=0.025 backbone.width_divisor=8'"
     add('--variants', nargs='+', default=(), metavar='OPTIONS', help=text)
-    benchmark(parser.parse_args(argv))
-
-
-def benchmark(args: argparse.Namespace) -> None:
+    args = parser.parse_args(argv)
     # torch's profiler, which counts memory, reports a missing GPU as an error otherwise. It is
     # read when torch is imported.
     os.environ.setdefault('KINETO_LOG_LEVEL', '5')

@@ -42,6 +42,7 @@ from torch import Tensor, nn
 
 from mmgradaug import __version__
 from mmgradaug.evaluation.random_batch import random_batch
+from mmgradaug.reproduction.smoke import dicts_of
 from mmgradaug.type_names import type_name
 
 PAGE = Path('docs/COVERAGE.md')
@@ -110,12 +111,10 @@ def shipped_configs(families: Sequence[str]) -> tuple[dict[str, Any], dict[str, 
 
 
 def resnets(config: Any) -> Iterator[Any]:
-    if isinstance(config, dict) and type_name(config.get('type')) in SLIMMABLE:
-        if not str(config['type']).startswith('mmpretrain.'):
-            yield config
-    elif isinstance(config, (dict, list, tuple)):
-        for value in config.values() if isinstance(config, dict) else config:
-            yield from resnets(value)
+    for part in dicts_of(config):
+        kind = part.get('type')
+        if type_name(kind) in SLIMMABLE and not str(kind).startswith('mmpretrain.'):
+            yield part
 
 
 def slimmable(resnet: Mapping[str, Any]) -> dict[str, Any]:
@@ -184,27 +183,23 @@ def try_config(name: str, model: Any) -> tuple[str, str]:
 
 def reduced(model: Any) -> Any:
     """Change a config for small images, one process and no download; return it."""
-    for value in model if isinstance(model, (list, tuple)) else ():
-        reduced(value)
-    if isinstance(model, dict):
-        for key in LIMITS.keys() & model.keys():
-            model[key] = min(model[key], LIMITS[key])
-        for augment in model.get('batch_augments') or ():
+    for part in dicts_of(model):
+        for key in LIMITS.keys() & part.keys():
+            part[key] = min(part[key], LIMITS[key])
+        for augment in part.get('batch_augments') or ():
             augment.update({key: size for key, size in CANVAS.items() if key in augment})
-        if model.get('type') == 'MMSyncBN':
-            model['type'] = 'SyncBN'  # what mmgradaug asks for instead
-        if 'teacher_config' in model:  # relative to mmdet's repository
-            name = str(model['teacher_config']).removeprefix('configs/')
-            model.update(teacher_config=str(SHIPPED / name), teacher_ckpt=None)
-        if 'Pretrained' in str(model.get('init_cfg')):
-            model['init_cfg'] = None
-        for value in model.values():
-            reduced(value)
+        if part.get('type') == 'MMSyncBN':
+            part['type'] = 'SyncBN'  # what mmgradaug asks for instead
+        if 'teacher_config' in part:  # relative to mmdet's repository
+            name = str(part['teacher_config']).removeprefix('configs/')
+            part.update(teacher_config=str(SHIPPED / name), teacher_ckpt=None)
+        if 'Pretrained' in str(part.get('init_cfg')):
+            part['init_cfg'] = None
     return model
 
 
-def train_and_predict(model: Any, size: tuple[int, int], steps: int = 2) -> Any:
-    """Build a detector, take steps, predict, and check what came of it; return the detector."""
+def train_and_predict(model: Any, size: tuple[int, int]) -> Any:
+    """Build a detector, take two steps, predict, and check what came of it; return the detector."""
     detector = MODELS.build(model)
     detector.init_weights()
     detector = revert_sync_batchnorm(detector).train()  # as mmengine's runner in one process
@@ -212,7 +207,7 @@ def train_and_predict(model: Any, size: tuple[int, int], steps: int = 2) -> Any:
     before = copy.deepcopy(detector.state_dict())
     wrapper = WatchedOptimWrapper(detector)
     hub = MessageHub.get_instance('coverage')
-    for step in range(steps):
+    for step in range(2):
         hub.update_info('iter', step)  # which some losses read
         hub.update_info('epoch', step)
         wrapper.passes.clear()

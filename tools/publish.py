@@ -107,8 +107,7 @@ def publish(source: Source, cut: Cut, out: Path, args: argparse.Namespace) -> Pa
         path = publish_onnx(source, cut, out, not args.no_classifier)
         use = 'from normalised images; mean and std are in its meta data'
     else:
-        keep = not args.no_classifier
-        path = publish_weights(source, args.to, out, keep, args.safetensors)
+        path = publish_weights(source, args.to, out, not args.no_classifier, args.safetensors)
         use = f'{path.with_suffix(".json")} says what it is'
     print(f'{path}\n{use}')
     return path

@@ -9,14 +9,12 @@ groups of one size. That costs as much as if it read all channels.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import compress
 from typing import Any
 
 from mmcv.ops import (
-    DeformConv2d,
     DeformConv2dPack,
-    ModulatedDeformConv2d,
     ModulatedDeformConv2dPack,
 )
 from mmdet.models.backbones.resnet import Bottleneck
@@ -87,12 +85,6 @@ class SlimModulatedDeformConv2dPack(_SlimDeformable, ModulatedDeformConv2dPack):
 SLIM_DEFORMABLE: dict[Any, type[_SlimDeformable]] = {
     cls.stock_cls: cls for cls in (SlimDeformConv2dPack, SlimModulatedDeformConv2dPack)
 }
-
-
-def deformable_layers(network: nn.Module) -> Iterator[tuple[str, Any]]:
-    """Return the deformable convolutions of a network, slimmable or mmcv's, with their names."""
-    kinds = (DeformConv2d, ModulatedDeformConv2d)
-    return ((name, m) for name, m in network.named_modules() if isinstance(m, kinds))
 
 
 def deform_blocks(stages: Sequence[Any], dcn: Any, stage_with_dcn: Sequence[bool]) -> None:

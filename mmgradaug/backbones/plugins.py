@@ -23,7 +23,7 @@ from ..type_names import class_of
 
 
 class SlimPlugin(Slimmable):
-    """What both plugins share; put before mmcv's."""
+    """What all plugins share; put before mmcv's."""
 
     stock_cls: type[nn.Module]
     reading: tuple[str, ...]  # its layers whose inputs are the block's channels

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 import torch.nn.functional as F
+from mmcv.ops import DeformConv2d, ModulatedDeformConv2d
 from mmengine.model import BaseModel
 from mmengine.registry import MODELS
 from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
-from ..backbones.deformable import deformable_layers
 from ..errors import ConfigError
 from ..slimmable import SlimConv, at_width
 from ..training import GradAugMixin, Subnet
@@ -71,8 +71,9 @@ class Classifier(BaseModel):
         if in_channels is None:
             in_channels = getattr(self.backbone, 'out_channels', None) or self.backbone.feat_dim
         self.fc = nn.Linear(in_channels, num_classes)
-        for name, layer in deformable_layers(self) if channels_last else ():
-            if not isinstance(layer, SlimConv):
+        deformable = (DeformConv2d, ModulatedDeformConv2d)
+        for name, layer in self.named_modules() if channels_last else ():
+            if isinstance(layer, deformable) and not isinstance(layer, SlimConv):
                 raise ConfigError(
                     f'model.channels_last=True with {name}, a {type(layer).__name__}, which would '
                     'read its input wrongly: remove channels_last, or take a slimmable backbone'
@@ -172,13 +173,12 @@ class GradAugClassifier(GradAugMixin, Classifier):
         weights: Any = self.distillation.unlabelled
         if isinstance(weights, (int, float)):
             weights = [weights] * self.sampler.num_subnets
-        if len(weights) != self.sampler.num_subnets > 0:
+        if self.sampler.num_subnets and len(weights) != self.sampler.num_subnets:
             raise ConfigError(
                 f'gradaug.distill.unlabelled={weights} has {len(weights)} weights, expected one '
                 f'number, or one for each of num_subnets={self.sampler.num_subnets} sub-networks'
             )
         self._unlabelled_weights = weights
-        self._keeps = False
         self._teacher: Tensor | None = None
         self._unlabelled: Tensor | None = None
         self._weights: list[float] = []  # of this step's sub-networks that are still to come
@@ -212,21 +212,13 @@ class GradAugClassifier(GradAugMixin, Classifier):
         self._weights = self._unlabelled_weights[: len(subnets)]
         return subnets
 
-    def logits(self, inputs: Tensor) -> Tensor:
-        """Return logits (N, classes) of images (N, C, H, W); those of the full pass are kept."""
-        logits = super().logits(inputs)
-        if self._keeps:
-            self._teacher = logits.detach()
-        return logits
-
-    @contextmanager
-    def recording(self) -> Iterator[None]:
+    def recording(self) -> RemovableHandle:
         """Return the context of the full pass: its logits are kept."""
-        self._keeps = True
-        try:
-            yield
-        finally:
-            self._keeps = False
+
+        def keep(_: nn.Module, args: Any, logits: Tensor) -> None:
+            self._teacher = logits.detach()
+
+        return self.fc.register_forward_hook(keep)
 
     def clear(self) -> None:
         """Drop the full pass's logits."""

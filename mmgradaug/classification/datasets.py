@@ -51,7 +51,10 @@ class ClassDataset(BaseDataset):
         super().__init__(data_root=data_root, **kwargs)
 
     def filter_data(self) -> list[dict]:
-        """Keep the labels of ``labels_per_class`` images of each class, and those images' order."""
+        """Keep ``labels_per_class`` images of each class, in their order.
+
+        With ``unlabelled`` the others stay, without their labels.
+        """
         wanted = self.labels_per_class
         if wanted is None:
             return self.data_list
@@ -209,10 +212,9 @@ class LabelledAndUnlabelled:
         self.sampler = sampler
         self.counts = (batch_size, unlabelled)
         dataset = sampler.dataset
-        labels = [dataset.get_data_info(index)['gt_label'] for index in range(len(dataset))]
         self.parts: list[list[int]] = [[], []]
-        for index, label in enumerate(labels):
-            self.parts[label < 0].append(index)
+        for index in range(len(dataset)):
+            self.parts[dataset.get_data_info(index)['gt_label'] < 0].append(index)
         if not all(self.parts):
             raise ConfigError(
                 'train_dataloader.batch_sampler needs images with a label and images without, got '

@@ -48,8 +48,8 @@ class ClassDistillation:
             for name, value in options.items()
             for number in (value if name == 'unlabelled' and isinstance(value, list) else [value])
         )
-        config = cls(**options) if valid else cls(soft=0.0)
-        if config.temperature == 0 or config.soft + config.hard == 0:
+        config = cls(**options) if valid else None
+        if config is None or config.temperature == 0 or config.soft + config.hard == 0:
             raise ConfigError(
                 f'gradaug.distill must be "soft", "labels", "both" or a dict of {names} with '
                 f'numbers >= 0, not all weights 0 and temperature > 0, got {distill!r}'

@@ -23,7 +23,7 @@ from .coco_writer import Sample, is_complete, write_coco
 from .shapes import texture
 
 _RECIPE = 2  # Raise when the pictures change, so that data sets on disk are made again.
-_MIN_VISIBLE = 0.5  # No garment is hidden or cut by the border by more than the rest of this share.
+_MIN_VISIBLE = 0.5  # Share of a garment that has to stay in sight.
 _CLIPPING = (0.15, 0.3)  # Share of a garment that a clipping shows.
 _TRIES = 20  # Places tried for a thing before it is given up.
 _SIDE = 30  # of a garment's image with a border of one pixel

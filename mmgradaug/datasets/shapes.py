@@ -22,7 +22,7 @@ from .coco_writer import Sample, is_complete, rasterize, write_coco
 CLASSES = ('circle', 'square', 'triangle')
 
 _RECIPE = 2  # Raise when the pictures change, so that data sets on disk are made again.
-_MIN_VISIBLE = 0.4  # No object may be hidden by more than the rest of this share.
+_MIN_VISIBLE = 0.4  # Share of an object that has to stay in sight.
 _MIN_AREA = 20.0  # Visible pixels below which an object is not worth a label.
 _TRIES = 20  # Positions tried for an object before it is given up.
 

@@ -35,7 +35,7 @@ def check_objects(datasets: Mapping[str, Any], read: Any, others: bool) -> None:
         ConfigError: If no image has an object left, or most outlines do not meet their boxes.
     """
     told, taught = [], others
-    empty: dict[str, bool] = {}
+    objects: Counter[str] = Counter()
     for where, dataset in datasets.items():
         coco = read(dataset.ann_file)
         masks = mask_loader(dataset)
@@ -51,15 +51,14 @@ def check_objects(datasets: Mapping[str, Any], read: Any, others: bool) -> None:
         taught |= (dataset.filter_cfg or {}).get('filter_empty_gt') is False
         kept = {info['img_id'] for info in dataset.data_list}
         taught |= any(annotation['image_id'] in kept for annotation in learnt)
-        counted = Counter(a['category_id'] for a in learnt)
-        for i in dataset.cat2label:
-            empty[coco.cats[i]['name']] = empty.get(coco.cats[i]['name'], True) and not counted[i]
+        objects.update({coco.cats[i]['name']: 0 for i in dataset.cat2label})
+        objects.update(coco.cats[annotation['category_id']]['name'] for annotation in learnt)
     if datasets and not taught:
         raise ConfigError(
             f'no training image has an object left ({"; ".join(told)}): label the objects, or set '
             'filter_cfg=dict(filter_empty_gt=False) if images without any are meant'
         )
-    if not others and (names := [name for name, is_empty in empty.items() if is_empty]):
+    if not others and (names := [name for name, count in objects.items() if not count]):
         warn(
             f'no training object of {listed(names)}: if that is no kind of object but names the '
             'data set, take it out of metainfo.classes'
@@ -85,9 +84,7 @@ def _reason(annotation: Mapping, coco: COCO, known: Mapping[Any, int], masks: An
     coded = isinstance(outline, dict) and 'counts' in outline
     if not masks or (coded and getattr(masks, 'poly2mask', True)):  # a user's loader may lack it
         return ''
-    parts = outline if isinstance(outline, list) else []
-    polygons = [p for p in parts if isinstance(p, list) and len(p) > 5 and len(p) % 2 == 0]
-    return '' if polygons else 'without a polygon of three points'
+    return '' if _polygons(outline) else 'without a polygon of three points'
 
 
 def check_outlines(where: str, objects: Iterable[Mapping[str, Any]], masks: bool) -> str:
@@ -142,8 +139,12 @@ def _extent(outline: Any) -> tuple[float, ...] | None:
         coded = rle.frPyObjects(outline, *outline['size']) if runs else outline
         left, top, width, height = rle.toBbox(coded).tolist()
         return (left, top, left + width, top + height) if width else None
-    parts = outline if isinstance(outline, list) else []
-    parts = [p for p in parts if isinstance(p, list) and p[5:] and len(p) % 2 == 0]
-    parts = [p for p in parts if all(isinstance(value, (int, float)) for value in p)]
+    parts = [p for p in _polygons(outline) if all(isinstance(v, (int, float)) for v in p)]
     xs, ys = [x for p in parts for x in p[::2]], [y for p in parts for y in p[1::2]]
     return (min(xs), min(ys), max(xs), max(ys)) if parts else None
+
+
+def _polygons(outline: Any) -> list[list[Any]]:
+    """Return the polygons of three points or more that an outline has."""
+    parts = outline if isinstance(outline, list) else []
+    return [p for p in parts if isinstance(p, list) and len(p) > 5 and len(p) % 2 == 0]

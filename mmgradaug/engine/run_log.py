@@ -45,7 +45,7 @@ class Scalars:
         return next((n for n in sorted(names) if n.split('/')[-1] == suffix), None)
 
 
-def by_iteration(entries: Sequence[dict[str, Any]], start: float = 0) -> list[dict[str, Any]]:
+def by_iteration(entries: Sequence[dict[str, Any]], start: float) -> list[dict[str, Any]]:
     """Return the entries of a log by iteration, validations at the iteration they came after.
 
     mmengine logs epochs with validations even in runs that do not count any, whose step then is

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..errors import ConfigError
 
-PAPER_EPSILONS = (0.05, 0.10, 0.15, 0.20, 0.25)  # Table 9, which does not say of which unit
+PAPER_EPSILONS = (0.05, 0.10, 0.15, 0.20, 0.25)  # Table 9, which does not say in which unit
 
 
 def gradient_signs(network: Any, images: Tensor, labels: Tensor) -> Tensor:

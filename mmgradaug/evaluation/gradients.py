@@ -6,8 +6,7 @@ training, above all under a clip or an optimizer that normalises. This measures 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from contextlib import ExitStack
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +29,7 @@ class TermGradient:
 
 
 def measure_gradients(
-    model: Any, batch: dict[str, Any], subnets: Iterable[Subnet]
+    model: Any, batch: dict[str, Any], subnets: Sequence[Subnet]
 ) -> list[TermGradient]:
     """Return the gradient of every loss term of a training step, one at a time.
 
@@ -45,11 +44,9 @@ def measure_gradients(
     parameters = [p for p in model.parameters() if p.requires_grad]
     rows: list[TermGradient] = []
     full = None
-    passes = [None, *subnets]
-    weights = pass_weights(model, len(passes) - 1)
-    with ExitStack() as stack:
-        stack.callback(model.clear)
-        for number, (weight, subnet) in enumerate(zip(weights, passes, strict=True)):
+    weights = pass_weights(model, len(subnets))
+    try:
+        for number, (weight, subnet) in enumerate(zip(weights, [None, *subnets], strict=True)):
             with running_as(model, subnet):
                 losses = model.parse_losses(run_pass(model, batch, subnet)[0])[1]
                 losses['total'] = losses.pop('loss')
@@ -59,13 +56,12 @@ def measure_gradients(
                     if term != 'total' and ('loss' not in term or term.endswith('_untrained')):
                         continue
                     gradient = weight * _gradient(loss, parameters)
-                    norms = gradient.norm() * full.norm()
+                    norm, norms = float(gradient.norm()), gradient.norm() * full.norm()
                     cosine = float(gradient @ full / norms) if norms > 0 else 0.0
-                    name = f'subnet{number}' if subnet else 'full'
-                    norm = float(gradient.norm())
-                    rows.append(
-                        TermGradient(name, term, weight * float(loss.detach()), norm, cosine)
-                    )
+                    name, value = f'subnet{number}' if subnet else 'full', float(loss.detach())
+                    rows.append(TermGradient(name, term, weight * value, norm, cosine))
+    finally:
+        model.clear()
     return rows
 
 

@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.evaluator import Evaluator
 from mmengine.registry import DATASETS, EVALUATOR, init_default_scope
 from mmengine.runner import Runner
 from rich.progress import track
@@ -88,9 +87,10 @@ class Validation:
     def evaluate(self, network: Any) -> dict[str, float]:
         """Return the metrics of a network, by the config's own evaluator."""
         config = exact_metrics(copy.deepcopy(self._metrics))
-        is_evaluator = isinstance(config, Mapping) and 'metrics' in config
+        if not isinstance(config, Mapping) or 'metrics' not in config:
+            config = {'metrics': config}
         with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints what it does
-            evaluator = EVALUATOR.build(config) if is_evaluator else Evaluator(config)
+            evaluator = EVALUATOR.build({'type': 'Evaluator', **config})
         evaluator.dataset_meta = self.metainfo
         for metric in evaluator.metrics:
             # mmdet's COCO metric would count the objects of all other images as missed.
@@ -114,6 +114,7 @@ class Validation:
         return network.data_preprocessor({k: v[:1] for k, v in batch.items()}, False)
 
 
+@torch.no_grad()
 def measure_inference(
     networks: Sequence[Any], results: Sequence[WidthResult], data: Mapping[str, Any], rounds: int
 ) -> None:
@@ -126,13 +127,11 @@ def measure_inference(
 
     def predict(network: Any) -> float:
         samples = copy.deepcopy(data['data_samples'])
-        with torch.no_grad():
-            return timed(lambda: network(inputs, samples, mode='predict'), inputs.device)[1]
+        return timed(lambda: network(inputs, samples, mode='predict'), inputs.device)[1]
 
     for network, result in zip(networks, results, strict=True):
         result.flops = count_flops(partial(predict, network))
-        with torch.no_grad():
-            result.backbone_flops = count_flops(partial(network.backbone, inputs))
+        result.backbone_flops = count_flops(partial(network.backbone, inputs))
         result.parameters = sum(p.numel() for p in network.parameters())
     for index in track(range(-1, rounds), description='timing', transient=True):
         for network, result in zip(networks, results, strict=True):

@@ -1,8 +1,8 @@
 """From a checkpoint to files that need no mmgradaug: detectors, backbones and classifiers.
 
-All functions take what to publish (``source``), which sub-network of it (``cut``) and the folder
-(``out``), and return the path of what they wrote. They raise a ConfigError if the weights do not
-fit the config, the network cannot be cut, or other files are there already.
+``publish_*`` take what to publish (``source``) and the folder (``out``), and return the paths of
+what they wrote; the others return networks. They raise a ConfigError if the weights do not fit the
+config, the network cannot be cut, or other files are there already.
 """
 
 from __future__ import annotations

@@ -91,10 +91,10 @@ def _stock(value: Any, ours: Mapping[str, type], key: str) -> Any:
         plain['pretrained'] = None
     plain = {name: item for name, item in plain.items() if item is not _GONE}
     found = ours.get(type_name(plain.get('type')))
-    if found is None or (issubclass(found, nn.Module) and not hasattr(found, 'stock_cls')):
+    if stock := getattr(found, 'stock_cls', None):
+        return _stock_network(plain, stock)
+    if found is None or issubclass(found, nn.Module):
         return plain
-    if hasattr(found, 'stock_cls'):
-        return _stock_network(plain, found.stock_cls)
     base = next(c for c in found.__mro__ if c.__module__.split('.')[0] != PACKAGE)
     if base is Hook:
         return _GONE

@@ -45,10 +45,10 @@ def panels_figure(panels: Sequence[Panel], columns: int = 3) -> Figure:
 def section_panels(run: Run) -> dict[str, list[Panel]]:
     """Return the panels of a run by the title of their section, in the page's order."""
     log = run.scalars
-    validation = [Panel('average precision', precision_lines(log), run.scalars.unit, False)]
+    validation = [Panel('average precision', precision_lines(log), log.unit, False)]
     if not validation[0].lines:  # of another evaluator than COCO's
         validation = [
-            Panel(name, [Line(run.name, *series, colour_at(0))], run.scalars.unit, False)
+            Panel(name, [Line(run.name, *series, colour_at(0))], log.unit, False)
             for name, series in run.metrics().items()
         ]
     losses = [Panel('loss by pass', loss_lines(log))] if log.train else []

@@ -43,7 +43,7 @@ class Run:
     gpus: int  # processes of its training, one on each GPU
     tool: str  # that trains it: pretrain or train
     work_dir: Path  # of its training, which rows of the same config, options and version share
-    hash: str  # of these, the seed among them, and of the command that follows
+    hash: str  # of config, options, seed, GPUs, version and the command that follows
     needs: Run | None = None  # has to be complete before
 
     @property
@@ -192,7 +192,7 @@ def run_all(runs: Sequence[Run], tools: Path, records: Path, jobs: int = 1) -> N
     waiting = list(runs)
     gpus = max((run.gpus for run in runs), default=1)
     there = torch.cuda.device_count() or gpus * jobs  # on the CPU all run
-    if not (jobs > 0 < gpus <= there):
+    if jobs < 1 or not 1 <= gpus <= there:
         raise ConfigError(
             f'--jobs {jobs} --gpus {gpus}, expected 1 or more and GPUs that there are'
         )

@@ -6,9 +6,8 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import torch.distributed as dist
 import torch.nn.functional as F
-from mmengine.dist import broadcast_object_list, get_world_size
+from mmengine.dist import broadcast_object_list, get_world_size, is_distributed
 from mmengine.logging import MessageHub
 from mmengine.optim import OptimWrapper
 from torch import Tensor
@@ -106,7 +105,7 @@ class GradAugMixin:
         if mode == 'subnet':
             return self.subnet_loss(inputs, data_samples, mapping)
         trains: Any = mode == 'loss' and self.training and self.sampler.num_subnets  # type: ignore
-        if trains and dist.is_available() and dist.is_initialized():
+        if trains and is_distributed():
             raise ConfigError(
                 f'this wrapper computes the plain loss and would train without sub-networks: {WRAP}'
             )
@@ -119,8 +118,7 @@ class GradAugMixin:
         steps are counted here.
         """
         hub = MessageHub.get_current_instance()
-        length = hub.get_info('max_iters', None)
-        iteration = int(hub.get_info('iter')) if 'iter' in hub.runtime_info else None  # type: ignore
+        length, iteration = hub.get_info('max_iters'), hub.get_info('iter')
         if iteration is None or iteration == self._hub_iteration:
             # No runner, or one that stands still: left behind, and not driving this step.
             self.gradaug_iteration += 1

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from ..engine.atomic import write_atomically
 
-# Okabe and Ito's colours, told apart by colour-blind readers, but black and yellow.
+# Okabe and Ito's colours, which colour-blind readers tell apart, without black and yellow.
 COLOURS = ('#56b4e9', '#e69f00', '#009e73', '#cc79a7', '#d55e00', '#0072b2')
 
 

@@ -52,7 +52,11 @@ def test_a_part_of_the_images_counts_those_only(demo):
     part = Validation(demo, images=2)
     assert part.indices == [0, 3]
     known = {part.loader.dataset[i]['data_samples'].img_id for i in range(2)}
-    assert part.evaluate(Oracle(known))['coco/bbox_mAP'] == 1.0
+    metrics = part.evaluate(Oracle(known))
+    assert metrics['coco/bbox_mAP'] == metrics['coco/segm_mAP'] == 1.0
+    # An evaluator of several metrics as mmengine takes it, whose type may be left out.
+    nested = Config(dict(demo, val_evaluator=dict(metrics=[demo.val_evaluator])))
+    assert Validation(nested, images=2).evaluate(Oracle(known)) == metrics
     # The other images' objects are missed where all are evaluated.
     assert Validation(demo).evaluate(Oracle(known))['coco/bbox_mAP'] < 0.7
 

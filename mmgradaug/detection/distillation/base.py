@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from mmdet.structures import SampleList
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from ...transforms import GeometricMap
 from .config import DistillConfig
@@ -27,11 +28,9 @@ class HeadDistiller:
         """Return whether ``head`` computes its outputs and losses as expected here."""
         raise NotImplementedError
 
-    @contextmanager
-    def recording(self) -> Iterator[None]:
+    def recording(self) -> AbstractContextManager[Any]:
         """Record what the head sees and says in the full pass, which runs in this context."""
-        with recording_forward(self.head, self.record):
-            yield
+        return recording_forward(self.head, self.record)
 
     def record(self, outputs: Any) -> None:
         """Record what the head's forward returned."""
@@ -59,14 +58,9 @@ class HeadDistiller:
         raise NotImplementedError
 
 
-@contextmanager
-def recording_forward(head: nn.Module, record: Callable[[Any], None]) -> Iterator[None]:
+def recording_forward(head: nn.Module, record: Callable[[Any], None]) -> RemovableHandle:
     """Call ``record`` with what each forward of a head returns, while the context lasts."""
-    handle = head.register_forward_hook(lambda _, args, outputs: record(outputs))
-    try:
-        yield
-    finally:
-        handle.remove()
+    return head.register_forward_hook(lambda _, args, outputs: record(outputs))
 
 
 @contextmanager

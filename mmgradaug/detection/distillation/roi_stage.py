@@ -78,10 +78,10 @@ class RoIStage:
         """Record RoIs, outputs and targets of the full pass."""
         self.clear()
         with ExitStack() as stack:
-            heads = {self.bbox_head: self._record_boxes, self.mask_head: self._record_masks}
-            for head, record in heads.items():
-                if head is not None:
-                    stack.enter_context(recording_calls(head, 'loss_and_target', record))
+            method = 'loss_and_target'
+            stack.enter_context(recording_calls(self.bbox_head, method, self._record_boxes))
+            if self.mask_head is not None:
+                stack.enter_context(recording_calls(self.mask_head, method, self._record_masks))
             yield
 
     def _record_boxes(self, result: dict[str, Any], **call: Any) -> None:

@@ -107,10 +107,11 @@ class PriorPyramid:
         zoom = math.log2(scale_x * scale_y) / 2
         targets: list[Tensor | None] = []
         for step, size in enumerate(sizes):
-            position, own = _level_position(logs, logs[step] - zoom), self.sizes[step]
-            if position is None or 0 in size:
+            wanted, own = logs[step] - zoom, self.sizes[step]
+            if 0 in size or not logs[0] - 0.5 <= wanted <= logs[-1] + 0.5:
                 targets.append(None)
                 continue
+            position = float(np.interp(wanted, logs, range(len(logs))))
             low = math.floor(position + WHOLE)
             share = position - low  # linearly between the two nearest steps
             points = mapping.source_points(_centres(size, self.strides[step], self.offset))
@@ -163,13 +164,6 @@ def _groups_by_size(anchors: Tensor) -> tuple[list[list[int]], list[Pair]]:
             groups.append([])
         groups[-1].append(index)
     return [sorted(group) for group in groups], [(sizes[g[0]], sizes[g[0]]) for g in groups]
-
-
-def _level_position(logs: Sequence[float], wanted: float) -> float | None:
-    """Return the fractional index of a log2 size among the levels; None if too far outside."""
-    if not logs[0] - 0.5 <= wanted <= logs[-1] + 0.5:
-        return None
-    return float(np.interp(wanted, logs, range(len(logs))))
 
 
 def _centres(size: tuple[int, int], stride: Pair, offset: float) -> Tensor:

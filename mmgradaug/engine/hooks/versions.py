@@ -1,4 +1,4 @@
-"""A run's log says which versions it ran with, and what a step is."""
+"""What a run says at its start: versions, passes of a step, and whether anything is left."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ PACKAGES = ('mmgradaug', 'mmdet', 'mmcv', 'mmengine', 'torch', 'torchvision', 'n
 
 @HOOKS.register_module()
 class VersionsHook(Hook):
-    """Logs the versions of the packages, and how many passes a step has.
+    """Logs the versions of the packages and how many passes a step has.
 
     mmengine's header lacks most versions. Gradients of passes add up, so their number belongs to
-    the learning rate.
+    the learning rate. Warns of a run that is finished and of a warm-up longer than the training.
     """
 
     def before_run(self, runner: Any) -> None:
