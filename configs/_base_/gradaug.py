@@ -1,8 +1,8 @@
 """What turns a detector config into a GradAug config, once for all recipes.
 
-A recipe lists this file among its bases and sets ``model`` as the others do. The numbers are the
-paper's for ImageNet (section 4.1: three sub-networks, widths 0.9 to 1, four scales); it gives none
-for detection.
+A recipe lists this file among its bases and sets ``model`` as the others do. Three
+sub-networks and widths 0.9 to 1 are the paper's for ImageNet (section 4.1); it gives no numbers for
+detection, and these scales are ours.
 """
 
 custom_imports = dict(imports=['mmgradaug'], allow_failed_imports=False)

@@ -1,4 +1,4 @@
-"""GradAug for the small data sets of the demo, whose networks train from scratch in minutes."""
+"""GradAug for small data sets, on which networks train in minutes."""
 
 custom_imports = dict(imports=['mmgradaug'], allow_failed_imports=False)
 gradaug = dict(

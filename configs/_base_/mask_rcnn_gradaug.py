@@ -6,7 +6,7 @@ model = dict(
     type='GradAugDetector',
     detector='MaskRCNN',
     backbone=dict(type='SlimmableResNet'),
-    # Scores and masks of sub-networks learn from the full network's, too, as in the paper. It does
-    # not tell the weight; labels alone, the default, won in short training (docs/DISTILLATION.md).
+    # Scores and masks of sub-networks learn from the full network's, too, as classes do in the
+    # paper, which does not describe detection. Labels alone, the default, won in short training.
     gradaug=dict(_base_.gradaug, distill=dict(soft=0.5)),
 )

@@ -1,4 +1,4 @@
-"""WideResNet-28-2 on 1,000 labels of STL-10 with Mean Teacher (Table 10)."""
+"""WideResNet-28-2 on 1,000 labels of STL-10 with Mean Teacher."""
 
 _base_ = ['./wrn28-2_stl10.py', './_base_/methods/mean_teacher.py']
 
