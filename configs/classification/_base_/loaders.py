@@ -1,4 +1,4 @@
-"""How images are loaded, by worker processes: shuffled batches to train on, all images to evaluate."""
+"""How worker processes load images: shuffled batches to train on, all images to evaluate."""
 
 train_dataloader = dict(
     persistent_workers=True,

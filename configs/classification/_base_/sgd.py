@@ -1,4 +1,4 @@
-"""The optimizer and loop of runs by epochs with SGD; a recipe adds epochs, learning rate and weight decay."""
+"""SGD in epochs; a recipe adds their number, learning rate and weight decay."""
 
 train_cfg = dict(by_epoch=True, val_interval=1)
 optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='SGD', momentum=0.9, nesterov=True))
