@@ -199,9 +199,12 @@ def test_every_pass_gives_every_trained_parameter_a_gradient(family, num_items, 
     assert set(gradients(model)) == trained
 
 
-@main_families
-def test_gradients_are_the_sum_over_passes(family):
-    model = family_model(family, distill=BOTH)
+@pytest.mark.parametrize(
+    ('family', 'distill'),
+    [(family, BOTH) for family in MAIN] + [('mask', 'labels'), ('faster', None)],
+)
+def test_gradients_are_the_sum_over_passes(family, distill):
+    model = family_model(family, num_subnets=3, distill=distill)
     data = family_batch(family)
     expected = summed_gradients(model, data)
     assert_close(step_gradients(model, data), expected, 2e-5)
