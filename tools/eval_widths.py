@@ -11,18 +11,12 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import platform
-import statistics
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-from mmengine.config import Config, DictAction
-
-if TYPE_CHECKING:
-    from mmgradaug.evaluation.widths import WidthResult
-    from mmgradaug.publishing.source import Source
+from mmengine.config import DictAction
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -47,8 +41,11 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     from mmgradaug.engine.checks import check_data
     from mmgradaug.engine.cli import load_config, make_output_dir, one_line_errors, warn
-    from mmgradaug.publishing.source import open_source, untrained_widths
+    from mmgradaug.evaluation.widths import Validation, WidthResult, measure_inference
+    from mmgradaug.publishing.publish import cut_network
+    from mmgradaug.publishing.source import Cut, open_source, untrained_widths
     from mmgradaug.slimmable import check_width
+    from mmgradaug.visualization.sweeps import save_widths
 
     with one_line_errors():
         args.device = args.device or get_device()
@@ -60,56 +57,26 @@ def main(argv: Sequence[str] | None = None) -> None:
         untrained = untrained_widths(source, widths)
         for width in untrained:
             warn(f'width {width:g} was never trained')
-        results = measure(cfg, source, widths, args)
-        for result in results:
-            result.trained = result.width not in untrained
-        write(results, out, args)
+        validation = Validation(cfg, args.split, args.images)
+        networks, results = [], []
+        for width in widths:
+            images = args.recalibrate if width < 1 else 0
+            network = cut_network(source, Cut(width, images, args.seed, args.device))
+            metrics, trained = validation.evaluate(network), width not in untrained
+            result = WidthResult(width, metrics, recalibration_images=images, trained=trained)
+            shown = [f'{name} {value:.3f}' for name, value in result.shown().items()]
+            print(f'width {width:g}: {", ".join(shown) or "nothing found"}', flush=True)
+            networks.append(network)
+            results.append(result)
+        measure_inference(networks, results, validation.one_image(networks[0]), args.rounds)
+        record = {**vars(args), 'widths': [asdict(result) for result in results]}
+        (out / 'widths.json').write_text(json.dumps(record, indent=2, default=str) + '\n')
+        title = f'{Path(args.config).stem}, {args.checkpoint.name}'
+        print(f'{save_widths(results, out / "widths.png", title)}\n{out / "widths.json"}')
         print_widths(results)
 
 
-def measure(
-    cfg: Config, source: Source, widths: Sequence[float], args: argparse.Namespace
-) -> list[WidthResult]:
-    from mmgradaug.evaluation.widths import Validation, WidthResult, measure_inference
-    from mmgradaug.publishing.publish import cut_network
-    from mmgradaug.publishing.source import Cut
-
-    validation = Validation(cfg, args.split, args.images)
-    networks, results = [], []
-    for width in widths:
-        images = args.recalibrate if width < 1 else 0
-        network = cut_network(source, Cut(width, images, args.seed, args.device))
-        result = WidthResult(width, validation.evaluate(network), recalibration_images=images)
-        shown = [f'{name} {value:.3f}' for name, value in result.shown().items()]
-        print(f'width {width:g}: {", ".join(shown) or "nothing found"}', flush=True)
-        networks.append(network)
-        results.append(result)
-    measure_inference(networks, results, validation.one_image(networks[0]), args.rounds)
-    return results
-
-
-def write(results: Sequence[WidthResult], out: Path, args: argparse.Namespace) -> None:
-    import torch
-
-    from mmgradaug.visualization.sweeps import save_widths
-
-    record = {
-        'config': args.config,
-        'checkpoint': str(args.checkpoint),
-        'split': args.split,
-        'images': args.images,
-        'device': args.device,
-        'machine': platform.machine(),
-        'torch_threads': torch.get_num_threads(),
-        'torch': torch.__version__,
-        'widths': [{**asdict(r), 'median_seconds': statistics.median(r.seconds)} for r in results],
-    }
-    (out / 'widths.json').write_text(json.dumps(record, indent=2) + '\n')
-    title = f'{Path(args.config).stem}, {args.checkpoint.name}'
-    print(f'{save_widths(results, out / "widths.png", title)}\n{out / "widths.json"}')
-
-
-def print_widths(results: Sequence[WidthResult]) -> None:
+def print_widths(results: Sequence[Any]) -> None:
     import numpy as np
     from rich.console import Console
     from rich.table import Table

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from mmengine.config import DictAction
 
 
-def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description='Train a classifier, or evaluate one.')
     add = parser.add_argument
     add('config', help='a config file')
@@ -24,11 +24,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add('--launcher', choices=('none', 'pytorch', 'slurm', 'mpi'), default='none')
     add('--local_rank', '--local-rank', type=int, default=0)
     parser.set_defaults(out=None, show=False, show_dir=None, tta=False)  # of tools/test.py
-    return parser.parse_args(argv)
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    args = parse_args(argv)
+    args = parser.parse_args(argv)
     from mmgradaug.engine.train import test, train  # takes seconds; --help need not wait
 
     (test if args.checkpoint else train)(args)

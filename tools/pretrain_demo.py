@@ -8,9 +8,7 @@ minutes, and pip's registry once, for a file of 1.4 MB. What is complete is not 
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import statistics
 from pathlib import Path
 from typing import Any
 
@@ -40,15 +38,14 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def run_demo(args: argparse.Namespace, work_dir: Path) -> None:
-    """Make the data, train, compare, draw, publish."""
+    """Make the data, train, draw, publish, compare."""
     from mmgradaug.datasets import make_digits
-    from mmgradaug.engine.atomic import write_atomically
     from mmgradaug.engine.checks import check_model
     from mmgradaug.engine.cli import make_output_dir
     from mmgradaug.engine.weight_check import check_pretrained
     from mmgradaug.publishing.publish import publish_backbone
     from mmgradaug.publishing.source import Cut, open_source
-    from mmgradaug.reproduction.rows import read_rows
+    from mmgradaug.reproduction.rows import read_rows, spread
     from mmgradaug.reproduction.runner import plan_runs, run_all
 
     say('data: handwritten digits of MNIST in data/digits/')
@@ -61,7 +58,7 @@ def run_demo(args: argparse.Namespace, work_dir: Path) -> None:
     tools, records = Path(__file__).absolute().parent, work_dir / 'records.jsonl'
     run_all(longest_first, tools, records, args.jobs)
     say('drawing')
-    pictures = draw(work_dir, runs)
+    report, maps = draw(work_dir, runs)
     first = runs['GradAug'][0]
     backbone = publish_backbone(open_source(first.checkpoint), Cut(), work_dir / 'published')
     init_cfg = dict(type='Pretrained', checkpoint=str(backbone))
@@ -71,36 +68,34 @@ def run_demo(args: argparse.Namespace, work_dir: Path) -> None:
     detector = check_model(detector_cfg)
     check_pretrained(detector)
     detector.init_weights()
+    say('done')
+    cfg = Config.fromfile(first.work_dir / Path(first.row.config).name)
+    labels, epochs = cfg.train_dataloader.dataset.labels_per_class, cfg.train_cfg.max_epochs
+    print(f"""
+trained   ResNet-18 (half as wide) on {labels} labelled digits of each class,
+          {args.seeds} seeds, baseline and GradAug; {epochs} epochs each""")
     values = {name: [r.record()['final'][METRIC] for r in rs] for name, rs in runs.items()}
     gap = [a - b for a, b in zip(values['GradAug'], values['baseline'], strict=True)]
-    cfg = Config.fromfile(first.work_dir / Path(first.row.config).name)
-    summary: dict[str, Any] = {
-        METRIC: {name: spread_of(by_seed) for name, by_seed in values.items()},
-        'difference': spread_of(gap),
-        'verdict': f'GradAug is better with {sum(v > 0 for v in gap)} of {args.seeds} seeds',
-        'seeds': args.seeds,
-        'epoch': cfg.train_cfg.max_epochs,
-        'labels_per_class': cfg.train_dataloader.dataset.labels_per_class,
-        'configs': {name: row.config for name, row in rows.items()},
-        'backbone': str(backbone),
-        'detector': {
-            'config': DETECTOR,
-            'matched_entries': len(detector.backbone.state_dict()),
-            'option': f'model.backbone.init_cfg={init_cfg}',
-        },
-    }
-    write_atomically(f'{json.dumps(summary, indent=2)}\n'.encode(), work_dir / 'summary.json')
-    conclude(summary, [*pictures, work_dir / 'summary.json'])
+    for name, row in {**values, 'GradAug - baseline, by seed:': gap}.items():
+        seeds = ', '.join(f'{value:.2f}' for value in row)
+        print(f'top-1 / % {name:12} {spread(row)}   ({seeds})')
+    print(f"""          mean±standard deviation, final epoch;
+          GradAug is better with {sum(v > 0 for v in gap)} of {args.seeds} seeds
+backbone  {backbone}
+          all {len(detector.backbone.state_dict())} of its entries are in {DETECTOR}
+          by model.backbone.init_cfg={init_cfg}
+report    {report}
+picture   {maps}
+numbers   {records}
+
+A few seeds on one small data set: this shows that the tool works and what it gives here, not
+what GradAug gives elsewhere. The paper fine-tunes ImageNet backbones on COCO.
+Next, on ImageNet:
+  python tools/pretrain.py configs/classification/resnet50_imagenet_gradaug.py""")
 
 
 def say(text: str) -> None:
     print(f'[demo] {text}', flush=True)
-
-
-def spread_of(values: list[float]) -> dict[str, Any]:
-    """Return mean, standard deviation (None of one value) and values by seed."""
-    std = statistics.stdev(values) if len(values) > 1 else None
-    return {'mean': statistics.fmean(values), 'std': std, 'by_seed': values}
 
 
 def draw(work_dir: Path, runs: dict[str, list[Any]]) -> list[Path]:
@@ -125,34 +120,6 @@ def draw(work_dir: Path, runs: dict[str, list[Any]]) -> list[Path]:
     title = 'What speaks for the right digit (class activation maps), and the predicted digit'
     maps = save_activation_maps(networks, cfg, work_dir / 'activation_maps.png', title)
     return [report, maps]
-
-
-def conclude(summary: dict[str, Any], files: list[Path]) -> None:
-    """Print the comparison, where everything is, and what comes next."""
-    from mmgradaug.reproduction.rows import spread
-
-    detector = summary['detector']
-    report, maps, numbers = files
-    say('done')
-    print(f"""
-trained   ResNet-18 (half as wide) on {summary['labels_per_class']} labelled digits of each class,
-          {summary['seeds']} seeds, baseline and GradAug; {summary['epoch']} epochs each""")
-    rows = {**summary[METRIC], 'GradAug - baseline, by seed:': summary['difference']}
-    for name, row in rows.items():
-        values = ', '.join(f'{value:.2f}' for value in row['by_seed'])
-        print(f'top-1 / % {name:12} {spread(row["by_seed"])}   ({values})')
-    print(f"""          {summary['verdict']}; the final epoch, mean±standard deviation
-backbone  {summary['backbone']}
-          all {detector['matched_entries']} of its entries are in {detector['config']}
-          by {detector['option']}
-report    {report}
-picture   {maps}
-numbers   {numbers}
-
-A few seeds on one small data set: this shows that the tool works and what it gives here, not
-what GradAug gives elsewhere. The paper fine-tunes ImageNet backbones on COCO.
-Next, on ImageNet:
-  python tools/pretrain.py configs/classification/resnet50_imagenet_gradaug.py""")
 
 
 if __name__ == '__main__':

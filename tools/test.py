@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from mmengine.config import DictAction
 
 
-def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description='Test a detector.')
     add = parser.add_argument
     add('config', help='a config file')
@@ -23,11 +23,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help=text)
     add('--launcher', choices=('none', 'pytorch', 'slurm', 'mpi'), default='none')
     add('--local_rank', '--local-rank', type=int, default=0)
-    return parser.parse_args(argv)
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    args = parse_args(argv)
+    args = parser.parse_args(argv)
     from mmgradaug.engine.train import test  # takes seconds, which --help need not wait for
 
     test(args)

@@ -7,22 +7,10 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 
 from ..errors import ConfigError
 
 PAPER_EPSILONS = (0.05, 0.10, 0.15, 0.20, 0.25)  # Table 9, which does not say in which unit
-
-
-def gradient_signs(network: Any, images: Tensor, labels: Tensor) -> Tensor:
-    """Return the signs of the gradient of the cross entropy with labels (N,).
-
-    The network, in evaluation mode, takes the normalised images (N, C, H, W) to logits.
-    """
-    images = images.detach().requires_grad_()
-    # A sum, so that gradients do not shrink with the size of the batch.
-    loss = F.cross_entropy(network(images).float(), labels, reduction='sum')
-    return torch.autograd.grad(loss, images)[0].sign()
 
 
 def attack(
@@ -42,8 +30,10 @@ def attack(
     right, images = [0] * len(steps), 0
     for batch in batches:
         data = preprocessor(batch, False)
-        inputs, labels = data['inputs'], data['data_samples']
-        signs = gradient_signs(network, inputs, labels)
+        inputs, labels = data['inputs'].detach().requires_grad_(), data['data_samples']
+        # A sum, so that gradients do not shrink with the size of the batch.
+        loss = F.cross_entropy(network(inputs).float(), labels, reduction='sum')
+        signs = torch.autograd.grad(loss, inputs)[0].sign()
         with torch.no_grad():
             for place, step in enumerate(steps):
                 seen = (inputs + step * signs).clamp(black, white)
