@@ -12,7 +12,6 @@ import time
 from pathlib import Path
 
 from tests.networks import ROOT
-from tests.shapes_run import CONFIG
 
 TOOLS = Path(ROOT, 'tools')
 SECONDS = 600  # for one run; a hang fails, it does not stall the tests
@@ -73,16 +72,6 @@ def logged(work_dir, key):
     (path,) = work_dir.glob('*/vis_data/scalars.json')
     lines = map(json.loads, path.read_text().splitlines())
     return {line['step']: line[key] for line in lines if key in line}
-
-
-def endless(work_dir, options, seconds=1800, **variables):
-    """Start training that goes on until it is stopped."""
-    more = ['train_cfg.max_epochs=100000', 'train_cfg.val_interval=100000']
-    more += ['default_hooks.checkpoint.interval=100000', f'env_cfg.dist_cfg.timeout={seconds}']
-    variables.setdefault('PORT', free_port())
-    count = variables.pop('GPUS')
-    arguments = [CONFIG, count, '--work-dir', work_dir, *options, *more]
-    return start('dist_train.sh', *arguments, **variables)
 
 
 def wait_until_training(parent, work_dir, iterations=1):

@@ -12,7 +12,6 @@ import pytest
 from tests.launching import (
     TOOLS,
     children,
-    endless,
     finish,
     free_port,
     logged,
@@ -84,12 +83,12 @@ def test_two_machines_train_together(options, tmp_path):
 )
 def test_a_machine_that_fails_ends_the_other(options, tmp_path, number, seconds, message):
     """At once where its connections close; within the timeout where it says nothing at all."""
+    endless = ['train_cfg.max_epochs=100000', 'train_cfg.val_interval=100000']
+    endless += ['default_hooks.checkpoint.interval=100000', f'env_cfg.dist_cfg.timeout={seconds}']
+    arguments = ['dist_train.sh', CONFIG, 1, '--work-dir', tmp_path, *options, *endless]
     port = free_port()
-    machines = [
-        endless(tmp_path, options, seconds, GPUS=1, NNODES=2, NODE_RANK=rank, PORT=port)
-        for rank in (0, 1)
-    ]
-    with running(*machines) as (first, second):
+    starts = [start(*arguments, NNODES=2, NODE_RANK=rank, PORT=port) for rank in (0, 1)]
+    with running(*starts) as (first, second):
         wait_until_training(first, tmp_path)
         (worker,) = children(second.pid)
         begin = time.monotonic()

@@ -5,7 +5,6 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F
-from mmengine.optim import OptimWrapper
 from torch.nn.modules.batchnorm import _BatchNorm
 from torchvision.models import resnet18, resnet50
 
@@ -64,16 +63,6 @@ def test_sub_networks_are_regularised_with_draws_of_their_own(kind):
     torch.manual_seed(5)
     expected = by_hand(model, batch())
     assert_close(step_gradients(model, batch(), 5), expected, 2e-5)
-
-
-def test_without_sub_networks_it_is_the_plain_classifier_bitwise():
-    models = [build(gradaug=dict(num_subnets=0)), build('Classifier')]
-    for model in models:
-        wrapper = sgd(model, lr=0.05, wrapper=OptimWrapper)
-        for seed in range(2):
-            log = model.train_step(batch(seed=seed), wrapper)
-        assert set(log) == {'loss', 'loss_cls'}
-    assert_equal(*(model.state_dict() for model in models))
 
 
 def test_only_the_full_network_updates_running_statistics():

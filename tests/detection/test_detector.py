@@ -1,6 +1,5 @@
 """From outside, a GradAug detector is the stock detector it names."""
 
-import copy
 import functools
 
 import numpy as np
@@ -12,31 +11,21 @@ from mmengine.config import Config
 from torch import nn
 
 from tests.networks import batch, build, dense_config, detector_config, mmdet_config, stock_config
+from tests.shapes_run import shapes_config
 from tests.training.steps import sgd
-
-
-def full_config(model):
-    """A config file's content around a model config."""
-    cfg = mmdet_config('mask_rcnn/mask-rcnn_r50_fpn_1x_coco')
-    cfg.model = model
-    cfg.custom_imports = dict(imports=['mmgradaug'], allow_failed_imports=False)
-    cfg.test_pipeline[1].scale = (96, 96)
-    cfg.test_dataloader.dataset.pipeline = cfg.test_pipeline
-    cfg.train_dataloader.dataset.metainfo = dict(classes=('a', 'b', 'c'))
-    return cfg
 
 
 @pytest.fixture(scope='module')
 def trained(tmp_path_factory):
     """Config files of a GradAug detector and its stock twin, and one checkpoint for both."""
     folder = tmp_path_factory.mktemp('trained')
-    model_config = detector_config()
-    model = build(model_config)
+    cfg, config = shapes_config(folder / 'shapes'), detector_config()
+    model = build(config)
     model.train_step(batch(), sgd(model, lr=0.01))
     meta = dict(dataset_meta=dict(CLASSES=('a', 'b', 'c')))
     torch.save(dict(state_dict=model.state_dict(), meta=meta), folder / 'model.pth')
-    full_config(copy.deepcopy(model_config)).dump(folder / 'gradaug.py')
-    full_config(stock_config(model_config)).dump(folder / 'stock.py')
+    for name, cfg.model in {'gradaug': config, 'stock': stock_config(config)}.items():
+        cfg.dump(folder / f'{name}.py')
     return folder
 
 

@@ -10,12 +10,6 @@ from mmgradaug.detection.distillation.divergence import (
 from tests.networks import random_images
 
 
-def test_categorical_kl_equals_torch():
-    student, teacher = random_images(5, 7, seed=1), random_images(5, 7, seed=2)
-    expected = F.kl_div(student.log_softmax(1), teacher.softmax(1), reduction='batchmean')
-    torch.testing.assert_close(categorical_kl(student, teacher).mean(), expected)
-
-
 def test_categories_may_be_given_as_probabilities_along_any_dimension():
     student, teacher = random_images(5, 7, seed=1), random_images(5, 7, seed=2)
     found = distribution_kl(student.T, teacher.softmax(1).T, dim=0)
@@ -23,12 +17,6 @@ def test_categories_may_be_given_as_probabilities_along_any_dimension():
     certain = torch.eye(7)[:5]
     expected = F.cross_entropy(student, torch.arange(5), reduction='none')
     torch.testing.assert_close(distribution_kl(student, certain, 1), expected)
-
-
-def test_bernoulli_kl_equals_the_two_class_divergence():
-    student, teacher = random_images(9, seed=1), random_images(9, seed=2)
-    pairs = [torch.stack([x, torch.zeros_like(x)], 1) for x in (student, teacher)]
-    torch.testing.assert_close(bernoulli_kl(student, teacher.sigmoid()), categorical_kl(*pairs))
 
 
 def test_both_are_zero_with_zero_gradient_at_agreement():

@@ -9,14 +9,6 @@ from mmgradaug.engine import atomic
 from mmgradaug.engine.atomic import write_atomically
 
 
-def test_writes_and_replaces(tmp_path):
-    path = tmp_path / 'folder/file'
-    write_atomically(b'old', path)
-    write_atomically(b'new', path)
-    assert path.read_bytes() == b'new'
-    assert [p.name for p in path.parent.iterdir()] == ['file']
-
-
 @pytest.mark.parametrize('fails', ['fsync', 'replace'])
 def test_a_failing_write_changes_nothing(tmp_path, monkeypatch, fails):
     def no_space(*args):

@@ -15,7 +15,7 @@ from mmengine.config import Config
 from mmengine.logging.history_buffer import HistoryBuffer
 from mmengine.registry import init_default_scope
 
-from mmgradaug import at_width
+from mmgradaug import __version__, at_width
 from mmgradaug.publishing.source import Cut, load_trained_model, open_source
 from tests.networks import ROOT, build, detector_config, pretrained, randomised
 from tests.shapes_run import shapes_config
@@ -123,6 +123,8 @@ def test_files_name_their_contents(published):
         assert record['width'] == width
         assert record['recalibration_images'] == (0 if width == 1 else IMAGES)
         assert (record['epoch'], record['iter'], record['source']) == (3, 30, 'epoch_3.pth')
+        assert record['run'] == 'mask_rcnn_tiny_20261122_031205'
+        assert (record['config'], record['mmgradaug_version']) == ('mask_rcnn_tiny', __version__)
         assert contents['meta']['dataset_meta']['classes'] == ('circle', 'square', 'triangle')
         # Slices are stored without the tensors they were cut from.
         size = sum(t.numel() * t.element_size() for t in contents['state_dict'].values())
@@ -146,9 +148,11 @@ def test_backbone_alone_loads_as_pretrained_weights(run, tmp_path):
     main([str(run), '--to', 'backbone', '--out', str(tmp_path), '--no-ema'])
     (path,) = tmp_path.iterdir()
     backbone = pretrained(path, type='ResNet', depth=18, base_channels=8)
-    trained = torch.load(run, weights_only=False)['ema_state_dict']
-    for name, parameter in backbone.named_parameters():
-        assert torch.equal(parameter, trained[f'module.backbone.{name}'])
+    checkpoint = torch.load(run, weights_only=False)
+    trained = {k.removeprefix('module.'): v for k, v in checkpoint['ema_state_dict'].items()}
+    trained = checkpoint['state_dict'] | trained  # buffers are not averaged
+    for name, value in backbone.state_dict().items():
+        assert torch.equal(value, trained[f'backbone.{name}'])
 
 
 def test_weights_without_a_config_need_one(run, tmp_path):

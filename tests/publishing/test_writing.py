@@ -1,28 +1,12 @@
 """Published files: their origin, files and links that last."""
 
 import os
-from pathlib import Path
 
 import pytest
 
 from mmgradaug.errors import ConfigError
 from mmgradaug.publishing.source import Cut, Source
 from mmgradaug.publishing.writing import link, record_of
-from mmgradaug.version import __version__
-
-
-def test_record():
-    meta = dict(experiment_name='mask_rcnn_mine_20261122_031205', epoch=2, iter=20)
-    assert record_of(Source(Path('epoch_2.pth'), meta, {}, None), Cut()) == {
-        'config': 'mask_rcnn_mine',
-        'width': 1.0,
-        'recalibration_images': 0,
-        'epoch': 2,
-        'iter': 20,
-        'mmgradaug_version': __version__,
-        'source': 'epoch_2.pth',
-        'run': 'mask_rcnn_mine_20261122_031205',
-    }
 
 
 def test_a_file_without_a_run_is_named_by_its_place(tmp_path):

@@ -3,7 +3,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmgradaug.slimmable import active_channels, check_width
-from mmgradaug.slimmable.channels import round_half_up
 
 WIDTHS = st.floats(0.01, 1.0)
 PLAIN = [(256, 0.9, 230), (64, 0.9, 58), (10, 0.85, 9), (10, 0.25, 3), (3, 0.01, 1)]
@@ -42,11 +41,6 @@ def test_more_channels_and_wider_ones_keep_no_fewer(channels, widths, divisor, r
     assert active_channels(few, low, divisor, True) <= active_channels(4 * many, low, divisor)
     lift = divisor if divisor > 1 else 0  # the floor of 0.9 may lift a narrow layer by one multiple
     assert kept <= active_channels(few, high, divisor, rounding) + lift
-
-
-def test_halves_round_up():
-    assert [round_half_up(x) for x in (0.5, 1.5, 2.5)] == [1, 2, 3]
-    assert round_half_up(12, 8) == 16
 
 
 @pytest.mark.parametrize('width', [0, -0.5, 1.01, float('nan'), '0.9', None, True])

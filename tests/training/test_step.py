@@ -59,40 +59,33 @@ def test_clipping_clips_the_sum():
     assert_close(step_gradients(model, data, clip_grad=dict(max_norm=0.1)), expected, 1e-4)
 
 
-def test_without_subnets_it_is_the_stock_step_bitwise():
-    config = detector_config(num_subnets=0)
-    models = [build(config), build(stock_config(config))]
-    models[1].load_state_dict(models[0].state_dict())
-    logs = []
-    for model in models:
-        wrapper = sgd(model, lr=0.01, wrapper=OptimWrapper, clip_grad=dict(max_norm=5))
-        torch.manual_seed(5)
-        torch.use_deterministic_algorithms(True)
-        for index in range(3):
-            log = model.train_step(copy.deepcopy(batch((2, index))), wrapper)
-        torch.use_deterministic_algorithms(False)
-        logs.append(log)
-    assert_equal(*logs)
-    assert_equal(*(model.state_dict() for model in models))
-
-
 @pytest.mark.parametrize('kind', ['detector', 'classifier'])
-def test_iterations_between_those_with_sub_networks_are_plain_bitwise(kind):
-    """The weights of passes do not count there, either."""
-    data = batch() if kind == 'detector' else tiny.batch()
+def test_a_step_without_sub_networks_is_the_stock_step_bitwise(kind):
+    """In all iterations or in some; the weights of passes do not count there, either."""
+    configs = dict(num_subnets=0), dict(every=9, weights=dict(full=0.25, subnets=3))
+    if kind == 'detector':
+        batches = [batch((2, index)) for index in range(2)]
+        stock, own = stock_config(detector_config()), [detector_config(**c) for c in configs]
+        models = [build(config) for config in (stock, *own)]
+    else:
+        batches = [tiny.batch(seed=index) for index in range(2)]
+        models = [tiny.build('Classifier'), *(tiny.build(gradaug=c) for c in configs)]
+    for model in models:
+        model.load_state_dict(models[0].state_dict())
     states, logs = [], []
-    for options in (dict(num_subnets=0), dict(every=9, weights=dict(full=0.25, subnets=3))):
-        own = build(detector_config(**options)) if kind == 'detector' else None
-        model = own or tiny.build(gradaug=options)
+    torch.use_deterministic_algorithms(True)
+    for model in models:
         model.gradaug_iteration = 0  # so that the next ones are 1 and 2
-        wrapper = sgd(model, lr=0.01, wrapper=OptimWrapper)
-        for seed in range(2):
+        wrapper = sgd(model, lr=0.01, wrapper=OptimWrapper, clip_grad=dict(max_norm=5))
+        for seed, data in enumerate(batches):
             torch.manual_seed(seed)
             log = model.train_step(copy.deepcopy(data), wrapper)
         states.append(model.state_dict())
         logs.append({k: v for k, v in log.items() if not k.startswith('full/')})
-    assert_equal(*states)
-    assert_equal(*logs)
+    torch.use_deterministic_algorithms(False)
+    for state, log in zip(states, logs, strict=True):
+        assert_equal(state, states[0])
+        assert_equal(log, logs[0])
 
 
 def test_weights_of_passes_are_factors_of_their_gradients():
