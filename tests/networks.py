@@ -185,7 +185,6 @@ def dense_config(name: str, changes: dict | None = None, **gradaug: Any) -> Any:
     for key, value in (changes or {}).items():
         head[key] = value
     model.data_preprocessor.pop('batch_augments', None)
-    model.data_preprocessor.setdefault('pad_size_divisor', 32)
     return _with_gradaug(model, gradaug)
 
 

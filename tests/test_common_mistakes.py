@@ -249,7 +249,8 @@ def test_a_scale_below_the_stride_is_limited(run, capfd):
     run.start()
     assert run.checkpoints() == ['iter_1.pth', 'iter_2.pth', 'iter_3.pth']
     (line,) = [line for line in capfd.readouterr().out.splitlines() if 'below the' in line]
-    assert 'a batch of 64 x 64 pixels 16 x 16, below the stride of the network: 33 x 33' in line
+    words = 'a batch of 64 x 64 pixels 16 x 16, below the stride of the network: it is enlarged to '
+    assert f'{words}33 x 33' in line
 
 
 def test_an_unreadable_image_is_named(run):

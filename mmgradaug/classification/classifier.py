@@ -178,10 +178,10 @@ class GradAugClassifier(GradAugMixin, Classifier):
                 f'gradaug.distill.unlabelled={weights} has {len(weights)} weights, expected one '
                 f'number, or one for each of num_subnets={self.sampler.num_subnets} sub-networks'
             )
-        self._unlabelled_weights = weights
+        self._unlabelled_weights = list(weights)
         self._teacher: Tensor | None = None
         self._unlabelled: Tensor | None = None
-        self._weights: list[float] = []  # of this step's sub-networks that are still to come
+        self._weights = list(weights)  # of this step's sub-networks that are still to come
 
     def forward(
         self, inputs: Tensor, data_samples: Any = None, mode: str = 'tensor', mapping: Any = None
@@ -223,6 +223,7 @@ class GradAugClassifier(GradAugMixin, Classifier):
     def clear(self) -> None:
         """Drop the full pass's logits."""
         self._teacher = self._unlabelled = None
+        self._weights = list(self._unlabelled_weights)
 
     def subnet_loss(
         self, inputs: Tensor, data_samples: Any, mapping: GeometricMap | None

@@ -146,7 +146,8 @@ class TorchvisionImages(ClassDataset):
     def load_data_list(self) -> list[dict]:
         """Return one entry per image: ``gt_label`` and its place among ``images``."""
         is_stl = self.name == 'STL10'
-        part: Any = {'split': self.split} if is_stl else {'train': self.split == 'train'}
+        is_train = {'train': True, 'test': False}
+        part: Any = {'split': self.split} if is_stl else {'train': is_train[self.split]}
         read = partial(getattr(datasets, self.name), self.data_root, **part)
         try:
             if self.download:

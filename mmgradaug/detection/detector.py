@@ -14,6 +14,7 @@ from mmdet.registry import MODELS as MMDET_MODELS
 from mmengine.logging import print_log
 from mmengine.registry import MODELS
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..errors import ConfigError, suggestion
 from ..training import GradAugMixin
@@ -103,16 +104,34 @@ class GradAugDetector(GradAugMixin):
     ) -> dict[str, Tensor]:
         """Return the losses of the active sub-network; labels are the original images'."""
         assert mapping is not None
-        if not self._distillers:
-            size = (inputs.size(-2), inputs.size(-1))
-            moved = move_samples(data_samples, mapping, size)
-            return self.loss(inputs, moved)  # type: ignore[attr-defined]
-        feats = self.extract_feat(inputs)  # type: ignore[attr-defined]
-        ramp = self._config.soft_ramp(self.gradaug_iteration)
-        losses: dict[str, Tensor] = {}
-        for distiller in self._distillers:
-            losses |= distiller.loss(feats, data_samples, mapping, ramp)
-        return losses
+        with _buffers_kept(self):
+            if not self._distillers:
+                size = (inputs.size(-2), inputs.size(-1))
+                moved = move_samples(data_samples, mapping, size)
+                return self.loss(inputs, moved)  # type: ignore[attr-defined]
+            feats = self.extract_feat(inputs)  # type: ignore[attr-defined]
+            ramp = self._config.soft_ramp(self.gradaug_iteration)
+            losses: dict[str, Tensor] = {}
+            for distiller in self._distillers:
+                losses |= distiller.loss(feats, data_samples, mapping, ramp)
+            return losses
+
+
+@contextmanager
+def _buffers_kept(model: Any) -> Iterator[None]:
+    """Put buffers back behind a sub-network: what losses count (GHM, Seesaw, EQLv2), for instance.
+
+    As with BatchNorm, whose own are kept by :func:`~mmgradaug.at_width`, it is the full pass's.
+    """
+    buffers = [m._buffers for m in model.modules() if m._buffers and not isinstance(m, _BatchNorm)]
+    kept = [dict(own) for own in buffers]
+    for own in buffers:
+        own.update({name: value if value is None else value.clone() for name, value in own.items()})
+    try:
+        yield
+    finally:
+        for own, before in zip(buffers, kept, strict=True):
+            own.update(before)
 
 
 def detector_class(detector: str | type | None) -> type:

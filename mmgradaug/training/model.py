@@ -134,14 +134,16 @@ class GradAugMixin:
         seed = self._shared_seed if seed is None else seed
         return self.sampler.sample(seed, self.gradaug_iteration, length)
 
-    def pad_images(self, images: Tensor) -> Tensor:
-        """Pad transformed images (N, C, H, W) as the data preprocessor pads a batch.
+    def pad_images(self, images: Tensor, batch_size: tuple[int, int]) -> Tensor:
+        """Pad transformed images (N, C, H, W) as the batch, of that height and width, is padded.
 
-        Right and bottom, to multiples of its ``pad_size_divisor``: many necks need that. Narrow
-        images become a strip of cells.
+        Right and bottom, to multiples of the data preprocessor's ``pad_size_divisor``: many necks
+        need that. Narrow images become a strip of cells.
         """
         preprocessor: Any = self.data_preprocessor  # type: ignore[attr-defined]
         divisor = getattr(preprocessor, 'pad_size_divisor', 1)
+        if divisor == 1 and hasattr(self, 'neck') and not any(side % 32 for side in batch_size):
+            divisor = 32  # as of RTMDet, whose images the pipeline pads
         right, bottom = (-length % divisor for length in (images.size(-1), images.size(-2)))
         if not right and not bottom:
             return images

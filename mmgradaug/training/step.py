@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.nn import BatchNorm2d
 
 from ..errors import ConfigError, listed
-from ..transforms import GeometricMap, Transform, at_least
+from ..transforms import GeometricMap, Scale, Transform
 from .recompute import recomputing
 from .sampler import Subnet
 
@@ -105,33 +105,34 @@ def run_pass(
     if subnet is None:
         return model(**own, mode='full'), None
     images, mapping = transformed(module, subnet.transform, batch['inputs'])
-    own['inputs'] = module.pad_images(images)
-    scale_x, scale_y = mapping.scale
+    own['inputs'] = module.pad_images(images, mapping.in_size)
+    # Of a fixed size, for all processes have to agree: a recomputed SyncBN waits for the others.
+    scale_x, scale_y = subnet.transform(torch.zeros(1, 3, 256, 256))[1].scale
     is_large = scale_x * scale_y > module.gradaug.recompute_above
     with recomputing(module) if is_large else nullcontext():
         return model(**own, mode='subnet', mapping=mapping), mapping
 
 
 def transformed(model: Any, transform: Transform, images: Tensor) -> tuple[Tensor, GeometricMap]:
-    """Transform images (N, C, H, W); where nothing of them would be left, at a larger scale.
+    """Transform images (N, C, H, W); where nothing of them would be left, enlarge what is.
 
     Each process decides on its own batch: what they have to share is passes, not scales.
     """
     moved, mapping = transform(images)
     least = least_side(model, len(images))
-    if max(mapping.out_size) < least:
-        moved, limited = at_least(transform, least)(images)
-        if limited != mapping and not getattr(model, '_told_of_limit', False):
+    if max(small := mapping.out_size) < least:
+        moved, enlarged = Scale(1.0, least=least)(moved)
+        mapping = mapping.then(enlarged)
+        if not getattr(model, '_told_of_limit', False):
             model._told_of_limit = True
-            sizes = (mapping.in_size, mapping.out_size, limited.out_size)
-            batch, small, larger = (f'{height} x {width}' for height, width in sizes)
+            sizes = (mapping.in_size, small, mapping.out_size)
+            batch, before, after = (f'{height} x {width}' for height, width in sizes)
             print_log(
-                f'gradaug.transform would make a batch of {batch} pixels {small}, below the stride '
-                f'of the network: {larger} instead. Such batches are limited; this is said once',
+                f'gradaug.transform makes a batch of {batch} pixels {before}, below the stride of '
+                f'the network: it is enlarged to {after}. So are others; this is said once',
                 logger='current',
                 level=logging.WARNING,
             )
-        mapping = limited
     return moved, mapping
 
 

@@ -1,13 +1,6 @@
 """What sub-networks see: random transforms of the normalised batch, and where things went."""
 
-from .base import (
-    SUBNET_TRANSFORMS,
-    Chain,
-    DrawnChain,
-    Transform,
-    at_least,
-    build_transform,
-)
+from .base import SUBNET_TRANSFORMS, Chain, DrawnChain, Transform, build_transform
 from .geometry import GeometricMap
 from .mask import Mask, RandomMask
 from .rotate import RandomRotate, Rotate

@@ -18,19 +18,10 @@ SUBNET_TRANSFORMS = Registry('subnet_transform', scope='mmgradaug')
 
 
 class Transform(Protocol):
-    """One drawn transform: deterministic, so that every process and a resumed run repeat it.
-
-    One that makes images smaller may have a method ``at_least(side)``, which returns it limited to
-    results of that many pixels a side: small images among larger ones need it.
-    """
+    """One drawn transform: deterministic, so that every process and a resumed run repeat it."""
 
     def __call__(self, images: Tensor) -> tuple[Tensor, GeometricMap]:
         """Transform normalised images (N, C, H, W) on their device; return where all went."""
-
-
-def at_least(transform: Transform, side: int) -> Transform:
-    """Return a transform whose results have no side below ``side`` pixels, if it can do that."""
-    return transform.at_least(side) if hasattr(transform, 'at_least') else transform
 
 
 @dataclass(frozen=True)
@@ -38,10 +29,6 @@ class DrawnChain:
     """Drawn transforms, applied in order; none is the identity."""
 
     transforms: tuple[Transform, ...]
-
-    def at_least(self, side: int) -> DrawnChain:
-        """Return the chain with every scale limited, see :class:`Transform`."""
-        return DrawnChain(tuple(at_least(transform, side) for transform in self.transforms))
 
     def __call__(self, images: Tensor) -> tuple[Tensor, GeometricMap]:
         """Transform images (N, C, H, W)."""

@@ -29,7 +29,8 @@ class Mask:
         # On the CPU, since a GPU gives other numbers for the same seed.
         generator = torch.Generator().manual_seed(self.seed)
         order = torch.rand(len(images), rows * columns, generator=generator).argsort(dim=1)
-        keeps = (order >= round(self.ratio * rows * columns)).view(-1, 1, rows, columns)
+        hidden = min(round(self.ratio * rows * columns), rows * columns - 1)  # never the whole
+        keeps = (order >= hidden).view(-1, 1, rows, columns)
         keeps = F.interpolate(keeps.to(images), scale_factor=self.patch)[..., :height, :width]
         return images * keeps, GeometricMap(size, size)
 

@@ -46,7 +46,7 @@ class RandomRotate:
                 f'gradaug.transform.angles must be multiples of 90 degrees, got {angles!r}: other '
                 'angles leave no upright boxes; for example [0, 90, 180, 270]'
             )
-        self.angles = list(angles)
+        self.angles = [int(angle) for angle in angles]
 
     def draw(self, generator: random.Random) -> Transform:
         """Draw one of the angles."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -29,10 +29,6 @@ class Scale:
     antialias: bool = False
     align_corners: bool = False
     least: int = 1
-
-    def at_least(self, side: int) -> Scale:
-        """Return the same scale with no side of the result below ``side`` pixels."""
-        return replace(self, least=side)
 
     def __call__(self, images: Tensor) -> tuple[Tensor, GeometricMap]:
         """Resize images (N, C, H, W)."""

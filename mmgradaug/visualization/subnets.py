@@ -121,7 +121,7 @@ def loaded_values(image: Tensor, preprocessor: Any) -> NDArray[np.floating[Any]]
 def classes_of(label: Tensor, names: Sequence[str]) -> str:
     """Return the class of an image in words, or the shares (classes,) of those it is mixed of."""
     if not label.dim():
-        return names[int(label)]
+        return names[int(label)] if label >= 0 else 'no label'
     found = [(share, name) for share, name in zip(label.tolist(), names, strict=True) if share]
     return ', '.join(f'{share:.0%} {name}' for share, name in sorted(found, reverse=True))
 

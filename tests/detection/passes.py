@@ -32,7 +32,8 @@ def taught(model, data):
 def subnet_losses(model, data, transform, width=1.0):
     """Forward and backward of a sub-network."""
     images, mapping = transform(data['inputs'])
-    images, samples = model.pad_images(images), copy.deepcopy(data['data_samples'])
+    images = model.pad_images(images, mapping.in_size)
+    samples = copy.deepcopy(data['data_samples'])
     torch.manual_seed(0)
     with at_width(model, width):
         losses = model(images, samples, mode='subnet', mapping=mapping)

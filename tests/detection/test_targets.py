@@ -49,6 +49,11 @@ def test_weights_scale_losses_and_warm_up_scales_soft_ones(config, key, other):
     torch.testing.assert_close(scaled[f'{other}_soft'], base[f'{other}_soft'] * 0.5)
 
 
+def test_soft_losses_count_in_full_outside_of_training():
+    config = DistillConfig.parse(dict(soft=1.0, warmup_iters=10))
+    assert [config.soft_ramp(iteration) for iteration in (-1, 0, 5, 20)] == [1.0, 0.0, 0.5, 1.0]
+
+
 @pytest.mark.parametrize(('config', 'count'), [(detector_config, 3), (ATSS, 2)])
 def test_labels_are_the_default_and_soft_adds_losses_of_probabilities(config, count):
     losses = {}

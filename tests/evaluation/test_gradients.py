@@ -3,6 +3,7 @@ import copy
 import torch
 
 from mmgradaug.evaluation.gradients import measure_gradients
+from tests.classification import tiny
 from tests.networks import batch, build, detector_config
 from tests.shapes_run import shapes_config
 from tests.training.steps import step_gradients
@@ -26,6 +27,17 @@ def test_pass_totals_sum_up_to_the_steps_gradient():
     torch.testing.assert_close(squared**0.5, total.norm().item(), rtol=1e-4, atol=0)
     assert abs(full.cosine - 1) < 1e-5
     assert full.loss > 0
+
+
+def test_images_without_labels_have_a_term_in_every_measurement():
+    model = tiny.build(gradaug=dict(distill=dict(unlabelled=[0.0, 2.0])))
+    data = tiny.batch(8)
+    data['data_samples'][4:] = -1
+    batch = model.data_preprocessor(data, True)
+    for index in range(2):
+        rows = measure_gradients(model, batch, model.sampler.sample(0, index))
+        terms = [row.pass_name for row in rows if row.term == 'loss_unlabelled' and row.norm > 0]
+        assert terms == ['subnet2']
 
 
 def test_the_tool_prints_a_row_a_term(tmp_path, capsys):

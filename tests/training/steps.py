@@ -62,7 +62,7 @@ def summed_gradients(model, data):
         kept = subnet.kept_blocks(model) or [True] * len(skippable_blocks(model))
         with at_width(model, subnet.width), at_depth(model, kept):
             images, mapping = subnet.transform(data['inputs'])
-            images = model.pad_images(images)
+            images = model.pad_images(images, mapping.in_size)
             losses = model(images, data['data_samples'], mode='subnet', mapping=mapping)
             total = total + model.parse_losses(losses)[0]
     total.backward()

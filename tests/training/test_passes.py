@@ -1,6 +1,7 @@
-"""What a pass is given: labels of its own, whatever the heads of other passes do with theirs."""
+"""What passes are given and leave: labels of their own, and counts of the full pass."""
 
 import copy
+from functools import partial
 
 import pytest
 import torch
@@ -10,7 +11,9 @@ from mmengine.structures import BaseDataElement
 from mmgradaug.training.sampler import Subnet
 from mmgradaug.training.step import run_pass, running_as
 from mmgradaug.transforms import DrawnChain, Rotate, Scale
-from tests.networks import batch, build, detector_config
+from tests.networks import batch, build, dense_config, detector_config
+from tests.oracles import assert_equal
+from tests.training.steps import sgd
 
 
 def contents(value):
@@ -52,3 +55,33 @@ def test_no_pass_changes_what_the_others_are_given(distill, monkeypatch):
     assert seen == [before] * 3
     assert contents(data['data_samples']) == before
     assert torch.equal(data['inputs'], images)
+
+
+GHM = dict(
+    loss_cls=dict(type='GHMC', bins=30, momentum=0.75, use_sigmoid=True),
+    loss_bbox=dict(type='GHMR', mu=0.02, bins=10, momentum=0.7),
+)
+
+
+def seesaw_config(**gradaug):
+    model = detector_config(**gradaug)
+    model.roi_head.bbox_head.loss_cls = dict(type='SeesawLoss', num_classes=3)
+    return model
+
+
+@pytest.mark.parametrize(('config', 'distill', 'buffer'), [
+    (partial(dense_config, 'retinanet/retinanet_r50_fpn_1x_coco', GHM), None, 'acc_sum'),
+    (seesaw_config, 'labels', 'cum_samples'),
+], ids=['distilled', 'labels'])  # fmt: skip
+def test_what_losses_count_is_of_the_full_pass(config, distill, buffer):
+    """As BatchNorm's running statistics are."""
+    model, data = build(config(distill=distill)), batch(size=64)
+    full = copy.deepcopy(model)
+    torch.manual_seed(0)
+    full(**full.data_preprocessor(copy.deepcopy(data), True), mode='full')
+    torch.manual_seed(0)
+    model.train_step(copy.deepcopy(data), sgd(model))
+    expected = {name: value for name, value in full.named_buffers() if name.endswith(buffer)}
+    assert expected and all(value.any() for value in expected.values())
+    found = dict(model.named_buffers())
+    assert_equal(expected, {name: found[name] for name in expected})

@@ -60,3 +60,17 @@ def test_only_passes_on_large_images_recompute(monkeypatch, scale, share, expect
     model = build(detector_config(num_subnets=1, transform=transform, recompute_above=share))
     model.train_step(batch(size=256), sgd(model))
     assert len(calls) == expected
+
+
+def test_processes_recompute_alike_whatever_the_size_of_their_batches(monkeypatch):
+    """Of 64 pixels a side 0.707 leaves 45, less than half of the image, and of 96 68, more.
+
+    A recomputed SyncBN waits for those of the other processes.
+    """
+    asked = []
+    monkeypatch.setattr(step, 'recomputing', lambda m: asked.append(m) or nullcontext())
+    transform = dict(type='RandomScale', scales=[0.707])
+    model = build(detector_config(num_subnets=1, transform=transform, recompute_above=0.5))
+    for size in (64, 96):
+        model.train_step(batch(size=size), sgd(model))
+    assert len(asked) == 0

@@ -115,6 +115,7 @@ def test_angles_are_quarter_turns():
         RandomRotate([45])
     generator = random.Random(0)
     assert {RandomRotate().draw(generator).turns for _ in range(50)} == {0, 1, 2, 3}
+    assert RandomRotate([90.0]).draw(generator) == Rotate(1)
 
 
 def test_configs_build_chains():

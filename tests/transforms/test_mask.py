@@ -21,6 +21,12 @@ def test_whole_patches_are_zero_and_the_rest_is_untouched(ratio, patch, hidden):
     assert corners.sum(dim=1).tolist() == [hidden] * 3
 
 
+def test_something_of_each_image_is_left():
+    assert torch.equal(Mask(0.9, 64, seed=5)(IMAGES)[0], IMAGES)
+    masked = Mask(0.9, 32, seed=5)(IMAGES)[0]  # of four patches
+    assert (masked[:, 0, ::32, ::32] != 0).flatten(1).sum(dim=1).tolist() == [1] * 3
+
+
 def test_boxes_stay_as_they_are_also_in_chains():
     mask = dict(type='RandomMask', patch=16)
     _, mapping = build_transform(mask).draw(random.Random(0))(IMAGES)

@@ -91,8 +91,9 @@ class DistillConfig:
         return cls(**dict.fromkeys(PROBABILITIES, Target(soft, hard=1.0)) | parsed)
 
     def soft_ramp(self, iteration: int) -> float:
-        """Return the factor of all soft losses at an iteration, from 0 up to 1."""
-        return min(1.0, iteration / self.warmup_iters) if self.warmup_iters else 1.0
+        """Return the factor of all soft losses at an iteration, from 0 to 1; before training 1."""
+        rises = self.warmup_iters and iteration >= 0
+        return min(1.0, iteration / self.warmup_iters) if rises else 1.0
 
     def require_heads(self, given: Iterable[str], outputs: Iterable[str]) -> None:
         """Raise if a key that a user gave is of none of the heads with these outputs."""

@@ -166,7 +166,6 @@ def _yolox(head: Any) -> HeadSpec:
 
 
 BAGS = {'positive_bag': (CLS, BBOX), 'negative_bag': (CLS, BBOX)}
-DDOD_COUNTS = ('cls_num_pos_samples_per_level', 'reg_num_pos_samples_per_level')
 FAMILIES: dict[type, Callable[[Any], HeadSpec | None]] = {
     mmdet_heads.RPNHead: _anchors,
     mmdet_heads.RetinaHead: _anchors,
@@ -177,7 +176,9 @@ FAMILIES: dict[type, Callable[[Any], HeadSpec | None]] = {
     mmdet_heads.ATSSHead: partial(_anchors, quality=CENTERNESS),
     mmdet_heads.PAAHead: partial(_anchors, quality=_quality('iou', 'loss_centerness')),
     mmdet_heads.DDODHead: partial(
-        _anchors, quality=_quality('iou', 'loss_iou'), counts=DDOD_COUNTS
+        _anchors,
+        quality=_quality('iou', 'loss_iou'),
+        counts=('cls_num_pos_samples_per_level',),
     ),
     mmdet_heads.GFLHead: _gfl,
     mmdet_heads.TOODHead: _tood,
