@@ -60,7 +60,9 @@ def draw_networks(args: argparse.Namespace, path: Path) -> Path:
         raise ConfigError(f'--images {missing[0]} is no file, expected an image')
     check_data(cfg, () if args.images else ('val',))
     init_default_scope(cfg.get('default_scope', 'mmdet'))
-    of_data = DATASETS.build({**cfg.val_dataloader.dataset, 'lazy_init': True})  # reads nothing
+    loaders = (cfg.get(f'{loop}_dataloader') for loop in ('val', 'test', 'train'))
+    data = next(filter(None, loaders)).dataset
+    of_data = DATASETS.build({**data, 'lazy_init': True})  # reads nothing
     drawn = [(path, Cut()) for path in args.checkpoints]
     gradaug = cfg.model.get('gradaug')
     least = [] if gradaug is None else [GradAugOptions.parse(gradaug).sampler.min_width]

@@ -50,7 +50,9 @@ def measure(cfg: Config, args: argparse.Namespace) -> Iterator[list[TermGradient
     from mmgradaug.engine.hooks.bad_images import check_loading
     from mmgradaug.engine.weight_check import check_pretrained, load_weights
     from mmgradaug.evaluation.gradients import measure_gradients
+    from mmgradaug.evaluation.random_batch import stand_in_for_runner
 
+    stand_in_for_runner()
     torch.manual_seed(args.seed)
     model = check_model(cfg, ('train',))
     if args.checkpoint:

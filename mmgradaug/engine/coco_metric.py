@@ -71,6 +71,7 @@ class CalibratedCocoMetric(ExactCocoMetric):
         with TemporaryDirectory() as folder:
             files = self.results2json([found for _, found in results], f'{folder}/found')
             boxes = load(files['bbox'])
+        self.cat_ids = None
         if not boxes:
             return float('nan')
         with redirect_stdout(io.StringIO()):

@@ -55,6 +55,7 @@ def by_iteration(entries: Sequence[dict[str, Any]], start: float) -> list[dict[s
     for entry in entries:
         last = entry['step'] if 'loss' in entry else max(entry['step'], last)
         moved.append({**entry, 'step': last})
+        moved[-1].pop('epoch', None)
     return moved
 
 

@@ -66,7 +66,10 @@ class Corruption:
         self.name, self.severity = '', 0
 
     def __call__(self, results: dict) -> dict:
-        """Corrupt an image of 32 or more pixels a side: (H, W, 3) in BGR or tensor (3, H, W)."""
+        """Corrupt an image of 32 or more pixels a side, bytes or such as floats.
+
+        Grey (H, W), (H, W, 3) in BGR, or a tensor (3, H, W).
+        """
         if not self.severity:
             return results
         image, path = results['img'], results.get('img_path')
@@ -75,13 +78,21 @@ class Corruption:
         np.random.seed(seed)
         own = {'seed': seed} if self.name in OWN_SEED else {}
         is_tensor = isinstance(image, Tensor)
-        rgb = image.permute(1, 2, 0).numpy() if is_tensor else image[..., ::-1]
+        pixels = image.permute(1, 2, 0).numpy() if is_tensor else image
+        is_grey = pixels.ndim == 2
+        rgb = pixels if is_tensor or is_grey else pixels[..., ::-1]
+        if np.array_equal(whole := rgb.clip(0, 255).astype(np.uint8), rgb):
+            rgb = whole
         try:
             with contextlib.redirect_stdout(io.StringIO()):  # what it says of odd sizes
                 new = self.corrupt(rgb, self.severity, self.name, **own)
         except AttributeError as error:  # of the package's own checks
             raise ConfigError(f'image {path or place} cannot be corrupted: {error}') from error
-        new = np.array(new if is_tensor else new[..., ::-1], order='C')  # Pillow's is read-only
+        if is_grey:
+            new = new[..., 0]  # of three alike
+        elif not is_tensor:
+            new = new[..., ::-1]
+        new = np.array(new, pixels.dtype, order='C')  # Pillow's is read-only
         results['img'] = torch.from_numpy(new).permute(2, 0, 1) if is_tensor else new
         return results
 

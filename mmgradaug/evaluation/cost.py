@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import copy
 import statistics
 import time
@@ -14,7 +13,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from mmengine.config import Config
+from mmengine.config import Config, DictAction
 from mmengine.optim import OptimWrapper
 from mmengine.registry import MODELS, init_default_scope
 from rich.progress import track
@@ -22,6 +21,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 from ..type_names import type_name
+from .random_batch import stand_in_for_runner
 
 PLAIN = 'plain'
 LEARNING_RATE = 1e-6  # the weights hardly move, so every round computes alike
@@ -77,7 +77,8 @@ def build_models(cfg: Config, variants: Sequence[str] = ()) -> dict[str, nn.Modu
     for options in variants:
         pairs = (option.partition('=') for option in options.split())
         varied = Config({'model': copy.deepcopy(gradaug)})
-        varied.merge_from_dict({f'model.{key}': ast.literal_eval(v) for key, _, v in pairs})
+        parsed = {f'model.{key}': DictAction._parse_iterable(value) for key, _, value in pairs}
+        varied.merge_from_dict(parsed)
         models[f'GradAug, {options}'] = varied.model
     return {name: _build(model) for name, model in models.items()}
 
@@ -113,6 +114,7 @@ def measure_costs(
         same_draws: Whether warm-up draws the widths and scales that are measured afterwards, so
             that all shapes have been seen, as in a long run.
     """
+    stand_in_for_runner()
     steps = {name: _Steps(model, data, device) for name, model in models.items()}
     costs = {name: StepCost(name) for name in steps}
     for number in track(range(-warmup, rounds), description='timing', transient=True):

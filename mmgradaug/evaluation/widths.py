@@ -96,6 +96,8 @@ class Validation:
             # mmdet's COCO metric would count the objects of all other images as missed.
             if hasattr(metric, 'img_ids'):
                 metric.img_ids = self._image_ids
+            if (lvis := getattr(metric, '_lvis_api', None)) is not None:  # which looks there
+                lvis.imgs = {i: lvis.imgs[i] for i in self._image_ids}
         for batch in self.batches('evaluating'):
             with torch.no_grad():
                 samples = network.test_step(batch)

@@ -116,7 +116,9 @@ def merge(starts: dict[str, list[dict[str, Any]]]) -> tuple[Scalars, list[str]]:
     Args:
         starts: Entries of the log by name of the start, the oldest first.
     """
-    by_epoch = any('epoch' in e for entries in starts.values() for e in entries if 'loss' in e)
+    every = Scalars.of([entry for entries in starts.values() for entry in entries])
+    # Of a run by iteration mmengine may name epochs, too, but no validation after one.
+    by_epoch = every.unit == 'epoch' and all(entry['step'] for entry in every.val)
     merged, notes = Scalars([], []), []
     for name, entries in starts.items():
         if not by_epoch:

@@ -47,8 +47,9 @@ def metrics_table(runs: Sequence[Run]) -> Table:
                 row.append(_NO_VALUE)
                 continue
             steps, values = found[name]
-            step = steps[values.index(max(values))]
-            row.append(f'{values[-1]:.3f}, highest {max(values):.3f} ({run.scalars.unit} {step:g})')
+            best = max(values, key=lambda value: (value == value, value))  # not NaN
+            step = steps[values.index(best)]
+            row.append(f'{values[-1]:.3f}, highest {best:.3f} ({run.scalars.unit} {step:g})')
         table.append(row)
     return table
 
@@ -78,7 +79,7 @@ def _options(value: Any, prefix: str = '') -> Iterator[tuple[str, Any]]:
 def _model(model: Mapping[str, Any]) -> str:
     """Return what is trained, in words."""
     kind = str(model.get('type', _NO_VALUE))
-    if 'detector' not in model:
+    if not isinstance(model.get('detector'), str):  # SoftTeacher's is a config
         return kind
     return model['detector'] + ('' if _subnets(model) == 'none' else ' with GradAug')
 

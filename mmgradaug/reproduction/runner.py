@@ -102,7 +102,12 @@ class Run:
         script = [sys.executable, str(tools / f'{self.tool}.py'), self.row.config]
         if self.gpus > 1:
             script = ['bash', str(tools / f'dist_{self.tool}.sh'), self.row.config, str(self.gpus)]
-        return [*script, '--work-dir', str(self.work_dir), '--resume', '--cfg-options', *options]
+        scales = (Config.fromfile(self.row.config).get('auto_scale_lr') or {}).get(
+            'base_batch_size'
+        )
+        scaled = ['--auto-scale-lr'] if scales else []  # to the GPUs that there are
+        words = ['--work-dir', str(self.work_dir), *scaled, '--resume', '--cfg-options', *options]
+        return [*script, *words]
 
     def finish(self, folder: Path, status: int) -> str:
         """Note that what was done in a folder is complete; return the error if it is not."""

@@ -21,7 +21,7 @@ def colour_at(index: int) -> str:
 def new_figure(width: float, height: float, title: str = '') -> Figure:
     """Return an empty figure; sizes in inches."""
     figure = Figure(figsize=(width, height), dpi=110, layout='constrained')
-    figure.suptitle(title, fontsize=11)
+    figure.suptitle(title.replace('$', r'\$'), fontsize=11)  # no formula
     return figure
 
 

@@ -46,7 +46,8 @@ def save_activation_maps(
     init_default_scope(cfg.get('default_scope', 'mmdet'))
     if files:
         loading = [dict(type='LoadImageFromFile'), dict(type='ToImageTensor')]
-        load = Compose([*loading, *cfg.val_dataloader.dataset.pipeline])
+        data = (cfg.get('val_dataloader') or cfg.test_dataloader).dataset
+        load = Compose([*loading, *data.pipeline])
         samples = [load({'img_path': str(file), 'gt_label': -1}) for file in files]
         model = next(iter(networks.values()))[0]
         names = model.dataset_meta.get('classes', range(model.num_classes))

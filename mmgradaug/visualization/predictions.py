@@ -11,9 +11,12 @@ from typing import Any
 
 import torch
 from matplotlib.figure import Figure
+from mmdet.structures import INSTANCE_OFFSET
 from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.runner import Runner
+from mmengine.structures import InstanceData
+from torchvision.ops import masks_to_boxes
 
 from ..engine.hooks.bad_images import check_loading
 from ..engine.pixels import as_rgb, load_image
@@ -40,7 +43,8 @@ def picture_predictions(
         files: Images instead, without labels; classes are those of a detector's ``dataset_meta``.
     """
     if files:
-        dataset: Any = SimpleNamespace(pipeline=Compose(cfg.test_dataloader.dataset.pipeline))
+        data = (cfg.get('test_dataloader') or cfg.val_dataloader).dataset
+        dataset: Any = SimpleNamespace(pipeline=Compose(data.pipeline))
         classes = next(iter(models.values())).dataset_meta['classes']
         loaded = ({'img_path': str(file), 'img_id': 0, 'instances': []} for file in files)
         batches: Any = (pseudo_collate([dataset.pipeline(one)]) for one in loaded)
@@ -63,7 +67,8 @@ def picture_predictions(
             labels = samples[0].gt_instances
             shown.append((f'labels: {len(labels)}', draw_objects(image, labels, classes)))
         for name, sample in zip(models, samples, strict=True):
-            objects = sample.pred_instances[sample.pred_instances.scores >= score_threshold]
+            objects = found_objects(sample, len(classes))
+            objects = objects[objects.scores >= score_threshold]
             name += f' with score >= {score_threshold:g}: {len(objects)}'
             shown.append((name, draw_objects(image, objects, classes)))
         for axes, (text, pixels) in zip(row, shown, strict=True):
@@ -71,3 +76,15 @@ def picture_predictions(
             axes.set_title(text, fontsize=9)
             axes.set_axis_off()
     return figure
+
+
+def found_objects(sample: Any, classes: int) -> Any:
+    """Return predicted objects, or the segments of a panoptic map, each with a score of 1."""
+    if 'pred_instances' in sample:
+        return sample.pred_instances
+    segments = sample.pred_panoptic_seg.sem_seg[0].cpu().long()
+    ids = segments.unique()
+    ids = ids[ids % INSTANCE_OFFSET < classes]  # not what has no class
+    masks = segments == ids[:, None, None]
+    labels, scores = ids % INSTANCE_OFFSET, torch.ones(len(ids))
+    return InstanceData(bboxes=masks_to_boxes(masks), labels=labels, masks=masks, scores=scores)

@@ -20,6 +20,7 @@ from ..classification import GradAugClassifier
 from ..detection.labels import move_samples
 from ..engine.hooks.bad_images import check_loading
 from ..engine.pixels import as_rgb, shown_range
+from ..evaluation.random_batch import stand_in_for_runner
 from ..training import Subnet
 from ..training.step import transformed
 from .canvas import new_figure, save_figure
@@ -65,6 +66,7 @@ def picture_subnets(
         seed: Of the order of the data, and of widths and transforms if the config has none.
         title: Of the pictures; the iteration and a classifier's class are added.
     """
+    stand_in_for_runner()
     here = {'num_workers': 0, 'persistent_workers': False, 'prefetch_factor': None}
     loader = Runner.build_dataloader({**cfg.train_dataloader, **here}, seed=seed)
     check_loading(loader.dataset)

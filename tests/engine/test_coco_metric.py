@@ -69,13 +69,16 @@ def test_the_id_0_is_an_annotation_like_others(evaluate):
         assert evaluate(ExactCocoMetric, first_id=first_id) == expected
 
 
-@pytest.mark.parametrize('times', [1, 2])
+@pytest.mark.parametrize(
+    ('kind', 'times'),
+    [(ExactCocoMetric, 1), (ExactCocoMetric, 2), (CalibratedCocoMetric, 2)],
+)
 @pytest.mark.parametrize('category_ids', [(1, 2, 3), (90, 7, 40), (7, 90, 3)])
-def test_classes_keep_their_names_in_any_order_of_ids(evaluate, category_ids, times):
+def test_classes_keep_their_names_in_any_order_of_ids(evaluate, category_ids, kind, times):
     expected = evaluate(CocoMetric, classwise=True)
     assert [expected[f'coco/{name}_precision'] for name in NAMES][::2] == [1.0, 0.0]
-    found = evaluate(ExactCocoMetric, category_ids=category_ids, times=times, classwise=True)
-    assert found == expected
+    found = evaluate(kind, category_ids=category_ids, times=times, classwise=True)
+    assert expected.items() <= found.items()
 
 
 @pytest.mark.parametrize('kind', ['CocoMetric', 'mmdet.CocoMetric', CocoMetric])

@@ -7,6 +7,7 @@ import pytest
 import torch
 from mmdet.models.backbones import ResNeXt
 from mmengine.config import Config
+from mmengine.logging import MessageHub
 from torch import nn
 
 from mmgradaug.evaluation import cost
@@ -15,7 +16,7 @@ from mmgradaug.evaluation.random_batch import random_batch
 from tests.classification import tiny
 from tests.detection.test_detector import rpn
 from tests.detection.test_semantic import panoptic_model
-from tests.networks import ROOT, build, detector_config
+from tests.networks import ROOT, build, dense_config, detector_config
 from tools import benchmark
 
 NAMES = ['plain', 'plain, slimmable backbone', 'GradAug']
@@ -44,6 +45,13 @@ def test_costs_of_small_models(config, size):
     assert plain.passes == {}
     assert 1.0 <= slim.peak_bytes / plain.peak_bytes < 1.01
     assert gradaug.peak_bytes / plain.peak_bytes < 1.5  # three passes at a time would be 2 to 3
+
+
+def test_a_detector_that_asks_for_the_epoch_is_measured():
+    MessageHub.get_instance('without_a_runner')
+    model = build(dense_config('tood/tood_r50_fpn_1x_coco'))
+    (found,) = measure_costs({'GradAug': model}, random_batch(model, (64, 64)), 'cpu', 1, 0)
+    assert found.train_flops > 0
 
 
 def one_class():
@@ -84,7 +92,7 @@ def test_labels_are_of_all_the_detectors_classes():
     (tiny.config, ['Classifier', 'Classifier', 'GradAugClassifier']),
 ])  # fmt: skip
 def test_models_start_from_the_same_weights(config, classes):
-    options = 'gradaug.width_step=0.25 backbone.width_divisor=4'
+    options = 'gradaug.width_step=0.25 gradaug.distill=labels backbone.width_divisor=4'
     models = models_of(config(), [options])
     assert list(models) == [*NAMES, f'GradAug, {options}']
     *kinds, varied = models.values()

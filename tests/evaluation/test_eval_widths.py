@@ -1,11 +1,13 @@
 """tools/eval_widths.py, and the evaluation and timing behind it."""
 
 import json
+from types import SimpleNamespace
+from unittest import mock
 
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.registry import MODELS
+from mmengine.registry import EVALUATOR, MODELS
 from mmengine.structures import InstanceData
 from PIL import Image
 from torch import nn
@@ -59,6 +61,17 @@ def test_a_part_of_the_images_counts_those_only(demo):
     assert Validation(nested, images=2).evaluate(Oracle(known)) == metrics
     # The other images' objects are missed where all are evaluated.
     assert Validation(demo).evaluate(Oracle(known))['coco/bbox_mAP'] < 0.7
+
+
+def test_lvis_counts_the_objects_of_those_images_only(demo, monkeypatch):
+    """It evaluates all images of its file; mmdet tells it by a name that it does not know."""
+    part = Validation(demo, images=2)
+    lvis = SimpleNamespace(imgs=dict.fromkeys(range(1, 7), 'an image'))
+    metric = SimpleNamespace(_lvis_api=lvis, img_ids=[])
+    evaluator = SimpleNamespace(metrics=[metric], process=mock.Mock(), evaluate=lambda size: {})
+    monkeypatch.setattr(EVALUATOR, 'build', lambda config: evaluator)
+    part.evaluate(Oracle())
+    assert list(lvis.imgs) == metric.img_ids == [1, 4]
 
 
 def test_table_json_and_picture(demo, tmp_path, capsys):

@@ -122,6 +122,21 @@ def test_images_of_detectors_are_corrupted_before_they_are_resized(tmp_path):
     assert dataset[0]['inputs'].shape == (3, 32, 32)
 
 
+@pytest.mark.parametrize('grey', [True, False])
+def test_grey_images_and_bytes_that_were_loaded_as_floats(grey):
+    corrupt = Corruption()
+    corrupt.name, corrupt.severity = 'contrast', 5
+    image = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
+    expected = imagecorruptions.corrupt(image[..., 0] if grey else image, 5, 'contrast')
+    given, expected = (image[..., 0], expected[..., 0]) if grey else (image[..., ::-1], expected)
+    for kind in (np.uint8, np.float32):
+        found = corrupt({'img': given.astype(kind), 'img_path': 'a.png'})['img']
+        assert found.dtype == kind
+        assert np.array_equal(found if grey else found[..., ::-1], expected)
+    with pytest.raises(ConfigError, match=r'a\.png cannot be corrupted'):
+        corrupt({'img': given.astype(np.uint16) + 300, 'img_path': 'a.png'})
+
+
 def test_published_images(classifier, tmp_path):
     """ImageNet-C's folders and CIFAR-C's arrays: the images and labels of each severity."""
     cfg = classifier[0]

@@ -118,13 +118,14 @@ def test_a_pass_keeps_its_colour_and_the_first_panel_explains_them():
     assert second.lines[0].get_color() == colours[1]
 
 
-def test_sub_networks_of_classifiers_are_told(tmp_path):
+def test_sub_networks_are_told(tmp_path):
     gradaug = "type='GradAugClassifier'"
     told = {
         f'{gradaug}, gradaug=dict(num_subnets=3)': 'num_subnets 3',
         gradaug: 'default options',
         "type='Classifier'": 'none',
         f'{gradaug}, gradaug=dict(num_subnets=0, min_width=0.9)': 'none',
+        "type='SoftTeacher', detector=dict(type='FasterRCNN')": 'none',
     }
     folders = [tmp_path / str(index) for index in range(len(told))]
     for folder, options in zip(folders, told, strict=True):

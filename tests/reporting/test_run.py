@@ -68,11 +68,12 @@ def test_a_folder_of_a_test_or_of_a_failed_start_changes_nothing(tmp_path, confi
     assert later.config == alone.config != {}
 
 
-def test_validations_of_runs_by_iteration_are_placed(tmp_path):
-    """mmengine gives them the epoch as step, which is 0 throughout."""
+@pytest.mark.parametrize('named', [{}, {'epoch': 1}], ids=['iterations', 'epochs'])
+def test_validations_of_runs_by_iteration_are_placed(tmp_path, named):
+    """mmengine gives them the epoch as step, which is 0 throughout, and may name it elsewhere."""
     entries = []
     for step in range(10, 50, 10):
-        entries.append(train_entry(step, by_epoch=False))
+        entries.append(train_entry(step, by_epoch=False) | named)
         if step % 20 == 0:
             entries.append(val_entry(0, step / 100))
     config = 'train_cfg = dict(max_iters=45, type="IterBasedTrainLoop", val_interval=20)'
@@ -82,7 +83,11 @@ def test_validations_of_runs_by_iteration_are_placed(tmp_path):
     assert run.progress() == 'iteration 40 of 45'
     (tmp_path / 'last_checkpoint').write_text('iter_45.pth')
     assert run.progress() == 'finished: iteration 40 of 45'
-    write_start(tmp_path, SECOND, [train_entry(10, by_epoch=False)], config=config)
+    later = [train_entry(30, by_epoch=False) | named, val_entry(0, 0.3)]
+    write_start(tmp_path / 'resumed', FIRST, entries, config=config)
+    write_start(tmp_path / 'resumed', SECOND, later, config=config)
+    assert read_run(tmp_path / 'resumed').metrics()['coco/bbox_mAP'] == ([20, 30], [0.2, 0.3])
+    write_start(tmp_path, SECOND, [train_entry(10, by_epoch=False) | named], config=config)
     assert read_run(tmp_path).progress() == 'iteration 10 of 45'  # begun anew
 
 

@@ -2,9 +2,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from mmdet.structures import INSTANCE_OFFSET, DetDataSample
+from mmengine.structures import PixelData
 
 from mmgradaug.visualization.canvas import save_figure
-from mmgradaug.visualization.predictions import picture_predictions
+from mmgradaug.visualization.predictions import found_objects, picture_predictions
 from mmgradaug.visualization.subnets import picture_subnets
 from tests.networks import build, detector_config
 from tests.shapes_run import shapes_config
@@ -28,6 +30,7 @@ def test_pictures_of_a_detector(tmp_path):
     two = picture_predictions(cfg, dict(a=model, b=model), 1, 0.0, files=[file])
     titles = [f'{name} with score >= 0: 5' for name in 'ab']
     assert [axes.get_title() for axes in two.axes] == [file.name, *titles]
+    cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None  # mmdet's for no validation
     (tmp_path / 'c.py').write_text(cfg.pretty_text)
     torch.save({'state_dict': model.state_dict()}, tmp_path / 'e.pth')  # without classes
     words = f'{tmp_path}/c.py {tmp_path}/e.pth --images {file} --score 0 --out {tmp_path}'
@@ -39,3 +42,13 @@ def test_pictures_of_a_detector(tmp_path):
     assert differs.min() > 0.6 * width, 'predictions are in the third column'
     assert pixels_of(paths[2]).std() > 10
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+def test_segments_of_a_panoptic_map_are_objects():
+    things = torch.tensor([[0, 0, 2], [INSTANCE_OFFSET, 0, 2], [3, 3, 3]])  # 3: what has no class
+    sample = DetDataSample(pred_panoptic_seg=PixelData(sem_seg=things[None]))
+    found = found_objects(sample, 3)
+    assert found.labels.tolist() == [0, 2, 0]
+    assert found.bboxes.tolist() == [[0, 0, 1, 1], [2, 0, 2, 1], [0, 1, 0, 1]]
+    assert [mask.sum() for mask in found.masks] == [3, 2, 1]
+    assert found[found.scores > 0.5].scores.tolist() == [1.0] * 3
