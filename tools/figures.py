@@ -59,7 +59,7 @@ def draw_networks(args: argparse.Namespace, path: Path) -> Path:
     if missing := [str(file) for file in args.images if not file.is_file()]:
         raise ConfigError(f'--images {missing[0]} is no file, expected an image')
     check_data(cfg, () if args.images else ('val',))
-    init_default_scope(cfg.get('default_scope', 'mmdet'))
+    init_default_scope(cfg.get('default_scope') or 'mmdet')
     loaders = (cfg.get(f'{loop}_dataloader') for loop in ('val', 'test', 'train'))
     data = next(filter(None, loaders)).dataset
     of_data = DATASETS.build({**data, 'lazy_init': True})  # reads nothing

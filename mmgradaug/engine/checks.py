@@ -54,7 +54,7 @@ def check_run(cfg: Config, loops: tuple[str, ...], checkpoint: str | Path | None
                 'checkpoints do not hold: a run that is resumed will not be bitwise the one that '
                 'never stopped'
             )
-    elif checkpoint is not None:
+    elif checkpoint is not None and '://' not in checkpoint:
         load_weights(model, checkpoint)
     check_annotations(cfg, loops)
     if cfg.get('work_dir'):
@@ -75,7 +75,7 @@ def check_model(cfg: Config, loops: tuple[str, ...] = ()) -> Any:
     Raises:
         ConfigError: If an option is unknown or out of range, or ``num_classes`` is not theirs.
     """
-    init_default_scope(cfg.get('default_scope', 'mmdet'))
+    init_default_scope(cfg.get('default_scope') or 'mmdet')
     model = MODELS.build(copy.deepcopy(cfg.model))
     for loop in loops:
         for key, dataset in find_datasets(cfg, loop).items():

@@ -39,6 +39,8 @@ def load_config(
             it would have no effect, or if the model is another.
     """
     cfg = Config.fromfile(path)
+    if cfg.get('default_scope') is None:  # as in mmdet's Python-style configs, without names
+        cfg.default_scope = 'mmdet'
     known = {*cfg, *_KNOWN_KEYS}
     for option in options or {}:
         key = option.split('.')[0]

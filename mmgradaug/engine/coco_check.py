@@ -43,7 +43,7 @@ def find_datasets(cfg: Config, loop: str) -> dict[str, Any]:
 
     Annotations are not loaded. None is a data set that is not mmengine's or in remote storage.
     """
-    init_default_scope(cfg.get('default_scope', 'mmdet'))
+    init_default_scope(cfg.get('default_scope') or 'mmdet')
     return dict(_unwrap(cfg.get(f'{loop}_dataloader'), f'{loop}_dataloader'))
 
 
@@ -62,8 +62,9 @@ def _unwrap(config: Any, key: str) -> Iterator[tuple[str, Any]]:
 
 
 def _is_local(options: Mapping[str, Any], path: Any) -> bool:
-    backend = (options.get('backend_args') or {}).get('backend', 'local')
-    return backend in ('local', 'LocalBackend') and '://' not in str(path)
+    chosen = options.get('backend_args') or options.get('file_client_args') or {}  # mmcv's old name
+    local = ('local', 'LocalBackend', 'disk', 'HardDiskBackend')
+    return chosen.get('backend', 'local') in local and '://' not in str(path)
 
 
 def class_names(dataset: Any) -> list[str]:
@@ -139,8 +140,12 @@ def check_annotations(cfg: Config, loops: Iterable[str]) -> None:
             check_objects(ours, read, others=len(ours) < len(datasets))
         for key, entry in _find_evaluators(cfg, loop).items():
             metric = class_of(exact_metrics(entry).get('type'), METRICS) or object
+            measured = ours
+            if 'dataset_prefixes' in cfg[f'{loop}_evaluator']:  # a metric for each data set
+                own = rf'\({loop}_dataloader\.dataset\.datasets\.{key.rpartition(".")[2]}[.)]'
+                measured = {where: d for where, d in ours.items() if re.search(own, where)}
             if issubclass(metric, ExactCocoMetric) and not entry.get('format_only'):
-                _check_evaluator(f'{entry["ann_file"]} ({key})', entry, ours, read)
+                _check_evaluator(f'{entry["ann_file"]} ({key})', entry, measured, read)
 
 
 def _read(path: str) -> COCO:

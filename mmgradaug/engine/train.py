@@ -178,7 +178,7 @@ def _set_wrapper(cfg: Config) -> None:
         cfg.model_wrapper_cfg = {'find_unused_parameters': unused, **wrapper, **default}
         return
     kind = class_of(wrapper['type'], MODEL_WRAPPERS)
-    trains_subnets = cfg.model.get('gradaug', {}).get('num_subnets') != 0
+    trains_subnets = (cfg.model.get('gradaug') or {}).get('num_subnets') != 0
     if kind and trains_subnets and not issubclass(kind, GradAugDistributedDataParallel):
         raise ConfigError(
             f'model_wrapper_cfg.type={kind.__name__!r} would train without sub-networks, expected '

@@ -25,8 +25,8 @@ from ..type_names import builds
 from .checkpoint_loading import is_damaged, load_checkpoint, weights_of
 from .cli import warn
 
-# Plugins and offsets of deformable convolutions, which files of plain networks lack.
-_ADDED = r'conv_offset|context_block|gen_attention_block|num_batches_tracked'
+# Of deformable convolutions, which files of plain networks lack, and of old BatchNorms.
+_ADDED = r'conv_offset|num_batches_tracked'
 
 
 def check_pretrained(model: nn.Module) -> None:
@@ -39,8 +39,9 @@ def check_pretrained(model: nn.Module) -> None:
         ConfigError: If a file is missing, or of another network than the backbone or teacher.
     """
     parts = dict(model.named_modules())
-    if getattr(model, 'teacher', None) is not None:
-        parts['teacher.network'] = model.teacher.network  # type: ignore[union-attr, assignment]
+    network: Any = getattr(getattr(model, 'teacher', None), 'network', None)  # of a classifier
+    if network is not None:
+        parts['teacher.network'] = network
     for name, part in parts.items():
         for entry in _pretrained(part):
             path, key = entry['checkpoint'], f'model.{name}.init_cfg'
@@ -50,8 +51,7 @@ def check_pretrained(model: nn.Module) -> None:
                     f'file there, or set {key}.checkpoint to one that you have, '
                     f"'torchvision://resnet50' say, or {key} to None"
                 )
-            plain = type(part) in (ResNet, ResNetV1d, ResNeXt) or isinstance(part, SlimmableMixin)
-            if name == 'teacher.network' or (name == 'backbone' and plain):
+            if name == 'teacher.network' or (name == 'backbone' and _is_compared(part)):
                 try:
                     loaded = CheckpointLoader.load_checkpoint(path, 'cpu')
                 except URLError as error:
@@ -60,6 +60,12 @@ def check_pretrained(model: nn.Module) -> None:
                         f'to a file that you have, or {key} to None'
                     ) from error
                 _load(part, loaded, f'{path} ({key})', prefix=entry.get('prefix', ''))
+
+
+def _is_compared(network: Any) -> bool:
+    """Return whether files are compared with a backbone: others may have loaders of their own."""
+    kinds = (ResNet, ResNetV1d, ResNeXt)
+    return type(network) in kinds or isinstance(network, SlimmableMixin)
 
 
 def _pretrained(part: Any) -> list[Mapping[str, Any]]:
@@ -87,7 +93,9 @@ def check_start(cfg: Config, model: Any) -> None:
         _load(model, checkpoint, str(path), exactly=True)
         _check_resumed(cfg, Path(path).expanduser(), checkpoint)
     elif '://' not in path:
-        _load(model.backbone, load_checkpoint(path), f'{path} (load_from)', prefix='backbone')
+        checkpoint, backbone = load_checkpoint(path), getattr(model, 'backbone', None)
+        if _is_compared(backbone):
+            _load(backbone, checkpoint, f'{path} (load_from)', prefix='backbone')
 
 
 def _check_resumed(cfg: Config, path: Path, checkpoint: Mapping[str, Any]) -> None:
@@ -140,9 +148,10 @@ def _load(
 ) -> None:
     """Load weights by torch's own rules, or raise if one is missing or of another shape.
 
-    If not ``exactly``, files of plain networks may lack what others add, and the first convolution
-    may be for images of other channels, of which mmengine warns; but entries of parts that the
-    network has must all be its own.
+    If not ``exactly``, files of plain networks may lack what others add, such as plugins, and have
+    Caffe's biases of convolutions before BatchNorm, and the first convolution may be for images of
+    other channels, of which mmengine warns; but entries of parts that the network has must all be
+    its own.
     """
     weights = weights_of(checkpoint)
     if prefix:
@@ -159,11 +168,19 @@ def _load(
         frozen = not network.get_parameter(first).requires_grad
         keeps = ', which frozen_stages keeps: set it to -1' * frozen
         warn(f'{source}: {first} is for other images, and starts from random weights{keeps}')
-    added = 'num_batches_tracked' if exactly else _ADDED
+    added, biases = 'num_batches_tracked', set()
+    if not exactly:
+        places = [f'after_conv{place}_plugin_names' for place in (1, 2, 3)]
+        blocks = [vars(block) for block in network.modules()]
+        plugins = {name for block in blocks for place in places for name in block.get(place, ())}
+        added = '|'.join([_ADDED, *map(re.escape, plugins)])
+        biases = {f'{key.removesuffix("weight")}bias' for key in own}
     misfits = {
         'missing': [k for k in missing if k not in wrong and not re.search(added, k)],
         'of another shape': list(other),
-        'unexpected': [k for k in unexpected if k.split('.')[0] in children and not exactly],
+        'unexpected': [
+            k for k in unexpected if k.split('.')[0] in children and k not in biases and not exactly
+        ],
     }
     told = '; '.join(f'{len(k)} {kind} ({listed(k, 3)})' for kind, k in misfits.items() if k)
     if told:

@@ -69,7 +69,7 @@ class Validation:
     """
 
     def __init__(self, cfg: Config, split: str = 'val', images: int | None = None) -> None:
-        init_default_scope(cfg.get('default_scope', 'mmdet'))
+        init_default_scope(cfg.get('default_scope') or 'mmdet')
         loader = copy.deepcopy(cfg[f'{split}_dataloader'])
         dataset: Any = DATASETS.build(loader.pop('dataset'))
         dataset.full_init()

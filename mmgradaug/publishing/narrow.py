@@ -160,7 +160,7 @@ def _fits(dense: nn.Module, network: nn.Module) -> bool:
 
 def build_stock(cfg: Config) -> Any:
     """Build the detector of a stock config, in evaluation mode on the CPU."""
-    detector = build_model(cfg.model, cfg.get('default_scope', 'mmdet'))
+    detector = build_model(cfg.model, cfg.get('default_scope') or 'mmdet')
     require_stock(detector)
     return detector
 

@@ -31,7 +31,7 @@ def training_batches(cfg: Config, images: int, seed: int = 0) -> Iterator[dict[s
 
     Smaller data are gone through again. The same seed gives the same images.
     """
-    init_default_scope(cfg.get('default_scope', 'mmdet'))
+    init_default_scope(cfg.get('default_scope') or 'mmdet')
     set_random_seed(seed)
     loader = Runner.build_dataloader(cfg.train_dataloader, seed=seed)
     check_loading(loader.dataset)

@@ -126,7 +126,7 @@ def load_trained_model(source: Source, cut: Cut) -> tuple[Any, Config]:
     cfg = source.config()
     if cut.images:
         check_data(cfg, ('train',))
-    model = build_model(cfg.model, cfg.get('default_scope', 'mmdet'))
+    model = build_model(cfg.model, cfg.get('default_scope') or 'mmdet')
     load_strictly(model, source.weights, source.path)
     model.to(cut.device)
     if cut.width is not None and cut.images:

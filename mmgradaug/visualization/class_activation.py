@@ -43,7 +43,7 @@ def save_activation_maps(
         files: Images; maps are of the classes that each network predicts, named by the first one's
             ``dataset_meta``, or numbers. By default the first validation image of ten classes.
     """
-    init_default_scope(cfg.get('default_scope', 'mmdet'))
+    init_default_scope(cfg.get('default_scope') or 'mmdet')
     if files:
         loading = [dict(type='LoadImageFromFile'), dict(type='ToImageTensor')]
         data = (cfg.get('val_dataloader') or cfg.test_dataloader).dataset

@@ -11,7 +11,7 @@ from mmengine.hub import get_config
 
 from mmgradaug import SlimmableResNet, SlimmableResNeXt
 from mmgradaug.engine.checks import check_data, check_model, check_run, warn_of_schedule
-from mmgradaug.engine.weight_check import check_pretrained, load_weights
+from mmgradaug.engine.weight_check import check_pretrained, check_start, load_weights
 from mmgradaug.errors import ConfigError
 from tests.networks import build, detector_config, stock_config
 
@@ -42,6 +42,7 @@ def fails(cfg, words, loops=('train',), check=check_run):
 def test_a_complete_run_passes(cfg, saved, state, capsys):
     check_run(cfg, LOOPS)
     check_run(cfg, ('test',), saved(state))
+    check_run(cfg, ('test',), 'https://localhost:1/of_a_model_zoo.pth')
     assert capsys.readouterr().err == ''
 
 
@@ -141,6 +142,12 @@ def test_pretrained_weights_that_fit(tmp_path, capsys):
     check_backbone(backbone(tmp_path, depth=50) | dcn)  # its offsets start from zero
     old = backbone(tmp_path, lambda w: [w.pop(k) for k in list(w) if 'num_batches' in k])
     check_backbone(old)
+    check_backbone(
+        backbone(tmp_path, lambda w: w.update({'conv1.bias': torch.zeros(8)}))
+    )  # Caffe's
+    plugin = dict(cfg=dict(type='NonLocal2d'), position='after_conv2')
+    stages = dict(stages=(False, True, True, False))
+    check_backbone(backbone(tmp_path, depth=50) | dict(plugins=[plugin | stages]))
     assert 'warning: ' not in capsys.readouterr().err
 
 
@@ -176,6 +183,16 @@ def test_the_backbone_of_a_whole_model_needs_a_prefix(cfg, saved, state):
         check_run(cfg, ('train',))
     cfg.model = stock_config(cfg.model)
     check_run(cfg, ('train',))
+
+
+def test_other_networks_have_loaders_of_their_own(saved):
+    """Of models without a backbone, such as SoftTeacher, and of a backbone that a user extended."""
+    model = torch.nn.Module()
+    model.teacher = torch.nn.Linear(1, 1)
+    cfg = Config(dict(load_from=saved({'backbone.weight': torch.zeros(1, 1)})))
+    for model.backbone in (None, torch.nn.Conv2d(1, 1, 1)):
+        check_pretrained(model)
+        check_start(cfg, model)
 
 
 def test_missing_files_of_any_part_are_named(cfg, tmp_path):

@@ -67,6 +67,14 @@ def test_options_that_cannot_be_merged_are_one_line(option):
         load_config(CONFIG, {option: 3})
 
 
+def test_python_style_configs_have_mmdets_scope(tmp_path):
+    """mmdet's own ``default_runtime.py`` for them has ``default_scope = None``."""
+    (tmp_path / 'runtime.py').write_text('default_scope = None\n')
+    lazy = 'from mmengine.config import read_base\nwith read_base():\n    from .runtime import *\n'
+    (tmp_path / 'lazy.py').write_text(lazy)
+    assert load_config(tmp_path / 'lazy.py').default_scope == 'mmdet'
+
+
 def test_a_config_of_another_model_is_refused():
     stock = 'configs/mask_rcnn_r50_1x.py'
     words = "model type 'MaskRCNN', expected GradAugDetector or GradAugClassifier"

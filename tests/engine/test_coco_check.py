@@ -113,9 +113,15 @@ def ignored_images(cfg, root):
     cfg.train_dataloader.dataset.pipeline[0].ignore_empty = True
 
 
+def by_an_old_client(cfg, root):
+    shutil.rmtree(root / 'train')
+    cfg.train_dataloader.dataset.pipeline[0].file_client_args = dict(backend='petrel')
+
+
 UNUSUAL = {
     'remote folder': option(data_root='s3://bucket/coco/'),
     'remote backend': option(backend_args=dict(backend='petrel')),
+    'remote client': by_an_old_client,
     'another format': option(type='OtherFormat'),
     'other options': option(type='TakesNoOptions', pipeline=[]),
     'VOC': option(type='VOCDataset', ann_file='', data_prefix=dict(sub_data_root='train/')),
@@ -415,6 +421,20 @@ def test_evaluators_may_name_images_otherwise(cfg, root, spoil, capsys):
     assert 'has 1 images that are not predicted on' in warning(cfg, capsys)
     spoil(lambda c: c['images'][0].update(height=65), 'other')
     fails(cfg, r'other\.json \(val_evaluator\) is of other images .* it lacks 1 of 1')
+
+
+def test_an_evaluator_of_several_data_sets_has_a_metric_for_each(cfg, capsys):
+    train = cfg.train_dataloader.dataset
+    other = dict(cfg.val_dataloader.dataset, ann_file=train.ann_file, data_prefix=train.data_prefix)
+    datasets = [cfg.val_dataloader.dataset, other]
+    cfg.val_dataloader.dataset = dict(type='ConcatDataset', datasets=datasets)
+    truth = f'{train.data_root}{train.ann_file}'
+    metrics = [cfg.val_evaluator, dict(cfg.val_evaluator, ann_file=truth)]
+    several = dict(type='MultiDatasetsEvaluator', dataset_prefixes=['a', 'b'])
+    cfg.val_evaluator = dict(several, metrics=metrics)
+    passes(cfg, capsys)
+    cfg.val_evaluator = dict(several, metrics=metrics[::-1])
+    fails(cfg, r'val\.json \(val_evaluator\.metrics\.1\) is of other images than .*train\.json')
 
 
 def test_folders_of_classes_have_to_be_there(tmp_path):

@@ -221,6 +221,8 @@ def test_a_gradaug_config_gets_its_wrapper():
     assert wrapper_of(model_wrapper_cfg=own) == dict(type=name, **own)
     for kind in (name, f'mmgradaug.{name}', Mine):
         assert wrapper_of(model_wrapper_cfg=dict(type=kind)) == dict(type=kind)
+    defaults = dict(MODEL, gradaug=None)
+    assert wrapper_of(defaults, model_wrapper_cfg=dict(type=name)) == dict(type=name)
 
 
 @pytest.mark.parametrize('kind', [
