@@ -1,13 +1,25 @@
 """Stopped and resumed runs end as those that ran through, in every kind of loop."""
 
+import numpy as np
 import pytest
 import torch
+from mmengine.dataset import InfiniteSampler
 from mmengine.hooks import Hook
+from mmengine.registry import DATA_SAMPLERS
 
 from tests.engine.toy import assert_same, trained
 
 ITERS = dict(type='IterBasedTrainLoop', max_iters=11)
 BY_ITER = dict(by_epoch=False, interval=4)
+
+
+@DATA_SAMPLERS.register_module(force=True)
+class DrawsFromNumPy(InfiniteSampler):
+    """Chooses as it goes, as mmdet's GroupMultiSourceSampler does."""
+
+    def __iter__(self):
+        while True:
+            yield np.random.randint(10)
 
 
 @pytest.mark.parametrize(('stop', 'kwargs'), [
@@ -19,6 +31,7 @@ BY_ITER = dict(by_epoch=False, interval=4)
     (4, dict(checkpoint=dict(by_epoch=False, interval=3))),
     # Loops without epochs, by a sampler without an end and by one that starts again.
     (9, dict(train_cfg=ITERS, sampler='InfiniteSampler', checkpoint=BY_ITER, workers=2)),
+    (9, dict(train_cfg=ITERS, sampler='DrawsFromNumPy', checkpoint=BY_ITER)),
     (9, dict(train_cfg=ITERS, checkpoint=BY_ITER, workers=1)),
     (4, dict(optim=dict(accumulative_counts=2), checkpoint=dict(by_epoch=False, interval=2))),
     (6, dict(optim=dict(type='CpuAmpOptimWrapper'))),

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from inspect import signature
-from itertools import count, islice
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader
 from ...errors import ConfigError
 
 META_KEY = 'data_order'  # of a checkpoint's `meta`
-STEP, SAMPLE = 0, 1  # first numbers of the keys: what the draws are for
+STEP, SAMPLE, DRAW = 0, 1, 2  # first numbers of the keys: what the draws are for
 # Options of a data loader that one of other batches does not take over.
 OF_BATCHES = {'dataset', 'batch_size', 'shuffle', 'sampler', 'batch_sampler', 'drop_last'}
 
@@ -74,10 +74,16 @@ class SeededBatchSampler:
         return len(self.batches)
 
     def __iter__(self) -> Iterator[SeededBatch]:
-        skip, self.skip = self.skip, 0
-        for indices in islice(self._drawn(), skip, None):
-            self.number += 1
-            yield SeededBatch(indices, (*self.key, self.number - 1))
+        first, skip = self.number - self.skip, self.skip
+        self.skip, drawn = 0, self._drawn()
+        for place in count():
+            # mmdet's GroupMultiSourceSampler, for one, draws from the global generators.
+            seed_generators(DRAW, *self.key, first + place)
+            if (indices := next(drawn, None)) is None:
+                return
+            if place >= skip:
+                self.number += 1
+                yield SeededBatch(indices, (*self.key, self.number - 1))
 
     def _drawn(self) -> Iterator[list]:
         for passes in count() if self.endless else [0]:
