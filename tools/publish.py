@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         cut = Cut(width, args.recalibrate or 0, args.seed, args.device or get_device())
         config = load_config(args.config) if args.config else None
         if args.library:
-            source = open_external(args.checkpoint, args.library, config)
+            source = open_external(args.checkpoint, args.library, config, args.no_ema)
         else:
             source = open_source(args.checkpoint, config, args.no_ema)
         if args.cfg_options:
@@ -100,12 +100,15 @@ def publish(source: Source, cut: Cut, out: Path, args: argparse.Namespace) -> Pa
     elif args.to in ('mmdet', 'backbone'):
         path = publish_backbone(source, cut, out, for_mmdet=args.to == 'mmdet')
         use = f"init_cfg=dict(type='Pretrained', checkpoint='{path}') starts from it"
+        if cut.width is not None:
+            where = f"torch.load('{path}')['meta']['mmgradaug']['backbone']"
+            use += f', in a backbone with the options {where} and a neck of its in_channels'
     elif args.to == 'classifier':
         path = publish_classifier(source, out)
         use = f'tools/pretrain.py CONFIG --eval {path} evaluates it'
     elif args.to == 'onnx':
         path = publish_onnx(source, cut, out, not args.no_classifier)
-        use = 'from normalised images; mean and std are in its meta data'
+        use = 'from normalised images' + '; mean and std are in its meta data' * (not args.library)
     else:
         path = publish_weights(source, args.to, out, not args.no_classifier, args.safetensors)
         use = f'{path.with_suffix(".json")} says what it is'

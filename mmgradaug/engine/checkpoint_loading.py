@@ -50,6 +50,10 @@ def load_checkpoint(path: str | Path, map_location: Any = 'cpu') -> Any:
     path = Path(path).expanduser()
     if not path.is_file():
         raise ConfigError(f'no checkpoint at {path.absolute()}')
+    if path.suffix == '.safetensors':
+        raise ConfigError(
+            f'{path} is no file of torch: tools/publish.py --from timm makes one of it'
+        )
     damaged = ConfigError(
         f'{path} ({path.stat().st_size} bytes) is damaged or no checkpoint: copy it again, or use '
         'an earlier one'
@@ -134,9 +138,20 @@ def load_from_mmgradaug(filename: str, map_location: Any = None) -> Any:
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             torch.hub.download_url_to_file(filename, str(path))  # named once it is whole
-        return load_checkpoint(path, map_location)
+        return _for_mmengine(load_checkpoint(path, map_location))
     with get_local_path(filename) as local:  # a file, or one of mmengine's storage backends
-        return load_checkpoint(local, map_location)
+        return _for_mmengine(load_checkpoint(local, map_location))
+
+
+def _for_mmengine(checkpoint: Any) -> Any:
+    """Return a checkpoint with its weights under ``state_dict``, the only key that mmengine knows.
+
+    Of a file with another one it would load nothing, with no more than a warning.
+    """
+    if not isinstance(checkpoint, Mapping) or 'state_dict' in checkpoint:
+        return checkpoint
+    found = next((checkpoint[key] for key in _WEIGHT_KEYS if key in checkpoint), None)
+    return {**checkpoint, 'state_dict': found} if isinstance(found, Mapping) else checkpoint
 
 
 def _run_state_globals() -> list[Any]:

@@ -57,9 +57,12 @@ def train(args: argparse.Namespace) -> None:
                 'batch size that its learning rate is for'
             )
         cfg.auto_scale_lr.enable = True
-    if args.resume:
-        cfg.resume = True
-        cfg.load_from = None if args.resume == 'auto' else args.resume
+    work_dir = Path(cfg.work_dir)
+    begun = [*work_dir.glob('*.pth'), *work_dir.glob('last_checkpoint')]
+    if args.resume not in (None, 'auto'):
+        cfg.resume, cfg.load_from = True, args.resume
+    elif args.resume and (begun or not cfg.get('load_from')):  # else it starts from these weights
+        cfg.resume, cfg.load_from = True, None
     check_run(cfg, ('train', 'val'))
     runner, begun = build_runner(cfg), time.time()
     try:
@@ -153,7 +156,9 @@ def _add_hooks(cfg: Config, loops: tuple[str, ...]) -> None:
             if builds(hooks.setdefault(place, stock), stock['type'], HOOKS):
                 hooks[place]['type'] = ours
     for place, name in added.items():
-        if hooks.setdefault(place, {}) is not None:
+        if hooks.setdefault(place, {}) is None:
+            del hooks[place]  # mmengine takes None for its own hooks alone
+        else:
             hooks[place].setdefault('type', name)
     cfg.default_hooks = hooks
     # The config that a run writes down has to import them, too.

@@ -102,7 +102,8 @@ def load_external(
         if head is not None:
             network.add_module(CLASSIFIER, nn.Linear(head.size(1), head.size(0)))
     ours = {theirs: key for key, theirs in key_map(network, library).items()}
-    load_strictly(network, {ours.get(k, k): v for k, v in state.items()}, path, assign=True)
+    weights = {ours.get(k, k): v for k, v in state.items()}
+    load_strictly(network, weights, path, True, 'Expected a plain ResNet-18 to -152')
     network.eval()  # returns nothing, in mmdet's ResNet
     return config, network
 
@@ -139,7 +140,11 @@ def _find_cifar_network(keys: Mapping[str, Tensor]) -> dict[str, Any] | None:
 
 
 def load_strictly(
-    network: nn.Module, weights: Mapping[str, Tensor], path: Path | str, assign: bool = False
+    network: nn.Module,
+    weights: Mapping[str, Tensor],
+    path: Path | str,
+    assign: bool = False,
+    fix: str = 'Give the config of its training',
 ) -> None:
     """Load weights of a file (``path``), that have to fit exactly; ``assign`` is as of torch."""
     try:
@@ -148,5 +153,5 @@ def load_strictly(
         lines = str(error).partition('\n')[2]
         raise ConfigError(
             f'{path} does not fit {type(network).__name__}: '
-            f'{textwrap.shorten(lines, 400, placeholder=" ...")} Give the config of its training'
+            f'{textwrap.shorten(lines, 400, placeholder=" ...")} {fix}'
         ) from error

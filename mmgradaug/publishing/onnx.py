@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from .narrow import require_equal
 from .publish import cut_backbone, dense_classifier
-from .source import Cut, Source, load_backbone
+from .source import Cut, Source, build_model, load_backbone
 from .writing import record_of, write_named
 
 
@@ -28,13 +28,12 @@ def publish_onnx(source: Source, cut: Cut, out: Path, classifier: bool = True) -
     preprocessor = model.get('data_preprocessor') or {}
     record = record_of(source, cut)
     record |= {key: preprocessor.get(key) for key in ('mean', 'std', 'bgr_to_rgb')}
+    if source.is_classifier and source.library is None:  # its preprocessor has defaults
+        norm: Any = build_model({'type': 'ImagePreprocessor', **preprocessor})
+        record |= {key: getattr(norm, key).flatten().tolist() for key in ('mean', 'std')}
+        record['bgr_to_rgb'] = True
     if classifier and source.classifier:
-        network = dense_classifier(source, cut)
-        if source.library is None:
-            norm = network.data_preprocessor
-            record |= {key: getattr(norm, key).flatten().tolist() for key in ('mean', 'std')}
-            record['bgr_to_rgb'] = True
-        data = to_onnx(network, ['logits'], record, channels)
+        data = to_onnx(dense_classifier(source, cut), ['logits'], record, channels)
         return write_named(data, out, record, '.onnx')
     backbone = load_backbone(source) if cut.width is None else cut_backbone(source, cut)[1]
     # As mmdet and the papers count: C2 has a stride of 4. Networks for small images have one map.

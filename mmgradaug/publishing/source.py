@@ -91,11 +91,13 @@ def open_source(path: Path, config: Config | None = None, trained: bool = False)
     return Source(path, meta, weights, config)
 
 
-def open_external(path: Path, library: str, config: Config | None = None) -> Source:
+def open_external(
+    path: Path, library: str, config: Config | None = None, trained: bool = False
+) -> Source:
     """Read the weights of another library's network, of ``torch.save`` or safetensors.
 
     ``library`` is one of :data:`~mmgradaug.publishing.key_maps.LIBRARIES`; without the config of a
-    classifier, only its network is known.
+    classifier, only its network is known. ``trained`` is as of :func:`open_source`.
 
     Raises:
         ConfigError: If the file cannot be read as data, or anything of the network is missing or
@@ -109,7 +111,10 @@ def open_external(path: Path, library: str, config: Config | None = None) -> Sou
         except (OSError, SafetensorError) as error:
             raise ConfigError(f'{path} is missing or damaged ({error})') from error
     else:
-        state = weights_of(load_checkpoint(path))
+        checkpoint = load_checkpoint(path)
+        state = weights_of(checkpoint)
+        if not trained and 'state_dict_ema' in checkpoint:  # of timm's own runs
+            state = weights_of(checkpoint['state_dict_ema'])
     backbone, network = load_external(state, library, path)
     weights = {
         key if key.startswith(f'{CLASSIFIER}.') else f'{BACKBONE}{key}': tensor

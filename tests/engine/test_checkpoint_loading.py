@@ -187,6 +187,16 @@ def test_trusting_all_files_is_the_users_choice(harmful, monkeypatch):
     assert made.exists()
 
 
+@pytest.mark.parametrize('key', ['model', 'model_state_dict'])
+def test_weights_under_keys_of_other_libraries_reach_the_network(tmp_path, key):
+    """mmengine itself would load nothing."""
+    trained, network = nn.Linear(2, 1), nn.Linear(2, 1)
+    path = tmp_path / 'model_89.pth'
+    torch.save({key: trained.state_dict(), 'args': Namespace(lr=0.1)}, path)
+    mmengine_load(network, str(path), strict=True)
+    assert torch.equal(network.weight, trained.weight)
+
+
 def test_missing_files_and_other_formats_are_told(tmp_path):
     with pytest.raises(ConfigError, match=r'no checkpoint at .*none\.pth'):
         load_checkpoint(tmp_path / 'none.pth')
@@ -195,6 +205,9 @@ def test_missing_files_and_other_formats_are_told(tmp_path):
         path.write_bytes(content)
         with pytest.raises(ConfigError, match=r'page\.pth .* is damaged or no checkpoint'):
             load_checkpoint(path)
+    (tmp_path / 'model.safetensors').touch()
+    with pytest.raises(ConfigError, match=r'no file of torch: tools/publish\.py --from timm'):
+        load_checkpoint(tmp_path / 'model.safetensors')
     torch.save(torch.zeros(1), path)
     with pytest.raises(RuntimeError, match='no-such-device'):
         load_checkpoint(path, map_location='no-such-device')

@@ -160,6 +160,15 @@ def test_options_of_the_command_line(configured):
     assert (cfg.resume, cfg.load_from, cfg.auto_scale_lr.enable) == (True, None, True)
 
 
+def test_resuming_a_run_that_has_not_begun_starts_from_the_configs_weights(configured, tmp_path):
+    options = ['load_from=coco.pth', f'work_dir={tmp_path}']
+    cfg = configured('--resume', options=options)
+    assert (cfg.get('resume', False), cfg.load_from) == (False, 'coco.pth')
+    (tmp_path / 'last_checkpoint').write_text('epoch_1.pth')
+    cfg = configured('--resume', options=options)
+    assert (cfg.resume, cfg.load_from) == (True, None)
+
+
 def hooks_of(loops=('train', 'val'), **cfg):
     """Hooks and imports of a config after ours are added."""
     cfg = Config(cfg)
@@ -197,7 +206,8 @@ def test_hooks_that_the_user_took_out_or_replaced_stay_so():
     mine = dict(type='MyHook')
     own = dict(checkpoint=mine, sampler_seed=None, bad_images=None, versions=mine)
     hooks = hooks_of(default_hooks=own)[0]
-    assert {place: hooks[place] for place in own} == own
+    assert {place: hooks.get(place) for place in own} == own
+    assert 'bad_images' not in hooks  # mmengine builds what it does not know
 
 
 def wrapper_of(model=MODEL, launcher='pytorch', **cfg):

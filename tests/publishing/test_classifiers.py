@@ -96,7 +96,7 @@ def test_onnx_gives_the_logits(run, tmp_path, options):
     session = onnxruntime.InferenceSession(str(path), providers=['CPUExecutionProvider'])
     assert [output.name for output in session.get_outputs()] == ['logits']
     record = json.loads(session.get_modelmeta().custom_metadata_map['mmgradaug'])
-    assert record['mean'] == [33.0] * 3
+    assert (record['mean'], record['bgr_to_rgb']) == ([33.0] * 3, True)
     cut = Cut(0.6, 4) if options else Cut()
     parent, _ = load_trained_model(open_source(run[0]), cut)
     images = random_images(3, 3, 64, 96)

@@ -165,6 +165,18 @@ def test_timms_resnet_gives_our_logits(tmp_path, name, network, options):
     assert record['library'] == 'timm'
 
 
+@pytest.mark.parametrize('options', [[], ['--no-ema']])
+def test_averaged_weights_of_timms_runs_are_taken_unless_asked_otherwise(tmp_path, options):
+    last, averaged = (
+        randomised(torchvision.models.resnet18(), seed).state_dict() for seed in (0, 1)
+    )
+    torch.save({'state_dict': last, 'state_dict_ema': averaged}, tmp_path / 'best.pth.tar')
+    args = ['--from', 'timm', '--to', 'torchvision', '--out', str(tmp_path), *options]
+    main([str(tmp_path / 'best.pth.tar'), *args])
+    (path,) = tmp_path.glob('*_torchvision-*.pth')
+    assert_equal(torch.load(path), last if options else averaged)
+
+
 def test_safetensors_there_and_back(tmp_path):
     safetensors = pytest.importorskip('safetensors.torch')
     theirs = renamed(network('ResNet-18'), 'timm')
