@@ -22,6 +22,9 @@ from ..transforms import GeometricMap
 from .distillation import DistillConfig, HeadDistiller, find_distillers
 from .labels import move_samples
 
+# Of heads of Dynamic R-CNN and DDOD.
+COUNTS = ('iou_history', 'beta_history', 'cls_num_pos_samples_per_level')
+
 
 @MODELS.register_module()
 class GradAugDetector(GradAugMixin):
@@ -104,7 +107,7 @@ class GradAugDetector(GradAugMixin):
     ) -> dict[str, Tensor]:
         """Return the losses of the active sub-network; labels are the original images'."""
         assert mapping is not None
-        with _buffers_kept(self):
+        with _counts_kept(self):
             if not self._distillers:
                 size = (inputs.size(-2), inputs.size(-1))
                 moved = move_samples(data_samples, mapping, size)
@@ -118,20 +121,29 @@ class GradAugDetector(GradAugMixin):
 
 
 @contextmanager
-def _buffers_kept(model: Any) -> Iterator[None]:
-    """Put buffers back behind a sub-network: what losses count (GHM, Seesaw, EQLv2), for instance.
+def _counts_kept(model: Any) -> Iterator[None]:
+    """Put back behind a sub-network what is counted over iterations, in buffers or in COUNTS.
 
-    As with BatchNorm, whose own are kept by :func:`~mmgradaug.at_width`, it is the full pass's.
+    Losses do (GHM, Seesaw, EQLv2) and heads. As with BatchNorm, whose own statistics are kept by
+    :func:`~mmgradaug.at_width`, they count the full pass.
     """
     buffers = [m._buffers for m in model.modules() if m._buffers and not isinstance(m, _BatchNorm)]
     kept = [dict(own) for own in buffers]
+    counts = [
+        (m, name, vars(m)[name]) for m in model.modules() for name in COUNTS if name in vars(m)
+    ]
     for own in buffers:
         own.update({name: value if value is None else value.clone() for name, value in own.items()})
+    for module, name, value in counts:
+        # Empty ones, since Dynamic R-CNN changes its thresholds once they are long enough.
+        setattr(module, name, [] if name.endswith('history') else list(value))
     try:
         yield
     finally:
         for own, before in zip(buffers, kept, strict=True):
             own.update(before)
+        for module, name, value in counts:
+            setattr(module, name, value)
 
 
 def detector_class(detector: str | type | None) -> type:

@@ -37,7 +37,7 @@ def _move_sample(
     for name, value in sample.items():
         if isinstance(value, InstanceData):
             value = move_instances(value, mapping)
-            if isinstance(value.get('masks'), MASKS):
+            if isinstance(value.get('masks'), MASKS) and size != mapping.out_size:
                 value.masks = value.masks.pad(size)
         elif isinstance(value, PixelData):
             value = move_pixels(value, mapping, size)
@@ -99,11 +99,15 @@ def move_masks(masks: Any, mapping: GeometricMap) -> Any:
     if isinstance(masks, PolygonMasks):
         polygons = [[_move_polygon(part, mapping) for part in parts] for parts in masks.masks]
         return PolygonMasks(polygons, *mapping.out_size)
-    # OpenCV, which pads and resizes, takes no booleans.
-    bitmap = BitmapMasks(masks.masks.astype(np.uint8), masks.height, masks.width)
-    padded = bitmap.pad(mapping.in_size)
-    turned = np.ascontiguousarray(np.rot90(padded.masks, mapping.turns, (1, 2)))
-    return BitmapMasks(turned, *mapping.turned_size).resize(mapping.out_size)
+    # OpenCV, which pads and resizes, takes no booleans. Masks of many objects are large: no copy
+    # is made for nothing.
+    moved = BitmapMasks(masks.masks.astype(np.uint8, copy=False), masks.height, masks.width)
+    if (moved.height, moved.width) != mapping.in_size:
+        moved = moved.pad(mapping.in_size)
+    if mapping.turns:
+        turned = np.ascontiguousarray(np.rot90(moved.masks, mapping.turns, (1, 2)))
+        moved = BitmapMasks(turned, *mapping.turned_size)
+    return moved if mapping.turned_size == mapping.out_size else moved.resize(mapping.out_size)
 
 
 def _move_polygon(polygon: np.ndarray, mapping: GeometricMap) -> np.ndarray:

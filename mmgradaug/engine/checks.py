@@ -54,7 +54,7 @@ def check_run(cfg: Config, loops: tuple[str, ...], checkpoint: str | Path | None
                 'checkpoints do not hold: a run that is resumed will not be bitwise the one that '
                 'never stopped'
             )
-    elif checkpoint is not None and '://' not in checkpoint:
+    elif checkpoint is not None and '://' not in str(checkpoint):
         load_weights(model, checkpoint)
     check_annotations(cfg, loops)
     if cfg.get('work_dir'):

@@ -58,10 +58,10 @@ def train(args: argparse.Namespace) -> None:
             )
         cfg.auto_scale_lr.enable = True
     work_dir = Path(cfg.work_dir)
-    begun = [*work_dir.glob('*.pth'), *work_dir.glob('last_checkpoint')]
+    found = [*work_dir.glob('*.pth'), *work_dir.glob('last_checkpoint')]
     if args.resume not in (None, 'auto'):
         cfg.resume, cfg.load_from = True, args.resume
-    elif args.resume and (begun or not cfg.get('load_from')):  # else it starts from these weights
+    elif args.resume and (found or not cfg.get('load_from')):  # else it starts from these weights
         cfg.resume, cfg.load_from = True, None
     check_run(cfg, ('train', 'val'))
     runner, begun = build_runner(cfg), time.time()

@@ -93,7 +93,8 @@ def check_start(cfg: Config, model: Any) -> None:
         _load(model, checkpoint, str(path), exactly=True)
         _check_resumed(cfg, Path(path).expanduser(), checkpoint)
     elif '://' not in path:
-        checkpoint, backbone = load_checkpoint(path), getattr(model, 'backbone', None)
+        checkpoint = load_checkpoint(path)
+        backbone: Any = getattr(model, 'backbone', None)
         if _is_compared(backbone):
             _load(backbone, checkpoint, f'{path} (load_from)', prefix='backbone')
 

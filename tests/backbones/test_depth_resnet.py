@@ -45,6 +45,18 @@ def test_laws_of_the_paper_and_of_the_released_code():
     assert all(block.expected and not block.stochastic for block in others)
 
 
+def test_blocks_that_are_left_out_meet_in_synchronised_norms():
+    """Each process leaves out others, and torch's layer waits for all."""
+    x, found = random_images(2, 3, 8, 8), []
+    for norm, reached in (('BN', {0, 1}), ('SyncBN', {1})):
+        network = small('depth', stochastic=True, survival=0.2, norm_cfg=dict(type=norm))
+        (out,), trained = run(network, x)
+        found.append({**trained, 'out': out})
+        counts = {int(v) for k, v in network.named_buffers() if k.endswith('batches_tracked')}
+        assert counts == reached
+    assert_equal(*found)
+
+
 def test_stochastic_depth_trains_on_the_blocks_that_survive():
     network, x = small('depth', stochastic=True, survival=0.2), random_images(2, 3, 8, 8)
     blocks = skippable_blocks(network)

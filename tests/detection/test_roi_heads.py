@@ -265,8 +265,10 @@ def dynamic_histories(**gradaug):
     return seen
 
 
-def test_subnets_leave_the_histories_of_dynamic_rcnn_alone():
-    plain, gradaug = dynamic_histories(num_subnets=0), dynamic_histories(num_subnets=1)
+@pytest.mark.parametrize('distill', [None, 'labels'])
+def test_subnets_leave_the_histories_of_dynamic_rcnn_alone(distill):
+    plain = dynamic_histories(num_subnets=0)
+    gradaug = dynamic_histories(num_subnets=1, distill=distill)
     assert gradaug == plain
     assert [len(step[0]) for step in gradaug] == [1, 0, 1]
     assert gradaug[0][2] == 1.0

@@ -54,14 +54,14 @@ def train_classifier(model, shards):
 
 def sync_on_cpu(x, weight, bias, mean, var, eps, momentum, group, world):
     """torch's synchronised BatchNorm, whose kernels need a GPU, from differentiable operations."""
+    assert mean is not None, 'without running statistics it takes no half precision'
     count = world * x.numel() // x.size(1)
     total = differentiable.all_reduce(torch.stack([x.sum((0, 2, 3)), x.square().sum((0, 2, 3))]))
     centre = total[0] / count
     variance = total[1] / count - centre.square()
-    if mean is not None:
-        with torch.no_grad():
-            mean.lerp_(centre, momentum)
-            var.lerp_(variance * count / (count - 1), momentum)
+    with torch.no_grad():
+        mean.lerp_(centre, momentum)
+        var.lerp_(variance * count / (count - 1), momentum)
     shape = (1, -1, 1, 1)
     scaled = (x - centre.view(shape)) * (variance.view(shape) + eps).rsqrt()
     return scaled * weight.view(shape) + bias.view(shape)

@@ -177,13 +177,9 @@ class DenseDistiller(HeadDistiller):
         """Compute the stock losses on the moved labels, by the head's own assigner and sampler."""
         moved = move_samples([self._boxes_only(sample) for sample in samples], mapping)
         objects, ignored, metas = unpack_gt_instances(moved)
-        # As with BatchNorm, only the full pass changes what the head counts.
-        counts = {name: list(getattr(self.head, name)) for name in self.spec.counts}
         # Lists of their own: FSAF replaces their members.
         own = [list(output) for output in outputs]
         losses = self.head.loss_by_feat(*own, objects, metas, ignored)
-        for name, values in counts.items():
-            setattr(self.head, name, values)
         keys = {o.name: (o.key,) for o in self.spec.outputs} | dict(self.spec.joint_losses)
         hard = {}
         for name, value in losses.items():

@@ -55,7 +55,6 @@ class HeadSpec:
     # Of each loss that has no output's name, which keys it trains.
     joint_losses: Mapping[str, Sequence[str]] = field(default_factory=dict)
     objectness: bool = False  # whether class scores mean something only where the quality is high
-    counts: Sequence[str] = ()  # attributes in which its losses count over all iterations
 
 
 def head_spec(head: nn.Module) -> HeadSpec | None:
@@ -175,11 +174,7 @@ FAMILIES: dict[type, Callable[[Any], HeadSpec | None]] = {
     mmdet_heads.YOLOFHead: _anchors,
     mmdet_heads.ATSSHead: partial(_anchors, quality=CENTERNESS),
     mmdet_heads.PAAHead: partial(_anchors, quality=_quality('iou', 'loss_centerness')),
-    mmdet_heads.DDODHead: partial(
-        _anchors,
-        quality=_quality('iou', 'loss_iou'),
-        counts=('cls_num_pos_samples_per_level',),
-    ),
+    mmdet_heads.DDODHead: partial(_anchors, quality=_quality('iou', 'loss_iou')),
     mmdet_heads.GFLHead: _gfl,
     mmdet_heads.TOODHead: _tood,
     mmdet_heads.FCOSHead: _fcos,
