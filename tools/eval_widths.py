@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import platform
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -37,7 +38,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     if args.rounds < 1:
         parser.error(f'--rounds {args.rounds}, expected 1 or more')
-    from mmengine.device import get_device  # these take seconds, which --help need not wait for
+    import torch  # these take seconds, which --help need not wait for
+    from mmengine.device import get_device
 
     from mmgradaug.engine.checks import check_data
     from mmgradaug.engine.cli import load_config, make_output_dir, one_line_errors, warn
@@ -69,7 +71,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             networks.append(network)
             results.append(result)
         measure_inference(networks, results, validation.one_image(networks[0]), args.rounds)
-        record = {**vars(args), 'widths': [asdict(result) for result in results]}
+        record = {**vars(args), 'machine': platform.machine(), 'torch': torch.__version__}
+        record |= {'torch_threads': torch.get_num_threads(), 'widths': [*map(asdict, results)]}
         (out / 'widths.json').write_text(json.dumps(record, indent=2, default=str) + '\n')
         title = f'{Path(args.config).stem}, {args.checkpoint.name}'
         print(f'{save_widths(results, out / "widths.png", title)}\n{out / "widths.json"}')

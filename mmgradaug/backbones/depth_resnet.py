@@ -26,7 +26,7 @@ class DepthBlock(SkippableBlock):
     the shape of its input; otherwise no shortcut has parameters.
     """
 
-    with_cp = False  # mmdet's switch, by which `recomputing` knows a block
+    recomputable = True
 
     def __init__(
         self,

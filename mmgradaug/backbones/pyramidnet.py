@@ -31,7 +31,7 @@ class PyramidBlock(nn.Module):
     A ``bottleneck`` is a 1 x 1, a 3 x 3 and a 1 x 1 convolution, otherwise there are two of 3 x 3.
     """
 
-    with_cp = False  # mmdet's switch, by which `recomputing` knows a block
+    recomputable = True
 
     def __init__(
         self,

@@ -15,7 +15,7 @@ from .residual import STEM_CHANNELS, StagedNetwork, blocks_per_stage, conv, norm
 class WideBlock(nn.Module):
     """BatchNorm, ReLU, convolution, twice; a projection where the number of channels changes."""
 
-    with_cp = False  # mmdet's switch, by which `recomputing` knows a block
+    recomputable = True
 
     def __init__(
         self,

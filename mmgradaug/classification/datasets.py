@@ -146,8 +146,9 @@ class TorchvisionImages(ClassDataset):
     def load_data_list(self) -> list[dict]:
         """Return one entry per image: ``gt_label`` and its place among ``images``."""
         is_stl = self.name == 'STL10'
-        is_train = {'train': True, 'test': False}
-        part: Any = {'split': self.split} if is_stl else {'train': is_train[self.split]}
+        if not is_stl and self.split not in ('train', 'test'):
+            raise ConfigError(f"split={self.split!r} of {self.name}, expected 'train' or 'test'")
+        part: Any = {'split': self.split} if is_stl else {'train': self.split == 'train'}
         read = partial(getattr(datasets, self.name), self.data_root, **part)
         try:
             if self.download:

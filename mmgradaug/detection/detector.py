@@ -135,7 +135,7 @@ def _counts_kept(model: Any) -> Iterator[None]:
     for own in buffers:
         own.update({name: value if value is None else value.clone() for name, value in own.items()})
     for module, name, value in counts:
-        # Empty ones, since Dynamic R-CNN changes its thresholds once they are long enough.
+        # Empty ones, since Dynamic R-CNN changes its thresholds once they are long enough (100).
         setattr(module, name, [] if name.endswith('history') else list(value))
     try:
         yield

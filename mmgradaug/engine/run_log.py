@@ -54,8 +54,8 @@ def by_iteration(entries: Sequence[dict[str, Any]], start: float) -> list[dict[s
     last, moved = float(start), []
     for entry in entries:
         last = entry['step'] if 'loss' in entry else max(entry['step'], last)
-        moved.append({**entry, 'step': last})
-        moved[-1].pop('epoch', None)
+        own = {key: value for key, value in entry.items() if key != 'epoch'}
+        moved.append({**own, 'step': last})
     return moved
 
 

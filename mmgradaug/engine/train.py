@@ -33,7 +33,7 @@ from ..errors import ConfigError
 from ..training import GradAugDistributedDataParallel, GradAugMixin
 from ..type_names import builds, class_of
 from .checks import check_run
-from .cli import load_config, make_output_dir, one_line_errors
+from .cli import load_config, make_output_dir, one_line_errors, warn
 from .coco_metric import exact_metrics
 from .console import ShortRunner
 from .hooks.checkpoint import POINTER
@@ -57,14 +57,17 @@ def train(args: argparse.Namespace) -> None:
                 'batch size that its learning rate is for'
             )
         cfg.auto_scale_lr.enable = True
-    work_dir = Path(cfg.work_dir)
-    found = [*work_dir.glob('*.pth'), *work_dir.glob('last_checkpoint')]
     if args.resume not in (None, 'auto'):
         cfg.resume, cfg.load_from = True, args.resume
-    elif args.resume and (found or not cfg.get('load_from')):  # else it starts from these weights
-        cfg.resume, cfg.load_from = True, None
+    elif args.resume:
+        names = (POINTER, 'epoch_*.pth', 'iter_*.pth')
+        found = any(any(Path(cfg.work_dir).glob(name)) for name in names)
+        cfg.resume = found or not cfg.get('load_from')
+        cfg.load_from = None if cfg.resume else cfg.load_from
     check_run(cfg, ('train', 'val'))
     runner, begun = build_runner(cfg), time.time()
+    if args.resume and not cfg.resume and is_main_process():
+        warn(f'nothing to resume in {cfg.work_dir}: training starts from {cfg.load_from}')
     try:
         runner.train()
     except KeyboardInterrupt:

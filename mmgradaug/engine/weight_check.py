@@ -51,7 +51,8 @@ def check_pretrained(model: nn.Module) -> None:
                     f'file there, or set {key}.checkpoint to one that you have, '
                     f"'torchvision://resnet50' say, or {key} to None"
                 )
-            if name == 'teacher.network' or (name == 'backbone' and _is_compared(part)):
+            plain = type(part) in (ResNet, ResNetV1d, ResNeXt) or isinstance(part, SlimmableMixin)
+            if name == 'teacher.network' or (name == 'backbone' and plain):
                 try:
                     loaded = CheckpointLoader.load_checkpoint(path, 'cpu')
                 except URLError as error:
@@ -60,12 +61,6 @@ def check_pretrained(model: nn.Module) -> None:
                         f'to a file that you have, or {key} to None'
                     ) from error
                 _load(part, loaded, f'{path} ({key})', prefix=entry.get('prefix', ''))
-
-
-def _is_compared(network: Any) -> bool:
-    """Return whether files are compared with a backbone: others may have loaders of their own."""
-    kinds = (ResNet, ResNetV1d, ResNeXt)
-    return type(network) in kinds or isinstance(network, SlimmableMixin)
 
 
 def _pretrained(part: Any) -> list[Mapping[str, Any]]:
@@ -95,7 +90,9 @@ def check_start(cfg: Config, model: Any) -> None:
     elif '://' not in path:
         checkpoint = load_checkpoint(path)
         backbone: Any = getattr(model, 'backbone', None)
-        if _is_compared(backbone):
+        # A user's own may be made to differ.
+        shipped = type(backbone).__module__.split('.')[0] in ('mmdet', 'mmgradaug')
+        if shipped or isinstance(backbone, SlimmableMixin):
             _load(backbone, checkpoint, f'{path} (load_from)', prefix='backbone')
 
 
@@ -169,18 +166,21 @@ def _load(
         frozen = not network.get_parameter(first).requires_grad
         keeps = ', which frozen_stages keeps: set it to -1' * frozen
         warn(f'{source}: {first} is for other images, and starts from random weights{keeps}')
-    added, biases = 'num_batches_tracked', set()
+    added = 'num_batches_tracked'
     if not exactly:
         places = [f'after_conv{place}_plugin_names' for place in (1, 2, 3)]
         blocks = [vars(block) for block in network.modules()]
         plugins = {name for block in blocks for place in places for name in block.get(place, ())}
         added = '|'.join([_ADDED, *map(re.escape, plugins)])
-        biases = {f'{key.removesuffix("weight")}bias' for key in own}
     misfits = {
         'missing': [k for k in missing if k not in wrong and not re.search(added, k)],
         'of another shape': list(other),
         'unexpected': [
-            k for k in unexpected if k.split('.')[0] in children and k not in biases and not exactly
+            k
+            for k in unexpected
+            if k.split('.')[0] in children
+            and f'{k.removesuffix("bias")}weight' not in own
+            and not exactly
         ],
     }
     told = '; '.join(f'{len(k)} {kind} ({listed(k, 3)})' for kind, k in misfits.items() if k)

@@ -89,7 +89,7 @@ class Corruption:
         except AttributeError as error:  # of the package's own checks
             raise ConfigError(f'image {path or place} cannot be corrupted: {error}') from error
         if is_grey:
-            new = new[..., 0]  # of three alike
+            new = new[..., 0]  # it was corrupted as three
         elif not is_tensor:
             new = new[..., ::-1]
         new = np.array(new, pixels.dtype, order='C')  # Pillow's is read-only

@@ -67,7 +67,8 @@ def random_batch(
 def stand_in_for_runner() -> None:
     """Say iteration and epoch where no runner does: YOLOX, TOOD and BoxInst ask for them."""
     hub = MessageHub.get_current_instance()
-    hub.update_info_dict({'iter': 0, 'epoch': 0, **hub.runtime_info})
+    for name in {'iter', 'epoch'} - hub.runtime_info.keys():
+        hub.update_info(name, 0)
 
 
 def _num_classes(model: nn.Module) -> int:

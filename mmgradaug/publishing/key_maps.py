@@ -103,7 +103,7 @@ def load_external(
             network.add_module(CLASSIFIER, nn.Linear(head.size(1), head.size(0)))
     ours = {theirs: key for key, theirs in key_map(network, library).items()}
     weights = {ours.get(k, k): v for k, v in state.items()}
-    load_strictly(network, weights, path, True, 'Expected a plain ResNet-18 to -152')
+    load_strictly(network, weights, path, True, 'Expected a plain one')
     network.eval()  # returns nothing, in mmdet's ResNet
     return config, network
 

@@ -102,10 +102,8 @@ class Run:
         script = [sys.executable, str(tools / f'{self.tool}.py'), self.row.config]
         if self.gpus > 1:
             script = ['bash', str(tools / f'dist_{self.tool}.sh'), self.row.config, str(self.gpus)]
-        scales = (Config.fromfile(self.row.config).get('auto_scale_lr') or {}).get(
-            'base_batch_size'
-        )
-        scaled = ['--auto-scale-lr'] if scales else []  # to the GPUs that there are
+        rate = Config.fromfile(self.row.config).get('auto_scale_lr') or {}
+        scaled = ['--auto-scale-lr'] * ('base_batch_size' in rate)  # to the GPUs that there are
         words = ['--work-dir', str(self.work_dir), *scaled, '--resume', '--cfg-options', *options]
         return [*script, *words]
 
@@ -178,6 +176,9 @@ def plan_runs(
         before = plan_runs(rows[row.needs], [seed], work_dir) if row.needs else []
         recipe = f'{cfg.to_dict()}{row.options_of(seed)}{[*options]}{gpus}{__version__}'
         recipe += ''.join(run.hash for run in before)
+        base = (cfg.get('auto_scale_lr') or {}).get('base_batch_size')
+        if base and base != gpus * cfg.train_dataloader.batch_size:
+            recipe += ' --auto-scale-lr'
         texts = recipe, f'{recipe}{row.evaluation}'
         own, whole = (hashlib.sha256(text.encode()).hexdigest()[:8] for text in texts)
         folder = work_dir / f'{name}_seed{seed}_{own}'

@@ -62,7 +62,7 @@ def own_statistics(model: nn.Module) -> Iterator[None]:
         if isinstance(network, SlimmableNetwork):
             restore_slim_norms(network)
     norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
-    before = [(norm.training, norm.track_running_stats, dict(norm._buffers)) for norm in norms]
+    modes, kept = [(norm.training, norm.track_running_stats) for norm in norms], []
     try:
         for norm in norms:
             if not (model.training or norm.training):
@@ -70,11 +70,13 @@ def own_statistics(model: nn.Module) -> Iterator[None]:
             norm.training = True
             if isinstance(norm, nn.SyncBatchNorm) and norm.running_mean is not None:
                 # Without any, torch's kernel takes no half precision: it gets some to throw away.
+                kept.append((norm._buffers, dict(norm._buffers)))
                 norm._buffers.update({name: b.clone() for name, b in norm.named_buffers()})
             else:
                 norm.track_running_stats = False
         yield
     finally:
-        for norm, (training, tracking, buffers) in zip(norms, before, strict=True):
+        for norm, (training, tracking) in zip(norms, modes, strict=True):
             norm.training, norm.track_running_stats = training, tracking
-            norm._buffers.update(buffers)
+        for buffers, before in kept:
+            buffers.update(before)

@@ -134,18 +134,26 @@ class GradAugMixin:
         seed = self._shared_seed if seed is None else seed
         return self.sampler.sample(seed, self.gradaug_iteration, length)
 
-    def pad_images(self, images: Tensor, batch_size: tuple[int, int]) -> Tensor:
-        """Pad transformed images (N, C, H, W) as the batch, of that height and width, is padded.
+    def pad_divisor(self, size: tuple[int, int]) -> int:
+        """Return what the sides of a batch of images of a size (H, W) are padded to multiples of.
 
-        Right and bottom, to multiples of the data preprocessor's ``pad_size_divisor``: many necks
-        need that. Narrow images become a strip of cells.
+        It is the data preprocessor's ``pad_size_divisor``, or 32 where the data pipeline pads
+        instead, as RTMDet's does: many necks need that.
         """
         preprocessor: Any = self.data_preprocessor  # type: ignore[attr-defined]
         divisor = getattr(preprocessor, 'pad_size_divisor', 1)
-        if divisor == 1 and hasattr(self, 'neck') and not any(side % 32 for side in batch_size):
-            divisor = 32  # as of RTMDet, whose images the pipeline pads
+        by_pipeline = hasattr(self, 'neck') and not any(side % 32 for side in size)
+        return 32 if divisor == 1 and by_pipeline else divisor
+
+    def pad_images(self, images: Tensor, size: tuple[int, int]) -> Tensor:
+        """Pad transformed images (N, C, H, W) right and bottom as their batch, of a size, was.
+
+        Narrow images become a strip of cells.
+        """
+        divisor = self.pad_divisor(size)
         right, bottom = (-length % divisor for length in (images.size(-1), images.size(-2)))
         if not right and not bottom:
             return images
+        preprocessor: Any = self.data_preprocessor  # type: ignore[attr-defined]
         value = getattr(preprocessor, 'pad_value', 0)
         return F.pad(images, (0, right, 0, bottom), value=value)

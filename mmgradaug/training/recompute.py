@@ -18,8 +18,9 @@ def recomputing(model: nn.Module) -> Iterator[None]:
     A sub-network on images as large as the full network's would so need more memory than plain
     training does. Outputs and gradients stay what they are, bit by bit.
 
-    Blocks are the modules with mmdet's switch for the same thing, ``with_cp``. Left alone are those
-    that have it on already, and those on which someone put a ``forward`` of its own. Other than
+    Blocks are the modules with mmdet's switch for the same thing, ``with_cp``, and those of other
+    networks that have the attribute ``recomputable``, set. Left alone are those that have the
+    switch on already, and those on which someone put a ``forward`` of its own. Other than
     mmdet's, this way works under every setting of torch's DistributedDataParallel.
 
     Args:
@@ -37,6 +38,8 @@ def recomputing(model: nn.Module) -> Iterator[None]:
 
 def _is_block(module: nn.Module) -> bool:
     """Return whether a module is a block that is not recomputed already and holds no such block."""
+    if getattr(module, 'recomputable', False):
+        return True
     if getattr(module, 'with_cp', None) is not False:
         return False
     return not any(hasattr(m, 'with_cp') for m in module.modules() if m is not module)

@@ -10,10 +10,12 @@ import logging
 import math
 import time
 from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from mmengine.dist import all_reduce
 from mmengine.logging import print_log
 from mmengine.model import detect_anomalous_params, is_model_wrapper
@@ -23,7 +25,7 @@ from torch import Tensor
 from torch.nn import BatchNorm2d
 
 from ..errors import ConfigError, listed
-from ..transforms import GeometricMap, Scale, Transform
+from ..transforms import GeometricMap, Transform
 from .recompute import recomputing
 from .sampler import Subnet
 
@@ -107,7 +109,8 @@ def run_pass(
     images, mapping = transformed(module, subnet.transform, batch['inputs'])
     own['inputs'] = module.pad_images(images, mapping.in_size)
     # Of a fixed size, for all processes have to agree: a recomputed SyncBN waits for the others.
-    scale_x, scale_y = subnet.transform(torch.zeros(1, 3, 256, 256))[1].scale
+    probe = images.new_zeros(1, images.size(1), 256, 256)
+    scale_x, scale_y = subnet.transform(probe)[1].scale
     is_large = scale_x * scale_y > module.gradaug.recompute_above
     with recomputing(module) if is_large else nullcontext():
         return model(**own, mode='subnet', mapping=mapping), mapping
@@ -119,10 +122,10 @@ def transformed(model: Any, transform: Transform, images: Tensor) -> tuple[Tenso
     Each process decides on its own batch: what they have to share is passes, not scales.
     """
     moved, mapping = transform(images)
-    least = least_side(model, len(images))
+    least = least_side(model, len(images), mapping.in_size)
     if max(small := mapping.out_size) < least:
-        moved, enlarged = Scale(1.0, least=least)(moved)
-        mapping = mapping.then(enlarged)
+        moved = F.interpolate(moved, (least, least), mode='bilinear')
+        mapping = replace(mapping, out_size=(least, least))
         if not getattr(model, '_told_of_limit', False):
             model._told_of_limit = True
             sizes = (mapping.in_size, small, mapping.out_size)
@@ -136,13 +139,13 @@ def transformed(model: Any, transform: Transform, images: Tensor) -> tuple[Tenso
     return moved, mapping
 
 
-def least_side(model: Any, images: int) -> int:
-    """Return the pixels that a batch of so many images needs on its larger side.
+def least_side(model: Any, images: int, size: tuple[int, int]) -> int:
+    """Return the pixels that a batch of so many images of a size needs on its larger side.
 
     One cell of the network, or what BatchNorm computes statistics of is padding. A ResNet's
     BatchNorm needs two values, so a single image has to be larger than a cell.
     """
-    cell = min(getattr(model.data_preprocessor, 'pad_size_divisor', 1), 32)
+    cell = min(model.pad_divisor(size), 32)
     backbone: Any = getattr(model, 'backbone', None)
     strides = getattr(backbone, 'strides', ())  # of a ResNet's stages; its stem's is 4
     if images > 1 or not strides or not any(isinstance(m, BatchNorm2d) for m in backbone.modules()):

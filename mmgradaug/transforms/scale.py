@@ -20,20 +20,16 @@ SMALLEST, LARGEST = 0.05, 4.0
 
 @dataclass(frozen=True)
 class Scale:
-    """Resize images bilinearly to ``factor`` times their height and width, rounded.
-
-    ``least`` is the smallest side of the result: each axis has a larger factor if it has to.
-    """
+    """Resize images bilinearly to ``factor`` times their height and width, rounded."""
 
     factor: float
     antialias: bool = False
     align_corners: bool = False
-    least: int = 1
 
     def __call__(self, images: Tensor) -> tuple[Tensor, GeometricMap]:
         """Resize images (N, C, H, W)."""
         in_size = (images.size(-2), images.size(-1))
-        height, width = (max(self.least, round(side * self.factor)) for side in in_size)
+        height, width = (max(1, round(side * self.factor)) for side in in_size)
         out_size = (height, width)
         if out_size != in_size:
             images = F.interpolate(

@@ -122,6 +122,8 @@ def test_cifar_is_downloaded_when_asked_only(monkeypatch):
     with pytest.raises(ConfigError, match=r'no complete CIFAR10 in /no/cifar.*download=True'):
         TorchvisionImages(**options)
     assert FakeCifar.calls == [('/no/cifar', True, False)]
+    with pytest.raises(ConfigError, match=r"split='Train' of .*, expected 'train' or 'test'"):
+        TorchvisionImages(**options, split='Train')
     dataset = TorchvisionImages(**options, split='test', download=True)
     assert FakeCifar.calls[1:] == [('/no/cifar', False, True), ('/no/cifar', False, False)]
     images = FakeCifar('', True, True).data

@@ -160,10 +160,14 @@ def test_options_of_the_command_line(configured):
     assert (cfg.resume, cfg.load_from, cfg.auto_scale_lr.enable) == (True, None, True)
 
 
-def test_resuming_a_run_that_has_not_begun_starts_from_the_configs_weights(configured, tmp_path):
+def test_resuming_a_run_that_has_not_begun_starts_from_the_configs_weights(
+    configured, tmp_path, capsys
+):
     options = ['load_from=coco.pth', f'work_dir={tmp_path}']
+    (tmp_path / 'coco.pth').touch()
     cfg = configured('--resume', options=options)
-    assert (cfg.get('resume', False), cfg.load_from) == (False, 'coco.pth')
+    assert (cfg.resume, cfg.load_from) == (False, 'coco.pth')
+    assert 'warning: nothing to resume in' in capsys.readouterr().err
     (tmp_path / 'last_checkpoint').write_text('epoch_1.pth')
     cfg = configured('--resume', options=options)
     assert (cfg.resume, cfg.load_from) == (True, None)

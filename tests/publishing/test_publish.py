@@ -153,6 +153,7 @@ def test_backbone_alone_loads_as_pretrained_weights(run, tmp_path):
     trained = checkpoint['state_dict'] | trained  # buffers are not averaged
     for name, value in backbone.state_dict().items():
         assert torch.equal(value, trained[f'backbone.{name}'])
+    assert open_source(run, trained=True).weights.keys() == checkpoint['state_dict'].keys()
 
 
 def test_weights_without_a_config_need_one(run, tmp_path):

@@ -118,6 +118,14 @@ def test_every_run_has_gpus_of_its_own(rows, monkeypatch, capsys):
     assert {(one.out / 'gpus.txt').read_text() for one in runs} == {'4', '6'}
 
 
+def test_rates_are_scaled_to_the_gpus_that_there_are(rows):
+    rate, data = 'auto_scale_lr = dict(base_batch_size=16)', 'train_dataloader = dict(batch_size=2)'
+    Path('boxes.py').write_text(f"{rate}\n{data}\nmodel = dict(type='MaskRCNN')\n")
+    run(rows[1:])
+    plain, _, boxes = lines('tools/calls.txt')
+    assert '--auto-scale-lr' in boxes and '--auto-scale-lr' not in plain
+
+
 def test_rows_of_the_same_training_share_it(rows):
     run([rows[0], Row('T4/x', **SHARED), rows[2]])
     assert [call[0] for call in lines('tools/calls.txt')] == ['pretrain', 'train']
