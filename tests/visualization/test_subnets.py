@@ -8,7 +8,7 @@ import torch
 from mmdet.models import DetDataPreprocessor
 
 from mmgradaug.engine.pixels import as_rgb
-from mmgradaug.training import Subnet
+from mmgradaug.training import GradAugMixin, Subnet
 from mmgradaug.transforms import RandomScale
 from mmgradaug.visualization.subnets import (
     SubnetView,
@@ -23,7 +23,7 @@ from tests.visualization import pictures
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 
 
-class Model:
+class Model(GradAugMixin):
     data_preprocessor = DetDataPreprocessor()
 
 
