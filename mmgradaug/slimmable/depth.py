@@ -34,9 +34,9 @@ class SkippableBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the ReLU of the sum of both branches of ``x`` (N, C_in, H, W), or of one."""
         weight = self.branch_weight()
-        # Each process leaves out blocks of its own, but all have to meet in synchronised BatchNorm.
-        meets = self.kept is None and any(isinstance(m, nn.SyncBatchNorm) for m in self.modules())
-        if weight == 0 and not meets:
+        # Where each process leaves out blocks of its own, all still meet in synchronised BatchNorm.
+        synced = (m for m in self.modules() if isinstance(m, nn.SyncBatchNorm))
+        if weight == 0 and (self.kept is not None or next(synced, None) is None):
             # Parameters stay in the graph, with zero gradients as those of silent channels:
             # several processes reduce gradients of every parameter in the last pass.
             trained = [p for p in self.parameters() if p.requires_grad and self.training]
