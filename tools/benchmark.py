@@ -31,6 +31,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     text = 'warm up with all that is measured: the cost of widths and scales seen before'
     add('--same-draws', action='store_true', help=text)
     add('--memory-rounds', type=int, metavar='N', help='of which memory is read (default: all)')
+    add('--amp', action='store_true', help='half precision, on a GPU')
     add('--device', help='(default: a GPU if there is one)')
     add('--out', type=Path, help='JSON file for what each step costs')
     text = "further GradAug steps, such as 'gradaug.width_step=0.025 backbone.width_divisor=8'"
@@ -61,7 +62,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         data = random_batch(models['plain'], (height, width), images, channels, 8, share)
         device = args.device or get_device()
         warmup = max(args.warmup, args.rounds) if args.same_draws else args.warmup
-        options = (args.rounds, warmup, args.memory_rounds, args.same_draws)
+        options = (args.rounds, warmup, args.memory_rounds, args.same_draws, args.amp)
+        torch.backends.cudnn.benchmark = (cfg.get('env_cfg') or {}).get('cudnn_benchmark', False)
         costs = measure_costs(models, data, device, *options)
     print(
         f'{args.config}: {images} images of {height} x {width} pixels, {args.rounds} rounds, '

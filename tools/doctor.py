@@ -41,8 +41,9 @@ def main() -> int:
             return 1
     import torch
 
-    devices = ['cpu', 'cuda'] if torch.cuda.is_available() else ['cpu']
+    devices = ['cpu']
     for number in range(torch.cuda.device_count()):
+        devices.append(f'cuda:{number}')
         print(
             f'ok    GPU {number}: {torch.cuda.get_device_name(number)}, CUDA {torch.version.cuda}'
         )
@@ -51,7 +52,7 @@ def main() -> int:
         if fault:
             toolkit = f'install the toolkit of CUDA {torch.version.cuda}, then '
             print(f"FAIL  mmcv's operations on {device}: {fault}")
-            print(f'      fix: {toolkit if device == "cuda" else ""}{MMCV}{FIX}')
+            print(f'      fix: {toolkit if device != "cpu" else ""}{MMCV}{FIX}')
         else:
             print(f"ok    mmcv's operations on {device} (nms, roi_align)")
     return int(any(faults.values()))

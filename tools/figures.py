@@ -64,8 +64,8 @@ def draw_networks(args: argparse.Namespace, path: Path) -> Path:
     data = next(filter(None, loaders)).dataset
     of_data = DATASETS.build({**data, 'lazy_init': True})  # reads nothing
     drawn = [(path, Cut()) for path in args.checkpoints]
-    gradaug = cfg.model.get('gradaug')
-    least = [] if gradaug is None else [GradAugOptions.parse(gradaug).sampler.min_width]
+    sampler = GradAugOptions.parse(cfg.model.get('gradaug') or {'num_subnets': 0}).sampler
+    least = [sampler.min_width] if sampler.num_subnets and sampler.min_width < 1 else []
     widths = vars(args).get('widths', ())
     for width in least if widths is None else widths:
         drawn.append((args.checkpoints[-1], Cut(width, args.recalibrate)))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 import statistics
 from collections.abc import Iterator, Sequence
 from itertools import chain, islice, repeat
@@ -82,7 +83,7 @@ def print_terms(results: list[list[TermGradient]]) -> None:
     for rows in results:
         full = next(row.norm for row in rows if row.term == 'total')
         for row in rows:
-            values = (row.loss, row.norm / full, row.cosine)
+            values = (row.loss, row.norm / (full or math.nan), row.cosine)
             found.setdefault((row.pass_name, row.term), []).append(values)
     for key, batches in found.items():
         loss, norm, cosine = map(statistics.mean, zip(*batches, strict=True))

@@ -16,7 +16,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or '').split('\n')[0])
     add = parser.add_argument
     add('work_dirs', type=Path, nargs='+', metavar='WORK_DIR')
-    add('--out', type=Path, help='(default: report.html in the work dir; of several, beside it)')
+    add(
+        '--out',
+        type=Path,
+        help='file (default: report.html in the work dir; of several, beside it)',
+    )
     args = parser.parse_args(argv)
     # These take seconds, which --help need not wait for.
     from mmgradaug.engine.cli import make_output_dir, one_line_errors
@@ -27,7 +31,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         first = args.work_dirs[0]
         folder = first if len(args.work_dirs) == 1 else first.resolve().parent
         runs = read_runs(args.work_dirs)
-        out = args.out or folder / 'report.html'
+        out = args.out or folder
+        out = out / 'report.html' if out.is_dir() else out
         make_output_dir(out.parent)
         write_report(runs, out)
         print(f'{out} ({out.stat().st_size / 1e6:.1f} MB)')

@@ -13,10 +13,7 @@ from collections.abc import Sequence
 from itertools import compress
 from typing import Any
 
-from mmcv.ops import (
-    DeformConv2dPack,
-    ModulatedDeformConv2dPack,
-)
+from mmcv.ops import DeformConv2dPack, ModulatedDeformConv2dPack
 from mmdet.models.backbones.resnet import Bottleneck
 from mmengine.registry import MODELS
 from torch import Tensor, nn
@@ -114,18 +111,8 @@ def deform_blocks(stages: Sequence[Any], dcn: Any, stage_with_dcn: Sequence[bool
             'ResNeXt: correct it, or train this backbone without Slimmable in its name and with '
             'gradaug.min_width=1.0, which needs no sub-widths'
         )
+    names = ['in_channels', 'out_channels', 'kernel_size', 'stride', 'padding', 'dilation']
+    names += ['groups', 'divisor', 'bottleneck_rounding']
     for block in blocks:
-        conv = block.conv2
-        block.conv2 = cls(
-            conv.in_channels,
-            conv.out_channels,
-            conv.kernel_size,
-            stride=conv.stride,
-            padding=conv.padding,
-            dilation=conv.dilation,
-            groups=conv.groups,
-            bias=False,
-            divisor=conv.divisor,
-            bottleneck_rounding=conv.bottleneck_rounding,
-            **options,
-        )
+        kept = {name: getattr(block.conv2, name) for name in names}
+        block.conv2 = cls(bias=False, **kept, **options)

@@ -115,7 +115,9 @@ class DropBlock(DropBlock2d):
         if not self.training:
             return x
         fits = min(self.block_size, *x.shape[-2:])
-        return drop_block2d(x, _ramped(self.p, self.ramp), fits - (fits + 1) % 2)
+        # torchvision counts what it keeps in this type, and half precision ends at 65504.
+        values = x.float() if x.dtype == torch.half else x
+        return drop_block2d(values, _ramped(self.p, self.ramp), fits - (fits + 1) % 2).to(x.dtype)
 
 
 def _ramped(p: float, ramp: bool) -> float:

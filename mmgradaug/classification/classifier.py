@@ -69,7 +69,12 @@ class Classifier(BaseModel):
         self.label_smoothing = label_smoothing
         self.teacher = None if teacher is None else FrozenTeacher(**teacher)
         if in_channels is None:
-            in_channels = getattr(self.backbone, 'out_channels', None) or self.backbone.feat_dim
+            told = (getattr(self.backbone, n, None) for n in ('out_channels', 'feat_dim'))
+            in_channels = next(filter(None, told), None)
+        if in_channels is None:
+            name = type(self.backbone).__name__
+            text = 'is needed: set it to the channels of the last features of'
+            raise ConfigError(f'model.in_channels {text} {name}')
         self.fc = nn.Linear(in_channels, num_classes)
         deformable = (DeformConv2d, ModulatedDeformConv2d)
         for name, layer in self.named_modules() if channels_last else ():

@@ -100,12 +100,15 @@ class ClassFolders(ClassDataset):
 
     def load_data_list(self) -> list[dict]:
         """Return one entry per image: ``img_path`` and ``gt_label``."""
-        root = Path(self.data_root, self.split).absolute()
+        root = Path(*self.data_prefix.values(), self.split).absolute()
         try:
             found = sorted(p.name for p in root.iterdir() if p.is_dir() and p.name[0] != '.')
             classes = self._metainfo.setdefault('classes', found)
             labels = {name: label for label, name in enumerate(classes)}
-            samples = make_dataset(str(root), labels, IMG_EXTENSIONS)
+            # A class may be too rare for the validation.
+            samples = make_dataset(str(root), labels, IMG_EXTENSIONS, allow_empty=self.test_mode)
+            if not samples:
+                raise ValueError('no image')
         except (OSError, ValueError) as error:
             raise ConfigError(
                 f'{root} has no folder of images for each class ({error}): set data_root (and '
@@ -207,12 +210,18 @@ class LabelledAndUnlabelled:
         unlabelled: Images without, whose ``gt_label`` is -1.
 
     Raises:
-        ConfigError: If the data set has none of one kind.
+        ConfigError: If the data set has none of one kind, or the sampler is another.
     """
 
     def __init__(self, sampler: Any, batch_size: int, unlabelled: int) -> None:
         self.sampler = sampler
         self.counts = (batch_size, unlabelled)
+        if not isinstance(sampler, InfiniteSampler):
+            raise ConfigError(
+                'train_dataloader.batch_sampler=LabelledAndUnlabelled never ends: set '
+                "train_dataloader.sampler=dict(type='InfiniteSampler') and a loop by iterations, "
+                'train_cfg=dict(by_epoch=False, max_iters=...)'
+            )
         dataset = sampler.dataset
         self.parts: list[list[int]] = [[], []]
         for index in range(len(dataset)):

@@ -28,10 +28,10 @@ class BatchMix:
 
     def __init__(self, mixes: Any) -> None:
         listed = [mixes] if isinstance(mixes, Mapping) else mixes
-        self.mixes = [
-            (mix.get('prob', 1.0), MIXES[mix['type']](alpha=mix.get('alpha', 1.0)))
-            for mix in listed
-        ]
+        self.mixes = [self._build(**mix) for mix in listed]
+
+    def _build(self, type: str, alpha: float = 1.0, prob: float = 1.0) -> tuple[float, Any]:
+        return prob, MIXES[type](alpha=alpha)
 
     def __call__(self, images: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, Tensor]:
         """Return mixed images (N, C, H, W) and probabilities (N, classes), or what is given."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mmdet.models.dense_heads import RPNHead
+from mmdet.models.dense_heads import GARPNHead, RPNHead
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
@@ -22,6 +22,8 @@ from .weight_check import check_pretrained, check_start, load_weights
 # What each launcher calls a process's number, and how many there are.
 _RANKS = {'pytorch': 'RANK', 'slurm': 'SLURM_PROCID', 'mpi': 'OMPI_COMM_WORLD_RANK'}
 _SIZES = {'pytorch': 'WORLD_SIZE', 'slurm': 'SLURM_NTASKS', 'mpi': 'OMPI_COMM_WORLD_SIZE'}
+# Images, the size that YOLOX draws, and statistics that some heads adapt to.
+_KEEPS_STATE = r'\b(?:Cached\w+|BatchSyncRandomResize|DynamicRoIHead|DDODHead)\b'
 _HEADS = r'(bbox_head|mask_head|mask_iou_head)(\.\d+)?$'
 
 
@@ -47,12 +49,12 @@ def check_run(cfg: Config, loops: tuple[str, ...], checkpoint: str | Path | None
         check_start(cfg, model)
         warn_of_schedule(cfg)
         warn_of_batch_size(cfg)
-        pipelines = f'{cfg.train_dataloader} {cfg.get("custom_hooks")}'  # which may switch it
-        if cached := dict.fromkeys(re.findall(r'\bCached\w+', pipelines)):  # as mmdet names them
+        # Hooks may switch the pipeline.
+        text = f'{cfg.train_dataloader} {cfg.get("custom_hooks")} {cfg.model}'
+        if found := dict.fromkeys(re.findall(_KEEPS_STATE, text)):
             warn(
-                f'training with {", ".join(cached)} keeps images of earlier samples, which '
-                'checkpoints do not hold: a run that is resumed will not be bitwise the one that '
-                'never stopped'
+                f'{", ".join(found)} keeps what earlier iterations left, which checkpoints do not '
+                'hold: a run that is resumed will not be bitwise the one that never stopped'
             )
     elif checkpoint is not None and '://' not in str(checkpoint):
         load_weights(model, checkpoint)
@@ -87,7 +89,7 @@ def _check_num_classes(model: Any, key: str, dataset: Any) -> None:
     heads = []
     if isinstance(model, Classifier) and dataset is not None:
         dataset.full_init()  # classes are folders
-        heads = [('model', model)]
+        heads = [('model', model)] * ('classes' in dataset.metainfo)
     elif reads_coco(dataset) and not dataset.return_classes:  # then, classes are texts
         modules = model.named_modules()
         heads = [(f'model.{n}', m) for n, m in modules if re.search(_HEADS, n)]
@@ -95,7 +97,7 @@ def _check_num_classes(model: Any, key: str, dataset: Any) -> None:
         f'{name}.num_classes': head.num_classes
         for name, head in heads
         if isinstance(getattr(head, 'num_classes', None), int)
-        and not isinstance(head, RPNHead)  # which knows "object"
+        and not isinstance(head, (RPNHead, GARPNHead))  # which know "object"
     }
     classes = class_names(dataset) if numbers else []
     if any(number != len(classes) for number in numbers.values()):

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from mmdet.registry import MODELS
 from mmengine.config import Config
-from mmengine.registry import MODELS
 from mmengine.runner import Runner
 
 from ..errors import ConfigError, suggestion

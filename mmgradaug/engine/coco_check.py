@@ -96,13 +96,16 @@ def check_files(cfg: Config, loops: Iterable[str]) -> None:
 
     ``cfg.data_help``, if any, says how to get the data.
     """
+    fetched = set()  # folders that the first of their data sets downloads
     for loop in loops:
         if not cfg.get(f'{loop}_dataloader'):
             kind = dict(train='training', val='validation').get(loop, loop)
             raise ConfigError(f'this config has no {kind} data: set {loop}_dataloader')
         named = {f'{key}.ann_file': e['ann_file'] for key, e in _find_evaluators(cfg, loop).items()}
         for key, dataset in find_datasets(cfg, loop).items():
-            if dataset is None or getattr(dataset, 'download', False):
+            if getattr(dataset, 'download', False):
+                fetched.add(dataset.data_root)
+            if dataset is None or dataset.data_root in fetched:
                 continue
             named[f'{key}.ann_file'] = dataset.ann_file
             # Not those that nothing loads; images of CocoDataset are looked for one by one.
@@ -267,13 +270,14 @@ def _check_evaluator(
     coco = read(entry['ann_file'])
     masks = 'segm' in entry.get('metric', '')
     keys = ['bbox', 'area', 'iscrowd'] + ['segmentation'] * masks
-    lacking = [key for key in keys if any(a.get(key) is None for a in coco.anns.values())]
+    known = {category for dataset in datasets.values() for category in dataset.cat_ids}
+    compared = [a for a in coco.anns.values() if a['category_id'] in known or not known]
+    lacking = [key for key in keys if any(a.get(key) is None for a in compared)]
     if lacking or 'annotations' not in coco.dataset:
         raise ConfigError(f'{where} lacks {listed(lacking or ["annotations"])}: add it to the file')
-    known = {category for dataset in datasets.values() for category in dataset.cat_ids}
-    for annotation in coco.anns.values() if masks else ():
+    for annotation in compared if masks and known else ():
         try:
-            if annotation['image_id'] in coco.imgs and annotation['category_id'] in known:
+            if annotation['image_id'] in coco.imgs:
                 coco.annToRLE(annotation)
         except Exception as error:  # pycocotools raises this very class, too
             raise ConfigError(

@@ -10,7 +10,9 @@ from typing import Any
 
 from mmengine.logging import MMLogger
 from mmengine.logging.logger import MMFormatter
-from mmengine.runner import Runner
+from mmengine.runner import BaseLoop, Runner
+
+from ..errors import ConfigError
 
 # mmengine's about its own code, which users cannot change.
 _OF_OTHERS = re.compile(
@@ -55,6 +57,16 @@ def is_shown(record: logging.LogRecord) -> bool:
 
 class ShortRunner(Runner):
     """mmengine's runner with a short console, unless ``log_level`` is ``'DEBUG'``."""
+
+    def build_train_loop(self, *args: Any, **kwargs: Any) -> BaseLoop:
+        """Build the loop; schedules, which come next, end in riddles if it has no batch."""
+        loop = super().build_train_loop(*args, **kwargs)
+        if not len(loop.dataloader):
+            raise ConfigError(
+                'train_dataloader gives no batch to a process, expected at least one: check the '
+                'annotation file, filter_cfg, and batch_size if drop_last=True'
+            )
+        return loop
 
     def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
         """Build the logger; only what it prints is short."""

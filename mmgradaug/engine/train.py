@@ -19,13 +19,13 @@ import torch
 from mmdet.engine.hooks import DetVisualizationHook
 from mmdet.engine.hooks.utils import trigger_visualization_hook
 from mmdet.evaluation import DumpDetResults
-from mmdet.registry import HOOKS, RUNNERS
+from mmdet.registry import HOOKS, MODELS, RUNNERS
 from mmdet.utils import setup_cache_size_limit_of_dynamo
 from mmengine.config import Config, ConfigDict
 from mmengine.device import get_device
 from mmengine.dist import init_dist, is_distributed, is_main_process
 from mmengine.hooks import CheckpointHook, DistSamplerSeedHook
-from mmengine.registry import MODEL_WRAPPERS, MODELS
+from mmengine.registry import MODEL_WRAPPERS
 from mmengine.runner import BaseLoop, Runner
 from mmengine.utils.dl_utils import set_multi_processing
 
@@ -181,13 +181,13 @@ def _set_wrapper(cfg: Config) -> None:
         return
     else:  # mmengine's default, but for the GPU that it takes for granted
         default = dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False)
-    if 'type' not in wrapper:
-        unused = cfg.get('find_unused_parameters', False)
-        cfg.model_wrapper_cfg = {'find_unused_parameters': unused, **wrapper, **default}
-        return
-    kind = class_of(wrapper['type'], MODEL_WRAPPERS)
+    kind = class_of(wrapper.get('type', default['type']), MODEL_WRAPPERS)
     trains_subnets = (cfg.model.get('gradaug') or {}).get('num_subnets') != 0
-    if kind and trains_subnets and not issubclass(kind, GradAugDistributedDataParallel):
+    if 'type' not in wrapper or (kind and issubclass(kind, GradAugDistributedDataParallel)):
+        # mmengine reads this key only where there is no model_wrapper_cfg.
+        unused = cfg.get('find_unused_parameters', False)
+        cfg.model_wrapper_cfg = {'find_unused_parameters': unused, **default, **wrapper}
+    elif kind and trains_subnets:
         raise ConfigError(
             f'model_wrapper_cfg.type={kind.__name__!r} would train without sub-networks, expected '
             f'{GradAugDistributedDataParallel.__name__!r}: remove model_wrapper_cfg.type, or set '

@@ -44,7 +44,7 @@ def check_pretrained(model: nn.Module) -> None:
         parts['teacher.network'] = network
     for name, part in parts.items():
         for entry in _pretrained(part):
-            path, key = entry['checkpoint'], f'model.{name}.init_cfg'
+            path, key = entry['checkpoint'], '.'.join(filter(None, ['model', name, 'init_cfg']))
             if '://' not in path and not Path(path).expanduser().is_file():
                 raise ConfigError(
                     f'no pretrained weights at {Path(path).absolute()} ({key}.checkpoint): put the '

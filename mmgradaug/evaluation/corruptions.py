@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import inspect
 import io
 import json
 import statistics
@@ -62,6 +63,11 @@ class Corruption:
             raise ConfigError(
                 'no imagecorruptions: pip install imagecorruptions-imaug, or give --root'
             ) from error
+        if 'kwargs' not in inspect.signature(corrupt).parameters:
+            raise ConfigError(
+                'this imagecorruptions takes no seeds: pip uninstall imagecorruptions, then pip '
+                'install imagecorruptions-imaug, or give --root'
+            )
         self.corrupt = corrupt
         self.name, self.severity = '', 0
 

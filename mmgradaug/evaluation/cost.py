@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 from mmengine.config import Config, DictAction
-from mmengine.optim import OptimWrapper
+from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from mmengine.registry import MODELS, init_default_scope
 from rich.progress import track
 from torch import nn
@@ -64,14 +64,16 @@ def build_models(cfg: Config, variants: Sequence[str] = ()) -> dict[str, nn.Modu
     """
     init_default_scope('mmdet')
     gradaug = copy.deepcopy(cfg.model)
-    gradaug.backbone.init_cfg = None
+    gradaug.backbone.pop('init_cfg', None)
     plain = copy.deepcopy(gradaug)
     plain.type = plain.pop('detector', 'Classifier')
     plain.pop('gradaug', None)
     stock = copy.deepcopy(plain)
-    stock.backbone.type = type_name(stock.backbone.type).removeprefix('Slimmable')
-    stock.backbone.pop('width_divisor', None)
-    if stock.backbone.type.startswith(('ResNet', 'ResNeXt')):  # mmdet's
+    kind = type_name(stock.backbone.type)
+    if kind.startswith('Slimmable'):
+        stock.backbone.type = kind.removeprefix('Slimmable')
+        stock.backbone.pop('width_divisor', None)
+    if kind.startswith(('SlimmableResNet', 'SlimmableResNeXt')):  # mmdet's have none
         stock.backbone.pop('regulariser', None)
     models = {PLAIN: stock, f'{PLAIN}, slimmable backbone': plain, 'GradAug': gradaug}
     for options in variants:
@@ -98,6 +100,7 @@ def measure_costs(
     warmup: int = 1,
     memory_rounds: int | None = None,
     same_draws: bool = False,
+    amp: bool = False,
 ) -> list[StepCost]:
     """Measure the training steps of models, those of :func:`build_models`.
 
@@ -113,9 +116,10 @@ def measure_costs(
         memory_rounds: Rounds of which the memory is measured, one more step each; None is all.
         same_draws: Whether warm-up draws the widths and scales that are measured afterwards, so
             that all shapes have been seen, as in a long run.
+        amp: Whether to train in half precision, which mmengine does on GPUs alone.
     """
     stand_in_for_runner()
-    steps = {name: _Steps(model, data, device) for name, model in models.items()}
+    steps = {name: _Steps(model, data, device, amp) for name, model in models.items()}
     costs = {name: StepCost(name) for name in steps}
     for number in track(range(-warmup, rounds), description='timing', transient=True):
         index = number % rounds if same_draws else number
@@ -140,13 +144,13 @@ def measure_costs(
 class _Steps:
     """Training steps of one model on one batch."""
 
-    def __init__(self, model: nn.Module, data: Mapping[str, Any], device: str) -> None:
+    def __init__(self, model: nn.Module, data: Mapping, device: str, amp: bool) -> None:
         self.model: Any = model.to(device)
         self.data = data
         self.device = torch.device(device)
         parameters = [p for p in model.parameters() if p.requires_grad]
         optimizer = torch.optim.SGD(parameters, lr=LEARNING_RATE, momentum=0.9)
-        self.optim_wrapper = OptimWrapper(optimizer)
+        self.optim_wrapper = (AmpOptimWrapper if amp else OptimWrapper)(optimizer=optimizer)
 
     def take(self, index: int) -> dict[str, Any]:
         """Take step number ``index``: the same proposals, widths and scales each time."""
@@ -192,10 +196,16 @@ def timed(function: Callable[[], Result], device: torch.device | str) -> tuple[R
 
 def count_flops(function: Callable[[], Any]) -> float:
     """Return the FLOPs of a call: convolutions and matrix products, two for each multiply-add."""
-    formulas = {torch.ops.aten.convolution_backward: _convolution_backward}
+    aten = torch.ops.aten
+    formulas = {aten.convolution_backward: _convolution_backward, aten.addmm_: _product_in_place}
     with FlopCounterMode(display=False, custom_mapping=formulas) as counter:
         function()
     return float(counter.get_total_flops())
+
+
+def _product_in_place(*args: Any, out_shape: Any, **options: Any) -> int:
+    """Return the FLOPs of what mmcv's deformable convolutions call, of which torch has none."""
+    return flop_registry[torch.ops.aten.addmm](*args, **options, out_val=out_shape)
 
 
 def _convolution_backward(*args: Any, out_shape: Any) -> int:

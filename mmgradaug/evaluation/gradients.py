@@ -69,5 +69,9 @@ def _gradient(loss: Tensor, parameters: list[Tensor]) -> Tensor:
     """Return the gradient of a loss as one vector; zero where a parameter has no part in it."""
     if not loss.requires_grad:
         return torch.zeros(sum(p.numel() for p in parameters), device=loss.device)
-    grads = torch.autograd.grad(loss, parameters, retain_graph=True, materialize_grads=True)
+    # The layers that mmdet recomputes (with_cp) know of no other way.
+    loss.backward(retain_graph=True)
+    grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+    for parameter in parameters:
+        parameter.grad = None
     return torch.cat([gradient.flatten() for gradient in grads])

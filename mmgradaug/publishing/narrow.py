@@ -19,6 +19,7 @@ from mmengine.config import Config
 from torch import Tensor, nn
 
 from ..backbones.resnet import without_regularisers
+from ..engine.cli import warn
 from ..errors import ConfigError
 from ..slimmable import extract_subnet
 from .key_maps import load_strictly
@@ -137,6 +138,8 @@ def smallest_stock(dense: Any, options: Mapping[str, Any]) -> dict[str, Any]:
             found = {**options, 'base_channels': base, 'stem_channels': stem_channels}
             with torch.device('meta'):
                 if _fits(dense, build_model(found)):
+                    if least < base == dense.base_channels:  # plugins have channels of their own
+                        warn('no smaller network of mmdet than the full one has these layers')
                     return found
     raise ConfigError(
         f'no {type(dense).__name__} of mmdet computes what this sub-network does: leave out --width'

@@ -83,12 +83,17 @@ def open_source(path: Path, config: Config | None = None, trained: bool = False)
     ``trained`` takes those.
     """
     checkpoint = load_checkpoint(path)
-    meta, weights = checkpoint.get('meta') or {}, weights_of(checkpoint)
-    exchanged = checkpoint.get('ema_state_dict', {}) if trained else {}
-    weights |= {k.removeprefix('module.'): v for k, v in exchanged.items() if k != 'steps'}
+    meta, weights = checkpoint.get('meta') or {}, _weights_of_run(checkpoint, trained)
     if config is None and isinstance(meta.get('cfg'), str):
         config = config_from_text(meta['cfg'])
     return Source(path, meta, weights, config)
+
+
+def _weights_of_run(checkpoint: Any, trained: bool) -> State:
+    weights = weights_of(checkpoint)
+    exchanged = checkpoint.get('ema_state_dict', {}) if trained else {}
+    weights |= {k.removeprefix('module.'): v for k, v in exchanged.items() if k != 'steps'}
+    return weights
 
 
 def open_external(
@@ -112,7 +117,7 @@ def open_external(
             raise ConfigError(f'{path} is missing or damaged ({error})') from error
     else:
         checkpoint = load_checkpoint(path)
-        state = weights_of(checkpoint)
+        state = _weights_of_run(checkpoint, trained)
         if not trained and 'state_dict_ema' in checkpoint:  # of timm's own runs
             state = weights_of(checkpoint['state_dict_ema'])
     backbone, network = load_external(state, library, path)
@@ -154,7 +159,13 @@ def load_backbone(source: Source) -> Any:
 def build_model(options: Mapping[str, Any], scope: str = 'mmdet') -> nn.Module:
     """Build a network of a config for one process, in evaluation mode."""
     init_default_scope(scope)
-    model = revert_sync_batchnorm(MODELS.build(copy.deepcopy(options)))
+    try:
+        model = revert_sync_batchnorm(MODELS.build(copy.deepcopy(options)))
+    except KeyError as error:
+        raise ConfigError(
+            f'{error.args[0]}; what the config in a checkpoint imports is not executed: give the '
+            'config file with --config'
+        ) from error
     model.eval()  # returns nothing, in mmdet's ResNet
     return model
 

@@ -88,7 +88,7 @@ def _stock(value: Any, ours: Mapping[str, type], key: str) -> Any:
     if plain.get('init_cfg') in (_GONE, []):
         plain['init_cfg'] = None
     if plain.get('pretrained'):
-        plain['pretrained'] = None
+        plain['pretrained'] = False if plain['pretrained'] is True else None  # of timm's networks
     plain = {name: item for name, item in plain.items() if item is not _GONE}
     found = ours.get(type_name(plain.get('type')))
     if stock := getattr(found, 'stock_cls', None):

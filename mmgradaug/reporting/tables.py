@@ -86,10 +86,11 @@ def _model(model: Mapping[str, Any]) -> str:
 
 def _subnets(model: Mapping[str, Any]) -> str:
     """Return the options of sub-networks in words."""
-    if (model.get('gradaug') or {}).get('num_subnets') == 0:
+    gradaug = model.get('gradaug') or {}
+    if gradaug.get('num_subnets') == 0:
         return 'none'
-    if 'gradaug' in model:
-        return ', '.join(f'{key} {value}' for key, value in model['gradaug'].items())
+    if gradaug:
+        return ', '.join(f'{key} {value}' for key, value in gradaug.items())
     return 'default options' if 'GradAug' in str(model.get('type')) else 'none'
 
 

@@ -74,7 +74,8 @@ class Run:
         if count := torch.cuda.device_count():
             devices = env.get('CUDA_VISIBLE_DEVICES') or ','.join(map(str, range(count)))
             own = devices.split(',')[place * self.gpus : (place + 1) * self.gpus]
-            env |= {'CUDA_VISIBLE_DEVICES': ','.join(own), 'PORT': str(29500 + place)}
+            port = int(env.get('PORT') or 29500) + place
+            env |= {'CUDA_VISIBLE_DEVICES': ','.join(own), 'PORT': str(port)}
         if folder == self.work_dir:
             command = self._training(tools)
         else:
@@ -203,7 +204,8 @@ def run_all(runs: Sequence[Run], tools: Path, records: Path, jobs: int = 1) -> N
             f'--jobs {jobs} --gpus {gpus}, expected 1 or more and GPUs that there are'
         )
     jobs = min(jobs, there // gpus)
-    threads, todo = max(1, (os.cpu_count() or 1) // jobs), sum(bool(run.todo) for run in runs)
+    threads = max(1, len(os.sched_getaffinity(0)) // (jobs * gpus))
+    todo = sum(bool(run.todo) for run in runs)
     text = f'{len(runs)} runs, {todo} to do, {jobs} at a time with {threads} threads'
     print(text, flush=True)
     running: dict[int, tuple[Run, subprocess.Popen[bytes], Path, float]] = {}  # by place

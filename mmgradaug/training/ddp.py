@@ -34,7 +34,8 @@ class GradAugDistributedDataParallel(MMDistributedDataParallel):
     """
 
     def __init__(self, module: Any, broadcast_buffers: bool = False, **kwargs: Any) -> None:
-        require_usable_norms(module)
+        if module.sampler.num_subnets:
+            require_usable_norms(module)
         widen_empty_inputs(module)
         if all(parameter.device.type == 'cpu' for parameter in module.parameters()):
             kwargs['device_ids'] = None  # mmengine names a GPU by the local rank, there or not

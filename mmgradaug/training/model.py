@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from mmengine.dist import broadcast_object_list, get_world_size, is_distributed
 from mmengine.logging import MessageHub
 from mmengine.optim import OptimWrapper
+from mmengine.registry import MODELS
 from torch import Tensor
 
 from ..errors import ConfigError
@@ -58,11 +59,13 @@ class GradAugMixin:
             model: Any = self
             require_usable_norms(model)
             if self.sampler.min_width < 1 and not has_slimmable_layers(model):
+                kind = type(model.backbone).__name__
+                slim = f'Slimmable{kind}'
+                slim = slim if slim in MODELS.module_dict else 'SlimmableResNet'
                 raise ConfigError(
                     f'gradaug.min_width={self.sampler.min_width} needs a slimmable backbone, got '
-                    f"{type(model.backbone).__name__}: set backbone type='SlimmableResNet' "
-                    '(Res2Net, ResNeSt, RegNet and others cannot be sliced), or '
-                    'gradaug.min_width=1.0 to train full-width copies only'
+                    f'{kind}: set backbone type={slim!r} (Res2Net, ResNeSt, RegNet and others '
+                    'cannot be sliced), or gradaug.min_width=1.0 to train full-width copies only'
                 )
             if self.sampler.shrink != 'width' and not skippable_blocks(model):
                 raise ConfigError(

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from mmengine.dist import all_reduce
 from mmengine.logging import print_log
 from mmengine.model import detect_anomalous_params, is_model_wrapper
-from mmengine.optim import OptimWrapper
+from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from mmengine.structures import BaseDataElement
 from torch import Tensor
 from torch.nn import BatchNorm2d
@@ -211,11 +211,13 @@ def _require_finite(
         what = f'a sub-network of width {subnet.width:.4g}{depth} at scale {result["scale"]:.4g}'
     samples = batch.get('data_samples')
     samples = samples if isinstance(samples, (list, tuple)) else ()
+    is_half = isinstance(optim_wrapper, AmpOptimWrapper)
     paths = [s.img_path for s in samples if isinstance(s, BaseDataElement) and 'img_path' in s]
     raise ConfigError(
         f'the loss of pass {index} ({what}) is {terms["loss"]}, expected a finite number '
         f'({", ".join(f"{key}={value:.4g}" for key, value in terms.items())}). {UNTOUCHED}. Lower '
         "the learning rate, clip gradients (optim_wrapper.clip_grad), or check this batch's labels"
+        + ("; half precision may need optim_wrapper.dtype='bfloat16'" * is_half)
         + (f', of {listed(paths, 16)}' if paths else '')
     )
 

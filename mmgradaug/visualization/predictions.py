@@ -35,7 +35,7 @@ def picture_predictions(
     """Draw images, their labels and what detectors find in them, one row per image.
 
     Args:
-        cfg: Config with the validation data, whose pipeline loads labels.
+        cfg: Config with the validation data; labels are drawn if its pipeline loads them.
         models: Trained detectors by name; they are in evaluation mode afterwards.
         num_images: How many, the first of the validation.
         score_threshold: Predictions below this score are left out.
@@ -57,13 +57,15 @@ def picture_predictions(
         steps = ([m.eval().test_step(copy.deepcopy(b)) for m in models.values()] for b in batches)
         found = chain.from_iterable(zip(*results, strict=True) for results in steps)
         rows = list(islice(found, len(files) or num_images))
-    columns = 1 + (not files) + len(models)
+    # A validation's pipeline need not load labels.
+    labelled = not files and all('bboxes' in samples[0].gt_instances for samples in rows)
+    columns = 1 + labelled + len(models)
     figure = new_figure(3.5 * columns, 3.45 * len(rows) + 0.5, title)
     grid = figure.subplots(len(rows), columns, squeeze=False)
     for row, samples in zip(grid, rows, strict=True):
         image = as_rgb(load_image(dataset, samples[0].img_path))
         shown = [(Path(samples[0].img_path).name, image)]
-        if not files:
+        if labelled:
             labels = samples[0].gt_instances
             shown.append((f'labels: {len(labels)}', draw_objects(image, labels, classes)))
         for name, sample in zip(models, samples, strict=True):

@@ -76,6 +76,11 @@ def test_passes_draw_noise_of_their_own_and_recomputation_repeats_it():
     assert_equal(found, expected)
 
 
+def test_dropblock_keeps_the_mean_in_half_precision():
+    images = torch.ones(4, 64, 28, 28, dtype=torch.half)
+    assert abs(DropBlock(0.1).train()(images).float().mean() - 1) < 0.01
+
+
 def test_shakedrop_weighs_forward_and_backward_passes():
     """(b + a - ba) forward and (b + c - bc) backward, and the first one's mean in evaluation."""
     shake = ShakeDrop(0.3, alpha=(-1, 0.5), beta=(0, 1))

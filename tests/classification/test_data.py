@@ -42,6 +42,11 @@ def test_folders(tmp_path):
     assert torch.equal(image, reference)  # RGB, bit by bit
     assert len(folders(tmp_path, split='val')) == 6
     assert len(folders(tmp_path / 'train', split='')) == 12
+    assert len(folders(tmp_path, split='', data_prefix=dict(img='val'))) == 6
+    rare = dict(metainfo=dict(classes=list('abcd')))
+    assert len(folders(tmp_path, split='val', test_mode=True, **rare)) == 6
+    with pytest.raises(ConfigError, match='no valid file for the classes d'):
+        folders(tmp_path, **rare)
 
 
 def test_classes_of_the_config(tmp_path):
@@ -75,11 +80,13 @@ def test_wrong_folders_are_named(tmp_path):
     make_folders(tmp_path)
     (tmp_path / 'train/empty').mkdir()
     few = dict(metainfo=dict(classes=['a', 'dog']))
+    empty = dict(metainfo=dict(classes=['empty']), test_mode=True)
     for root, options, told in (
         (tmp_path / 'none', {}, 'No such file.*none/train.*set data_root'),
         (tmp_path, {}, 'no valid file for the classes empty'),
         (tmp_path, few, 'no valid file for the classes dog'),
         (tmp_path / 'train/a', dict(split=''), 'train/a has no folder of images'),
+        (tmp_path, empty, r'each class \(no image\)'),
     ):
         with pytest.raises(ConfigError, match=told):
             folders(root, **options)

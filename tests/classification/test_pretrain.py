@@ -81,6 +81,14 @@ def test_a_run_logs_its_passes_and_tells_final_from_best(trained):
     assert (trained / f'best_accuracy_top1_epoch_{best + 1}.pth').is_file()
 
 
+def test_too_few_images_for_a_batch_are_told(options, tmp_path):
+    with pytest.raises(SystemExit, match='train_dataloader gives no batch to a process'):
+        pretrain(
+            tmp_path,
+            [*options, *(f'train_dataloader.{o}' for o in ('batch_size=99', 'drop_last=True'))],
+        )
+
+
 def test_epochs_that_find_nothing_are_not_the_best(tmp_path):
     """COCO's evaluator gives no metric of them."""
     hook, name = FinalAndBestHook('coco/bbox_mAP'), 'coco/bbox_mAP'

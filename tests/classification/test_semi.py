@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from mmengine.dataset import InfiniteSampler
+from mmengine.dataset import DefaultSampler, InfiniteSampler
 from mmengine.logging import MessageHub
 from torchvision import datasets
 
@@ -127,6 +127,8 @@ def test_labels_are_split_evenly_and_by_seed_alone(tmp_path):
     assert drawn(0) == batches != drawn(1)
     with pytest.raises(ConfigError, match=r'got 18 and 0: set .*unlabelled=True'):
         drawn(0, ClassFolders(root, serialize_data=False))
+    with pytest.raises(ConfigError, match=r'never ends: .*InfiniteSampler'):
+        LabelledAndUnlabelled(DefaultSampler(dataset), 4, unlabelled=3)
 
 
 def test_wrong_options_are_refused():
@@ -181,7 +183,7 @@ def test_a_run_with_images_without_labels_resumes_bitwise(tmp_path, monkeypatch,
         for student in students:
             average = 0.95 * average + 0.05 * student
         torch.testing.assert_close(saved[-1]['state_dict']['fc.weight'], average)
-        # Also in the first iteration, where only their views tell teacher and student apart.
+        # Also in the first iteration, where the teacher is another random network.
         assert min(logged(tmp_path / 'whole', 'loss_consistency').values()) > 0
     with pytest.raises(SystemExit, match='error: labels_per_class=6, expected 1 to 5'):
         pretrain('more', more=['train_dataloader.dataset.labels_per_class=6'])

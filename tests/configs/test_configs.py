@@ -85,6 +85,14 @@ def test_main_config_is_the_last_row_of_table_7():
     assert model.gradaug.distill == dict(soft=0.5)
 
 
+@pytest.mark.parametrize('epochs', [1, 2, 3, 4, 12])
+def test_the_example_for_own_data_lowers_the_rate_once_at_a_time(epochs):
+    text = (ROOT / 'configs/own_data_example.py').read_text()
+    text = re.sub(r'^max_epochs = .*', f'max_epochs = {epochs}', text, flags=re.M)
+    first, second = Config.fromstring(text, '.py').param_scheduler[1].milestones
+    assert first in range(1, second) or first == second == epochs
+
+
 def test_the_example_for_own_data_trains_when_copied(tmp_path, monkeypatch):
     """What its marked lines say is all that its data needs."""
     data = make_shapes(tmp_path / 'data', *(ShapesSpec(2, size=(64, 64)) for _ in range(2)))

@@ -7,12 +7,15 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.dataset import BaseDataset
 from mmengine.hub import get_config
+from mmengine.registry import DATASETS
 
 from mmgradaug import SlimmableResNet, SlimmableResNeXt
 from mmgradaug.engine.checks import check_data, check_model, check_run, warn_of_schedule
 from mmgradaug.engine.weight_check import check_pretrained, check_start, load_weights
 from mmgradaug.errors import ConfigError
+from tests.classification import tiny
 from tests.networks import build, detector_config, stock_config
 
 LOOPS = ('train', 'val')
@@ -68,15 +71,18 @@ def test_only_training_goes_without_validation(cfg, capsys):
     (dict(type='CachedMosaic', img_scale=(64, 64)), 'pipeline'),
     (dict(type='RandomApply', transforms=[dict(type='mmdet.CachedMixUp')]), 'pipeline'),
     (dict(type='CachedMixUp'), 'hook'),
+    (dict(type='BatchSyncRandomResize', random_size_range=(64, 96)), 'model'),
 ])  # fmt: skip
-def test_pipelines_that_keep_samples_are_warned_of(cfg, capsys, caching, where):
+def test_what_keeps_state_is_warned_of(cfg, capsys, caching, where):
     if where == 'hook':
         cfg.custom_hooks = [dict(type='PipelineSwitchHook', switch_pipeline=[caching])]
+    elif where == 'model':
+        cfg.model.data_preprocessor['batch_augments'] = [caching]
     else:
         cfg.train_dataloader.dataset.pipeline.insert(2, caching)
     check_run(cfg, LOOPS)
     (line,) = capsys.readouterr().err.splitlines()
-    assert re.match(r'warning: training with Cached\w+ keeps images of earlier .* resumed', line)
+    assert re.match(r'warning: (Cached\w+|BatchSyncRandomResize) keeps what .* resumed', line)
     check_run(cfg, ('test',))
     assert capsys.readouterr().err == ''
 
@@ -112,8 +118,19 @@ def test_numbers_of_classes(cfg):
     check_model(cfg, ('train',))
 
 
-def test_an_rpn_alone_knows_objects(cfg):
-    cfg.model = get_config('mmdet::rpn/rpn_r50_fpn_1x_coco.py').model
+def test_data_sets_need_not_name_classes():
+    class Listed(BaseDataset):
+        def load_data_list(self):
+            return [dict(gt_label=0)]
+
+    DATASETS.register_module(module=Listed, force=True)
+    loader = dict(dataset=dict(type='Listed'))
+    check_model(Config(dict(model=tiny.config(), train_dataloader=loader)), ('train',))
+
+
+@pytest.mark.parametrize('name', ['rpn/rpn_r50_fpn', 'guided_anchoring/ga-rpn_r50_fpn'])
+def test_an_rpn_alone_knows_objects(cfg, name):
+    cfg.model = get_config(f'mmdet::{name}_1x_coco.py').model
     cfg.model.backbone.init_cfg = None
     check_run(cfg, ('train',))
 
@@ -199,6 +216,8 @@ def test_missing_files_of_any_part_are_named(cfg, tmp_path):
     missing = dict(type='Pretrained', checkpoint=str(tmp_path / 'none.pth'))
     cfg.model.rpn_head.init_cfg = missing
     fails(cfg, r'none\.pth \(model\.rpn_head\.init_cfg\.checkpoint\)')
+    cfg.model.init_cfg = missing
+    fails(cfg, r'none\.pth \(model\.init_cfg\.checkpoint\)')
 
 
 def test_what_cannot_be_downloaded_is_said(cfg, monkeypatch, tmp_path):

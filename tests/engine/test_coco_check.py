@@ -4,6 +4,7 @@ import copy
 import json
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -402,6 +403,12 @@ def test_evaluators_need_their_keys_and_no_annotations_to_write_results(cfg, spo
     cfg.val_evaluator.type = metric
     spoil(lambda c: c['annotations'][0].update(iscrowd=None), 'val')
     fails(cfg, r'val\.json \(val_evaluator\) lacks iscrowd: add')
+    content = json.loads(Path(cfg.val_evaluator.ann_file).read_text())
+    names = {k['id']: k['name'] for k in content['categories']}
+    other = [n for n in CLASSES if n != names[content['annotations'][0]['category_id']]]
+    checked = copy.deepcopy(cfg)
+    checked.val_dataloader.dataset.metainfo.classes = other  # it is not compared
+    check_data(checked, ('val',))
     spoil(lambda c: c.pop('annotations'), 'val')
     fails(cfg, r'val\.json \(val_evaluator\) lacks annotations: add')
     cfg.val_evaluator.update(format_only=True, outfile_prefix='results')
@@ -441,8 +448,10 @@ def test_folders_of_classes_have_to_be_there(tmp_path):
     dataset = ConfigDict(type='ClassFolders', data_root=f'{tmp_path}/digit', split='train')
     cfg = Config(dict(train_dataloader=dict(dataset=dataset), data_help='run make_digits'))
     fails(cfg, r'no data at \S+/digit \(train.*img_path\).* run make_digits', ('train',))
-    dataset.update(type='TorchvisionImages', name='CIFAR10', download=True)
-    check_data(cfg, ('train',))
+    dataset.update(type='TorchvisionImages', name='CIFAR10')
+    cfg.val_dataloader = copy.deepcopy(cfg.train_dataloader)
+    dataset.download = True  # for all of that folder
+    check_data(cfg, ('train', 'val'))
 
 
 @pytest.mark.parametrize(('palette', 'told'), [

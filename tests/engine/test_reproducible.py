@@ -70,6 +70,8 @@ class StartEarly(Hook):
 @pytest.mark.parametrize(('workers', 'kwargs', 'hooks'), [
     (2, dict(), ()),
     (1, dict(train_cfg=ITERS, sampler='InfiniteSampler'), (StartEarly(),)),
+    (1, dict(train_cfg=ITERS, sampler='InfiniteSampler',
+             batch_sampler='mmdet.AspectRatioBatchSampler'), (StartEarly(),)),
 ])  # fmt: skip
 def test_draws_do_not_depend_on_workers(tmp_path, workers, kwargs, hooks):
     none = trained(tmp_path / 'none', **kwargs)

@@ -6,6 +6,7 @@ from unittest import mock
 
 import pytest
 import torch
+from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.hooks import CheckpointHook
 from mmengine.model import MMDistributedDataParallel
@@ -13,7 +14,7 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.runner import Runner
 from torch import nn
 
-from mmgradaug import GradAugDistributedDataParallel
+from mmgradaug import GradAugDetector, GradAugDistributedDataParallel
 from mmgradaug.engine import train
 from mmgradaug.engine.hooks import VersionsHook
 from mmgradaug.errors import ConfigError
@@ -234,9 +235,13 @@ def test_a_gradaug_config_gets_its_wrapper():
     own = dict(find_unused_parameters=True, broadcast_buffers=True)
     assert wrapper_of(model_wrapper_cfg=own) == dict(type=name, **own)
     for kind in (name, f'mmgradaug.{name}', Mine):
-        assert wrapper_of(model_wrapper_cfg=dict(type=kind)) == dict(type=kind)
+        for unused in (False, True):
+            wrapper = wrapper_of(model_wrapper_cfg=dict(type=kind), find_unused_parameters=unused)
+            assert wrapper == dict(type=kind, find_unused_parameters=unused)
     defaults = dict(MODEL, gradaug=None)
-    assert wrapper_of(defaults, model_wrapper_cfg=dict(type=name)) == dict(type=name)
+    assert wrapper_of(defaults, model_wrapper_cfg=dict(type=name))['type'] == name
+    MODELS.register_module('Own', module=type('Own', (GradAugDetector,), {}), force=True)
+    assert wrapper_of(dict(MODEL, type='Own'))['type'] == name
 
 
 @pytest.mark.parametrize('kind', [

@@ -35,6 +35,9 @@ class NoisyData(Dataset):
     def __len__(self) -> int:
         return 10
 
+    def get_data_info(self, index: int) -> dict[str, int]:
+        return {'width': index % 2, 'height': 1}
+
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
         noise = torch.rand(3) + np.random.rand() + random.random()
         return {'inputs': 4 * index + noise + self.offset}
@@ -103,6 +106,7 @@ def runner(
     persistent: bool = False,
     train_cfg: dict | None = None,
     sampler: str = 'DefaultSampler',
+    batch_sampler: str = 'BatchSampler',
     checkpoint: dict | None = None,
     optim: dict | None = None,
     scheduler: dict | None = None,
@@ -118,11 +122,11 @@ def runner(
         train_dataloader=dict(
             dataset=NoisyData(),
             sampler=dict(type=sampler, shuffle=True),
+            batch_sampler=dict(type=batch_sampler, drop_last=True),
             batch_size=3,
             num_workers=workers,
             persistent_workers=persistent,
             collate_fn=dict(type='pseudo_collate'),
-            drop_last=True,
         ),
         train_cfg=train_cfg or dict(by_epoch=True, max_epochs=3),
         optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1, momentum=0.9), **(optim or {})),

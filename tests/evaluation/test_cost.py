@@ -5,6 +5,7 @@ from functools import partial
 
 import pytest
 import torch
+from mmcv.ops import DeformConv2dPack, ModulatedDeformConv2dPack
 from mmdet.models.backbones import ResNeXt
 from mmengine.config import Config
 from mmengine.logging import MessageHub
@@ -146,6 +147,19 @@ def test_flops_of_a_convolutions_gradients_are_twice_its_own(groups):
     forward = cost.count_flops(lambda: conv(x))
     assert forward == 2 * 2 * 16 * (8 // groups) * 9 * 25
     assert cost.count_flops(lambda: conv(x).sum().backward()) == 3 * forward
+
+
+@pytest.mark.parametrize('cls', [DeformConv2dPack, ModulatedDeformConv2dPack])
+def test_flops_of_a_deformable_convolution_are_a_convolutions_and_its_offsets(cls):
+    layer, x = cls(8, 16, 3, padding=1, bias=False), torch.zeros(2, 8, 5, 5)
+    offsets = cost.count_flops(lambda: layer.conv_offset(x))
+    assert cost.count_flops(lambda: layer(x)) == offsets + 2 * 2 * 16 * 8 * 9 * 25
+
+
+def test_networks_of_other_packages_are_found():
+    model = tiny.config(gradaug=dict(min_width=1.0), in_channels=3)
+    model['backbone'] = dict(type='torch.nn.Identity')
+    assert isinstance(models_of(model)['plain'].backbone, nn.Identity)
 
 
 def test_warm_up_draws_what_is_measured_if_asked(monkeypatch):

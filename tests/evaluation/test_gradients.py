@@ -29,6 +29,19 @@ def test_pass_totals_sum_up_to_the_steps_gradient():
     assert full.loss > 0
 
 
+def test_recomputed_layers_have_the_same_gradients():
+    found = []
+    for with_cp in (False, True):
+        config = detector_config(num_subnets=1)
+        config.backbone.with_cp = with_cp
+        model = build(config)
+        torch.manual_seed(0)
+        data = model.data_preprocessor(batch(), True)
+        found.append(measure_gradients(model, data, model.sampler.sample(0, 0)))
+        assert all(parameter.grad is None for parameter in model.parameters())
+    assert found[0] == found[1]
+
+
 def test_images_without_labels_have_a_term_in_every_measurement():
     model = tiny.build(gradaug=dict(distill=dict(unlabelled=[0.0, 2.0])))
     data = tiny.batch(8)

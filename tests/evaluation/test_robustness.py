@@ -225,6 +225,9 @@ def test_a_narrow_detector_and_what_does_not_fit(classifier, tmp_path, monkeypat
     step.name, step.severity = 'fog', 1
     with pytest.raises(ConfigError, match=r'image 7 cannot be .* at least 32 pixels'):
         step({'img': torch.zeros(3, 28, 28, dtype=torch.uint8), 'sample_idx': 7})
+    monkeypatch.setattr(imagecorruptions, 'corrupt', lambda image, severity, corruption_name: image)
+    with pytest.raises(ConfigError, match=r'takes no seeds: .*imagecorruptions-imaug'):
+        Corruption()  # that of the package which it was made from
     monkeypatch.setitem(sys.modules, 'imagecorruptions', None)
     for wrong, words in [
         ([*command, '--fgsm'], '--fgsm is for classifiers, .* is a detector'),

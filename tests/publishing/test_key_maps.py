@@ -177,6 +177,18 @@ def test_averaged_weights_of_timms_runs_are_taken_unless_asked_otherwise(tmp_pat
     assert_equal(torch.load(path), last if options else averaged)
 
 
+@pytest.mark.parametrize('options', [[], ['--no-ema']])
+def test_averaged_weights_of_mmpretrains_runs_are_taken_unless_asked_otherwise(tmp_path, options):
+    last, averaged = (renamed(randomised(network('ResNet-18'), s), 'mmpretrain') for s in (0, 1))
+    exchanged = {'steps': torch.tensor(3), **{f'module.{k}': v for k, v in last.items()}}
+    torch.save({'state_dict': averaged, 'ema_state_dict': exchanged}, tmp_path / 'epoch_1.pth')
+    args = ['--from', 'mmpretrain', '--to', 'mmpretrain', '--out', str(tmp_path), *options]
+    main([str(tmp_path / 'epoch_1.pth'), *args])
+    (path,) = tmp_path.glob('*_mmpretrain-*.pth')
+    found = torch.load(path, weights_only=True)
+    assert_equal(found.get('state_dict', found), last if options else averaged)
+
+
 def test_safetensors_there_and_back(tmp_path):
     safetensors = pytest.importorskip('safetensors.torch')
     theirs = renamed(network('ResNet-18'), 'timm')

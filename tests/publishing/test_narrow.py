@@ -82,6 +82,16 @@ def test_resnet50_becomes_a_barely_wider_stock_network(width, base):
     assert base <= 64 * width * 1.02  # silent channels: under 2 %
 
 
+def test_plugins_that_keep_a_network_large_are_told(capsys):
+    context = dict(cfg=dict(type='ContextBlock', ratio=1 / 4), position='after_conv3')
+    options = dict(type='ResNet', depth=50, plugins=[context])
+    with torch.device('meta'):
+        parent = SlimmableResNet(50, plugins=[context]).eval()
+        found = smallest_stock(extract_subnet(parent, 0.9), options)
+    assert found['base_channels'] == 64
+    assert 'no smaller network of mmdet' in capsys.readouterr().err
+
+
 def test_silent_channels_stay_silent_in_training():
     parent, cfg = detector(depth=50)
     _, narrow = narrow_detector(parent, cfg, 0.77)

@@ -5,9 +5,15 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from mmgradaug.publishing.source import Source, untrained_widths
+from mmgradaug.errors import ConfigError
+from mmgradaug.publishing.source import Source, build_model, untrained_widths
 
 DETECTOR = dict(type='mmgradaug.GradAugDetector', detector='MaskRCNN')
+
+
+def test_what_only_the_config_file_imports_is_told():
+    with pytest.raises(ConfigError, match=r'OwnFPN is not in .* config file with --config'):
+        build_model(dict(type='OwnFPN'))
 
 
 @pytest.mark.parametrize(('model', 'untrained'), [

@@ -103,6 +103,13 @@ def test_pretrained_weights_go_and_other_initialisations_stay():
     assert model.rpn_head.init_cfg == [dict(type='Kaiming', layer='Conv2d')]
 
 
+@pytest.mark.parametrize(('pretrained', 'left'), [('mine.pth', None), (True, False)])
+def test_the_older_key_of_pretrained_weights_keeps_its_type(pretrained, left):
+    assert (
+        stock_backbone(dict(type='ResNet', depth=18, pretrained=pretrained))['pretrained'] is left
+    )
+
+
 def test_hooks_of_this_package_go_or_become_those_that_they_extend():
     hooks = dict(
         timer=dict(type='IterTimerHook'),

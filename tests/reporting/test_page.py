@@ -218,4 +218,4 @@ def test_mistakes_are_one_line(tmp_path):
     with pytest.raises(SystemExit, match=r'^error: .*expected the work dir of a training'):
         main([str(tmp_path)])
     write_start(tmp_path, START, [{'loss': 1.0, 'step': 1}])
-    main([str(tmp_path)])
+    main([str(tmp_path), '--out', str(tmp_path)])

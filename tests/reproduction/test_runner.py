@@ -49,7 +49,7 @@ EVALUATED = Row(
 @pytest.fixture
 def rows(tmp_path, monkeypatch):
     monkeypatch.setattr(runner, 'PAUSE', 0.01)
-    monkeypatch.setattr(runner.os, 'cpu_count', lambda: 3)
+    monkeypatch.setattr(runner.os, 'sched_getaffinity', lambda _: {0, 1, 2})
     (tmp_path / 'tools').mkdir()
     for name in ('pretrain', 'train', 'evaluate'):
         (tmp_path / f'tools/{name}.py').write_text(TOOL)

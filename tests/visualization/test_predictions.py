@@ -30,6 +30,9 @@ def test_pictures_of_a_detector(tmp_path):
     two = picture_predictions(cfg, dict(a=model, b=model), 1, 0.0, files=[file])
     titles = [f'{name} with score >= 0: 5' for name in 'ab']
     assert [axes.get_title() for axes in two.axes] == [file.name, *titles]
+    steps = cfg.val_dataloader.dataset.pipeline
+    cfg.val_dataloader.dataset.pipeline = [s for s in steps if s['type'] != 'LoadAnnotations']
+    assert len(picture_predictions(cfg, dict(a=model), 1).axes) == 2
     cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None  # mmdet's for no validation
     (tmp_path / 'c.py').write_text(cfg.pretty_text)
     torch.save({'state_dict': model.state_dict()}, tmp_path / 'e.pth')  # without classes

@@ -18,7 +18,8 @@ from ..file_names import find_file, near_file
 
 FIX = (
     'fix it, or take it out of the annotation file or class folder; in training, other samples can '
-    'take the place of up to N images: --cfg-options default_hooks.bad_images.max_bad_images=N'
+    'take the place of up to N images in each process: --cfg-options '
+    'default_hooks.bad_images.max_bad_images=N'
 )
 JPEG_START, JPEG_END = b'\xff\xd8', b'\xff\xd9'
 

@@ -19,8 +19,6 @@ from mmengine.registry import HOOKS
 from mmengine.runner import EpochBasedTrainLoop
 from torch.utils.data import DataLoader
 
-from ...errors import ConfigError
-
 META_KEY = 'data_order'  # of a checkpoint's `meta`
 STEP, SAMPLE, DRAW = 0, 1, 2  # first numbers of the keys: what the draws are for
 # Options of a data loader that one of other batches does not take over.
@@ -86,7 +84,7 @@ class SeededBatchSampler:
                 yield SeededBatch(indices, (*self.key, self.number - 1))
 
     def _drawn(self) -> Iterator[list]:
-        for passes in count() if self.endless else [0]:
+        for passes in count() if self.endless and len(self) else [0]:
             if passes and hasattr(self.sampler, 'set_epoch'):
                 self.sampler.set_epoch(passes)
             yield from self.batches
@@ -145,11 +143,6 @@ class ReproducibleHook(DistSamplerSeedHook):
     def before_train(self, runner: Any) -> None:
         """Make the loop's data loader number its batches."""
         loop, loader = runner.train_loop, runner.train_dataloader
-        if not len(loader):
-            raise ConfigError(
-                'train_dataloader gives no batch, expected at least one: check the annotation '
-                'file, filter_cfg, and batch_size if drop_last=True'
-            )
         sampler = loader.batch_sampler.sampler
         # Built before the checkpoint was read, with another seed where the config names none.
         if self._resumed.get('sampler_seed') is not None and hasattr(sampler, 'seed'):
@@ -157,6 +150,8 @@ class ReproducibleHook(DistSamplerSeedHook):
         if isinstance(sampler, InfiniteSampler):
             # mmengine 0.10.7 has drawn from it for the data workers, which go with their loader.
             sampler.indices = sampler._indices_of_rank()
+            for bucket in getattr(loader.batch_sampler, '_aspect_ratio_buckets', ()):
+                bucket.clear()
         by_epoch = isinstance(loop, EpochBasedTrainLoop)
         key = (runner.seed, get_rank())
         batches: Any = SeededBatchSampler(loader.batch_sampler, key, endless=not by_epoch)
