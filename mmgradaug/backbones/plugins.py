@@ -82,7 +82,7 @@ class SlimNonLocal2d(SlimPlugin, NonLocal2d):
     """mmcv's ``NonLocal2d`` (Wang et al., CVPR 2018) of the channels it is given."""
 
     stock_cls = NonLocal2d
-    reading = ('g.conv', 'g.0.conv', 'theta.conv', 'phi.conv', 'phi.0.conv')  # 0: sub-sampled
+    reading = ('g.conv', 'theta.conv', 'phi.conv')
     writing = ('conv_out.conv',)
 
 

@@ -144,7 +144,7 @@ def measure_costs(
 class _Steps:
     """Training steps of one model on one batch."""
 
-    def __init__(self, model: nn.Module, data: Mapping, device: str, amp: bool) -> None:
+    def __init__(self, model: nn.Module, data: Mapping, device: str, amp: bool = False) -> None:
         self.model: Any = model.to(device)
         self.data = data
         self.device = torch.device(device)

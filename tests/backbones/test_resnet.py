@@ -68,7 +68,6 @@ STOCK = {  # configs of mmdet's networks
     'r50 DCNv2 in groups': R50 | dcn('DCNv2', 4),
     'r50 context': R50 | CONTEXT,
     'r50 non-local': R50 | plugin('after_conv2', type='NonLocal2d'),
-    'r50 non-local sampled': R50 | plugin('after_conv2', type='NonLocal2d', sub_sample=True),
     'r50 non-local product': R50 | plugin(type='NonLocal2d', mode='dot_product'),
     'r50 both fusions': R50 | BOTH_FUSIONS,
     'r50 attention': R50 | attention('1111'),

@@ -128,10 +128,11 @@ def test_a_region_proposal_network_alone_is_distilled():
 
 def test_widths_need_a_slimmable_backbone():
     config = detector_config()
-    config.backbone.type = 'ResNet'
-    words = 'needs a slimmable backbone, got ResNet: set backbone type='
-    with pytest.raises(ValueError, match=words):
-        build(config)
+    for name in ('ResNetV1d', 'ResNet'):
+        config.backbone.type = name
+        words = f"needs a slimmable backbone, got {name}: set backbone type='Slimmable{name}'"
+        with pytest.raises(ValueError, match=words):
+            build(config)
     config.gradaug.min_width = 1.0
     model = build(config)  # RandScale of the paper's Table 4 runs on any backbone
     log = model.train_step(batch(), sgd(model))

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from mmdet.datasets.samplers import AspectRatioBatchSampler
 from mmengine.dataset import InfiniteSampler
 from mmengine.hooks import Hook
 from mmengine.registry import DATA_SAMPLERS
@@ -71,7 +72,7 @@ class StartEarly(Hook):
     (2, dict(), ()),
     (1, dict(train_cfg=ITERS, sampler='InfiniteSampler'), (StartEarly(),)),
     (1, dict(train_cfg=ITERS, sampler='InfiniteSampler',
-             batch_sampler='mmdet.AspectRatioBatchSampler'), (StartEarly(),)),
+             batch_sampler=AspectRatioBatchSampler), (StartEarly(),)),
 ])  # fmt: skip
 def test_draws_do_not_depend_on_workers(tmp_path, workers, kwargs, hooks):
     none = trained(tmp_path / 'none', **kwargs)

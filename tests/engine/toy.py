@@ -16,7 +16,7 @@ from mmengine.logging import MessageHub
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from torch import nn
-from torch.utils.data import Dataset
+from torch.utils.data import BatchSampler, Dataset
 
 import mmgradaug.engine.hooks  # noqa: F401  registers them
 from tests.engine.killing import differences
@@ -106,7 +106,7 @@ def runner(
     persistent: bool = False,
     train_cfg: dict | None = None,
     sampler: str = 'DefaultSampler',
-    batch_sampler: str = 'BatchSampler',
+    batch_sampler: type = BatchSampler,
     checkpoint: dict | None = None,
     optim: dict | None = None,
     scheduler: dict | None = None,

@@ -18,6 +18,7 @@ from tests.classification import tiny
 from tests.detection.test_detector import rpn
 from tests.detection.test_semantic import panoptic_model
 from tests.networks import ROOT, build, dense_config, detector_config
+from tests.training.steps import amp_on_cpu
 from tools import benchmark
 
 NAMES = ['plain', 'plain, slimmable backbone', 'GradAug']
@@ -147,6 +148,14 @@ def test_flops_of_a_convolutions_gradients_are_twice_its_own(groups):
     forward = cost.count_flops(lambda: conv(x))
     assert forward == 2 * 2 * 16 * (8 // groups) * 9 * 25
     assert cost.count_flops(lambda: conv(x).sum().backward()) == 3 * forward
+
+
+def test_steps_in_half_precision_are_measured_if_asked():
+    models = {'plain': tiny.build('Classifier')}
+    with amp_on_cpu():
+        (found,) = measure_costs(models, tiny.batch(), rounds=1, warmup=0, amp=True)
+    (whole,) = measure_costs(models, tiny.batch(), rounds=1, warmup=0)
+    assert found.peak_bytes < whole.peak_bytes
 
 
 @pytest.mark.parametrize('cls', [DeformConv2dPack, ModulatedDeformConv2dPack])

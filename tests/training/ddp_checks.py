@@ -286,8 +286,10 @@ def wrong_wrappers(rank, world):
             step(model, rank, sgd(model))
         except ConfigError as error:
             errors[name] = str(error)
-    plain = MMDistributedDataParallel(build(detector_config(num_subnets=0)))
+    stock = build(detector_config(num_subnets=0))
+    plain = MMDistributedDataParallel(stock)
     log = step(plain, rank, sgd(plain))
+    GradAugDistributedDataParallel(convert_sync_batchnorm(stock, 'mmcv'))  # no sub-networks
     return {'errors': errors, 'plain': float(log['loss'])}
 
 
