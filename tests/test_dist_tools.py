@@ -158,7 +158,9 @@ def test_wrong_arguments_are_told_with_the_help(call, line):
     assert error == f'error: these arguments do not fit: {" ".join(args)}'
 
 
-@pytest.mark.parametrize(('tool', 'option'), [('train', ['--work-dir']), ('test', [])])
+@pytest.mark.parametrize(('tool', 'option'), [
+    ('train', ['--work-dir']), ('pretrain', ['--work-dir']), ('test', []),
+])  # fmt: skip
 def test_slurm(call, tool, option):
     args = [f'slurm_{tool}.sh', 'gpu', 'my job', 'c.py', 'my file', '--amp']
     words = [

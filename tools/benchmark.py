@@ -44,11 +44,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     from mmengine.device import get_device
     from mmengine.logging import MMLogger
 
-    from mmgradaug.engine.cli import load_config, one_line_errors
+    from mmgradaug.engine.cli import load_config, make_output_dir, one_line_errors
     from mmgradaug.evaluation.cost import build_models, measure_costs
     from mmgradaug.evaluation.random_batch import random_batch
 
     with one_line_errors():
+        if args.out:
+            make_output_dir(args.out.parent)
         cfg = load_config(args.config, args.cfg_options, gradaug=True)
         MMLogger.get_current_instance().setLevel('WARNING')  # not how weights are initialised
         is_classifier = 'detector' not in cfg.model

@@ -3,7 +3,7 @@
 `cam CONFIG PLAIN GRADAUG`: class activation maps (Figure 1) of each checkpoint, and of sub-networks
 of the last. `detections CONFIG PLAIN GRADAUG`: what detectors find in the same images. Plain
 checkpoints fit GradAug's config. `sweep`: accuracy over number and smallest width of sub-networks
-(Figure 2), and what they cost, from the records of `tools/repro.py run Fig2`.
+(Figure 2), and what they cost, from the records of `tools/repro.py run Fig2 T3/wrn28-10/baseline`.
 """
 
 from __future__ import annotations

@@ -81,6 +81,10 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         )
     if args.width is not None and args.to not in NARROW:
         parser.error(f'--width {args.width:g}: expected --to {", ".join(NARROW)}, got {args.to}')
+    if args.safetensors and args.to not in EXTERNAL:
+        parser.error(f'--safetensors: expected --to {", ".join(EXTERNAL)}, got {args.to}')
+    if args.no_classifier and args.to not in (*EXTERNAL, 'onnx'):
+        parser.error(f'--no-classifier: expected --to {", ".join(EXTERNAL)} or onnx, got {args.to}')
     return args
 
 

@@ -188,7 +188,7 @@ class GradAugClassifier(GradAugMixin, Classifier):
         self._unlabelled: Tensor | None = None
         self._weights = list(weights)  # of this step's sub-networks that are still to come
 
-    def forward(
+    def forward(  # type: ignore[override]
         self, inputs: Tensor, data_samples: Any = None, mode: str = 'tensor', mapping: Any = None
     ) -> Any:
         """Forward in a mode of :class:`Classifier` or of the training step.

@@ -15,7 +15,7 @@ import torch
 from mmcv.transforms import BaseTransform
 from mmengine.dataset import Compose
 from mmengine.registry import TRANSFORMS
-from torchvision.transforms import InterpolationMode, v2
+from torchvision.transforms import AutoAugmentPolicy, InterpolationMode, v2
 
 # Directions, as columns, in which the colours of ImageNet's pixels (from 0 to 1) vary, and how
 # much: of AlexNet's colour augmentation, in the values everybody uses.
@@ -44,12 +44,13 @@ class OnImage(BaseTransform):
 
     Args:
         cls: Its class.
-        options: As there; ``interpolation`` may be a name such as ``'bicubic'``.
+        options: As there; ``interpolation`` and ``policy`` may be names such as ``'bicubic'``.
     """
 
     def __init__(self, cls: type, options: dict[str, Any]) -> None:
-        if isinstance(options.get('interpolation'), str):
-            options['interpolation'] = InterpolationMode(options['interpolation'])
+        for key, kind in dict(interpolation=InterpolationMode, policy=AutoAugmentPolicy).items():
+            if isinstance(options.get(key), str):
+                options[key] = kind(options[key])
         self.function = cls(**options)
 
     def transform(self, results: dict) -> dict:

@@ -154,7 +154,8 @@ def detector_class(detector: str | type | None) -> type:
     raise ConfigError(
         f'detector={detector!r} is not a detector registered in mmdet'
         f'{suggestion(str(detector), MMDET_MODELS.module_dict)}, expected a name such as '
-        "'MaskRCNN': set model.detector to the `type` of the stock config"
+        "'MaskRCNN': set model.detector to the `type` of the stock config, and import its module "
+        'in custom_imports, which replaces that of _base_'
     )
 
 

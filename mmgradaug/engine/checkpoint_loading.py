@@ -88,8 +88,9 @@ def weights_of(checkpoint: Any) -> OrderedDict[str, Tensor]:
     keys = list(checkpoint) if isinstance(checkpoint, Mapping) else []
     state = next((checkpoint[key] for key in _WEIGHT_KEYS if key in keys), checkpoint)
     named = state.items() if isinstance(state, Mapping) else ()
+    wrappers = r'^(module\.|_orig_mod\.)+'  # of several processes, or a compiled model
     weights = OrderedDict(
-        (name.removeprefix('module.'), value) for name, value in named if isinstance(value, Tensor)
+        (re.sub(wrappers, '', name), value) for name, value in named if isinstance(value, Tensor)
     )
     if not weights:
         raise ConfigError(f'the checkpoint has no weights, expected a state_dict, got {keys[:5]}')

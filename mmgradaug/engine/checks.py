@@ -137,7 +137,12 @@ def warn_of_batch_size(cfg: Config) -> None:
     processes = int(os.environ.get(_SIZES.get(cfg.get('launcher', ''), ''), 1))
     counts = (cfg.get('optim_wrapper') or {}).get('accumulative_counts', 1)
     images = (cfg.train_dataloader.get('batch_size') or 0) * processes * counts
-    if base and images and images != base and not scaling.get('enable'):
+    if base and counts > 1 and scaling.get('enable'):
+        warn(
+            f'--auto-scale-lr knows nothing of accumulative_counts={counts}, so the learning rate '
+            f'is {counts} times too low for {images} images a step: leave it out, and set lr'
+        )
+    elif base and images and images != base and not scaling.get('enable'):
         warn(
             f'a step has {images} images (train_dataloader.batch_size x {processes} processes x '
             f'accumulative_counts={counts}), but the learning rate is for {base} '

@@ -18,7 +18,7 @@ from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from mmcv.transforms import LoadImageFromFile
-from mmdet.datasets import CocoDataset
+from mmdet.datasets import CocoDataset, DSDLDetDataset
 from mmdet.datasets.api_wrappers import COCO
 from mmdet.registry import METRICS
 from mmengine.config import Config
@@ -69,7 +69,8 @@ def _is_local(options: Mapping[str, Any], path: Any) -> bool:
 
 def class_names(dataset: Any) -> list[str]:
     """Return the classes of a data set; ``('box')``, which is a text, is one for mmdet."""
-    classes = dataset.metainfo['classes']
+    metainfo: Any = dataset.metainfo  # several, of a ConcatDataset whose parts differ
+    classes = (metainfo[0] if isinstance(metainfo, list) else metainfo)['classes']
     return [classes] if isinstance(classes, str) else list(classes)
 
 
@@ -107,10 +108,12 @@ def check_files(cfg: Config, loops: Iterable[str]) -> None:
                 fetched.add(dataset.data_root)
             if dataset is None or dataset.data_root in fetched:
                 continue
-            named[f'{key}.ann_file'] = dataset.ann_file
-            # Not those that nothing loads; images of CocoDataset are looked for one by one.
-            folders = () if reads_coco(dataset) else ('img', 'img_path', 'sub_data_root')
-            named |= {f'{key}.data_prefix.{n}': dataset.data_prefix.get(n) for n in folders}
+            if not isinstance(dataset, DSDLDetDataset):  # which adds data_root twice
+                named[f'{key}.ann_file'] = dataset.ann_file
+            # That which the class loads; images of CocoDataset are looked for one by one.
+            folders = [] if reads_coco(dataset) else ['sub_data_root', 'img_path', 'img']
+            folders = [name for name in folders if dataset.data_prefix.get(name)][:1]
+            named |= {f'{key}.data_prefix.{n}': dataset.data_prefix[n] for n in folders}
         for key, path in named.items():
             if path and '://' not in path and not os.path.exists(path):
                 raise ConfigError(

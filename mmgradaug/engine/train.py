@@ -31,7 +31,7 @@ from mmengine.utils.dl_utils import set_multi_processing
 
 from ..errors import ConfigError
 from ..training import GradAugDistributedDataParallel, GradAugMixin
-from ..type_names import builds, class_of
+from ..type_names import builds, class_of, type_name
 from .checks import check_run
 from .cli import load_config, make_output_dir, one_line_errors, warn
 from .coco_metric import exact_metrics
@@ -193,6 +193,12 @@ def _set_wrapper(cfg: Config) -> None:
             f'{GradAugDistributedDataParallel.__name__!r}: remove model_wrapper_cfg.type, or set '
             'gradaug.num_subnets=0 for plain training'
         )
+    strategy = type_name((cfg.get('strategy') or {}).get('type'))  # of mmengine's FlexibleRunner
+    if trains_subnets and strategy and strategy != 'SingleDeviceStrategy':
+        raise ConfigError(
+            f'strategy.type={strategy!r} would train without sub-networks: remove strategy and '
+            'runner_type, or set gradaug.num_subnets=0 for plain training'
+        )
 
 
 def _join_on_cpu(cfg: Config) -> None:
@@ -215,11 +221,13 @@ def _augment_test(cfg: Config) -> None:
         dataset = cfg.test_dataloader.dataset
         while 'dataset' in dataset:
             dataset = dataset.dataset
+        *steps, pack = deepcopy(dataset.pipeline)
         keys = 'img_id img_path ori_shape img_shape scale_factor flip flip_direction'
-        flips = [dict(type='RandomFlip', prob=1.0), dict(type='RandomFlip', prob=0.0)]
-        pack = dict(type='PackDetInputs', meta_keys=tuple(keys.split()))
+        pack.meta_keys = tuple(dict.fromkeys([*pack.get('meta_keys', ()), *keys.split()]))
+        # Metrics that compare with labels take those of the first.
+        flips = [dict(type='RandomFlip', prob=0.0), dict(type='RandomFlip', prob=1.0)]
         augment = dict(type='TestTimeAug', transforms=[flips, [pack]])
-        cfg.tta_pipeline = [*deepcopy(dataset.pipeline[:-1]), augment]
+        cfg.tta_pipeline = [*steps, augment]
     cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)
     cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
 

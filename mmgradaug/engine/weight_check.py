@@ -19,7 +19,6 @@ from mmengine.runner import CheckpointLoader, find_latest_checkpoint
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ..backbones.mixin import SlimmableMixin
 from ..errors import ConfigError, listed
 from ..type_names import builds
 from .checkpoint_loading import is_damaged, load_checkpoint, weights_of
@@ -51,8 +50,8 @@ def check_pretrained(model: nn.Module) -> None:
                     f'file there, or set {key}.checkpoint to one that you have, '
                     f"'torchvision://resnet50' say, or {key} to None"
                 )
-            plain = type(part) in (ResNet, ResNetV1d, ResNeXt) or isinstance(part, SlimmableMixin)
-            if name == 'teacher.network' or (name == 'backbone' and plain):
+            stock = type(part) in (ResNet, ResNetV1d, ResNeXt)
+            if name == 'teacher.network' or (name == 'backbone' and (stock or _is_ours(part))):
                 try:
                     loaded = CheckpointLoader.load_checkpoint(path, 'cpu')
                 except URLError as error:
@@ -61,6 +60,10 @@ def check_pretrained(model: nn.Module) -> None:
                         f'to a file that you have, or {key} to None'
                     ) from error
                 _load(part, loaded, f'{path} ({key})', prefix=entry.get('prefix', ''))
+
+
+def _is_ours(backbone: Any) -> bool:
+    return type(backbone).__module__.split('.')[0] == 'mmgradaug'
 
 
 def _pretrained(part: Any) -> list[Mapping[str, Any]]:
@@ -91,8 +94,7 @@ def check_start(cfg: Config, model: Any) -> None:
         checkpoint = load_checkpoint(path)
         backbone: Any = getattr(model, 'backbone', None)
         # A user's own may be made to differ.
-        shipped = type(backbone).__module__.split('.')[0] in ('mmdet', 'mmgradaug')
-        if shipped or isinstance(backbone, SlimmableMixin):
+        if type(backbone).__module__.split('.')[0] == 'mmdet' or _is_ours(backbone):
             _load(backbone, checkpoint, f'{path} (load_from)', prefix='backbone')
 
 

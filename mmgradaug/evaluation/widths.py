@@ -22,7 +22,8 @@ from ..engine.coco_metric import exact_metrics
 from ..engine.hooks.bad_images import check_loading
 from .cost import count_flops, timed
 
-AP_NAMES = {'bbox_mAP': 'box AP', 'segm_mAP': 'mask AP'}
+# COCO's evaluator and LVIS's.
+AP_NAMES = {'bbox_mAP': 'box AP', 'segm_mAP': 'mask AP', 'bbox_AP': 'box AP', 'segm_AP': 'mask AP'}
 MOST_METRICS = 3  # shown of an evaluator that gives others
 
 

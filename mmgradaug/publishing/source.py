@@ -84,6 +84,8 @@ def open_source(path: Path, config: Config | None = None, trained: bool = False)
     """
     checkpoint = load_checkpoint(path)
     meta, weights = checkpoint.get('meta') or {}, _weights_of_run(checkpoint, trained)
+    if isinstance(meta.get('dataset_meta'), list):  # of a ConcatDataset whose parts differ
+        meta['dataset_meta'] = meta['dataset_meta'][0]
     if config is None and isinstance(meta.get('cfg'), str):
         config = config_from_text(meta['cfg'])
     return Source(path, meta, weights, config)
@@ -118,8 +120,10 @@ def open_external(
     else:
         checkpoint = load_checkpoint(path)
         state = _weights_of_run(checkpoint, trained)
-        if not trained and 'state_dict_ema' in checkpoint:  # of timm's own runs
-            state = weights_of(checkpoint['state_dict_ema'])
+        averaged = [checkpoint.get(key) for key in ('state_dict_ema', 'model_ema')]
+        if not trained and any(averaged):  # of timm's own runs, and torchvision's
+            state = weights_of(next(filter(None, averaged)))
+            state.pop('n_averaged', None)
     backbone, network = load_external(state, library, path)
     weights = {
         key if key.startswith(f'{CLASSIFIER}.') else f'{BACKBONE}{key}': tensor
@@ -174,7 +178,9 @@ def untrained_widths(source: Source, widths: Sequence[float]) -> list[float]:
     """Return the widths that the run never trained, of those given; none where it is not known."""
     if source.cfg is None or source.library is not None:
         return []
-    model = source.cfg.model
+    # Plain checkpoints fit the config of GradAug that they are compared by.
+    own = source.meta.get('cfg')
+    model = (config_from_text(own) if isinstance(own, str) else source.cfg).model
     sampler = GradAugOptions.parse(model.get('gradaug')).sampler
     is_gradaug = 'GradAug' in type_name(model.get('type')) and sampler.num_subnets > 0
     least = sampler.min_width if is_gradaug else 1.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -80,6 +81,8 @@ def _stock(value: Any, ours: Mapping[str, type], key: str) -> Any:
     if builds(value, PretrainedInit, WEIGHT_INITIALIZERS):
         return _GONE
     kind = type_name(value.get('type'))
+    if re.match(r'(mmdet|mmcv|mmengine|torch)\.\w+\.', str(value.get('type'))):
+        value = {**value, 'type': kind}  # of a Python-style config: registered by its name
     if kind == 'GradAugDetector':
         value = {k: v for k, v in value.items() if k not in ('gradaug', 'detector')} | {
             'type': type_name(value['detector'])

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from matplotlib.figure import Figure
 
 from ..engine.run_log import Scalars
+from ..evaluation.widths import AP_NAMES
 from ..visualization.canvas import colour_at, new_figure
 from ..visualization.curves import Line, draw_lines, loss_lines, pass_title, precision_lines
 from .run import Run
@@ -67,7 +68,7 @@ def section_panels(run: Run) -> dict[str, list[Panel]]:
 def comparison_panels(runs: Sequence[Run]) -> list[Panel]:
     """Return what can be compared: metrics, the full network's loss, time of an iteration."""
     names = dict.fromkeys(name for run in runs for name in run.metrics())
-    ap = [name for name in names if name.endswith('_mAP')]
+    ap = [name for name in names if name.split('/')[-1] in AP_NAMES]
     panels = []
     for name in ap or names:
         having = [(i, run) for i, run in enumerate(runs) if name in run.metrics()]

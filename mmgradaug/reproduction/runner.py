@@ -129,7 +129,7 @@ class Run:
         return {
             'id': self.row.id,
             'seed': self.seed,
-            'options': list(self.options),
+            'options': of_recipe(self.options),
             'gpus': self.gpus,
             'hash': self.hash,
             'final': {name: value_at(final, name) for name in self.row.metrics.split()},
@@ -158,6 +158,11 @@ def value_at(values: Any, path: str) -> float | None:
     return values
 
 
+def of_recipe(options: Sequence[str]) -> list[str]:
+    """Return the options that change a run; where its data are does not."""
+    return [o for o in options if not o.partition('=')[0].endswith(('.data_root', '.download'))]
+
+
 def plan_runs(
     row: Row,
     seeds: Iterable[int],
@@ -175,7 +180,7 @@ def plan_runs(
     runs = []
     for seed in seeds:
         before = plan_runs(rows[row.needs], [seed], work_dir) if row.needs else []
-        recipe = f'{cfg.to_dict()}{row.options_of(seed)}{[*options]}{gpus}{__version__}'
+        recipe = f'{cfg.to_dict()}{row.options_of(seed)}{of_recipe(options)}{gpus}{__version__}'
         recipe += ''.join(run.hash for run in before)
         base = (cfg.get('auto_scale_lr') or {}).get('base_batch_size')
         if base and base != gpus * cfg.train_dataloader.batch_size:

@@ -33,8 +33,8 @@ def extract_subnet(network: nn.Module, width: float) -> nn.Module:
     if hasattr(network, 'backbone') or not has_slimmable_layers(network):
         raise ConfigError(
             f'cannot extract a sub-network from {type(network).__name__}, expected a slimmable '
-            'backbone such as SlimmableResNet: of a detector, pass model.backbone (for a whole '
-            'narrow detector see tools/publish.py --width)'
+            'backbone such as SlimmableResNet: give tools a config with one, which plain '
+            'checkpoints fit, too; of a detector, pass model.backbone'
         )
     dense = copy.deepcopy(network)
     sizes = _input_channels(dense, width)
@@ -47,6 +47,13 @@ def extract_subnet(network: nn.Module, width: float) -> nn.Module:
 
 def _stock_network(network: SlimmableNetwork) -> nn.Module:
     """Return a network of the stock class with the modules of this one."""
+    mro = type(network).__mro__
+    own = mro[: next(i for i, cls in enumerate(mro) if 'stock_cls' in vars(cls))]
+    if any('forward' in vars(cls) for cls in own):
+        raise ConfigError(
+            f'{own[0].__name__} has a forward of its own, which {network.stock_cls.__name__} has '
+            'not: set its stock_cls to your dense network'
+        )
     args, options = network.built_with
     with torch.device('meta'):  # its own modules are replaced
         stock = network.stock_cls(*args, **options)

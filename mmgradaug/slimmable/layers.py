@@ -183,11 +183,14 @@ class SlimGroupNorm(Slimmable, nn.GroupNorm):
 def restore_slim_norms(network: SlimmableNetwork) -> None:
     """Make a network's BatchNorms slimmable again after a conversion.
 
-    mmengine and torch convert BatchNorm to SyncBatchNorm and back by layers of their own.
+    mmengine and torch convert BatchNorm to SyncBatchNorm and back by layers of their own. Norms
+    of a user's layers that do more, or are of vectors, stay.
     """
+    plain = (_BatchNorm.forward, nn.SyncBatchNorm.forward)
     for module in network.modules():
         for name, norm in module.named_children():
-            if isinstance(norm, _BatchNorm) and not isinstance(norm, Slimmable):
+            is_one = isinstance(norm, _BatchNorm) and type(norm).forward in plain
+            if is_one and not isinstance(norm, (Slimmable, nn.BatchNorm1d, nn.BatchNorm3d)):
                 module.add_module(name, _slim_norm(norm))
 
 

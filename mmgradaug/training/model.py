@@ -13,7 +13,7 @@ from mmengine.optim import OptimWrapper
 from mmengine.registry import MODELS
 from torch import Tensor
 
-from ..errors import ConfigError
+from ..errors import ConfigError, listed
 from ..slimmable import has_slimmable_layers, skippable_blocks
 from ..transforms import GeometricMap
 from .ddp import require_usable_norms
@@ -92,6 +92,7 @@ class GradAugMixin:
         data_samples: Any = None,
         mode: str = 'tensor',
         mapping: GeometricMap | None = None,
+        **others: Any,
     ) -> Any:
         """Forward in one of the stock modes, or in a mode of the training step.
 
@@ -101,7 +102,14 @@ class GradAugMixin:
             mode: ``'full'``: the stock losses, keeping what sub-networks learn from;
                 ``'subnet'``: a sub-network's losses on transformed images; or a stock mode.
             mapping: Where the transform moved things, in mode ``'subnet'``.
+            **others: What a model's own forward takes besides, in stock modes and without
+                sub-networks; no transform moves it.
         """
+        if others and mode in ('full', 'subnet'):
+            raise ConfigError(
+                f'sub-networks have no {listed(others)} beside images and data_samples: put it '
+                'into data_samples, or set gradaug.num_subnets=0'
+            )
         if mode == 'full':
             with self.recording():
                 return super().forward(inputs, data_samples, mode='loss')  # type: ignore[misc]
@@ -112,7 +120,7 @@ class GradAugMixin:
             raise ConfigError(
                 f'this wrapper computes the plain loss and would train without sub-networks: {WRAP}'
             )
-        return super().forward(inputs, data_samples, mode=mode)  # type: ignore[misc]
+        return super().forward(inputs, data_samples, mode=mode, **others)  # type: ignore[misc]
 
     def sample_subnets(self) -> list[Subnet]:
         """Draw the sub-networks of the next step.

@@ -217,7 +217,7 @@ def _require_finite(
         f'the loss of pass {index} ({what}) is {terms["loss"]}, expected a finite number '
         f'({", ".join(f"{key}={value:.4g}" for key, value in terms.items())}). {UNTOUCHED}. Lower '
         "the learning rate, clip gradients (optim_wrapper.clip_grad), or check this batch's labels"
-        + ("; half precision may need optim_wrapper.dtype='bfloat16'" * is_half)
+        + '; it may be too large for half precision (--amp)' * is_half
         + (f', of {listed(paths, 16)}' if paths else '')
     )
 

@@ -18,6 +18,7 @@ from mmengine.runner import Runner
 from mmengine.structures import InstanceData
 from torchvision.ops import masks_to_boxes
 
+from ..engine.coco_check import class_names
 from ..engine.hooks.bad_images import check_loading
 from ..engine.pixels import as_rgb, load_image
 from .canvas import new_figure
@@ -52,7 +53,7 @@ def picture_predictions(
         batches = Runner.build_dataloader(cfg.val_dataloader, seed=0)
         dataset = batches.dataset
         check_loading(dataset)
-        classes = dataset.metainfo['classes']
+        classes = class_names(dataset)
     with torch.no_grad():  # predictions are written into the batch's samples
         steps = ([m.eval().test_step(copy.deepcopy(b)) for m in models.values()] for b in batches)
         found = chain.from_iterable(zip(*results, strict=True) for results in steps)

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ..classification import GradAugClassifier
 from ..detection.labels import move_samples
+from ..engine.coco_check import class_names
 from ..engine.hooks.bad_images import check_loading
 from ..engine.pixels import as_rgb, shown_range
 from ..evaluation.random_batch import stand_in_for_runner
@@ -70,7 +71,7 @@ def picture_subnets(
     here = {'num_workers': 0, 'persistent_workers': False, 'prefetch_factor': None}
     loader = Runner.build_dataloader({**cfg.train_dataloader, **here}, seed=seed)
     check_loading(loader.dataset)
-    classes = loader.dataset.metainfo['classes']
+    classes = class_names(loader.dataset)
     seed = seed if model.gradaug.seed is None else model.gradaug.seed
     # mmcv loads images as BGR, and either option of mmdet's preprocessor swaps that to RGB.
     options = cfg.model.get('data_preprocessor') or {}

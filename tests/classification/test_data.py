@@ -221,6 +221,7 @@ def test_torchvisions_transforms_by_name():
     torch.manual_seed(0)
     found = transform({'img': image})['img']
     torch.manual_seed(0)
+    TRANSFORMS.build(dict(type='torchvision/AutoAugment', policy='cifar10'))
     reference = v2.RandomResizedCrop(16, interpolation=v2.InterpolationMode.BICUBIC)(image)
     assert torch.equal(found, reference)
 

@@ -1,5 +1,6 @@
 """Images that cannot be read are named, and replaced where configured."""
 
+import re
 from types import SimpleNamespace
 
 import cv2
@@ -95,6 +96,16 @@ def test_where_configured_another_sample_takes_its_place(images, messages):
     assert not {files[3].name, files[5].name} & set(shown)
     for message, file, count in zip(messages, (files[3], files[5]), (1, 2), strict=True):
         assert str(file) in message and f'bad image {count} of 2 allowed' in message
+
+
+def test_every_process_tells_what_it_replaces(images, monkeypatch, capsys):
+    monkeypatch.setattr(bad_images, 'get_rank', lambda: 3)
+    dataset, files = images
+    checked = dataset()
+    check_loading(checked, 1)
+    cut(files[3])
+    loaded(checked)
+    assert re.match(r'warning: process 3: cannot read the image', capsys.readouterr().err)
 
 
 def test_images_of_another_size_than_their_entries_are_told_once(images, messages):

@@ -89,6 +89,7 @@ def test_what_keeps_state_is_warned_of(cfg, capsys, caching, where):
 
 @pytest.mark.parametrize(('batch', 'processes', 'counts', 'scale', 'told'), [
     (2, 8, 1, {}, False), (2, 1, 8, {}, False), (2, 1, 1, dict(enable=True), False),
+    (2, 1, 8, dict(enable=True), 16),
     (2, 1, 1, {}, 2), (4, 8, 1, {}, 32), (2, 1, 4, {}, 8),
 ])  # fmt: skip
 def test_batch_sizes_of_another_learning_rate_are_warned_of(
@@ -100,7 +101,9 @@ def test_batch_sizes_of_another_learning_rate_are_warned_of(
     monkeypatch.setenv('WORLD_SIZE', str(processes))
     check_run(cfg, LOOPS)
     err = capsys.readouterr().err
-    assert (f'a step has {told} images' in err and 'is for 16' in err) if told else err == ''
+    scaled = f'is {counts} times too low for {told} images a step' in err
+    assert scaled or (f'a step has {told} images' in err and 'for 16' in err) if told else not err
+    assert scaled == bool(scale and counts > 1)
     assert ('add --auto-scale-lr' in err) == (told and counts == 1)
 
 
@@ -179,6 +182,15 @@ def test_weights_for_images_of_other_channels_are_loaded_but_for_the_first(
     wider = backbone(tmp_path, base_channels=16) | dict(base_channels=8, in_channels=channels)
     with pytest.raises(ConfigError, match=r'of another shape \(conv1\.weight, '):
         check_backbone(wider)
+
+
+def test_a_users_own_backbone_may_have_more_layers(tmp_path):
+    class More(SlimmableResNet):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            self.more = torch.nn.Conv2d(1, 1, 1)
+
+    check_backbone(backbone(tmp_path), More)
 
 
 def test_pretrained_weights_of_other_groups(tmp_path):

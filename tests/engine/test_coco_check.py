@@ -448,6 +448,13 @@ def test_folders_of_classes_have_to_be_there(tmp_path):
     dataset = ConfigDict(type='ClassFolders', data_root=f'{tmp_path}/digit', split='train')
     cfg = Config(dict(train_dataloader=dict(dataset=dataset), data_help='run make_digits'))
     fails(cfg, r'no data at \S+/digit \(train.*img_path\).* run make_digits', ('train',))
+    voc = dict(type='VOCDataset', data_prefix=dict(img='none/', sub_data_root=''))
+    (tmp_path / 'VOC2007').mkdir()
+    cfg.train_dataloader.dataset = dict(voc, data_root=f'{tmp_path}/VOC2007/')
+    check_data(cfg, ('train',))  # it never reads what a COCO config's data_prefix leaves there
+    cfg.train_dataloader.dataset.data_prefix.sub_data_root = 'JPEGImages/'
+    fails(cfg, r'no data at \S+/VOC2007/JPEGImages \(train.*sub_data_root\)', ('train',))
+    cfg.train_dataloader.dataset = dataset
     dataset.update(type='TorchvisionImages', name='CIFAR10')
     cfg.val_dataloader = copy.deepcopy(cfg.train_dataloader)
     dataset.download = True  # for all of that folder

@@ -107,8 +107,9 @@ def test_testing_with_flips(trained, data, tmp_path, capfd):
     start(test_tool.main, CONFIG, trained / 'epoch_2.pth', *where, options=options)
     assert 'Evaluate annotation type *bbox*' in capfd.readouterr().out
     cfg = Config.fromfile(tmp_path / CONFIG.name)
-    flip, no_flip = cfg.test_dataloader.dataset.pipeline[-1].transforms[0]
-    assert (flip.prob, no_flip.prob) == (1, 0)
+    (no_flip, flip), (pack,) = cfg.test_dataloader.dataset.pipeline[-1].transforms
+    assert (no_flip.prob, flip.prob) == (0, 1)
+    assert {'flip_direction', 'ori_shape'} < set(pack.meta_keys)
 
 
 @pytest.mark.parametrize('main', [train_tool.main, test_tool.main])
@@ -251,6 +252,8 @@ def test_a_gradaug_config_gets_its_wrapper():
 def test_wrappers_that_would_drop_sub_networks_are_refused(kind):
     with pytest.raises(ConfigError, match=r'DataParallel.* would train without sub-networks'):
         wrapper_of(model_wrapper_cfg=dict(type=kind))
+    with pytest.raises(ConfigError, match=r"strategy.type='DDPStrategy' would train without"):
+        wrapper_of(strategy=dict(type='DDPStrategy'))
     plain = dict(MODEL, gradaug=dict(num_subnets=0))
     assert wrapper_of(plain, model_wrapper_cfg=dict(type=kind)) == dict(type=kind)
 

@@ -170,11 +170,15 @@ def test_averaged_weights_of_timms_runs_are_taken_unless_asked_otherwise(tmp_pat
     last, averaged = (
         randomised(torchvision.models.resnet18(), seed).state_dict() for seed in (0, 1)
     )
-    torch.save({'state_dict': last, 'state_dict_ema': averaged}, tmp_path / 'best.pth.tar')
-    args = ['--from', 'timm', '--to', 'torchvision', '--out', str(tmp_path), *options]
-    main([str(tmp_path / 'best.pth.tar'), *args])
-    (path,) = tmp_path.glob('*_torchvision-*.pth')
-    assert_equal(torch.load(path), last if options else averaged)
+    compiled = {f'_orig_mod.{k}': v for k, v in averaged.items()}
+    ofs = {'module.n_averaged': torch.tensor(9), **{f'module.{k}': v for k, v in averaged.items()}}
+    for index, more in enumerate([dict(state_dict_ema=compiled), dict(model_ema=ofs)]):
+        torch.save({'state_dict': last, **more}, tmp_path / 'best.pth.tar')
+        out = tmp_path / str(index)
+        args = ['--from', 'timm', '--to', 'torchvision', '--out', str(out), *options]
+        main([str(tmp_path / 'best.pth.tar'), *args])
+        (path,) = out.glob('*_torchvision-*.pth')
+        assert_equal(torch.load(path), last if options else averaged)
 
 
 @pytest.mark.parametrize('options', [[], ['--no-ema']])
@@ -237,6 +241,8 @@ def test_a_file_that_would_be_executed_is_refused(tmp_path):
 @pytest.mark.parametrize(('options', 'message'), [
     ('--from timm --to timm --width 0.9 --recalibrate 2', '--width 0.9: expected --to'),
     ('--width 0.9', 'expected both --width W and --recalibrate N'),
+    ('--from timm --safetensors', '--safetensors: expected --to torchvision, timm'),
+    ('--to backbone --no-classifier', '--no-classifier: expected --to'),
     ('--from timm --to classifier', 'has no classifier'),
     ('--from gradaug', r'mine\.pth does not fit DepthResNet: '),
     ('--to torchvision --link {0}', r'--link \S+mine\.pth exists and is no link'),

@@ -16,6 +16,12 @@ def test_what_only_the_config_file_imports_is_told():
         build_model(dict(type='OwnFPN'))
 
 
+def test_the_checkpoints_own_config_tells_what_it_trained():
+    plain = Config(dict(model=dict(DETECTOR, gradaug=dict(num_subnets=0)))).pretty_text
+    source = Source(Path('a.pth'), {'cfg': plain}, {}, Config(dict(model=DETECTOR)))
+    assert untrained_widths(source, [1.0, 0.95]) == [0.95]
+
+
 @pytest.mark.parametrize(('model', 'untrained'), [
     (DETECTOR, [0.89, 0.3]),  # the default
     (dict(DETECTOR, gradaug=dict(min_width=0.8, distill=None)), [0.3]),

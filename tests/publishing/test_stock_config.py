@@ -110,6 +110,19 @@ def test_the_older_key_of_pretrained_weights_keeps_its_type(pretrained, left):
     )
 
 
+def test_python_style_types_are_written_by_their_names():
+    cfg = config()
+    cfg.model.test_cfg = dict(nms=dict(type='mmcv.ops.nms', iou_threshold=0.5))
+    cfg.model.loss = dict(type='mmdet.models.losses.smooth_l1_loss.L1Loss')
+    cfg.model.neck = dict(type='mmdet.FPN')
+    model = stock_config(cfg).model
+    assert [model.test_cfg.nms.type, model.loss.type, model.neck.type] == [
+        'nms',
+        'L1Loss',
+        'mmdet.FPN',
+    ]
+
+
 def test_hooks_of_this_package_go_or_become_those_that_they_extend():
     hooks = dict(
         timer=dict(type='IterTimerHook'),

@@ -98,6 +98,8 @@ def test_each_run_is_done_and_recorded_once_unless_its_recipe_changes(rows, caps
     assert len(lines('tools/calls.txt')) == 7
     run(rows[:1], 'lr=9')
     assert lines('records.jsonl')[-1]['options'] == ['lr=9']
+    run(rows[:1], 'lr=9', 'train_dataloader.dataset.download=True')
+    assert len(lines('tools/calls.txt')) == 8, 'where its data are makes no other run'
     run([replace(EVALUATED, evaluation=f'{EVALUATED.evaluation} --images 9')])
     assert lines('tools/calls.txt')[8][0::4][:2] == ['evaluate', '--images']
     keys = [(r['id'], r['hash']) for r in lines('records.jsonl')]

@@ -103,5 +103,12 @@ def test_conversions_of_batchnorm_leave_it_slimmable(norm, convert):
     with at_width(network, 0.5), at_width(expected.eval(), 0.5):
         for left, right in zip(network(x), expected(x), strict=True):
             torch.testing.assert_close(left, right)
+    network.own = nn.Sequential(
+        nn.BatchNorm1d(2), type('Active', (nn.BatchNorm2d,), dict(forward=None))(2)
+    )
+    with at_width(network, 0.5):
+        pass
+    assert not any(isinstance(norm, (SlimBatchNorm2d, SlimSyncBatchNorm)) for norm in network.own)
+    del network.own
     kind = SlimBatchNorm2d if convert is revert_sync_batchnorm else SlimSyncBatchNorm
     assert {type(m) for m in network.modules() if isinstance(m, _BatchNorm)} == {kind}

@@ -4,6 +4,7 @@ import copy
 import dataclasses
 from unittest import mock
 
+import mmdet.models
 import pytest
 import torch
 import torch.nn.functional as F
@@ -86,6 +87,22 @@ def test_a_step_without_sub_networks_is_the_stock_step_bitwise(kind):
     for state, log in zip(states, logs, strict=True):
         assert_equal(state, states[0])
         assert_equal(log, logs[0])
+
+
+class WithDepth(mmdet.models.FasterRCNN):
+    """A user's own, of images and their depths."""
+
+    def forward(self, inputs, data_samples=None, mode='tensor', depth=None):
+        return depth
+
+
+def test_what_a_forward_takes_besides_reaches_stock_modes_alone():
+    config = detector_config(mask=False)
+    config.detector = WithDepth
+    model = build(config)
+    assert model(None, depth=3) == 3
+    with pytest.raises(ConfigError, match=r"sub-networks have no 'depth' .*num_subnets=0"):
+        model(None, mode='full', depth=3)
 
 
 def test_weights_of_passes_are_factors_of_their_gradients():

@@ -8,12 +8,14 @@ from typing import Any
 
 import torch
 from mmcv.transforms import LoadImageFromFile
+from mmengine.dist import get_rank
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.registry import HOOKS
 from PIL import Image
 
 from ...errors import ConfigError
+from ..cli import warn
 from ..file_names import find_file, near_file
 
 FIX = (
@@ -96,7 +98,10 @@ class CheckedLoading:
 
 
 def _warn(text: str) -> None:
-    print_log(text, logger='current', level=logging.WARNING)
+    if rank := get_rank():  # whose logger keeps warnings to itself
+        warn(f'process {rank}: {text}')
+    else:
+        print_log(text, logger='current', level=logging.WARNING)
 
 
 def check_loading(dataset: Any, max_bad_images: int = 0) -> None:

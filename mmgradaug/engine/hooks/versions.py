@@ -37,6 +37,18 @@ class VersionsHook(Hook):
                 f'{number + 1} passes per step: full network and {subnets}; their gradients add up'
             )
 
+    def after_load_checkpoint(self, runner: Any, checkpoint: dict) -> None:
+        """Warn of a resumed run whose schedules are not those of the config: they stay."""
+        saved = checkpoint.get('param_schedulers') if runner._resume else None
+        for old, new in zip(saved or (), runner.param_schedulers or (), strict=False):
+            for key in ('begin', 'end', 'T_max', 'milestones'):  # names: of several optimizers
+                if not isinstance(old, str) and old.get(key) != getattr(new, key, None):
+                    runner.logger.warning(
+                        f'{type(new).__name__} of param_scheduler goes on as in the checkpoint, '
+                        f'{key} {old.get(key)}, not {getattr(new, key)}, which is what the config '
+                        'gives for these processes; a run that load_from starts has its own'
+                    )
+
     def before_train(self, runner: Any) -> None:
         """Warn of a resumed run that has nothing left to do, and of a warm-up that is too long."""
         unit, done, end = progress(runner.train_loop)
@@ -51,8 +63,7 @@ class VersionsHook(Hook):
         if done >= end and is_main_process():
             warn(
                 f'the run in {runner.work_dir} is finished ({unit} {done} of {end}): nothing is '
-                f'left to train; to go on, raise train_cfg.max_{unit}s and what param_scheduler '
-                'ends at'
+                'left to train; to go on, start another run from its weights (load_from)'
             )
 
 
