@@ -94,7 +94,8 @@ class GradAugDetector(GradAugMixin):
         """Record every distilled head's outputs in the full pass, which runs in this context."""
         with ExitStack() as stack:
             for distiller in self._distillers:
-                stack.enter_context(distiller.recording())
+                for recorder in distiller.recorders():
+                    stack.enter_context(recorder)
             yield
 
     def clear(self) -> None:

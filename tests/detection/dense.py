@@ -78,5 +78,6 @@ def random_feats(model, size):
 
 def teach(distiller, feats):
     """Record the head on features, as in a full pass; returns its raw outputs."""
-    with torch.no_grad(), distiller.recording():
+    (recorder,) = distiller.recorders()
+    with torch.no_grad(), recorder:
         return distiller.head(feats)

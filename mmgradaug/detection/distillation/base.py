@@ -28,9 +28,9 @@ class HeadDistiller:
         """Return whether ``head`` computes its outputs and losses as expected here."""
         raise NotImplementedError
 
-    def recording(self) -> AbstractContextManager[Any]:
-        """Record what the head sees and says in the full pass, which runs in this context."""
-        return recording_forward(self.head, self.record)
+    def recorders(self) -> list[AbstractContextManager[Any]]:
+        """Return contexts that record what the head sees and says in the full pass."""
+        return [recording_forward(self.head, self.record)]
 
     def record(self, outputs: Any) -> None:
         """Record what the head's forward returned."""

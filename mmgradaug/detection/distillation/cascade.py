@@ -15,8 +15,8 @@ semantic branch, if any, feeds the other heads, and is trained by the target of 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from itertools import zip_longest
 from typing import Any
 
@@ -87,14 +87,10 @@ class HTCDistiller(CascadeDistiller):
             )
         )
 
-    @contextmanager
-    def recording(self) -> Iterator[None]:
-        """Record RoIs, outputs and targets of the full pass, and its segmentation."""
-        with ExitStack() as stack:
-            stack.enter_context(super().recording())
-            if self.head.with_semantic:
-                stack.enter_context(recording_forward(self.head.semantic_head, self.record))
-            yield
+    def recorders(self) -> list[AbstractContextManager[Any]]:
+        """Return contexts that record RoIs, outputs and targets, and the segmentation."""
+        branches = [self.head.semantic_head] if self.head.with_semantic else []
+        return [*super().recorders(), *(recording_forward(b, self.record) for b in branches)]
 
     def record(self, outputs: tuple) -> None:
         """Record the semantic branch's class probabilities (N, C, H, W)."""

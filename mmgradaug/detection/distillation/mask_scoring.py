@@ -13,8 +13,7 @@ Beside masks it predicts how well each mask fits its object, as their intersecti
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -49,9 +48,8 @@ class MaskScoringDistiller(RoIDistiller):
             and has_stock_methods(head.mask_iou_head, (MaskIoUHead,), METHODS)
         )
 
-    @contextmanager
-    def recording(self) -> Iterator[None]:
-        """Record RoIs, outputs and targets of the full pass."""
+    def recorders(self) -> list[AbstractContextManager[Any]]:
+        """Return contexts that record RoIs, outputs and targets of the full pass."""
         shares: list[Tensor] = []  # one (P_i,) an image
 
         def record(
@@ -61,12 +59,11 @@ class MaskScoringDistiller(RoIDistiller):
             self.teacher = predicted.detach()[chosen], torch.cat(shares)[chosen]
 
         head = self.head.mask_iou_head
-        with (
-            super().recording(),
+        return [
+            *super().recorders(),
             recording_calls(head, '_get_area_ratio', lambda share, *_: shares.append(share)),
             recording_calls(head, 'loss_and_target', record),
-        ):
-            yield
+        ]
 
     def _mask_losses(
         self, outputs: dict[str, Tensor], mapping: GeometricMap, ramp: float

@@ -6,8 +6,8 @@ both outputs correspond one to one. No sub-network pass proposes, assigns or sam
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 from mmdet.models.roi_heads import DoubleHeadRoIHead, DynamicRoIHead, StandardRoIHead
@@ -52,13 +52,9 @@ class RoIDistiller(HeadDistiller):
         """Return the box heads and the mask heads beside them, in the order they run."""
         return [(head.bbox_head, head.mask_head if head.with_mask else None)]
 
-    @contextmanager
-    def recording(self) -> Iterator[None]:
-        """Record RoIs, outputs and targets of the full pass."""
-        with ExitStack() as stack:
-            for stage in self.stages:
-                stack.enter_context(stage.recording())
-            yield
+    def recorders(self) -> list[AbstractContextManager[Any]]:
+        """Return contexts that record RoIs, outputs and targets of the full pass."""
+        return [recorder for stage in self.stages for recorder in stage.recorders()]
 
     def clear(self) -> None:
         """Drop what was recorded."""
@@ -102,12 +98,10 @@ class DynamicDistiller(RoIDistiller):
     head_classes = (DynamicRoIHead,)
     _beta: float
 
-    @contextmanager
-    def recording(self) -> Iterator[None]:
-        """Record RoIs, outputs and targets of the full pass, and its beta."""
+    def recorders(self) -> list[AbstractContextManager[Any]]:
+        """Return contexts that record the full pass, and keep the beta that it starts with."""
         self._beta = self.head.bbox_head.loss_bbox.beta
-        with super().recording():
-            yield
+        return super().recorders()
 
     def loss(self, *args: Any) -> dict[str, Tensor]:
         """Compute the losses of the active sub-network; see :class:`HeadDistiller`."""

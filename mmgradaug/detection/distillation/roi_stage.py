@@ -6,8 +6,8 @@ the sub-network as they are, or turned.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,16 +73,11 @@ class RoIStage:
             and getattr(bbox_head.bbox_coder, 'encode_size', 4) == 4
         )
 
-    @contextmanager
-    def recording(self) -> Iterator[None]:
-        """Record RoIs, outputs and targets of the full pass."""
+    def recorders(self) -> list[AbstractContextManager[None]]:
+        """Return contexts that record RoIs, outputs and targets of the full pass."""
         self.clear()
-        with ExitStack() as stack:
-            method = 'loss_and_target'
-            stack.enter_context(recording_calls(self.bbox_head, method, self._record_boxes))
-            if self.mask_head is not None:
-                stack.enter_context(recording_calls(self.mask_head, method, self._record_masks))
-            yield
+        heads = {self.bbox_head: self._record_boxes, self.mask_head: self._record_masks}
+        return [recording_calls(h, 'loss_and_target', r) for h, r in heads.items() if h is not None]
 
     def _record_boxes(self, result: dict[str, Any], **call: Any) -> None:
         """Record a call of the box head's ``loss_and_target``."""
