@@ -16,11 +16,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or '').split('\n')[0])
     add = parser.add_argument
     add('work_dirs', type=Path, nargs='+', metavar='WORK_DIR')
-    add(
-        '--out',
-        type=Path,
-        help='file (default: report.html in the work dir; of several, beside it)',
-    )
+    add('--out', type=Path, help='file (default: report.html in the work dir, or beside several)')
     args = parser.parse_args(argv)
     # These take seconds, which --help need not wait for.
     from mmgradaug.engine.cli import make_output_dir, one_line_errors

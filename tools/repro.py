@@ -34,9 +34,8 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     add = one.add_argument
     add('ids', nargs='*', metavar='ID')
     add('--all', action='store_true', help='every row')
-    add(
-        '--jobs', type=int, default=len(os.sched_getaffinity(0)), metavar='N', help='rows at a time'
-    )
+    cores = len(os.sched_getaffinity(0))
+    add('--jobs', type=int, default=cores, metavar='N', help='rows at a time')
     add('--work-dir', type=Path, default=Path('work_dirs/smoke'), help='(default: %(default)s)')
     commands.add_parser('report', help=f'write docs/RESULTS.md from the records in {RECORDS}/')
     args = parser.parse_args(argv)

@@ -34,9 +34,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     only = parser.add_mutually_exclusive_group().add_argument
     only('--pilot', nargs='*', metavar='KEY=VALUE', help='pilot seeds, with options, and no more')
     only('--report', action='store_true', help='write docs/STUDY.md anew, and no more')
-    add(
-        '--jobs', type=int, default=len(os.sched_getaffinity(0)), metavar='N', help='runs at a time'
-    )
+    cores = len(os.sched_getaffinity(0))
+    add('--jobs', type=int, default=cores, metavar='N', help='runs at a time')
     add('--work-dir', type=Path, default=Path('work_dirs/study'), help='(default: %(default)s)')
     args = parser.parse_args(argv)
     from mmgradaug.engine.cli import make_output_dir, one_line_errors  # takes seconds

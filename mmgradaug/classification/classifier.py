@@ -72,9 +72,10 @@ class Classifier(BaseModel):
             told = (getattr(self.backbone, n, None) for n in ('out_channels', 'feat_dim'))
             in_channels = next(filter(None, told), None)
         if in_channels is None:
-            name = type(self.backbone).__name__
-            text = 'is needed: set it to the channels of the last features of'
-            raise ConfigError(f'model.in_channels {text} {name}')
+            raise ConfigError(
+                f'model.in_channels is needed with {type(self.backbone).__name__}: set it to the '
+                'channels of its last features'
+            )
         self.fc = nn.Linear(in_channels, num_classes)
         deformable = (DeformConv2d, ModulatedDeformConv2d)
         for name, layer in self.named_modules() if channels_last else ():

@@ -175,7 +175,7 @@ def test_a_larger_teacher(kind, tmp_path):
     (dict(gradaug=dict(width=0.5)), r'gradaug\.width is no option'),
     (dict(backbone=dict(type='ResNet', depth=18)), "set backbone type='SlimmableResNet'"),
     (dict(backbone=dict(type='MobileNetV2'), gradaug=dict(min_width=1.0)),
-     r'model\.in_channels is needed: set it to .* features of MobileNetV2'),
+     r'model\.in_channels is needed with MobileNetV2: set it to the channels'),
 ])  # fmt: skip
 def test_wrong_options_are_refused(options, words):
     with pytest.raises(ConfigError, match=words):
