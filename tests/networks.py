@@ -140,6 +140,13 @@ def pretrained(path: Any, **options: Any) -> Any:
     return backbone
 
 
+def saved_run(folder: Any, cfg: Any, model: nn.Module) -> list[str]:
+    """Write a config and a checkpoint; returns their paths, as a tool's command line has them."""
+    (folder / 'c.py').write_text(cfg.pretty_text)
+    torch.save({'state_dict': model.state_dict()}, folder / 'epoch_1.pth')
+    return [str(folder / 'c.py'), str(folder / 'epoch_1.pth')]
+
+
 def batch(
     num_items: tuple[int, ...] = (3, 2), size: int = 128, mask: bool = True, semantic: bool = False
 ) -> dict:

@@ -26,17 +26,12 @@ def run(network, x, width=None, kept=None):
     narrow = nullcontext() if width is None else at_width(network, width)
     shallow = nullcontext() if kept is None else at_depth(network, kept)
     with narrow, shallow:
-        outs = network(x)
-        probe(outs).backward()
+        outs, total = network(x), 0.0
+        for index, out in enumerate(outs):
+            weights = random_images(2048, seed=index, dtype=out.dtype)[: out.size(1)]
+            total = total + (out * weights[:, None, None]).sum()
+        total.backward()
     return outs, {k: p.grad for k, p in network.named_parameters()}
-
-
-def probe(outs):
-    total = 0.0
-    for index, out in enumerate(outs):
-        weights = random_images(2048, seed=index, dtype=out.dtype)[: out.size(1)]
-        total = total + (out * weights[:, None, None]).sum()
-    return total
 
 
 def assert_slice_equals_dense(network, width, x, kept=None):

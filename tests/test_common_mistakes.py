@@ -102,10 +102,6 @@ def rename(*names):
     return rewrite(lambda c: [k.update(name=names[i]) for i, k in enumerate(c['categories'])])
 
 
-def no_coco(run):
-    (run.root / 'annotations/train.json').write_text('<annotation></annotation>')
-
-
 def evaluate_on_training_images(run):
     to_test(run, run.save(build(detector_config()).state_dict()))
     rewrite(each(lambda i: dict(file_name=f'other/{i["file_name"]}'), 'images'))(run)
@@ -123,7 +119,8 @@ DATA = {
      r'3 of 3 images .*\(train_dataloader\.dataset\).* the first is \S+/train/.* set .*data_pre'),
     'images missing': (remove('train/shapes_00001.png'),
      r'1 of 3 images of \S+/train\.json .* the first is \S+/train/shapes_00001\.png.*: get them'),
-    'no COCO file': (no_coco, r'train\.json is no annotation file .* expected a JSON .*: convert'),
+    'no COCO file': (lambda run: (run.root / 'annotations/train.json').write_text('<annotation/>'),
+     r'train\.json is no annotation file .* expected a JSON .*: convert'),
     'a box missing': (rewrite(lambda c: c['annotations'][0].pop('bbox')),
      r"train\.json \(train_dataloader\.dataset\) has an entry without 'bbox': add it"),
     'other classes': (rename('disc', 'box', 'star'),
@@ -169,10 +166,6 @@ def checkpoint_of_another_network(run):
     to_test(run, run.save(state))
 
 
-def checkpoint_holding_code(run):
-    to_test(run, run.save({}, extra=Command(run.root.parent / 'executed')))
-
-
 WEIGHTS = {
     'pretrained file missing': (lambda run: pretrained(run, f'{run.root}/resnet.pth'),
      r'no pretrained weights at \S+/resnet\.pth \(model\.backbone\.init_cfg\.checkpoint\).*: pu'),
@@ -186,7 +179,8 @@ WEIGHTS = {
     'checkpoint of another network': (checkpoint_of_another_network,
      r'weights\.pth is of another network than \w+: 1 missing \(neck\.fpn_convs\.0\.conv'
      r'\.bias\); use weights of this config'),
-    'checkpoint holding code': (checkpoint_holding_code,
+    'checkpoint holding code': (
+     lambda run: to_test(run, run.save({}, extra=Command(run.root.parent / 'executed'))),
      r'weights\.pth holds posix\.system, expected tensors, .*Nothing of it was executed'),
 }  # fmt: skip
 

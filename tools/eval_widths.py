@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     from mmgradaug.engine.checks import check_data
     from mmgradaug.engine.cli import load_config, make_output_dir, one_line_errors, warn
-    from mmgradaug.evaluation.widths import Validation, WidthResult, measure_inference
+    from mmgradaug.evaluation.widths import Validation, WidthResult, measure_inference, shown_of
     from mmgradaug.publishing.publish import cut_network
     from mmgradaug.publishing.source import Cut, open_source, untrained_widths
     from mmgradaug.slimmable import check_width
@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             network = cut_network(source, Cut(width, images, args.seed, args.device))
             metrics, trained = validation.evaluate(network), width not in untrained
             result = WidthResult(width, metrics, recalibration_images=images, trained=trained)
-            shown = [f'{name} {value:.3f}' for name, value in result.shown().items()]
+            shown = [f'{name} {value:.3f}' for name, value in shown_of(result.metrics).items()]
             print(f'width {width:g}: {", ".join(shown) or "nothing found"}', flush=True)
             networks.append(network)
             results.append(result)
@@ -84,7 +84,7 @@ def print_widths(results: Sequence[Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from mmgradaug.evaluation.widths import shown_metrics
+    from mmgradaug.evaluation.widths import shown_metrics, shown_of
 
     table = Table(title='widths (time: median of one image, quartiles)')
     names = shown_metrics(results)
@@ -94,7 +94,7 @@ def print_widths(results: Sequence[Any]) -> None:
         low, median, high = 1e3 * np.percentile(result.seconds, (25, 50, 75))
         table.add_row(
             f'{result.width:g}' + ('' if result.trained else ' (not trained)'),
-            *(f'{result.shown().get(name, math.nan):.3f}' for name in names),
+            *(f'{shown_of(result.metrics).get(name, math.nan):.3f}' for name in names),
             f'{result.flops / 1e9:.2f}',
             f'{result.backbone_flops / 1e9:.2f}',
             f'{result.parameters / 1e6:.2f}',

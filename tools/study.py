@@ -39,7 +39,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     add('--work-dir', type=Path, default=Path('work_dirs/study'), help='(default: %(default)s)')
     args = parser.parse_args(argv)
     from mmgradaug.engine.cli import make_output_dir, one_line_errors  # takes seconds
-    from mmgradaug.reproduction.rows import read_rows, select_rows
+    from mmgradaug.reproduction.rows import read_records, read_rows, select_rows
+    from mmgradaug.reproduction.runner import plan_runs
+    from mmgradaug.reproduction.study import read_settings, write_study
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # runs are stopped, too
     with one_line_errors():
@@ -52,7 +54,12 @@ def main(argv: Sequence[str] | None = None) -> None:
                     measure_costs([row for row in rows.values() if row.config == config])
             run(chosen, rows, args)
         if args.pilot is None:
-            report(rows, args.work_dir)
+            plans = (plan_runs(r, r.all_seeds, args.work_dir, rows=rows) for r in rows.values())
+            runs = [planned for plan in plans for planned in plan]
+            records = read_records([STUDY / 'records.jsonl'])
+            steps = json.loads(COST.read_text()) if COST.exists() else {}
+            write_study(read_settings(runs, records, steps), Path('docs'))
+            print('docs/STUDY.md')
 
 
 def run(chosen: Sequence[Any], rows: Mapping[str, Any], args: argparse.Namespace) -> None:
@@ -98,18 +105,6 @@ def measure_costs(rows: Sequence[Any]) -> None:
         )
         steps[config] = json.loads(out.read_text())
     COST.write_text(json.dumps(steps, indent=1) + '\n')
-
-
-def report(rows: Mapping[str, Any], work_dir: Path) -> None:
-    from mmgradaug.reproduction.rows import read_records
-    from mmgradaug.reproduction.runner import plan_runs
-    from mmgradaug.reproduction.study import read_settings, write_study
-
-    records = read_records([STUDY / 'records.jsonl'])
-    runs = [r for row in rows.values() for r in plan_runs(row, row.all_seeds, work_dir, rows=rows)]
-    steps = json.loads(COST.read_text()) if COST.exists() else {}
-    write_study(read_settings(runs, records, steps), Path('docs'))
-    print('docs/STUDY.md')
 
 
 if __name__ == '__main__':

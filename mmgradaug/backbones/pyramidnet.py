@@ -15,16 +15,6 @@ from .residual import STEM_CHANNELS, StagedNetwork, blocks_per_stage, conv, norm
 EXPANSION = 4  # output channels of a bottleneck to those of its middle
 
 
-def pyramid_channels(blocks: int, alpha: float) -> list[int]:
-    """Return the channels of each block: they grow by alpha / blocks from one to the next.
-
-    The exact number is rounded, as the authors' code does and as the published 26.8 M
-    parameters of depth 200 and alpha 240 need; their paper's formula rounds down, which gives
-    26.7 M.
-    """
-    return [round_half_up(STEM_CHANNELS + alpha * (k + 1) / blocks) for k in range(blocks)]
-
-
 class PyramidBlock(nn.Module):
     """BatchNorm before each convolution and after the last; ReLU between; padded shortcut.
 
@@ -92,9 +82,12 @@ class PyramidNet(StagedNetwork):
         norm_cfg: dict | None = None,
         **kwargs: Any,
     ) -> None:
-        each = blocks_per_stage(depth, 9 if bottleneck else 6, 2)
+        blocks = 3 * blocks_per_stage(depth, 9 if bottleneck else 6, 2)
         factor = EXPANSION if bottleneck else 1
-        channels = [factor * count for count in pyramid_channels(3 * each, alpha)]
+        # Rounded as in the authors' code, and as the published 26.8 M parameters of depth 200 and
+        # alpha 240 need; their paper's formula rounds down, which gives 26.7 M.
+        exact = (STEM_CHANNELS + alpha * (k + 1) / blocks for k in range(blocks))
+        channels = [factor * round_half_up(count) for count in exact]
         kwargs |= dict(norm_cfg=norm_cfg, bottleneck=bottleneck)
         super().__init__(PyramidBlock, channels, **kwargs)
         self.bn_final: Any = norm(norm_cfg, channels[-1])

@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from mmengine.logging import MessageHub
 from torch import Tensor, nn
-from torch.autograd import Function
 from torchvision.ops import DropBlock2d, StochasticDepth, drop_block2d, stochastic_depth
 
 from ..errors import ConfigError
@@ -45,36 +44,19 @@ class ShakeDrop(nn.Module):
         self.alpha = tuple(alpha)
         self.beta = tuple(beta)
 
-    @property
-    def expected(self) -> float:
-        """Mean weight of the branch in training, its weight in evaluation."""
-        return self.survival + (1 - self.survival) * sum(self.alpha) / 2
-
     def forward(self, residual: Tensor) -> Tensor:
         """Weigh a branch (N, C, H, W)."""
         if not self.training:
-            return self.expected * residual
+            mean = self.survival + (1 - self.survival) * sum(self.alpha) / 2
+            return mean * residual
         if torch.rand(()) < self.survival:
             return residual
-        weights = (
+        forward, backward = (
             residual.new_empty(len(residual), 1, 1, 1).uniform_(*range_)
             for range_ in (self.alpha, self.beta)
         )
-        return _Weighed.apply(residual, *weights)
-
-
-class _Weighed(Function):
-    """One weight in the forward pass, another in the backward pass."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, forward_weight: Tensor, backward_weight: Tensor) -> Tensor:
-        ctx.save_for_backward(backward_weight)
-        return x * forward_weight
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
-        (weight,) = ctx.saved_tensors
-        return gradient * weight, None, None
+        # The difference is zero; the gradient passes through it alone.
+        return (forward * residual).detach() + backward * (residual - residual.detach())
 
 
 class DropPath(StochasticDepth):

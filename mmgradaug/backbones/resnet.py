@@ -159,18 +159,3 @@ def _regularise(stages: list[Any], cfg: Mapping[str, Any]) -> None:
             for index in (1, 2, 3) if isinstance(block, Bottleneck) else (1, 2):
                 block.add_module(f'after_norm{index}', DropBlock(drop, **options))
             block.downsample = nn.Sequential(*(block.downsample or ()), DropBlock(drop, **options))
-
-
-def without_regularisers(network: Any) -> Any:
-    """Take what acts in training alone out of a ResNet's residual blocks; return the network.
-
-    Not of one with ShakeDrop, which acts in evaluation too.
-    """
-    for block in (block for name in network.res_layers for block in network.get_submodule(name)):
-        for name in ('after_norm1', 'after_norm2', 'after_norm3'):
-            if hasattr(block, name):
-                delattr(block, name)
-        if any(isinstance(module, DropBlock) for module in block.downsample or ()):
-            kept = [module for module in block.downsample if not isinstance(module, DropBlock)]
-            block.downsample = nn.Sequential(*kept) if kept else None
-    return network

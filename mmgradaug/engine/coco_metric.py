@@ -26,8 +26,6 @@ class ExactCocoMetric(CocoMetric):
     file's order. A prediction of a class that the file lacks is an IndexError after an epoch.
     """
 
-    cat_ids: Any
-
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         coco = self._coco_api
@@ -39,17 +37,12 @@ class ExactCocoMetric(CocoMetric):
 
     def results2json(self, results: Sequence[dict], outfile_prefix: str) -> dict:
         """Write the results, whose labels are numbers of categories in the file's order."""
-        ids, classes = list(self.cat_ids), self.dataset_meta['classes']
+        classes = self.dataset_meta['classes']
+        ids = self._coco_api.get_cat_ids(cat_names=classes)
         self.cat_ids = ids + [-1] * (len(classes) - len(ids))  # which no object has
         files = super().results2json(results, outfile_prefix)
         self.cat_ids = sorted(ids)
         return files
-
-    def compute_metrics(self, results: list) -> dict[str, float]:
-        """Return the metrics."""
-        metrics = super().compute_metrics(results)
-        self.cat_ids = None  # the next evaluation looks again for their order in the file
-        return metrics
 
 
 @METRICS.register_module()
@@ -67,11 +60,9 @@ class CalibratedCocoMetric(ExactCocoMetric):
 
     def _calibration_error(self, results: Sequence[Any]) -> float:
         coco: Any = self._coco_api
-        self.cat_ids = coco.get_cat_ids(cat_names=self.dataset_meta['classes'])
         with TemporaryDirectory() as folder:
             files = self.results2json([found for _, found in results], f'{folder}/found')
             boxes = load(files['bbox'])
-        self.cat_ids = None
         if not boxes:
             return float('nan')
         with redirect_stdout(io.StringIO()):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections import OrderedDict
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -23,9 +22,6 @@ from ..errors import ConfigError, listed
 from ..type_names import builds
 from .checkpoint_loading import is_damaged, load_checkpoint, weights_of
 from .cli import warn
-
-# Of deformable convolutions, which files of plain networks lack, and of old BatchNorms.
-_ADDED = r'conv_offset|num_batches_tracked'
 
 
 def check_pretrained(model: nn.Module) -> None:
@@ -51,7 +47,8 @@ def check_pretrained(model: nn.Module) -> None:
                     f"'torchvision://resnet50' say, or {key} to None"
                 )
             stock = type(part) in (ResNet, ResNetV1d, ResNeXt)
-            if name == 'teacher.network' or (name == 'backbone' and (stock or _is_ours(part))):
+            known = stock or type(part).__module__.split('.')[0] == 'mmgradaug'
+            if name == 'teacher.network' or (name == 'backbone' and known):
                 try:
                     loaded = CheckpointLoader.load_checkpoint(path, 'cpu')
                 except URLError as error:
@@ -60,10 +57,6 @@ def check_pretrained(model: nn.Module) -> None:
                         f'to a file that you have, or {key} to None'
                     ) from error
                 _load(part, loaded, f'{path} ({key})', prefix=entry.get('prefix', ''))
-
-
-def _is_ours(backbone: Any) -> bool:
-    return type(backbone).__module__.split('.')[0] == 'mmgradaug'
 
 
 def _pretrained(part: Any) -> list[Mapping[str, Any]]:
@@ -94,7 +87,7 @@ def check_start(cfg: Config, model: Any) -> None:
         checkpoint = load_checkpoint(path)
         backbone: Any = getattr(model, 'backbone', None)
         # A user's own may be made to differ.
-        if type(backbone).__module__.split('.')[0] == 'mmdet' or _is_ours(backbone):
+        if type(backbone).__module__.split('.')[0] in ('mmdet', 'mmgradaug'):
             _load(backbone, checkpoint, f'{path} (load_from)', prefix='backbone')
 
 
@@ -153,11 +146,10 @@ def _load(
     other channels, of which mmengine warns; but entries of parts that the network has must all be
     its own.
     """
-    weights = weights_of(checkpoint)
+    weights: dict[str, Any] = weights_of(checkpoint)
     if prefix:
         start = f'{prefix.removesuffix(".")}.'
-        found = {k.removeprefix(start): v for k, v in weights.items() if k.startswith(start)}
-        weights = OrderedDict(found)
+        weights = {k.removeprefix(start): v for k, v in weights.items() if k.startswith(start)}
     own, children = network.state_dict(), dict(network.named_children())
     wrong = [k for k, v in weights.items() if k in own and own[k].shape != v.shape]
     other = {key: weights.pop(key) for key in wrong}
@@ -168,12 +160,12 @@ def _load(
         frozen = not network.get_parameter(first).requires_grad
         keeps = ', which frozen_stages keeps: set it to -1' * frozen
         warn(f'{source}: {first} is for other images, and starts from random weights{keeps}')
-    added = 'num_batches_tracked'
+    added = 'num_batches_tracked'  # which old files lack
     if not exactly:
         places = [f'after_conv{place}_plugin_names' for place in (1, 2, 3)]
         blocks = [vars(block) for block in network.modules()]
         plugins = {name for block in blocks for place in places for name in block.get(place, ())}
-        added = '|'.join([_ADDED, *map(re.escape, plugins)])
+        added = '|'.join([added, 'conv_offset', *map(re.escape, plugins)])  # of deformable ones
     misfits = {
         'missing': [k for k in missing if k not in wrong and not re.search(added, k)],
         'of another shape': list(other),

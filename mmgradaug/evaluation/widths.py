@@ -40,10 +40,6 @@ class WidthResult:
     recalibration_images: int = 0  # 0 if BatchNorm statistics are those of training
     trained: bool = True  # whether the run trained this width
 
-    def shown(self) -> dict[str, float]:
-        """Return the metrics to show."""
-        return shown_of(self.metrics)
-
 
 def shown_of(metrics: Mapping[str, float]) -> dict[str, float]:
     """Return box and mask AP, or the first metrics of an evaluator that gives neither.
@@ -57,7 +53,7 @@ def shown_of(metrics: Mapping[str, float]) -> dict[str, float]:
 
 def shown_metrics(results: Sequence[WidthResult]) -> list[str]:
     """Return the names of the metrics to show that any of the results has, in their order."""
-    return list(dict.fromkeys(name for result in results for name in result.shown()))
+    return list(dict.fromkeys(name for result in results for name in shown_of(result.metrics)))
 
 
 class Validation:

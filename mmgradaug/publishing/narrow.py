@@ -18,7 +18,6 @@ from mmdet.models.backbones import ResNet
 from mmengine.config import Config
 from torch import Tensor, nn
 
-from ..backbones.resnet import without_regularisers
 from ..engine.cli import warn
 from ..errors import ConfigError
 from ..slimmable import extract_subnet
@@ -86,7 +85,7 @@ def narrow_backbone(
             f'{type(dense).__name__} has no narrow stock network, expected a ResNet: --to onnx '
             'takes a classifier with any backbone'
         )
-    without_regularisers(dense).eval()
+    dense.eval()
     options = smallest_stock(dense, options)
     narrow = build_model(options).to(next(dense.parameters()))
     state = dense.state_dict()

@@ -33,12 +33,6 @@ class Run:
         return config_from_text(self.config_text).to_dict() if self.config_text else {}
 
     @property
-    def _noted(self) -> str:
-        """The path that mmengine noted of the last checkpoint; empty if there is none."""
-        pointer = self.path / 'last_checkpoint'
-        return pointer.read_text().strip() if pointer.is_file() else ''
-
-    @property
     def versions(self) -> str:
         """The versions of packages that the newest start logged; empty if it did not."""
         logs = sorted(self.path.glob('*/*.log'))
@@ -50,14 +44,16 @@ class Run:
         options = self.config.get('train_cfg') or {}
         before, last = [{'step': 0}, {'step': 0}, *self.scalars.train][-2:]
         step = int(last['step'])
+        pointer = self.path / 'last_checkpoint'
+        saved = pointer.read_text().strip() if pointer.is_file() else ''
         if 'max_epochs' in options:
             total, done = options['max_epochs'], int(last.get('epoch', 0))
-            ended = done == total and self._noted.endswith(f'epoch_{total}.pth')
+            ended = done == total and saved.endswith(f'epoch_{total}.pth')
             text = f'epoch {done} of {total}' + f', iteration {step}' * (not ended)
         else:
             total = options.get('max_iters', '?')
             # A checkpoint beyond the next entry is of a run before, which this one began anew.
-            ended = self._noted.endswith(f'iter_{total}.pth')
+            ended = saved.endswith(f'iter_{total}.pth')
             ended = ended and total < 2 * step - before['step']
             text = f'iteration {step} of {total}'
         return f'finished: {text}' if ended else text

@@ -51,8 +51,8 @@ def metric_lines(results: Sequence[WidthResult]) -> list[Line]:
     """Return a line for each metric; widths whose evaluator gave none are left out."""
     lines = []
     for index, name in enumerate(shown_metrics(results)):
-        having = [r for r in results if name in r.shown()]
-        values = [r.shown()[name] for r in having]
+        having = [r for r in results if name in shown_of(r.metrics)]
+        values = [shown_of(r.metrics)[name] for r in having]
         lines.append(Line(name, [r.width for r in having], values, colour_at(index)))
     return lines
 

@@ -33,10 +33,8 @@ def test_shallow_subnetworks_equal_dense_networks(name, kept, dtype):
 
 def test_laws_of_the_paper_and_of_the_released_code():
     with torch.device('meta'):
-        paper, released = (
-            SlimmableDepthResNet(110),
-            SlimmableDepthResNet(110, survival=0.8, keep_first=True, evaluation='expected'),
-        )
+        paper = SlimmableDepthResNet(110)
+        released = SlimmableDepthResNet(110, survival=0.8, keep_first=True, evaluation='expected')
     blocks, others = skippable_blocks(paper), skippable_blocks(released)
     assert len(blocks) == len(others) == 54
     assert blocks[0].survival == 1 - 0.5 / 54 and blocks[-1].survival == 0.5

@@ -132,9 +132,8 @@ def test_full_width_is_the_stock_backbone_bitwise(options):
     shapes = [[(k, v.shape) for k, v in net.state_dict().items()] for net in (slim, stock)]
     assert shapes[0] == shapes[1]
     stock.load_state_dict(slim.state_dict(), strict=True)
-    (outs, grads), (expected, expected_grads) = (
-        run(network, images(options)) for network in (slim, stock)
-    )
+    x = images(options)
+    (outs, grads), (expected, expected_grads) = run(slim, x), run(stock, x)
     assert all(torch.equal(a, b) for a, b in zip(outs, expected, strict=True))
     frozen = [k for k, p in stock.named_parameters() if not p.requires_grad]
     assert frozen == [k for k, grad in grads.items() if grad is None]
@@ -256,10 +255,8 @@ def test_deformable_convolutions_that_no_stage_has_change_nothing():
     (R50 | CONTEXT, {}),
 ], ids=str)  # fmt: skip
 def test_the_narrow_stock_network_is_the_sub_network(options, ours, width):
-    network = slimmable(options | ours).double().eval()
-    assert_narrow_stock_network_is_the_slice(
-        network, options, width, images(options, torch.float64)
-    )
+    network, x = slimmable(options | ours).double().eval(), images(options, torch.float64)
+    assert_narrow_stock_network_is_the_slice(network, options, width, x)
 
 
 def test_a_narrow_stock_network_with_group_norm():

@@ -109,7 +109,7 @@ def test_unreadable_images_are_named_or_replaced(tmp_path):
 
 
 class FakeCifar:
-    """Stands in for torchvision's data set, whose files are not here."""
+    """Stands in for torchvision's data set, whose files are not here: five images a class."""
 
     calls = []
 
@@ -117,9 +117,8 @@ class FakeCifar:
         self.calls.append((root, train, download))
         if not download and not any(call[2] for call in self.calls):
             raise RuntimeError('Dataset not found or corrupted.')
-        self.data = np.arange(4 * 32 * 32 * 3, dtype=np.int64).astype(np.uint8)
-        self.data = self.data.reshape(4, 32, 32, 3)
-        self.targets, self.classes = [0, 1, 1, 0], ['cat', 'dog']
+        self.data = np.random.default_rng(train).integers(0, 256, (50, 32, 32, 3), dtype=np.uint8)
+        self.targets, self.classes = [i % 10 for i in range(50)], list('abcdefghij')
 
 
 def test_cifar_is_downloaded_when_asked_only(monkeypatch):
@@ -133,15 +132,15 @@ def test_cifar_is_downloaded_when_asked_only(monkeypatch):
         TorchvisionImages(**options, split='Train')
     dataset = TorchvisionImages(**options, split='test', download=True)
     assert FakeCifar.calls[1:] == [('/no/cifar', False, True), ('/no/cifar', False, False)]
-    images = FakeCifar('', True, True).data
+    images = FakeCifar('', False, True).data
     assert torch.equal(dataset[2]['inputs'], torch.from_numpy(images[2]).permute(2, 0, 1))
-    assert [dataset[i]['data_samples'] for i in range(4)] == [0, 1, 1, 0]
-    assert list(dataset.metainfo['classes']) == ['cat', 'dog']
+    assert [dataset[i]['data_samples'] for i in range(8, 12)] == [8, 9, 0, 1]
+    assert list(dataset.metainfo['classes']) == list('abcdefghij')
 
 
-def make_stl10(root, monkeypatch):
-    """STL-10's files with 4 and 2 images of noise; torchvision compares MD5 sums, here theirs."""
-    folder = root / 'stl10_binary'
+def test_stl10_as_torchvision_lays_it_out(tmp_path, monkeypatch):
+    """4 and 2 images of noise; torchvision compares MD5 sums, here theirs."""
+    folder = tmp_path / 'stl10_binary'
     folder.mkdir()
     generator = np.random.default_rng(0)
     pixels = {}
@@ -154,11 +153,6 @@ def make_stl10(root, monkeypatch):
         sums = [(name, hashlib.md5((folder / name).read_bytes()).hexdigest()) for name in names]
         monkeypatch.setattr(datasets.STL10, f'{split}_list', sums)
     (folder / 'class_names.txt').write_text('\n'.join(f'class {i}' for i in range(10)))
-    return pixels
-
-
-def test_stl10_as_torchvision_lays_it_out(tmp_path, monkeypatch):
-    pixels = make_stl10(tmp_path, monkeypatch)
     for split, labels in (('train', [9, 0, 0, 9]), ('test', [9, 0])):
         options = dict(name='STL10', data_root=str(tmp_path), split=split)
         dataset = TorchvisionImages(**options, pipeline=[dict(type='PackImage')])

@@ -82,11 +82,9 @@ def test_a_run_logs_its_passes_and_tells_final_from_best(trained):
 
 
 def test_too_few_images_for_a_batch_are_told(options, tmp_path):
+    few = ['train_dataloader.batch_size=99', 'train_dataloader.drop_last=True']
     with pytest.raises(SystemExit, match='train_dataloader gives no batch to a process'):
-        pretrain(
-            tmp_path,
-            [*options, *(f'train_dataloader.{o}' for o in ('batch_size=99', 'drop_last=True'))],
-        )
+        pretrain(tmp_path, [*options, *few])
 
 
 def test_epochs_that_find_nothing_are_not_the_best(tmp_path):

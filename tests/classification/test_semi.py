@@ -15,6 +15,7 @@ from mmgradaug import at_width
 from mmgradaug.classification import ClassFolders, LabelledAndUnlabelled
 from mmgradaug.errors import ConfigError
 from tests.classification import test_pretrain
+from tests.classification.test_data import FakeCifar
 from tests.classification.tiny import batch, build, make_folders
 from tests.engine.killing import differences
 from tests.launching import logged
@@ -76,10 +77,8 @@ def test_an_iteration_without_sub_networks_sees_no_image_without_a_label():
 
 def test_mean_teacher_compares_two_views_of_all_images():
     data, labelled = half_labelled()
-    model, teacher = (
-        build('MeanTeacherClassifier', consistency=3.0, ramp_up=10),
-        build('Classifier'),
-    )
+    model = build('MeanTeacherClassifier', consistency=3.0, ramp_up=10)
+    teacher = build('Classifier')
     torch.nn.init.normal_(teacher.fc.weight)
     model.mean_teacher = (teacher,)
     assert list(model.state_dict()) == list(teacher.state_dict())
@@ -141,14 +140,6 @@ def test_wrong_options_are_refused():
         mixing.data_preprocessor(half_labelled()[0], True)
 
 
-class FakeCifar:
-    """Stands in for torchvision's CIFAR-10: five images a class."""
-
-    def __init__(self, root, train, download):
-        self.data = np.random.default_rng(train).integers(0, 256, (50, 32, 32, 3), dtype=np.uint8)
-        self.targets, self.classes = [i % 10 for i in range(50)], list('abcdefghij')
-
-
 SMALL = """
     model.backbone.depth=10 model.backbone.widen_factor=0.25 train_dataloader.batch_size=4
     train_dataloader.batch_sampler.unlabelled=6 train_dataloader.dataset.labels_per_class=2
@@ -161,6 +152,7 @@ SMALL = """
 @pytest.mark.parametrize('method', ['gradaug-semi', 'meanteacher'])
 def test_a_run_with_images_without_labels_resumes_bitwise(tmp_path, monkeypatch, method):
     monkeypatch.setattr(datasets, 'CIFAR10', FakeCifar)
+    monkeypatch.setattr(FakeCifar, 'calls', [('', True, True)])  # it was downloaded before
     config = str(test_pretrain.ROOT / f'configs/classification/wrn28-2_cifar10_{method}.py')
     options = SMALL.split() + ['model.ramp_up=4'] * (method == 'meanteacher')
     plain = f'num_workers=0 persistent_workers=False dataset.data_root={tmp_path}'

@@ -1,7 +1,6 @@
 """Small wheels of our own: no network in tests."""
 
 import hashlib
-import subprocess
 import zipfile
 from dataclasses import replace
 
@@ -28,13 +27,3 @@ def downloads(tmp_path, monkeypatch):
         return made
 
     return use
-
-
-@pytest.fixture
-def offline(monkeypatch):
-    """A machine without a network, where pip fails."""
-
-    def fail(command, **kwargs):
-        return subprocess.CompletedProcess(command, 1, '', 'ERROR: Name or service not known\n')
-
-    monkeypatch.setattr(subprocess, 'run', fail)

@@ -1,4 +1,5 @@
 import io
+import subprocess
 
 import numpy as np
 import pytest
@@ -129,7 +130,9 @@ def test_a_changed_file_is_refused(tmp_path, made, monkeypatch):
     assert not (tmp_path / 'nuclei').exists()
 
 
-def test_without_a_network_the_error_names_the_way_out(tmp_path, offline):
+def test_without_a_network_the_error_names_the_way_out(tmp_path, monkeypatch):
+    failed = subprocess.CompletedProcess('pip', 1, '', 'ERROR: Name or service not known\n')
+    monkeypatch.setattr(subprocess, 'run', lambda *_, **__: failed)
     with pytest.raises(ConfigError, match=r'Name or service not known.*python tools/make_shapes'):
         make_nuclei(tmp_path / 'nuclei')
     assert not (tmp_path / 'nuclei').exists()

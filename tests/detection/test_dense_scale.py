@@ -9,7 +9,6 @@ from mmdet.models.task_modules.prior_generators import AnchorGenerator
 
 from mmgradaug.detection.distillation.dense_outputs import Deltas, LogDistances, SideDistributions
 from mmgradaug.detection.distillation.scale_space import PriorPyramid
-from mmgradaug.errors import ConfigError
 from mmgradaug.transforms import DrawnChain, GeometricMap, Rotate, Scale
 from tests.detection.dense import FAMILIES, all_keys, detector, random_feats, teach
 from tests.networks import random_images
@@ -222,14 +221,6 @@ def test_turned_students_learn_turned_scores(name, turns):
             expected = expected[..., : height - down, : width - right]
             target = target[..., down:, right:]
         assert torch.equal(target, expected)
-
-
-def test_anchors_without_counterparts_are_refused_when_images_turn():
-    generator = AnchorGenerator(octave_base_scale=4, scales_per_octave=3, ratios=[0.5, 1.0],
-                                strides=[8, 16, 32, 64, 128])  # fmt: skip
-    priors = PriorPyramid.of(generator)
-    with pytest.raises(ConfigError, match='have no counterparts under a quarter turn: use ratios'):
-        assert priors.turned_anchors
 
 
 def test_anchors_of_a_single_level_are_steps_by_size():

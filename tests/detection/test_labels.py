@@ -74,14 +74,6 @@ def test_metainfo_of_a_scaled_image_keeps_its_own_padding(
     )
 
 
-def test_instances_are_not_changed_in_place():
-    instances = InstanceData(bboxes=torch.tensor([[1.0, 2.0, 3.0, 4.0]]), labels=torch.tensor([7]))
-    moved = move_instances(instances, GeometricMap((8, 8), (16, 16)))
-    assert moved.bboxes.tolist() == [[2.0, 4.0, 6.0, 8.0]]
-    assert moved.labels.tolist() == [7]
-    assert instances.bboxes.tolist() == [[1.0, 2.0, 3.0, 4.0]]
-
-
 def test_labels_that_cannot_move_are_refused():
     """BoxInst's colour similarities are maps of a quarter of the image's size."""
     mapping = GeometricMap((8, 8), (4, 4))

@@ -10,20 +10,16 @@ from mmgradaug.detection.distillation import Target
 from mmgradaug.detection.distillation.semantic import soft_semantic
 from mmgradaug.transforms import DrawnChain, GeometricMap, Rotate, Scale
 from tests.detection.passes import OFF, SOFT, full_losses, preprocessed, subnet_losses, taught
-from tests.networks import batch, build, detector_config, mmdet_config
+from tests.networks import batch, build, two_stage_config
 from tests.training.steps import sgd
 
 
 def panoptic_model(**gradaug):
     """A tiny Panoptic FPN of 3 classes of things and 2 of stuff, far from even probabilities."""
-    config = mmdet_config('panoptic_fpn/panoptic-fpn_r50_fpn_1x_coco').model
-    tiny = detector_config(**gradaug)
-    for name in ('backbone', 'neck', 'rpn_head', 'roi_head', 'gradaug'):
-        config[name] = tiny[name]
+    config = two_stage_config('panoptic_fpn/panoptic-fpn_r50_fpn_1x_coco', **gradaug)
     classes = dict(num_things_classes=3, num_stuff_classes=2)
     config.semantic_head.update(in_channels=16, inner_channels=32, **classes)
     config.panoptic_fusion_head.update(classes)
-    config.detector, config.type = config.type, 'GradAugDetector'
     model = build(config)
     model.semantic_head.conv_logits.weight.data.normal_()
     return model

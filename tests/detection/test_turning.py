@@ -30,7 +30,7 @@ UNPAIRED_RATIOS = {'rpn_head.anchor_generator.ratios': [0.5, 1.0]}
     (MEANS | IN_PIXELS, Rotate(2), {}, None),
     (OTHER_CODER, Rotate(2), {}, r'TBLRBBoxCoder.*cannot be turned'),
     (PROPOSAL_STDS, Rotate(1), dict(rpn_bbox='soft'), None),
-    (UNPAIRED_RATIOS, Rotate(1), {}, 'no counterparts under a quarter turn'),
+    (UNPAIRED_RATIOS, Rotate(1), {}, 'have no counterparts under a quarter turn: use ratios'),
     (UNPAIRED_RATIOS, Rotate(1), dict(rpn_cls='hard'), None),
     (UNPAIRED_RATIOS, Rotate(2), {}, None),
 ])  # fmt: skip

@@ -45,12 +45,6 @@ def registered(monkeypatch):
         monkeypatch.setitem(MODELS._module_dict, cls.__name__, cls)
 
 
-def changed(config, **options):
-    config = copy.deepcopy(config)
-    config.update(options)
-    return config
-
-
 def test_is_a_subclass_with_the_stock_keys():
     config = detector_config()
     model, stock = build(config), build(stock_config(config))
@@ -65,7 +59,7 @@ def test_is_a_subclass_with_the_stock_keys():
 def test_two_builds_are_of_one_class():
     kinds = {mask: type(build(detector_config(mask))) for mask in (True, False)}
     assert type(build(detector_config(num_subnets=0))) is kinds[True]
-    assert type(build(changed(detector_config(), detector=MaskRCNN))) is kinds[True]
+    assert type(build({**detector_config(), 'detector': MaskRCNN})) is kinds[True]
     assert issubclass(kinds[False], FasterRCNN)
     assert kinds[True] is not kinds[False]
 
@@ -107,11 +101,11 @@ def test_copies_train_alike_and_on_their_own(again):
 
 def test_a_registered_subclass_has_its_own_way():
     config = detector_config(num_subnets=1)
-    model, halved = build(config), build(changed(config, type='Halved', share=0.25))
+    model, halved = build(config), build({**config, 'type': 'Halved', 'share': 0.25})
     assert isinstance(halved, Halved)
     assert isinstance(halved, MaskRCNN)
     assert not isinstance(halved, type(model))
-    assert type(build(changed(config, type='Halved'))) is type(halved)
+    assert type(build({**config, 'type': 'Halved'})) is type(halved)
     assert type(sent(halved)) is type(halved)
     assert sent(halved).share == 0.25
     logs, data = [], batch()
@@ -123,7 +117,7 @@ def test_a_registered_subclass_has_its_own_way():
 
 
 def test_a_subclass_may_be_a_detector_of_its_own():
-    config = changed(detector_config(mask=False), type='Own')
+    config = {**detector_config(mask=False), 'type': 'Own'}
     config.pop('detector')
     assert type(build(config)) is type(sent(build(config))) is Own
-    assert type(build(changed(config, detector='FasterRCNN'))) is Own
+    assert type(build({**config, 'detector': 'FasterRCNN'})) is Own

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
 import signal
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -100,7 +102,8 @@ def _train(argv: list[str], kill: Kill | None, log: str) -> None:
         for loop in (EpochBasedTrainLoop, IterBasedTrainLoop):
             _die_in_iteration(loop, kill.iteration, kill.after)
     if kill is not None and kill.write is not None:
-        _die_in_write(kill.write)
+        writes = itertools.count()
+        atomic.open = half_open(lambda _: next(writes) == kill.write, _die)  # type: ignore
     train_detector(parse_args(argv))
 
 
@@ -122,22 +125,20 @@ def _die_in_iteration(loop: Any, iteration: int, after: bool) -> None:
     loop.run_iter = run_or_die
 
 
-def _die_in_write(number: int) -> None:
-    count = -1
+def half_open(chosen: Callable[[Path], bool], then: Callable[[], None]) -> Callable:
+    """An ``open`` for atomic.py: of a chosen file half is written, and ``then`` is called."""
 
-    def open_or_die(path: Any, mode: str = 'r') -> Any:
-        nonlocal count
-        file = open(path, mode)  # noqa: SIM115  the caller closes it
-        if 'w' in mode:
-            count += 1
-            if count == number:
-                file.write = lambda data, write=file.write: _half(file, write, data)  # type: ignore
+    def opened(path: Path, mode: str) -> Any:
+        file: Any = open(path, mode)  # noqa: SIM115  the caller closes it
+        if chosen(path):
+            write = file.write
+
+            def half(data: bytes) -> None:
+                write(data[: len(data) // 2])
+                file.flush()
+                then()
+
+            file.write = half
         return file
 
-    atomic.open = open_or_die  # type: ignore[attr-defined]
-
-
-def _half(file: Any, write: Any, data: bytes) -> None:
-    write(data[: len(data) // 2])
-    file.flush()
-    _die()
+    return opened

@@ -20,15 +20,17 @@ PIPELINE = [dict(type='LoadImageFromFile'), dict(type='PackDetInputs', meta_keys
 
 
 @pytest.fixture
-def images(tmp_path):
-    """A data set of six images, and its files."""
+def files(tmp_path):
+    """Six images."""
     make_shapes(tmp_path, ShapesSpec(6, size=(64, 64)), ShapesSpec(1, size=(64, 64)))
+    return sorted((tmp_path / 'train').iterdir())
 
-    def dataset(**kwargs):
-        options = coco_config(tmp_path, None)['train_dataloader']['dataset']
-        return DATASETS.build(options | dict(pipeline=PIPELINE) | kwargs)
 
-    return dataset, sorted((tmp_path / 'train').iterdir())
+@pytest.fixture
+def dataset(tmp_path, files):
+    """A data set of them: ``dataset(**options)``."""
+    options = coco_config(tmp_path, None)['train_dataloader']['dataset'] | dict(pipeline=PIPELINE)
+    return lambda **kwargs: DATASETS.build(options | kwargs)
 
 
 def cut(path, share=0.5):
@@ -49,8 +51,7 @@ def loaded(dataset):
 
 
 @pytest.mark.parametrize('damage', ['cut', 'empty', 'text', 'missing'])
-def test_a_bad_image_is_named(images, damage):
-    dataset, files = images
+def test_a_bad_image_is_named(dataset, files, damage):
     checked = dataset()
     check_loading(checked)
     if damage == 'cut':
@@ -85,8 +86,7 @@ def test_cut_off_jpegs_are_refused_and_others_not_decoded(tmp_path, monkeypatch,
     refuse(cv2.imencode('.png', image)[1].tobytes())
 
 
-def test_where_configured_another_sample_takes_its_place(images, messages):
-    dataset, files = images
+def test_where_configured_another_sample_takes_its_place(dataset, files, messages):
     checked = ConcatDataset([dataset(), dataset(indices=[0, 1])])
     check_loading(checked, 2)
     cut(files[3])
@@ -98,9 +98,8 @@ def test_where_configured_another_sample_takes_its_place(images, messages):
         assert str(file) in message and f'bad image {count} of 2 allowed' in message
 
 
-def test_every_process_tells_what_it_replaces(images, monkeypatch, capsys):
+def test_every_process_tells_what_it_replaces(dataset, files, monkeypatch, capsys):
     monkeypatch.setattr(bad_images, 'get_rank', lambda: 3)
-    dataset, files = images
     checked = dataset()
     check_loading(checked, 1)
     cut(files[3])
@@ -108,8 +107,7 @@ def test_every_process_tells_what_it_replaces(images, monkeypatch, capsys):
     assert re.match(r'warning: process 3: cannot read the image', capsys.readouterr().err)
 
 
-def test_images_of_another_size_than_their_entries_are_told_once(images, messages):
-    dataset, files = images
+def test_images_of_another_size_than_their_entries_are_told_once(dataset, files, messages):
     checked = dataset()
     check_loading(checked)
     loaded(checked)
@@ -121,8 +119,7 @@ def test_images_of_another_size_than_their_entries_are_told_once(images, message
     assert f'{files[2]} is read with height and width (32, 64)' in message
 
 
-def test_workers_count_together(images):
-    dataset, files = images
+def test_workers_count_together(dataset, files):
     checked = dataset()
     check_loading(checked, 1)
     cut(files[0])  # to the first worker
@@ -132,8 +129,7 @@ def test_workers_count_together(images):
         [list(loader) for _ in range(4)]
 
 
-def test_a_metric_over_other_images_is_never_computed(images):
-    dataset, files = images
+def test_a_metric_over_other_images_is_never_computed(dataset, files):
     hook = BadImagesHook(max_bad_images=3)
     loaders = {name: SimpleNamespace(dataset=dataset(test_mode=True)) for name in ('val', 'test')}
     runner = SimpleNamespace(**{f'{name}_dataloader': loader for name, loader in loaders.items()})
@@ -146,8 +142,7 @@ def test_a_metric_over_other_images_is_never_computed(images):
             loaded(loader.dataset)
 
 
-def test_switched_pipelines_are_checked_too(images):
-    dataset, files = images
+def test_switched_pipelines_are_checked_too(dataset, files):
     switched = dataset()
     runner = SimpleNamespace(train_dataloader=SimpleNamespace(dataset=switched))
     BadImagesHook().before_train_epoch(runner)
@@ -158,8 +153,7 @@ def test_switched_pipelines_are_checked_too(images):
         loaded(switched)
 
 
-def test_names_spelt_otherwise_are_read_and_others_named(images):
-    dataset, files = images
+def test_names_spelt_otherwise_are_read_and_others_named(dataset, files):
     checked = dataset()
     check_loading(checked)
     for file in files[:2]:

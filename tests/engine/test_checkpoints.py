@@ -14,6 +14,7 @@ from mmgradaug.engine import atomic
 from mmgradaug.engine.checkpoint_loading import is_damaged
 from mmgradaug.engine.hooks import SafeCheckpointHook, VersionsHook
 from mmgradaug.errors import ConfigError
+from tests.engine.killing import half_open
 from tests.engine.toy import assert_same, runner, trained, validation
 
 BEST = dict(save_best='score', rule='greater', max_keep_ckpts=1)
@@ -40,24 +41,6 @@ def writes(monkeypatch):
 
     monkeypatch.setattr(atomic.os, 'replace', noted)
     return seen
-
-
-def full_disk(monkeypatch, name):
-    """Writes of this file fail after half of its bytes for want of space."""
-
-    def half(path, mode):
-        file = open(path, mode)  # noqa: SIM115  the caller closes it
-        if 'w' in mode and Path(path).name.startswith(name):
-            write = file.write
-
-            def no_space(data):
-                write(data[: len(data) // 2])
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-            file.write = no_space
-        return file
-
-    monkeypatch.setattr(atomic, 'open', half, raising=False)
 
 
 def test_the_old_goes_after_the_new_has_come(tmp_path, writes):
@@ -108,10 +91,14 @@ def test_remote_storage_is_not_made_a_folder(tmp_path, monkeypatch):
     ('best_score_epoch_2.pth', ['best_score_epoch_1.pth', 'epoch_2.pth']),
 ])  # fmt: skip
 def test_a_full_disk_ends_the_run_and_loses_nothing(tmp_path, monkeypatch, name, left):
+    def no_space():
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
     whole = trained(tmp_path / 'whole', checkpoint=BEST, **validation())
     folder = tmp_path / 'run'
     with monkeypatch.context() as patch:
-        full_disk(patch, name)
+        spoiled = half_open(lambda path: path.name.startswith(name), no_space)
+        patch.setattr(atomic, 'open', spoiled, raising=False)
         words = r'cannot write a checkpoint to .*No space left.*make space .*--resume'
         with pytest.raises(ConfigError, match=words):
             trained(folder, checkpoint=BEST, **validation())

@@ -162,9 +162,8 @@ def test_pretrained_weights_that_fit(tmp_path, capsys):
     check_backbone(backbone(tmp_path, depth=50) | dcn)  # its offsets start from zero
     old = backbone(tmp_path, lambda w: [w.pop(k) for k in list(w) if 'num_batches' in k])
     check_backbone(old)
-    check_backbone(
-        backbone(tmp_path, lambda w: w.update({'conv1.bias': torch.zeros(8)}))
-    )  # Caffe's
+    caffe = backbone(tmp_path, lambda w: w.update({'conv1.bias': torch.zeros(8)}))
+    check_backbone(caffe)
     plugin = dict(cfg=dict(type='NonLocal2d'), position='after_conv2')
     stages = dict(stages=(False, True, True, False))
     check_backbone(backbone(tmp_path, depth=50) | dict(plugins=[plugin | stages]))
@@ -204,9 +203,8 @@ def test_pretrained_weights_of_other_groups(tmp_path):
 def test_the_backbone_of_a_whole_model_needs_a_prefix(cfg, saved, state):
     init_cfg = dict(type='Pretrained', checkpoint=saved(state))
     cfg.model.backbone.init_cfg = init_cfg
-    fails(
-        cfg, r"is of another network .* init_cfg, with prefix='backbone' where the file has a whole"
-    )
+    words = r"is of another network .* init_cfg, with prefix='backbone' where the file has a whole"
+    fails(cfg, words)
     for prefix in ('backbone', 'backbone.'):
         cfg.model.backbone.init_cfg = init_cfg | dict(prefix=prefix)
         check_run(cfg, ('train',))

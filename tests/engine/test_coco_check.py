@@ -104,25 +104,18 @@ def classes_as_types(cfg, root):
     cfg.train_dataloader.dataset.pipeline[0].type = LoadImageFromFile
 
 
-def of_other_data(cfg, root):
-    shutil.rmtree(root / 'train')
-    cfg.train_dataloader.dataset.pipeline[0].type = 'OtherLoader'
+def without_images(**loader):
+    def spoil(cfg, root):
+        shutil.rmtree(root / 'train')
+        cfg.train_dataloader.dataset.pipeline[0].update(loader)
 
-
-def ignored_images(cfg, root):
-    shutil.rmtree(root / 'train')
-    cfg.train_dataloader.dataset.pipeline[0].ignore_empty = True
-
-
-def by_an_old_client(cfg, root):
-    shutil.rmtree(root / 'train')
-    cfg.train_dataloader.dataset.pipeline[0].file_client_args = dict(backend='petrel')
+    return spoil
 
 
 UNUSUAL = {
     'remote folder': option(data_root='s3://bucket/coco/'),
     'remote backend': option(backend_args=dict(backend='petrel')),
-    'remote client': by_an_old_client,
+    'remote client': without_images(file_client_args=dict(backend='petrel')),
     'another format': option(type='OtherFormat'),
     'other options': option(type='TakesNoOptions', pipeline=[]),
     'VOC': option(type='VOCDataset', ann_file='', data_prefix=dict(sub_data_root='train/')),
@@ -130,8 +123,8 @@ UNUSUAL = {
     'absolute names': elsewhere,
     'a built data set': built,
     'types that are classes': classes_as_types,
-    'a loader of their own': of_other_data,
-    'images that may be missing': ignored_images,
+    'a loader of their own': without_images(type='OtherLoader'),
+    'images that may be missing': without_images(ignore_empty=True),
     'unread annotations': lambda cfg, root: (
         cfg.update(check_annotations=False)
         or (root / 'annotations/train.json').write_text('nothing')

@@ -22,15 +22,6 @@ def generator():
     return random.Random(SEED)
 
 
-def resume_until_done(work_dir, options, kills):
-    """Kill a run again and again, and let the last one through."""
-    for kill in [*kills, None]:
-        # Before there is a checkpoint, starting again is what a user does.
-        args = ['--resume'] if (work_dir / 'last_checkpoint').exists() else []
-        status = train(work_dir, options, *args, kill=kill)
-        assert status == 0 or (status == -9 and kill), output(work_dir)
-
-
 def assert_same_end(whole, killed, name, kills):
     found = differences(checkpoint(whole, name), checkpoint(killed, name))
     assert found == [], f'after {kills} with KILL_SEED={SEED}'
@@ -73,5 +64,10 @@ def test_killed_anywhere_any_number_of_times(tmp_path, generator, extra):
         else Kill(write=generator.randrange(4))
         for _ in range(4)
     ]
-    resume_until_done(tmp_path / 'killed', options, kills)
-    assert_same_end(tmp_path / 'whole', tmp_path / 'killed', 'iter_12.pth', kills)
+    work_dir = tmp_path / 'killed'
+    for kill in [*kills, None]:
+        # Before there is a checkpoint, starting again is what a user does.
+        args = ['--resume'] if (work_dir / 'last_checkpoint').exists() else []
+        status = train(work_dir, options, *args, kill=kill)
+        assert status == 0 or (status == -9 and kill), output(work_dir)
+    assert_same_end(tmp_path / 'whole', work_dir, 'iter_12.pth', kills)

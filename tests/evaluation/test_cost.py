@@ -182,10 +182,8 @@ def test_warm_up_draws_what_is_measured_if_asked(monkeypatch):
         assert seen[:5] == expected
         assert len(found.seconds) == 2
     # Ratios are of steps of the same round.
-    slow, fast = (
-        StepCost('', flops, 0.0, 10, seconds)
-        for flops, seconds in ((6.0, [2.0, 40.0, 6.0]), (2.0, [1.0, 10.0, 3.0]))
-    )
+    slow = StepCost('', 6.0, 0.0, 10, [2.0, 40.0, 6.0])
+    fast = StepCost('', 2.0, 0.0, 10, [1.0, 10.0, 3.0])
     assert slow.summary(fast)['ratio'] == {'flops': 3.0, 'time': 2.0, 'memory': 1.0}
 
 

@@ -14,7 +14,7 @@ from torch import nn
 
 from mmgradaug.evaluation.widths import Validation
 from tests.classification.tiny import BACKBONE, make_folders
-from tests.networks import build, detector_config, randomised
+from tests.networks import build, detector_config, randomised, saved_run
 from tests.shapes_run import shapes_config
 from tools.eval_widths import main
 
@@ -75,14 +75,10 @@ def test_lvis_counts_the_objects_of_those_images_only(demo, monkeypatch):
 
 
 def test_table_json_and_picture(demo, tmp_path, capsys):
-    config, checkpoint, out = tmp_path / 'c.py', tmp_path / 'epoch_1.pth', tmp_path / 'out'
-    config.write_text(demo.pretty_text)
-    demo.model.test_cfg.rcnn.score_thr = 0.0
-    model = build(demo.model)
+    model, out = build(demo.model), tmp_path / 'out'
     randomised(model.backbone)
-    torch.save({'state_dict': model.state_dict()}, checkpoint)
     options = ['--widths', '1.0', '0.5', '--recalibrate', '2', '--images', '2', '--rounds', '3']
-    command = [str(config), str(checkpoint), *options, '--out', str(out), '--device', 'cpu']
+    command = [*saved_run(tmp_path, demo, model), *options, '--out', str(out), '--device', 'cpu']
     main([*command, '--cfg-options', 'model.gradaug.min_width=0.6'])
     record = json.loads((out / 'widths.json').read_text())
     full, half = record['widths']
@@ -116,12 +112,9 @@ def test_accuracy_of_a_classifier(tmp_path, capsys):
     cfg.train_dataloader.update(batch_size=4)
     cfg.train_dataloader.dataset.labels_per_class = None
     model = randomised(MODELS.build(cfg.model)).eval()
-    config, checkpoint, out = tmp_path / 'c.py', tmp_path / 'epoch_1.pth', tmp_path / 'widths'
-    config.write_text(cfg.pretty_text)
-    torch.save({'state_dict': model.state_dict()}, checkpoint)
     options = ['--widths', '1.0', '0.5', '--recalibrate', '4', '--rounds', '1', '--device', 'cpu']
-    main([str(config), str(checkpoint), *options])  # beside the checkpoint
-    full, half = json.loads((out / 'widths.json').read_text())['widths']
+    main([*saved_run(tmp_path, cfg, model), *options])  # beside the checkpoint
+    full, half = json.loads((tmp_path / 'widths/widths.json').read_text())['widths']
     assert full['metrics'] == Validation(cfg).evaluate(model)
     assert set(half['metrics']) == {'accuracy/top1'}
     assert half['flops'] < 0.4 * full['flops']

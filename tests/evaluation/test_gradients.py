@@ -15,9 +15,8 @@ def test_pass_totals_sum_up_to_the_steps_gradient():
     twin = copy.deepcopy(model)
     data = batch()
     torch.manual_seed(0)
-    rows = measure_gradients(
-        model, model.data_preprocessor(copy.deepcopy(data), True), model.sampler.sample(0, 0)
-    )
+    prepared = model.data_preprocessor(copy.deepcopy(data), True)
+    rows = measure_gradients(model, prepared, model.sampler.sample(0, 0))
     names = {(row.pass_name, row.term) for row in rows}
     assert {('full', 'loss_cls'), ('full', 'total'), ('subnet1', 'loss_mask_soft')} <= names
     total = torch.cat([g.flatten() for g in step_gradients(twin, data, 0).values()])

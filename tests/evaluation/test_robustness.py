@@ -23,7 +23,7 @@ from mmgradaug.reproduction.runner import value_at
 from mmgradaug.visualization import sweeps
 from tests.classification.tiny import BACKBONE, make_folders
 from tests.messages import one_line
-from tests.networks import build, detector_config, randomised
+from tests.networks import build, detector_config, randomised, saved_run
 from tests.shapes_run import shapes_config
 from tools.robustness import main
 
@@ -71,7 +71,6 @@ def classifier(tmp_path_factory):
     cfg = Config.fromfile('configs/classification/resnet18_digits_gradaug.py')
     cfg.model.update(backbone=BACKBONE, num_classes=3)
     cfg.val_dataloader.dataset.data_root = str(make_folders(root / 'images'))
-    (root / 'c.py').write_text(cfg.pretty_text)
     model = MODELS.build(cfg.model).eval()
     randomised(model.backbone)
     (batch,) = Validation(cfg).loader
@@ -79,8 +78,7 @@ def classifier(tmp_path_factory):
     features = model.extract_feat(data['inputs'])[-1].mean((2, 3)).double().detach()
     fitted = torch.linalg.pinv(features) @ torch.eye(3).double()[data['data_samples']]
     model.fc.weight.data, model.fc.bias.data = fitted.T.float(), torch.zeros(3)  # all are right
-    torch.save({'state_dict': model.state_dict()}, root / 'epoch_1.pth')
-    return cfg, [str(root / 'c.py'), str(root / 'epoch_1.pth')]
+    return cfg, saved_run(root, cfg, model)
 
 
 def images_of(cfg, names, severities, **options):
@@ -212,11 +210,9 @@ def test_what_was_evaluated_before_a_stop_is_not_evaluated_again(classifier, tmp
 def test_a_narrow_detector_and_what_does_not_fit(classifier, tmp_path, monkeypatch):
     cfg = shapes_config(tmp_path / 'shapes', train=2, val=2)
     cfg.model = detector_config(min_width=0.5)
-    (tmp_path / 'c.py').write_text(cfg.pretty_text)
     model = build(cfg.model)
     randomised(model.backbone)
-    torch.save({'state_dict': model.state_dict()}, tmp_path / 'epoch_1.pth')
-    command = [str(tmp_path / 'c.py'), str(tmp_path / 'epoch_1.pth')]
+    command = saved_run(tmp_path, cfg, model)
     narrow = ['--width', '0.5', '--recalibrate', '1', '--corruptions', 'fog', '--severities', '1']
     main([*command, *narrow, '--cfg-options', 'model.test_cfg.rcnn.score_thr=0.0'])
     record = json.loads(next(tmp_path.glob('robustness/*.json')).read_text())

@@ -105,9 +105,8 @@ def test_pretrained_weights_go_and_other_initialisations_stay():
 
 @pytest.mark.parametrize(('pretrained', 'left'), [('mine.pth', None), (True, False)])
 def test_the_older_key_of_pretrained_weights_keeps_its_type(pretrained, left):
-    assert (
-        stock_backbone(dict(type='ResNet', depth=18, pretrained=pretrained))['pretrained'] is left
-    )
+    backbone = stock_backbone(dict(type='ResNet', depth=18, pretrained=pretrained))
+    assert backbone['pretrained'] is left
 
 
 def test_python_style_types_are_written_by_their_names():
@@ -116,11 +115,8 @@ def test_python_style_types_are_written_by_their_names():
     cfg.model.loss = dict(type='mmdet.models.losses.smooth_l1_loss.L1Loss')
     cfg.model.neck = dict(type='mmdet.FPN')
     model = stock_config(cfg).model
-    assert [model.test_cfg.nms.type, model.loss.type, model.neck.type] == [
-        'nms',
-        'L1Loss',
-        'mmdet.FPN',
-    ]
+    found = [model.test_cfg.nms.type, model.loss.type, model.neck.type]
+    assert found == ['nms', 'L1Loss', 'mmdet.FPN']
 
 
 def test_hooks_of_this_package_go_or_become_those_that_they_extend():

@@ -52,12 +52,10 @@ def test_gpu_hours_are_table_2s():
 def test_ids_and_their_beginnings():
     assert [row.id for row in select_rows(ROWS, ['T4'])] == [n for n in ROWS if n[:3] == 'T4/']
     assert select_rows(ROWS, ['T3/wrn28-10/gradaug'])[0].paper == '83.98 96.17'
-    for name, words in {
-        'T3/wrn28-10/gradag': "did you mean 'T3/wrn28-10/gradaug'",
-        'T': 'no row',
-    }.items():
-        with pytest.raises(ConfigError, match=words):
-            select_rows(ROWS, [name])
+    with pytest.raises(ConfigError, match="did you mean 'T3/wrn28-10/gradaug'"):
+        select_rows(ROWS, ['T3/wrn28-10/gradag'])
+    with pytest.raises(ConfigError, match='no row'):
+        select_rows(ROWS, ['T'])
 
 
 def test_the_table_is_that_of_the_committed_records(tmp_path):

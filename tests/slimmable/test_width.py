@@ -90,9 +90,7 @@ def test_contexts_nest_and_restore_after_an_error():
 
 @pytest.mark.parametrize('norm', ['BN', 'SyncBN'])
 @pytest.mark.parametrize(
-    'convert',
-    [revert_sync_batchnorm, nn.SyncBatchNorm.convert_sync_batchnorm],
-    ids=['revert', 'sync'],
+    'convert', [revert_sync_batchnorm, nn.SyncBatchNorm.convert_sync_batchnorm]
 )
 def test_conversions_of_batchnorm_leave_it_slimmable(norm, convert):
     network = small_resnet(18, norm_cfg=dict(type=norm))

@@ -19,13 +19,7 @@ from mmgradaug.transforms import GeometricMap, Scale
 from tests.classification import tiny
 from tests.networks import batch, build, detector_config, stock_config
 from tests.oracles import assert_equal
-from tests.training.steps import (
-    assert_close,
-    frozen_norms,
-    gradients,
-    sgd,
-    step_gradients,
-)
+from tests.training.steps import assert_close, frozen_norms, gradients, sgd, step_gradients
 
 
 @pytest.mark.parametrize(('counts', 'total'), [(1, 1), (2, 2), (3, 3), (2, 3)])

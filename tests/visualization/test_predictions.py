@@ -8,7 +8,7 @@ from mmengine.structures import PixelData
 from mmgradaug.visualization.canvas import save_figure
 from mmgradaug.visualization.predictions import found_objects, picture_predictions
 from mmgradaug.visualization.subnets import picture_subnets
-from tests.networks import build, detector_config
+from tests.networks import build, detector_config, saved_run
 from tests.shapes_run import shapes_config
 from tests.visualization.pictures import pixels_of
 from tools import figures
@@ -34,10 +34,9 @@ def test_pictures_of_a_detector(tmp_path):
     cfg.val_dataloader.dataset.pipeline = [s for s in steps if s['type'] != 'LoadAnnotations']
     assert len(picture_predictions(cfg, dict(a=model), 1).axes) == 2
     cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None  # mmdet's for no validation
-    (tmp_path / 'c.py').write_text(cfg.pretty_text)
-    torch.save({'state_dict': model.state_dict()}, tmp_path / 'e.pth')  # without classes
-    words = f'{tmp_path}/c.py {tmp_path}/e.pth --images {file} --score 0 --out {tmp_path}'
-    figures.main(['detections', *words.split()])
+    written = saved_run(tmp_path, cfg, model)  # without classes
+    words = f'--images {file} --score 0 --out {tmp_path}'
+    figures.main(['detections', *written, *words.split()])
     assert pixels_of(tmp_path / 'detections.png').std() > 10
     everything, nothing, _ = map(pixels_of, paths)
     width = everything.shape[1]
