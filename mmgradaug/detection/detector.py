@@ -74,7 +74,7 @@ class GradAugDetector(GradAugMixin):
         self._distillers, self._undistilled = find_distillers(self, self._config)
         if self._distillers:
             outputs = [key for distiller in self._distillers for key in distiller.keys]
-            self._config.require_outputs(distill or {}, outputs)
+            self._config.require_heads(distill or {}, outputs)
         elif distill:
             print_log(
                 f'{type(self).__name__}: no distillation for its {self._undistilled}, so '

@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mmdet.registry import MODELS
+from mmdet.registry import MODELS as MMDET_MODELS
 from mmengine.config import Config
+from mmengine.registry import MODELS
 from mmengine.runner import Runner
 
 from ..errors import ConfigError, suggestion
@@ -65,7 +66,7 @@ def load_config(
             'as a whole, as in scales=[1.0,0.8]'
         ) from error
     kind = cfg.get('model', {}).get('type')
-    model = class_of(kind, MODELS)
+    model = class_of(kind, MODELS) or class_of(kind, MMDET_MODELS)
     if gradaug and not (model and issubclass(model, GradAugMixin)):
         raise ConfigError(
             f'{path} has model type {kind!r}, expected GradAugDetector or GradAugClassifier'

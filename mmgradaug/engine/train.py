@@ -19,13 +19,14 @@ import torch
 from mmdet.engine.hooks import DetVisualizationHook
 from mmdet.engine.hooks.utils import trigger_visualization_hook
 from mmdet.evaluation import DumpDetResults
-from mmdet.registry import HOOKS, MODELS, RUNNERS
+from mmdet.registry import HOOKS, RUNNERS
+from mmdet.registry import MODELS as MMDET_MODELS
 from mmdet.utils import setup_cache_size_limit_of_dynamo
 from mmengine.config import Config, ConfigDict
 from mmengine.device import get_device
 from mmengine.dist import init_dist, is_distributed, is_main_process
 from mmengine.hooks import CheckpointHook, DistSamplerSeedHook
-from mmengine.registry import MODEL_WRAPPERS
+from mmengine.registry import MODEL_WRAPPERS, MODELS
 from mmengine.runner import BaseLoop, Runner
 from mmengine.utils.dl_utils import set_multi_processing
 
@@ -174,7 +175,8 @@ def _add_hooks(cfg: Config, loops: tuple[str, ...]) -> None:
 def _set_wrapper(cfg: Config) -> None:
     """Put the wrapper for several processes into a config; refuse one that drops sub-networks."""
     wrapper = cfg.get('model_wrapper_cfg') or ConfigDict()
-    model = class_of(cfg.model.get('type'), MODELS)
+    kind = cfg.model.get('type')
+    model = class_of(kind, MODELS) or class_of(kind, MMDET_MODELS)
     if model is not None and issubclass(model, GradAugMixin):
         default = dict(type=GradAugDistributedDataParallel.__name__)
     elif wrapper or cfg.launcher == 'none' or get_device() != 'cpu':

@@ -77,7 +77,7 @@ def test_labels_are_the_default_and_soft_adds_losses_of_probabilities(config, co
     ('label', "must be 'labels' or a dict of outputs, got 'label'"),
     (dict(warmup_iters=-1), 'warmup_iters must be'),
     (dict(dense_cls='soft', dense_bbox='off'),
-     'has dense_cls, which this detector does not have, expected some of roi_bbox, '
+     'has dense_cls, of a head that this detector does not have, expected some of roi_bbox, '
      'roi_cls, roi_mask, rpn_bbox, rpn_cls: '),
 ])  # fmt: skip
 def test_bad_options_are_named(distill, message):
@@ -87,5 +87,5 @@ def test_bad_options_are_named(distill, message):
 
 def test_targets_of_other_heads_may_be_off():
     build(detector_config(mask=False, distill=dict(roi_mask='off', dense_cls='off')))
-    with pytest.raises(ConfigError, match=r'has max_rois, which .* expected some of dense_b'):
+    with pytest.raises(ConfigError, match=r'has max_rois, of a head .* expected some of dense_b'):
         build(dense_config('retinanet/retinanet_r50_fpn_1x_coco', distill=dict(max_rois=3)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -95,12 +95,13 @@ class DistillConfig:
         rises = self.warmup_iters and iteration >= 0
         return min(1.0, iteration / self.warmup_iters) if rises else 1.0
 
-    def require_outputs(self, given: Iterable[str], outputs: Sequence[str]) -> None:
-        """Raise if a key that a user gave is of none of these outputs."""
-        known = {*outputs, 'soft', 'warmup_iters', *['max_rois'] * ('roi_cls' in outputs)}
+    def require_heads(self, given: Iterable[str], outputs: Iterable[str]) -> None:
+        """Raise if a key that a user gave is of none of the heads with these outputs."""
+        known = {key.split('_')[0] for key in outputs} | {'soft', 'warmup'}
         for key in given:
-            if key not in known and getattr(self, key) not in (None, Target()):
+            head = 'roi' if key == 'max_rois' else key.split('_')[0]
+            if head not in known and getattr(self, key) not in (None, Target()):
                 raise ConfigError(
-                    f'gradaug.distill has {key}, which this detector does not have, '
+                    f'gradaug.distill has {key}, of a head that this detector does not have, '
                     f'expected some of {", ".join(sorted(outputs))}: remove or replace it'
                 )
