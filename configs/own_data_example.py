@@ -53,6 +53,7 @@ param_scheduler = [
         begin=0,
         end=max_epochs,
         by_epoch=True,
+        # Apart, and after the first epoch, in a short trial too.
         milestones=[max(1, max_epochs * 2 // 3), max_epochs * 11 // 12 + (max_epochs < 4)],
         gamma=0.1,
     ),

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from mmengine.logging import MessageHub
 from torch import Tensor, nn
+from torch.autograd import Function
 from torchvision.ops import DropBlock2d, StochasticDepth, drop_block2d, stochastic_depth
 
 from ..errors import ConfigError
@@ -51,12 +52,25 @@ class ShakeDrop(nn.Module):
             return mean * residual
         if torch.rand(()) < self.survival:
             return residual
-        forward, backward = (
+        weights = (
             residual.new_empty(len(residual), 1, 1, 1).uniform_(*range_)
             for range_ in (self.alpha, self.beta)
         )
-        # The difference is zero; the gradient passes through it alone.
-        return (forward * residual).detach() + backward * (residual - residual.detach())
+        return _Weighed.apply(residual, *weights)
+
+
+class _Weighed(Function):
+    """One weight in the forward pass, another in the backward pass."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, forward_weight: Tensor, backward_weight: Tensor) -> Tensor:
+        ctx.save_for_backward(backward_weight)
+        return x * forward_weight
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+        (weight,) = ctx.saved_tensors
+        return gradient * weight, None, None
 
 
 class DropPath(StochasticDepth):

@@ -177,14 +177,15 @@ def _set_wrapper(cfg: Config) -> None:
     wrapper = cfg.get('model_wrapper_cfg') or ConfigDict()
     kind = cfg.model.get('type')
     model = class_of(kind, MODELS) or class_of(kind, MMDET_MODELS)
-    if model is not None and issubclass(model, GradAugMixin):
+    is_gradaug = model is not None and issubclass(model, GradAugMixin)
+    if is_gradaug:
         default = dict(type=GradAugDistributedDataParallel.__name__)
     elif wrapper or cfg.launcher == 'none' or get_device() != 'cpu':
         return
     else:  # mmengine's default, but for the GPU that it takes for granted
         default = dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False)
     kind = class_of(wrapper.get('type', default['type']), MODEL_WRAPPERS)
-    trains_subnets = (cfg.model.get('gradaug') or {}).get('num_subnets') != 0
+    trains_subnets = is_gradaug and (cfg.model.get('gradaug') or {}).get('num_subnets') != 0
     if 'type' not in wrapper or (kind and issubclass(kind, GradAugDistributedDataParallel)):
         # mmengine reads this key only where there is no model_wrapper_cfg.
         unused = cfg.get('find_unused_parameters', False)

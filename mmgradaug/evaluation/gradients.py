@@ -42,6 +42,7 @@ def measure_gradients(
         One entry a term, and one named ``total`` a pass.
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
+    model.zero_grad()
     rows: list[TermGradient] = []
     full = None
     weights = pass_weights(model, len(subnets))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
@@ -178,9 +179,11 @@ def untrained_widths(source: Source, widths: Sequence[float]) -> list[float]:
     """Return the widths that the run never trained, of those given; none where it is not known."""
     if source.cfg is None or source.library is not None:
         return []
-    # Plain checkpoints fit the config of GradAug that they are compared by.
-    own = source.meta.get('cfg')
-    model = (config_from_text(own) if isinstance(own, str) else source.cfg).model
+    model, own = source.cfg.model, source.meta.get('cfg')
+    # A plain run's checkpoint fits GradAug's config; a published one has a stock config beside it.
+    if isinstance(own, str) and 'mmgradaug' not in source.meta:
+        with suppress(ConfigError):  # what it trained is not known then
+            model = config_from_text(own).get('model', model)
     sampler = GradAugOptions.parse(model.get('gradaug')).sampler
     is_gradaug = 'GradAug' in type_name(model.get('type')) and sampler.num_subnets > 0
     least = sampler.min_width if is_gradaug else 1.0

@@ -28,7 +28,8 @@ def extract_subnet(network: nn.Module, width: float) -> nn.Module:
         width: Share of the channels to keep, in (0, 1].
 
     Raises:
-        ConfigError: If the width is not in (0, 1], or the network is no slimmable backbone.
+        ConfigError: If the width is not in (0, 1], or the network is no slimmable backbone, or one
+            with a forward of its own that its ``stock_cls`` lacks.
     """
     if hasattr(network, 'backbone') or not has_slimmable_layers(network):
         raise ConfigError(

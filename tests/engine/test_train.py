@@ -254,6 +254,7 @@ def test_wrappers_that_would_drop_sub_networks_are_refused(kind):
         wrapper_of(model_wrapper_cfg=dict(type=kind))
     with pytest.raises(ConfigError, match=r"strategy.type='DDPStrategy' would train without"):
         wrapper_of(strategy=dict(type='DDPStrategy'))
+    wrapper_of(dict(type='MaskRCNN'), strategy=dict(type='DDPStrategy'))
     plain = dict(MODEL, gradaug=dict(num_subnets=0))
     assert wrapper_of(plain, model_wrapper_cfg=dict(type=kind)) == dict(type=kind)
 

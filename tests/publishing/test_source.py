@@ -1,5 +1,6 @@
 """What is read from a checkpoint: the widths of its run."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,11 @@ def test_the_checkpoints_own_config_tells_what_it_trained():
     plain = Config(dict(model=dict(DETECTOR, gradaug=dict(num_subnets=0)))).pretty_text
     source = Source(Path('a.pth'), {'cfg': plain}, {}, Config(dict(model=DETECTOR)))
     assert untrained_widths(source, [1.0, 0.95]) == [0.95]
+    for meta in (
+        {'cfg': 'model = build()'},
+        {'cfg': plain, 'mmgradaug': {}},
+    ):  # not read; published
+        assert untrained_widths(replace(source, meta=meta), [1.0, 0.95, 0.3]) == [0.3]
 
 
 @pytest.mark.parametrize(('model', 'untrained'), [
