@@ -5,7 +5,7 @@ import functools
 import torch
 
 from mmgradaug.detection.distillation import DistillConfig, find_distillers
-from tests.networks import batch, build, dense_config, random_images
+from tests.networks import build, dense_config, random_images
 
 KEYS = ('dense_cls', 'dense_bbox', 'dense_quality', 'dense_dfl')
 FAMILIES = {
@@ -51,33 +51,24 @@ def built(name):
     return model
 
 
-def detector(name, **distill):
-    """A detector of a family with other targets."""
+def detector(name, mode=None, **distill):
+    """A detector of a family with other targets: one mode for all outputs, or as configured."""
     model = built(name)
-    model._config = DistillConfig.parse(distill)
+    model._config = DistillConfig.parse(dict.fromkeys(KEYS, mode) if mode else distill)
     model._distillers, missing = find_distillers(model, model._config)
     assert missing is None
     return model
 
 
-def all_keys(mode):
-    return dict.fromkeys(KEYS, mode)
-
-
-@functools.cache
-def data_of(num_items=(3, 2), size=SIZE):
-    return batch(num_items, size, mask=False)
-
-
-def random_feats(model, size):
-    """Random features of the head's levels for an image of a size."""
-    strides = model.bbox_head.prior_generator.strides
+def random_feats(head, size):
+    """Random features of a head's levels for an image of a size."""
+    strides = head.prior_generator.strides
     shapes = [(-(-size[0] // y), -(-size[1] // x)) for x, y in strides]
     return [random_images(1, 16, *shape, seed=level) for level, shape in enumerate(shapes)]
 
 
-def teach(distiller, feats):
-    """Record the head on features, as in a full pass; returns its raw outputs."""
+def teach(distiller, size):
+    """Record the head on random features, as in a full pass; returns its raw outputs."""
     (recorder,) = distiller.recorders()
     with torch.no_grad(), recorder:
-        return distiller.head(feats)
+        return distiller.head(random_feats(distiller.head, size))

@@ -1,6 +1,7 @@
 """The full pass and a sub-network's pass of a detector, one at a time."""
 
 import copy
+from unittest import mock
 
 import torch
 
@@ -27,6 +28,15 @@ def taught(model, data):
     data = preprocessed(model, data)
     full_losses(model, data)
     return data
+
+
+def watched(owner, *methods):
+    """Put mocks on an object alone, as users and hooks do, that run its methods; their parent."""
+    parent = mock.Mock()
+    for method in methods:
+        getattr(parent, method).side_effect = getattr(owner, method)
+        setattr(owner, method, getattr(parent, method))
+    return parent
 
 
 def subnet_losses(model, data, transform, width=1.0):

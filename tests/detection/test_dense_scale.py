@@ -10,7 +10,7 @@ from mmdet.models.task_modules.prior_generators import AnchorGenerator
 from mmgradaug.detection.distillation.dense_outputs import Deltas, LogDistances, SideDistributions
 from mmgradaug.detection.distillation.scale_space import PriorPyramid
 from mmgradaug.transforms import DrawnChain, GeometricMap, Rotate, Scale
-from tests.detection.dense import FAMILIES, all_keys, detector, random_feats, teach
+from tests.detection.dense import FAMILIES, detector, random_feats, teach
 from tests.networks import random_images
 
 
@@ -80,9 +80,8 @@ def values_of(distiller, output, box, size):
 
 @pytest.mark.parametrize('name', FAMILIES)
 def test_at_half_scale_a_level_is_taught_by_the_next_exactly(name):
-    model = detector(name, **all_keys('soft'))
-    distiller = model._distillers[0]
-    teach(distiller, random_feats(model, (256, 384)))
+    distiller = detector(name, 'soft')._distillers[0]
+    teach(distiller, (256, 384))
     mapping = GeometricMap((256, 384), (128, 192))
     small = cells(distiller, (128, 192))
     for output in distiller.spec.outputs:
@@ -99,11 +98,9 @@ def test_at_half_scale_a_level_is_taught_by_the_next_exactly(name):
 @pytest.mark.parametrize('name', [name for name in FAMILIES if name != 'PAA'])
 def test_boxes_are_read_as_the_stock_head_decodes_them(name, monkeypatch):
     """Strides, norms, coders: box values are in known units. PAA decodes with suppression only."""
-    model = detector(name, **all_keys('soft'))
-    distiller, head = model._distillers[0], model.bbox_head
-    size = (96, 160)
-    feats = random_feats(model, size)
-    teach(distiller, feats)
+    distiller, size = detector(name, 'soft')._distillers[0], (96, 160)
+    head = distiller.head
+    teach(distiller, size)
     output = [o for o in distiller.spec.outputs if o.key == 'bbox'][-1]
     ours = boxes_of(distiller, output, distiller.teacher[output.name])
     monkeypatch.setattr(head, 'training', False)
@@ -113,7 +110,8 @@ def test_boxes_are_read_as_the_stock_head_decodes_them(name, monkeypatch):
     cfg.update(score_thr=-1.0, nms_pre=100000, min_bbox_size=-1)
     with torch.no_grad():
         options = dict(batch_img_metas=[meta], cfg=cfg, rescale=False, with_nms=False)
-        theirs = head.predict_by_feat(*head(feats), **options)[0].bboxes
+        raw = head(random_feats(head, size))
+        theirs = head.predict_by_feat(*raw, **options)[0].bboxes
     if not name.startswith(('TOOD', 'YOLOX')):  # which leave boxes beyond the image
         last = 1 if name == 'FoveaBox' else 0
         limits = torch.tensor([size[1], size[0], size[1], size[0]]) - last
@@ -135,8 +133,7 @@ def test_a_box_is_the_moved_box_wherever_it_is_read(name):
 
     FoveaBox, not linear between cells: at half scale, of a box that every cell lies in.
     """
-    model = detector(name, **all_keys('soft'))
-    distiller = model._distillers[0]
+    distiller = detector(name, 'soft')._distillers[0]
     size, box, share, most = (288, 416), (90.0, 70.0, 230.0, 180.0), 0.6, 0.01
     transforms = TRANSFORMS
     if name == 'FoveaBox':
@@ -161,8 +158,7 @@ def test_a_box_is_the_moved_box_wherever_it_is_read(name):
 @pytest.mark.parametrize('transform', TRANSFORMS, ids=str)
 def test_distributions_over_distances_move_with_their_means(transform):
     """GFL's bins count cells; the same object is another number of cells one level up."""
-    model = detector('GFL', **all_keys('soft'))
-    distiller = model._distillers[0]
+    distiller = detector('GFL', 'soft')._distillers[0]
     _, boxes, bins = distiller.spec.outputs
     size, box = (288, 416), (40.0, 30.0, 250.0, 240.0)
     means = values_of(distiller, boxes, box, size)
@@ -196,17 +192,14 @@ def test_distributions_keep_their_precision_in_mixed_precision():
     expected = kind.rescaled(values, (0.75, 1.5))
     with torch.autocast('cpu', torch.bfloat16):
         assert torch.equal(kind.rescaled(values, (0.75, 1.5)), expected)
-    assert torch.equal(kind.rescaled(values, (1.0, 1.0)), values)
 
 
 @pytest.mark.parametrize('name', ['RetinaNet', 'YOLOF', 'FCOS', 'GFL', 'TOOD', 'YOLOX'])
 @pytest.mark.parametrize('turns', [1, 2, 3])
 def test_turned_students_learn_turned_scores(name, turns):
     """Anchors change places with their counterparts, cells with the turned ones."""
-    model = detector(name, **all_keys('soft'))
-    distiller = model._distillers[0]
-    size = (256, 256)
-    teach(distiller, random_feats(model, size))
+    distiller, size = detector(name, 'soft')._distillers[0], (256, 256)
+    teach(distiller, size)
     mapping = GeometricMap(size, size, turns)
     scores = distiller.spec.outputs[0]
     targets = distiller._targets(scores, mapping, cells(distiller, size))

@@ -88,14 +88,10 @@ def test_query_based_detectors_train_on_labels_by_choice(warnings):
     config.detector, config.type = config.type, 'GradAugDetector'
     small = dict(depth=18, base_channels=8, out_indices=(3,), norm_eval=False)
     config.backbone = dict(type='SlimmableResNet', **small)
-    config.neck.update(in_channels=[64], out_channels=16)
-    attention = dict(embed_dims=16, num_heads=2, dropout=0.0, batch_first=True)
-    layer = dict(self_attn_cfg=attention, ffn_cfg=dict(embed_dims=16, feedforward_channels=16))
-    config.encoder.update(num_layers=1, layer_cfg=layer)
-    config.decoder.layer_cfg = dict(cross_attn_cfg=attention, **layer)
-    config.positional_encoding.num_feats = 8
+    config.neck.in_channels = [64]
+    config.encoder.num_layers = config.decoder.num_layers = 1
     config.num_queries = 10
-    config.bbox_head.update(num_classes=3, embed_dims=16)
+    config.bbox_head.num_classes = 3
     config.gradaug = dict(num_subnets=1, min_width=0.5, transform=TURN_AND_SCALE)
     model = build(config)
     log = model.train_step(batch(mask=False), sgd(model))

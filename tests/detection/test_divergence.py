@@ -20,7 +20,8 @@ def test_categories_may_be_given_as_probabilities_along_any_dimension():
 
 
 def test_both_are_zero_with_zero_gradient_at_agreement():
-    for scale in (1.0, 30.0):
+    """Also with a teacher that is certain: at 300 some of its probabilities are 0 and 1."""
+    for scale in (1.0, 30.0, 300.0):
         student = (random_images(50, 4) * scale).requires_grad_()
         categorical_kl(student, student.detach()).sum().backward()
         assert student.grad.abs().max() < 1e-6
@@ -29,14 +30,6 @@ def test_both_are_zero_with_zero_gradient_at_agreement():
         loss.sum().backward()
         assert student.grad.abs().max() == 0
         assert loss.abs().max() < 1e-5
-
-
-def test_certain_teachers_give_finite_losses():
-    student = random_images(4).requires_grad_()
-    loss = bernoulli_kl(student, torch.tensor([0.0, 1.0, 0.0, 1.0]))
-    loss.sum().backward()
-    assert loss.isfinite().all()
-    assert student.grad.isfinite().all()
 
 
 def test_agreement_of_sets():

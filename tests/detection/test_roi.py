@@ -3,23 +3,20 @@
 import torch
 
 from mmgradaug.transforms import DrawnChain, Rotate, Scale
-from tests.detection.passes import SOFT, subnet_losses, taught
+from tests.detection.passes import SOFT, subnet_losses, taught, watched
 from tests.networks import batch, build, detector_config
 from tests.training.steps import sgd
 
 
-def test_turned_hard_targets_are_those_of_the_turned_objects(monkeypatch):
+def test_turned_hard_targets_are_those_of_the_turned_objects():
     model = build(detector_config())
-    data = taught(model, batch())
-    teacher, seen = model._distillers[1].stages[0].boxes, []
-    head = model.roi_head.bbox_head
-    original = head.loss
-    monkeypatch.setattr(head, 'loss', lambda *args: seen.append(args) or original(*args))
-    transform = DrawnChain((Rotate(1), Scale(0.5)))
+    data, head = taught(model, batch()), model.roi_head.bbox_head
+    calls, transform = watched(head, 'loss'), DrawnChain((Rotate(1), Scale(0.5)))
     _, mapping = transform(data['inputs'])
     subnet_losses(model, data, transform)
-    positive, (_, _, rois, _, _, targets, _) = teacher.is_positive, seen[0]
-    decode = head.bbox_coder.decode
+    _, _, rois, _, _, targets, _ = calls.loss.call_args.args
+    teacher = model._distillers[1].stages[0].boxes
+    positive, decode = teacher.is_positive, head.bbox_coder.decode
     objects = decode(teacher.rois[positive, 1:], teacher.targets[2][positive])
     moved = decode(rois[positive, 1:], targets[positive])
     torch.testing.assert_close(moved, mapping.boxes(objects), rtol=1e-3, atol=1e-2)
@@ -80,12 +77,6 @@ def test_iou_losses_get_boxes_in_pixels():
     torch.testing.assert_close(turned, full, rtol=0.05, atol=0.01)
 
 
-def counted(owner, method, calls):
-    """Put a wrapper of a method on an object alone, as users and hooks do."""
-    original = getattr(owner, method)
-    setattr(owner, method, lambda *args, **kw: calls.append(method) or original(*args, **kw))
-
-
 def functions_on(model):
     """What stands on modules themselves and can be called."""
     named = model.named_modules()
@@ -94,11 +85,11 @@ def functions_on(model):
 
 def test_recording_leaves_no_trace_and_keeps_methods_that_users_put_on_heads():
     """The one that is recorded, and one that every pass runs: full network, two sub-networks."""
-    model, calls = build(detector_config()), []
-    counted(model.roi_head.bbox_head, 'loss_and_target', calls)
-    counted(model.roi_head.bbox_head, 'forward', calls)
+    model = build(detector_config())
+    calls = watched(model.roi_head.bbox_head, 'loss_and_target', 'forward')
     before = functions_on(model)
     log = model.train_step(batch(), sgd(model))
-    assert calls == ['forward', 'loss_and_target', 'forward', 'forward']
+    called = [name for name, *_ in calls.mock_calls]
+    assert called == ['forward', 'loss_and_target', 'forward', 'forward']
     assert log['subnet1/loss_roi_cls_soft'] > 0
     assert before == functions_on(model)

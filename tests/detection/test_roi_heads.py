@@ -1,5 +1,7 @@
 """Distillation of RoI heads beyond the standard one: each stage learns on the full pass's RoIs."""
 
+from unittest import mock
+
 import pytest
 import torch
 from mmdet.models.detectors import TridentFasterRCNN
@@ -17,6 +19,7 @@ from tests.detection.passes import (
     preprocessed,
     subnet_losses,
     taught,
+    watched,
 )
 from tests.networks import as_list, batch, build, mmdet_config, two_stage_config
 from tests.training.steps import assert_close, gradients, sgd, step_gradients, summed_gradients
@@ -61,16 +64,6 @@ def family_batch(family, num_items=(3, 2)):
     return batch(num_items, semantic=family == 'htc_semantic')
 
 
-def rois_reported(forward, seen):
-    """A head's forward on RoIs that also appends them to ``seen``."""
-
-    def watched(*args, **kwargs):
-        seen.append(kwargs['rois'] if 'rois' in kwargs else args[-1])
-        return forward(*args, **kwargs)
-
-    return watched
-
-
 @every_family
 def test_a_student_equal_to_its_teacher_has_nothing_to_learn(family):
     model = family_model(family, distill=SOFT)
@@ -106,16 +99,11 @@ def test_hard_losses_on_the_same_images_are_the_full_passes(family):
 def test_every_stage_runs_on_the_full_passes_rois_moved(family, transform, monkeypatch):
     """Nothing is proposed, assigned or sampled again; boxes turn into the same boxes, moved."""
     model = family_model(family, distill=SOFT)
-    data, seen = preprocessed(model, family_batch(family)), []
-    for name in ('_bbox_forward', '_mask_forward'):
-        watched = rois_reported(getattr(model.roi_head, name), seen)
-        monkeypatch.setattr(model.roi_head, name, watched)
+    data = preprocessed(model, family_batch(family))
+    calls = watched(model.roi_head, '_bbox_forward', '_mask_forward').mock_calls
     full_losses(model, data)
-    full, seen[:] = list(seen), []
-
-    def refused(*args, **kwargs):
-        raise AssertionError('a sub-network pass makes no RoIs of its own')
-
+    of_full = len(calls)
+    refused = mock.Mock(side_effect=AssertionError('a sub-network pass makes no RoIs of its own'))
     for assigner in as_list(model.roi_head.bbox_assigner):
         monkeypatch.setattr(assigner, 'assign', refused)
     for sampler in as_list(model.roi_head.bbox_sampler):
@@ -123,8 +111,9 @@ def test_every_stage_runs_on_the_full_passes_rois_moved(family, transform, monke
     monkeypatch.setattr(model.rpn_head, 'predict_by_feat', refused)
     subnet_losses(model, data, transform, width=0.5)
     _, mapping = transform(data['inputs'])
-    assert len(seen) == len(full) >= 1
-    for before, after in zip(full, seen, strict=True):
+    rois = [call.kwargs['rois'] if 'rois' in call.kwargs else call.args[-1] for call in calls]
+    assert len(rois) == 2 * of_full >= 2
+    for before, after in zip(rois[:of_full], rois[of_full:], strict=True):
         assert torch.equal(mapping.rois(before), after)
 
 
@@ -244,13 +233,11 @@ def test_max_rois_holds_for_every_sampling(family):
     assert all(torch.isfinite(loss) for loss in losses.values())
 
 
-# Learn beta from the largest deltas, which are not those of the objects themselves: zero.
-WIDE_BETA = dict(beta_topk=99, initial_beta=100.0)
-
-
 def dynamic_model(interval, **gradaug):
+    """One that learns beta from the largest deltas, not from those of the objects: zero."""
     config = family_config('dynamic', **gradaug)
-    config.train_cfg.rcnn.dynamic_rcnn.update(update_iter_interval=interval, **WIDE_BETA)
+    options = dict(update_iter_interval=interval, beta_topk=99, initial_beta=100.0)
+    config.train_cfg.rcnn.dynamic_rcnn.update(options)
     return build(config)
 
 

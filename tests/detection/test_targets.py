@@ -5,7 +5,7 @@ import functools
 import pytest
 import torch
 
-from mmgradaug.detection.distillation import DistillConfig, find_distillers
+from mmgradaug.detection.distillation import DistillConfig, Target, find_distillers
 from mmgradaug.errors import ConfigError
 from mmgradaug.transforms import Scale
 from tests.detection.passes import SOFT, subnet_losses, taught
@@ -13,6 +13,7 @@ from tests.networks import batch, build, dense_config, detector_config
 
 FCOS = functools.partial(dense_config, 'fcos/fcos_r50-caffe_fpn_gn-head_1x_coco', None)
 ATSS = functools.partial(dense_config, 'atss/atss_r50_fpn_1x_coco', None)
+GFL = functools.partial(dense_config, 'gfl/gfl_r50_fpn_1x_coco', None)
 NAMES = {'roi_mask': 'mask', 'dense_quality': 'dense_centerness'}  # of losses, where not the key
 
 
@@ -54,18 +55,25 @@ def test_soft_losses_count_in_full_outside_of_training():
     assert [config.soft_ramp(iteration) for iteration in (-1, 0, 5, 20)] == [1.0, 0.0, 0.5, 1.0]
 
 
-@pytest.mark.parametrize(('config', 'count'), [(detector_config, 3), (ATSS, 2)])
-def test_labels_are_the_default_and_soft_adds_losses_of_probabilities(config, count):
+@pytest.mark.parametrize(('config', 'probabilities', 'boxes'), [
+    (detector_config, ['rpn_cls', 'roi_cls', 'mask'], ['rpn_bbox', 'roi_bbox']),
+    (ATSS, ['dense_cls', 'dense_centerness'], ['dense_bbox']),
+    (GFL, ['dense_cls', 'dense_dfl'], ['dense_bbox']),
+])  # fmt: skip
+def test_labels_are_the_default_and_soft_adds_losses_of_probabilities(config, probabilities, boxes):
+    hard = {f'loss_{name}_hard' for name in probabilities + boxes}
+    soft = {f'loss_{name}_soft' for name in probabilities}
     losses = {}
     for weight in (0.0, 0.5, 1.5):
         model = build(config(distill=dict(soft=weight)))
         losses[weight] = subnet_losses(model, taught(model, batch()), Scale(0.5), 0.5)
-    soft = {weight: {k: v for k, v in found.items() if k.endswith('_soft') and v != 0}
-            for weight, found in losses.items()}  # fmt: skip
-    assert soft[0.0] == {} and len(soft[0.5]) == count
-    assert not [key for key in soft[0.5] if 'bbox' in key]
-    for key, value in soft[0.5].items():
-        torch.testing.assert_close(soft[1.5][key], 3 * value)
+        found = {key for key in losses[weight] if key.endswith(('_hard', '_soft'))}
+        assert found == (hard | soft if weight else hard)
+    for key in soft:
+        assert losses[0.5][key] != 0
+        torch.testing.assert_close(losses[1.5][key], 3 * losses[0.5][key])
+    parsed = DistillConfig.parse(dict(soft=0.5))
+    assert (parsed.dense_quality, parsed.dense_bbox) == (Target(0.5, 1.0), Target(0.0, 1.0))
     assert DistillConfig.parse(None) == DistillConfig.parse(dict(soft=0.0))
 
 

@@ -39,22 +39,15 @@ def test_backbone_statistics_are_those_of_full_passes_alone(passes, norm_eval, w
     assert_equal(statistics(network), statistics(alone))
 
 
-def detector_with_norms(norm_eval):
-    """A detector with BatchNorm in backbone, neck, box head and mask head."""
-    config = detector_config()
-    config.backbone.norm_eval = norm_eval
-    config.neck.norm_cfg = dict(type='BN')
-    config.roi_head.bbox_head.type = 'Shared4Conv1FCBBoxHead'
-    config.roi_head.bbox_head.conv_out_channels = 8
-    config.roi_head.bbox_head.norm_cfg = dict(type='BN')
-    config.roi_head.mask_head.norm_cfg = dict(type='BN')
-    return build(config)
-
-
 @settings(max_examples=6, deadline=None)
 @given(passes=PASSES, norm_eval=st.booleans())
 def test_detector_statistics_are_those_of_full_passes_alone(passes, norm_eval):
-    network = detector_with_norms(norm_eval)
+    config, norm = detector_config(), dict(type='BN')
+    config.backbone.norm_eval = norm_eval
+    config.neck.norm_cfg = config.roi_head.mask_head.norm_cfg = norm
+    with_norm = dict(type='Shared4Conv1FCBBoxHead', conv_out_channels=8, norm_cfg=norm)
+    config.roi_head.bbox_head.update(with_norm)
+    network = build(config)
     names = [n for n, m in network.named_modules() if isinstance(m, nn.BatchNorm2d)]
     for part in ('backbone', 'neck', 'roi_head.bbox_head', 'roi_head.mask_head'):
         assert any(name.startswith(part) for name in names)
