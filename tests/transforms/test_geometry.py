@@ -4,6 +4,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from mmdet.models.task_modules.coders import DeltaXYWHBBoxCoder
 from torchvision.ops import masks_to_boxes
 
 from mmgradaug.errors import ConfigError
@@ -65,6 +66,19 @@ def test_a_chain_is_one_map(size, first, second, factors):
 
 
 @pytest.mark.parametrize('turns', range(4))
+def test_deltas_and_boxes_move_alike(turns):
+    """Decoding moved deltas on moved boxes gives the moved decoded boxes."""
+    coder = DeltaXYWHBBoxCoder(target_stds=(0.1, 0.1, 0.2, 0.2), clip_border=False)
+    boxes = torch.tensor([[10.0, 20.0, 50.0, 90.0], [0.0, 5.0, 31.0, 17.0]])
+    deltas = random_images(2, 4)
+    mapping = GeometricMap((100, 120), (77, 64) if turns % 2 else (64, 77), turns)
+    moved = coder.decode(mapping.boxes(boxes), mapping.deltas(deltas))
+    torch.testing.assert_close(
+        moved, mapping.boxes(coder.decode(boxes, deltas)), rtol=1e-4, atol=1e-3
+    )
+
+
+@pytest.mark.parametrize('turns', range(4))
 def test_grids_turn_as_images_do(turns):
     image = random_images(2, 3, 8, 8)
     assert torch.equal(Rotate(turns)(image)[0], GeometricMap((8, 8), (8, 8), turns).grids(image))
@@ -100,6 +114,17 @@ def test_configs_build_chains():
         build_transform(dict(type='RandomShear'))
     with pytest.raises(ConfigError, match='must be a dict'):
         build_transform(3)
+
+
+@pytest.mark.parametrize('turns', [0, 1, 2, 3])
+def test_sides_turn_with_their_box(turns):
+    """Distances from a point to the sides of a box, and of its turned copy."""
+    mapping = GeometricMap((20, 30), (30, 20) if turns % 2 else (20, 30), turns)
+    box, point = torch.tensor([3.0, 2.0, 17.0, 11.0]), torch.tensor([5.0, 9.0, 5.0, 9.0])
+    signs = torch.tensor([-1.0, -1.0, 1.0, 1.0])
+    sides = (box - point) * signs
+    turned = (mapping.boxes(box) - mapping.boxes(point)) * signs
+    assert torch.equal(mapping.sides(sides, dim=0), turned)
 
 
 def test_aligned_corners_stay_where_they_are():
