@@ -49,28 +49,20 @@ def test_blocks_are_as_before_and_configured_checkpointing_is_left_alone():
     assert not any('forward' in vars(module) for module in network.modules())
 
 
-@pytest.mark.parametrize(('scale', 'share', 'expected'), [
-    (1.0, 0.7, 1), (0.8, 0.7, 0), (0.8, 0.6, 1), (1.0, 1, 0), (0.2, 0, 1),
+@pytest.mark.parametrize(('scale', 'share', 'sizes', 'expected'), [
+    (1.0, 0.7, [256], 1), (0.8, 0.7, [256], 0), (0.8, 0.6, [256], 1), (1.0, 1, [256], 0),
+    (0.2, 0, [256], 1),
+    # Of 64 pixels 0.707 leaves 45, less than half of the image, and of 96 68, more. Processes with
+    # batches of either size have to agree: a recomputed SyncBN waits for those of the others.
+    (0.707, 0.5, [64, 96], 0),
 ])  # fmt: skip
-def test_only_passes_on_large_images_recompute(monkeypatch, scale, share, expected):
+def test_passes_on_large_images_recompute(monkeypatch, scale, share, sizes, expected):
+    """By their scale alone, whatever the size of the batch."""
     calls = []
     original = step.recomputing
     monkeypatch.setattr(step, 'recomputing', lambda m: calls.append(m) or original(m))
     transform = dict(type='RandomScale', scales=[scale])
     model = build(detector_config(num_subnets=1, transform=transform, recompute_above=share))
-    model.train_step(batch(size=256), sgd(model))
-    assert len(calls) == expected
-
-
-def test_processes_recompute_alike_whatever_the_size_of_their_batches(monkeypatch):
-    """Of 64 pixels a side 0.707 leaves 45, less than half of the image, and of 96 68, more.
-
-    A recomputed SyncBN waits for those of the other processes.
-    """
-    asked = []
-    monkeypatch.setattr(step, 'recomputing', lambda m: asked.append(m) or nullcontext())
-    transform = dict(type='RandomScale', scales=[0.707])
-    model = build(detector_config(num_subnets=1, transform=transform, recompute_above=0.5))
-    for size in (64, 96):
+    for size in sizes:
         model.train_step(batch(size=size), sgd(model))
-    assert len(asked) == 0
+    assert len(calls) == expected

@@ -8,8 +8,8 @@ from mmgradaug.training import GradAugOptions, SubnetSampler
 SCALE = dict(type='RandomScale', scales=[1.0, 0.8, 0.6])
 
 
-def widths(sampler, iterations=400, seed=0):
-    return [[s.width for s in sampler.sample(seed, i)] for i in range(iterations)]
+def widths(sampler, iterations=400):
+    return [[s.width for s in sampler.sample(0, i)] for i in range(iterations)]
 
 
 def test_smallest_width_is_always_among_several():
@@ -51,8 +51,7 @@ def test_without_a_transform_images_are_rescaled_and_none_keeps_them():
 @pytest.mark.parametrize(('options', 'message'), [
     (dict(num_subnets=-1), r'gradaug\.num_subnets=-1, expected a whole number >= 0'),
     (dict(num_subnets=1.5), 'num_subnets=1.5'),
-    (dict(min_width=0), r'gradaug\.min_width must be a number in'),
-    (dict(min_width=1.2), r'min_width must be a number'),
+    (dict(min_width=1.2), r'gradaug\.min_width must be a number in'),
     (dict(width_step=2), 'width_step=2, expected'),
     (dict(width_step=0.5, min_width=0.8), r'width_step=0\.5, expected .* 1 - min_width = 0\.2'),
     (dict(force_min_width='no'), "force_min_width='no', expected None, True or False"),
@@ -64,7 +63,6 @@ def test_without_a_transform_images_are_rescaled_and_none_keeps_them():
     (dict(weights=dict(teacher=1)), r"weights=.*'teacher': 1"),
     (dict(seed=-1), r'gradaug\.seed=-1, expected'),
     (dict(recompute_above=True), r'gradaug\.recompute_above=True, expected'),
-    (dict(min_widht=0.5), r'gradaug\.min_widht is no option \(did you mean .min_width'),
 ])  # fmt: skip
 def test_bad_options_are_named(options, message):
     with pytest.raises(ConfigError, match=message):
