@@ -100,6 +100,7 @@ FULL = {f'r{depth}': R18 | dict(depth=depth) for depth in (34, 101, 152)} | {
 FULL |= {
     'r18 frozen norms and stages': R18 | dict(frozen_stages=3, norm_eval=True),
     'r50v1d frozen stem': V1D | dict(frozen_stages=0),
+    'r50 DCN of no stage': R50 | dict(dcn=dict(type='DCN')),
     'next DCN frozen norms and stages': NEXT | dcn() | dict(frozen_stages=2, norm_eval=True),
 }
 ROUNDED = {
@@ -224,11 +225,6 @@ NO_SLICE = 'cannot be sliced'
 def test_layers_that_cannot_be_sliced_are_named_by_their_config_key(options, message):
     with pytest.raises(ConfigError, match=rf'model\.backbone\.{message}'):
         slimmable(R50 | options)
-
-
-def test_deformable_convolutions_that_no_stage_has_change_nothing():
-    network = SlimmableResNet(50, base_channels=8, dcn=dict(type='DCN'))
-    assert network.state_dict().keys() == ResNet(50, base_channels=8).state_dict().keys()
 
 
 @pytest.mark.parametrize('width', [0.3, 0.77, 0.9, 1.0])

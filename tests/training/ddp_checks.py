@@ -10,6 +10,7 @@ from unittest import mock
 import mmengine.model.utils
 import torch
 import torch.distributed as dist
+import torch.distributed.nn.functional as differentiable
 from mmdet.utils import register_all_modules
 from mmengine.hooks import EMAHook
 from mmengine.logging import MessageHub
@@ -21,12 +22,13 @@ from mmengine.model import (
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from torch import nn
 from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmgradaug import GradAugDistributedDataParallel
 from mmgradaug.classification import TopKAccuracy
 from mmgradaug.errors import ConfigError
 from tests.classification import tiny
-from tests.networks import batch, build, dense_config, detector_config
+from tests.networks import batch, build, dense_config, detector_config, random_images, randomised
 from tests.training.steps import amp_on_cpu, frozen_norms, gradients, sgd, with_float_heads
 
 ITEMS = [(3, 2), (1, 4), (2, 0), (4, 1), (1, 1), (2, 3)]  # objects of a shard's two images
@@ -41,11 +43,6 @@ def digest(tensors):
     return found.hexdigest()
 
 
-def shard(index):
-    """The images and labels of a process; their sizes and numbers of objects differ."""
-    return batch(ITEMS[index % len(ITEMS)], size=64 + 32 * (index % 2))
-
-
 def fcos_config():
     """A tiny FCOS, which normalises its losses by means over processes."""
     name = 'fcos/fcos_r50-caffe_fpn_gn-head_1x_coco'
@@ -53,9 +50,13 @@ def fcos_config():
 
 
 def step(model, rank, wrapper, index=0):
-    """A training step on a process's shard, its own random numbers drawn alike everywhere."""
+    """A training step on a process's shard, its own random numbers drawn alike everywhere.
+
+    Sizes of shards and their numbers of objects differ.
+    """
     torch.manual_seed(100 * index + rank)
-    return model.train_step(shard(rank + index), wrapper)
+    shard = rank + index
+    return model.train_step(batch(ITEMS[shard % len(ITEMS)], size=64 + 32 * (shard % 2)), wrapper)
 
 
 def trains(rank, world):
@@ -84,7 +85,7 @@ def trains(rank, world):
 
 
 def reduces(rank, world):
-    """Gradients of one step, torch's wrapper configured in several ways."""
+    """Gradients of one step, torch's wrapper configured in several ways, and those of an FCOS."""
     found = {}
     for name, options in {
         'default': {},
@@ -95,14 +96,9 @@ def reduces(rank, world):
         model = GradAugDistributedDataParallel(build(frozen_norms()), **options)
         step(model, rank, sgd(model))
         found[name] = gradients(model)
-    return found
-
-
-def fcos_reduces(rank, world):
-    """The same of a head that normalises its losses by means over processes."""
     model = GradAugDistributedDataParallel(build(fcos_config()))
     step(model, rank, sgd(model))
-    return gradients(model)
+    return {**found, 'fcos': gradients(model)}
 
 
 def accumulates(rank, world):
@@ -131,16 +127,14 @@ def class_step(model, rank, wrapper, index=0):
     return model.train_step(tiny.batch(seed=rank, size=16), wrapper)
 
 
-def classifier_trains(rank, world):
-    """Gradients of an image classifier, and the accuracy of images spread over processes."""
-    model = GradAugDistributedDataParallel(tiny.build())
-    class_step(model, rank, sgd(model))
+def measures(rank, world):
+    """The accuracy of images that are spread over processes."""
     metric = TopKAccuracy((1,))
     # Five images, of which mmengine's sampler gives the first twice; the first two are right.
     for index in ([0, 3], [1, 4], [2, 0])[rank]:
         logits = torch.eye(3)[0 if index < 2 else 1]
         metric.process(None, [dict(logits=logits, gt_label=0)])
-    return {'gradients': gradients(model), 'accuracy': metric.evaluate(5)}
+    return metric.evaluate(5)
 
 
 EVERY_SECOND = dict(every=2, transform=dict(type='RandomMask', patch=4))
@@ -159,24 +153,23 @@ def every_second_is_plain(rank, world):
     return found
 
 
-RANDOM_DEPTH = {  # of the full network, and of sub-networks
-    'full': dict(kind='Classifier', backbone=dict(stochastic=True, survival=0.2)),
-    'subnets': dict(gradaug=dict(shrink='depth', num_subnets=3)),
+DEPTH_RESNET = dict(type='SlimmableDepthResNet', depth=14)
+CLASSIFIERS = {  # the last two of random depth: the full network, and sub-networks
+    'widths': {},
+    'stochastic depth': dict(
+        kind='Classifier', backbone=DEPTH_RESNET | dict(stochastic=True, survival=0.2)
+    ),
+    'depths': dict(backbone=DEPTH_RESNET, gradaug=dict(shrink='depth', num_subnets=3)),
 }
 
 
-def random_depth(name):
-    """A tiny classifier whose residual blocks are left out at random."""
-    options = copy.deepcopy(RANDOM_DEPTH[name])
-    backbone = dict(type='SlimmableDepthResNet', depth=14) | options.pop('backbone', {})
-    return tiny.build(**options, backbone=backbone)
-
-
-def random_depth_trains(rank, world):
+def classifiers_train(rank, world):
     """Gradients of a first step and weights after two more, without looking for unused ones."""
-    found, wraps = {}, [MMDistributedDataParallel, GradAugDistributedDataParallel]
-    for name, wrap in zip(RANDOM_DEPTH, wraps, strict=True):
-        model = wrap(random_depth(name), find_unused_parameters=False)
+    found = {}
+    for name, options in CLASSIFIERS.items():
+        is_plain = 'kind' in options
+        wrap = MMDistributedDataParallel if is_plain else GradAugDistributedDataParallel
+        model = wrap(tiny.build(**options), find_unused_parameters=False)
         class_step(model, rank, sgd(model))
         found[name] = {'gradients': gradients(model)}
         wrapper = sgd(model, lr=0.05, wrapper=OptimWrapper)
@@ -212,10 +205,6 @@ def sends(rank, world):
         assert not sent_out.called
         calls = [call.args[0].nbytes for call in reduced.call_args_list]
         found[str(subnets)] = {'bytes': sum(sent), 'calls': calls}
-    model = MMDistributedDataParallel(build(detector_config(num_subnets=0)))
-    sent = count_bytes(model)
-    step(model, rank, sgd(model))
-    found['stock'] = sum(sent)
     found['parameters'] = sum(p.nbytes for p in model.parameters() if p.requires_grad)
     return found
 
@@ -307,6 +296,67 @@ def anomalies(rank, world):
             step(model, rank, sgd(model))
         assert all(call.kwargs['level'] == logging.ERROR for call in said.call_args_list)
         found.append([call.args[0] for call in said.call_args_list])
+    return found
+
+
+def double_classifier(norm='BN'):
+    """Learns from labels, recomputes activations, and all in double precision."""
+    model = tiny.build(
+        backbone=tiny.BACKBONE | dict(norm_cfg=dict(type=norm)),
+        data_preprocessor=dict(type='BaseDataPreprocessor'),
+        gradaug=dict(transform=HALF, recompute_above=0, distill='labels'),
+    )
+    model.label_loss = nn.functional.cross_entropy  # its own is in float32
+    return randomised(model.double())
+
+
+def train_in_double(model, shards):
+    """Two steps; weights, statistics and the kinds of BatchNorm afterwards."""
+    wrapper = sgd(model, lr=0.05, wrapper=OptimWrapper)
+    for index in range(2):
+        seeds = [shard + 10 * index for shard in shards]
+        images = [random_images(2, 3, 32, 32, seed=s, dtype=torch.float64) for s in seeds]
+        labels = torch.tensor([seed % 3 for seed in seeds for _ in range(2)])
+        model.train_step({'inputs': torch.cat(images), 'data_samples': labels}, wrapper)
+    module = getattr(model, 'module', model)
+    kinds = {type(m).__name__ for m in module.modules() if isinstance(m, _BatchNorm)}
+    return {'state': dict(module.state_dict()), 'kinds': sorted(kinds)}
+
+
+def sync_on_cpu(x, weight, bias, mean, var, eps, momentum, group, world):
+    """torch's synchronised BatchNorm, whose kernels need a GPU, from differentiable operations."""
+    assert mean is not None, 'without running statistics it takes no half precision'
+    count = world * x.numel() // x.size(1)
+    total = differentiable.all_reduce(torch.stack([x.sum((0, 2, 3)), x.square().sum((0, 2, 3))]))
+    centre = total[0] / count
+    variance = total[1] / count - centre.square()
+    with torch.no_grad():
+        mean.lerp_(centre, momentum)
+        var.lerp_(variance * count / (count - 1), momentum)
+    shape = (1, -1, 1, 1)
+    scaled = (x - centre.view(shape)) * (variance.view(shape) + eps).rsqrt()
+    return scaled * weight.view(shape) + bias.view(shape)
+
+
+def sync_norms(rank, world):
+    """Training with synchronised BatchNorm, converted by mmengine and configured."""
+    found, forward = {}, nn.SyncBatchNorm.forward
+
+    def on_cpu(layer, x):
+        with mock.patch.object(torch._C, '_get_privateuse1_backend_name', return_value='cpu'):
+            return forward(layer, x)  # which asks whether the device may synchronise
+
+    with (
+        mock.patch.object(nn.SyncBatchNorm, 'forward', on_cpu),
+        mock.patch.object(nn.modules.batchnorm.sync_batch_norm, 'apply', sync_on_cpu),
+        mock.patch.object(GradAugDistributedDataParallel, '_passing_sync_batchnorm_handle'),
+    ):
+        for name, norm in (('converted', 'BN'), ('configured', 'SyncBN')):
+            model = double_classifier(norm)
+            if name == 'converted':
+                model = convert_sync_batchnorm(model, 'torch')
+            model = GradAugDistributedDataParallel(model)
+            found[name] = train_in_double(model, [rank])
     return found
 
 

@@ -15,15 +15,14 @@ from tests.classification import tiny
 from tests.networks import build, detector_config
 from tests.processes import run_group
 from tests.training import ddp_checks as checks
-from tests.training.ddp_checks import class_step, fcos_config, random_depth, step
+from tests.training.ddp_checks import class_step, fcos_config, step
 from tests.training.steps import assert_close, frozen_norms, gradients, sgd
-from tests.training.sync_norm_checks import Classifier, sync_norms, train_classifier
 
 WORLD = 3
-CHECKS = [checks.trains, checks.reduces, checks.fcos_reduces, checks.accumulates,
-          checks.mixed_precision, checks.classifier_trains, checks.random_depth_trains,
-          checks.every_second_is_plain, checks.sends, checks.broadcasts, checks.empty,
-          checks.not_finite, checks.wrong_wrappers, checks.anomalies, sync_norms]  # fmt: skip
+CHECKS = [checks.trains, checks.reduces, checks.accumulates, checks.mixed_precision,
+          checks.measures, checks.classifiers_train, checks.every_second_is_plain, checks.sends,
+          checks.broadcasts, checks.empty, checks.not_finite, checks.wrong_wrappers,
+          checks.anomalies, checks.sync_norms]  # fmt: skip
 
 
 @pytest.fixture(scope='module')
@@ -92,8 +91,8 @@ def test_gradients_of_losses_that_are_normalised_over_processes(group, monkeypat
     replayed = iter(shards.mean(dim=0).repeat(WORLD))
     monkeypatch.setattr(fcos_head, 'reduce_mean', lambda tensor: next(replayed))
     expected = of_one_process(build(fcos_config()))
-    for result in group('fcos_reduces'):
-        assert_close(result, expected, 3e-6)  # 1.1e-6 on AVX2, less on AVX-512
+    for result in group('reduces'):
+        assert_close(result['fcos'], expected, 3e-6)  # 1.1e-6 on AVX2, less on AVX-512
 
 
 def test_an_iteration_without_sub_networks_is_reduced_like_a_plain_one(group):
@@ -125,19 +124,15 @@ def test_mixed_precision(group):
         assert result['loss'] != exact['losses'][0]
 
 
-def test_classifiers(group):
-    """Gradients are those of one process that sees all shards; every image counts once."""
-    expected = of_one_process(tiny.build(), take=class_step)
-    for result in group('classifier_trains'):
-        assert_close(result['gradients'], expected, 1e-6)
-        assert result['accuracy'] == {'accuracy/top1': 40.0}
+def test_every_image_counts_once(group):
+    assert all(found == {'accuracy/top1': 40.0} for found in group('measures'))
 
 
-@pytest.mark.parametrize('name', ['full', 'subnets'])
-def test_random_depth(group, name):
+@pytest.mark.parametrize('name', checks.CLASSIFIERS)
+def test_classifiers(group, name):
     """Blocks that a process left out have zero gradients; the mean over processes is exact."""
-    expected = of_one_process(random_depth(name), take=class_step)
-    found = [result[name] for result in group('random_depth_trains')]
+    expected = of_one_process(tiny.build(**checks.CLASSIFIERS[name]), take=class_step)
+    found = [result[name] for result in group('classifiers_train')]
     for result in found:
         assert_close(result['gradients'], expected, 1e-6)
     assert same([result['weights'] for result in found])
@@ -145,12 +140,11 @@ def test_random_depth(group, name):
 
 def test_a_step_sends_as_many_bytes_as_a_plain_step(group):
     for found in group('sends'):
-        assert found['stock'] == found['parameters']
         for subnets in (0, 3):
-            assert found[str(subnets)]['bytes'] == found['stock']
+            assert found[str(subnets)]['bytes'] == found['parameters']
             # Besides: whether each pass's loss is finite, one 32-bit number a pass.
             finite = [4 * (subnets + 1)] if subnets else []
-            assert found[str(subnets)]['calls'] == [found['stock'], *finite]
+            assert found[str(subnets)]['calls'] == [found['parameters'], *finite]
 
 
 def test_statistics_are_sent_once_a_step_if_asked_for(group):
@@ -198,14 +192,12 @@ def test_parameters_without_a_gradient_are_reported_in_every_pass(group):
 @pytest.mark.parametrize('kind', ['converted', 'configured'])
 def test_synchronised_norms_train_as_one_process_with_all_images(group, kind):
     """Running statistics too. torch's kernel is replaced by one for the CPU; all else is real."""
-    expected = train_classifier(Classifier(), range(WORLD))
+    expected = checks.train_in_double(checks.double_classifier(), range(WORLD))
     assert expected['kinds'] == ['SlimBatchNorm2d']
     for result in group('sync_norms'):
         assert result[kind]['kinds'] == ['SlimSyncBatchNorm']
         state = {k.removeprefix('module.'): v for k, v in result[kind]['state'].items()}
-        assert state.keys() == expected['state'].keys()
-        for name, value in expected['state'].items():
-            torch.testing.assert_close(state[name], value, rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(state, expected['state'], rtol=1e-9, atol=1e-9)
 
 
 def test_empty_batches_of_synchronised_norms_are_as_precise_as_others_statistics(monkeypatch):
