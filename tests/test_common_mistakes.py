@@ -36,10 +36,7 @@ class Run:
         """Run the tool."""
         path = self.root.parent / 'config.json'
         path.write_text(json.dumps(self.cfg))
-        argv = [str(path), *self.argv]
-        if '--work-dir' not in argv:
-            argv += ['--work-dir', str(self.work_dir)]
-        self.main(argv)
+        self.main([str(path), *self.argv, '--work-dir', str(self.work_dir)])
 
     def last_line(self):
         """Run the tool, which has to end with an error; returns the last line it prints."""
@@ -191,7 +188,7 @@ def word(*argv):
 
 def no_work_dir(run):
     (run.root / 'file').touch()
-    run.argv = ['--work-dir', f'{run.root}/file/run']
+    run.work_dir = run.root / 'file/run'
 
 
 OPTIONS = {

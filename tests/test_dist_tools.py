@@ -1,7 +1,11 @@
-"""The scripts that start several processes, machines and slurm jobs, as users call them."""
+"""The scripts that start several processes, machines and slurm jobs, as users call them.
+
+Where one process fails, or all are killed, every one ends, and nothing is lost.
+"""
 
 import contextlib
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -9,12 +13,15 @@ import time
 
 import pytest
 
+from tests.engine.killing import checkpoint, differences
 from tests.launching import (
     TOOLS,
     children,
+    count_logged,
     finish,
     free_port,
     logged,
+    printed,
     run,
     running,
     start,
@@ -38,6 +45,12 @@ def require_trained(work_dir, steps):
     assert all(total[step] > 1.5 * full[step] for step in total)
     assert len(logged(work_dir, 'coco/bbox_mAP')) == 1
     assert (work_dir / 'epoch_1.pth').is_file()
+
+
+def kill(*pids):
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def test_training_by_two_processes_trains_sub_networks(options, tmp_path):
@@ -96,11 +109,83 @@ def test_a_machine_that_fails_ends_the_other(options, tmp_path, number, seconds,
         try:
             out = finish(first)
         finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(worker, signal.SIGKILL)
+            kill(worker)
     assert first.returncode != 0
     assert message in out, out[-5000:]
     assert time.monotonic() - begin < 150
+
+
+SEED = int(os.environ.get('KILL_SEED', random.SystemRandom().randrange(10**6)))
+ITERATIONS = 16
+# Of two iterations: 8 images, 2 on each process.
+EPOCHS = ['train_cfg.max_epochs=8', 'train_cfg.val_interval=100']
+ITERS = ['train_cfg._delete_=True', 'train_cfg.type=IterBasedTrainLoop']
+ITERS += [f'train_cfg.max_iters={ITERATIONS}', 'train_cfg.val_interval=100']
+ITERS += ['train_dataloader.sampler.type=InfiniteSampler']
+WORKERS = ['train_dataloader.num_workers=1', 'train_dataloader.persistent_workers=True']
+
+
+def descendants(pid):
+    """A process and all that it has started, and they."""
+    found = [pid]
+    with contextlib.suppress(FileNotFoundError):
+        for child in children(pid):
+            found += descendants(child)
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('extra', [
+    [*EPOCHS, *WORKERS, 'default_hooks.checkpoint.interval=3'],
+    [*ITERS, 'default_hooks.checkpoint.interval=2'],
+    [*ITERS, *WORKERS, 'default_hooks.checkpoint.interval=3'],
+], ids=['epochs', 'iterations', 'iterations-workers'])  # fmt: skip
+def test_killed_and_resumed_ends_with_the_same_weights(options, tmp_path, extra):
+    """First one process dies, which ends all; then all are killed at once."""
+    own = [option for option in options if not option.startswith('train_cfg.')]
+    options = [*own, 'default_hooks.checkpoint.by_epoch=False', *extra]
+    whole, killed = tmp_path / 'whole', tmp_path / 'killed'
+    arguments = ['dist_train.sh', CONFIG, 2, '--work-dir']
+    run(*arguments, whole, *options, PORT=free_port())
+    generator = random.Random(SEED)
+    print(f'KILL_SEED={SEED} repeats these kills, as far as time allows')
+    for victims in (slice(1, 2), slice(None)):
+        resume = ['--resume'] if killed.exists() else []
+        begin = count_logged(killed)
+        with running(start(*arguments, killed, *resume, *options, PORT=free_port())) as (parent,):
+            wait_until_training(parent, killed, begin + generator.randrange(4, 7))
+            workers = children(parent.pid)
+            assert len(workers) == 2
+            if victims == slice(None):
+                kill(parent.pid, *(pid for worker in workers for pid in descendants(worker)))
+            else:
+                kill(workers[1])
+            out = finish(parent)
+        assert parent.returncode != 0, out[-5000:]
+        assert not (killed / f'iter_{ITERATIONS}.pth').exists()
+        assert (killed / 'last_checkpoint').exists()
+    run(*arguments, killed, '--resume', *options, PORT=free_port())
+    assert count_logged(killed) < 3 * ITERATIONS  # it did not start again
+    ends = [checkpoint(folder, f'iter_{ITERATIONS}.pth') for folder in (whole, killed)]
+    assert differences(*ends) == [], f'with KILL_SEED={SEED}'
+
+
+@pytest.mark.slow
+def test_an_image_that_one_process_cannot_read_ends_all(tmp_path):
+    """Soon after the message, far below the timeout of the group."""
+    options = ['--cfg-options', *shapes_options(tmp_path / 'shapes')]
+    image = sorted((tmp_path / 'shapes/train').iterdir())[3]
+    image.write_bytes(image.read_bytes()[:100])
+    arguments = ['dist_train.sh', CONFIG, 2, '--work-dir', tmp_path / 'run', *options, *WORKERS]
+    with running(start(*arguments, PORT=free_port())) as (parent,):
+        while f'error: cannot read the image {image}' not in printed(parent):
+            assert parent.poll() is None, printed(parent)[-5000:]
+            time.sleep(0.2)
+        begin = time.monotonic()
+        out = finish(parent)
+        assert time.monotonic() - begin < 60
+    assert parent.returncode == 1, out[-5000:]
+    assert out.count('max_bad_images=N') == 1  # the other process has nothing to say
 
 
 @pytest.fixture
@@ -176,16 +261,10 @@ def test_slurm(call, tool, option):
 
 SRUN = """\
 #!/usr/bin/env bash
-# Runs what slurm would, as many times as it is asked for.
-while [[ $1 == -* ]]; do
-    case $1 in
-        --ntasks=*) tasks=${1#*=}; shift ;;
-        -p) shift 2 ;;
-        *) shift ;;
-    esac
-done
-export SLURM_NTASKS=$tasks SLURM_NODELIST=here
-for ((task = 0; task < tasks; task++)); do
+# Runs what follows its own options as two tasks, as slurm would.
+while [[ $# -gt 0 && $1 != "$PYTHON" ]]; do shift; done
+export SLURM_NTASKS=2 SLURM_NODELIST=here
+for task in 0 1; do
     SLURM_PROCID=$task SLURM_LOCALID=$task "$@" &
     pids+=($!)
 done

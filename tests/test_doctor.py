@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 DOCTOR = Path(__file__).parents[1] / 'tools/doctor.py'
 
 
@@ -23,20 +25,15 @@ def test_doctor_finds_that_this_environment_works():
     assert 'FAIL' not in output
 
 
-def test_doctor_names_a_broken_package_and_the_fix(tmp_path):
-    (tmp_path / 'mmcv.py').write_text('raise ImportError("undefined symbol: _ZN3c10")')
+@pytest.mark.parametrize(('module', 'text', 'said', 'fix'), [
+    ('mmcv', 'raise ImportError("undefined symbol: _ZN3c10")',
+     r'FAIL  mmcv: ImportError: undefined symbol: _ZN3c10\n', 'make setup|install it anew'),
+    ('sitecustomize', 'import mmcv.ops\nmmcv.ops.roi_align = lambda features, *args: features * 2',
+     '', 'make mmcv|compile mmcv anew'),
+], ids=['a broken package', 'operations with wrong results'])  # fmt: skip
+def test_doctor_names_what_is_broken_and_the_fix(tmp_path, module, text, said, fix):
+    """In .venv, or in another environment."""
+    (tmp_path / f'{module}.py').write_text(text)
     status, output = run_doctor(tmp_path)
     assert status == 1
-    fix = r'make setup|install it anew \(docs/INSTALL\.md, .*\)'  # in .venv, or another
-    said = rf'FAIL  mmcv: ImportError: undefined symbol: _ZN3c10\n      fix: ({fix})\n'
-    assert re.search(f'{said}$', output)
-
-
-def test_doctor_finds_wrong_results_of_operations(tmp_path):
-    (tmp_path / 'sitecustomize.py').write_text(
-        'import mmcv.ops\nmmcv.ops.roi_align = lambda features, *args: features * 2\n'
-    )
-    status, output = run_doctor(tmp_path)
-    assert status == 1
-    fix = r'make mmcv|compile mmcv anew \(docs/INSTALL\.md, .*\)'
-    assert re.search(rf'      fix: ({fix})\n$', output)
+    assert re.search(rf'{said}      fix: ({fix} \(docs/INSTALL\.md, .*\))\n$', output)

@@ -91,9 +91,7 @@ def test_the_training_step_runs_the_drawn_blocks(shrink):
     assert [logs[f'subnet{i}/depth'] for i in (1, 2, 3)] == depths
     assert [logs[f'subnet{i}/width'] for i in (1, 2, 3)] == [s.width for s in subnets]
     assert min(depths) < 1
-    assert ({s.width for s in subnets} == {1.0}) == (shrink == 'depth')
     torch.testing.assert_close(logs['full/loss'], full.detach())
-    assert all(p.grad is not None for p in model.parameters())
 
 
 def test_random_depth_of_a_network_without_such_blocks_is_refused():

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torchvision
 from mmcv.cnn.bricks.conv_ws import ConvWS2d
-from mmdet.models.backbones import ResNet, ResNeXt
+from mmdet.models.backbones import ResNeXt
 from mmengine.model.efficient_conv_bn_eval import turn_on_efficient_conv_bn_eval
 from mmengine.registry import MODELS
 from torch import nn

@@ -18,8 +18,6 @@ from tests.training.steps import (
     with_float_heads,
 )
 
-PASSES = 3
-
 
 class Amp(KeepsGradients, AmpOptimWrapper):
     """Its gradients can be read after a step."""
@@ -41,17 +39,6 @@ def a_classifier():
     return tiny.build(gradaug=dict(recompute_above=1)), tiny.batch(16, size=64)
 
 
-def used_dtypes(model):
-    """Precisions of what convolutions and linear layers give from now on, layer by layer."""
-    found = {}
-    for name, layer in model.named_modules():
-        if isinstance(layer, (nn.Conv2d, nn.Linear)):
-            layer.register_forward_hook(
-                lambda m, args, out, name=name: found.setdefault(name, []).append(out.dtype)
-            )
-    return found
-
-
 @pytest.mark.parametrize(
     ('build_model', 'least_cosine'), [(a_detector, 0.97), (a_classifier, 0.99)]
 )
@@ -60,18 +47,22 @@ def test_gradients_are_near_those_of_float32(build_model, least_cosine):
     right = step_gradients(copy.deepcopy(model), data)
     options = dict(dtype='bfloat16', loss_scale=dict(init_scale=8.0, growth_interval=2))
     wrapper = sgd(model, wrapper=Amp, clip_grad=dict(max_norm=1e9), **options)
-    dtypes = used_dtypes(model)
+    dtypes = {}  # of what layers give, pass by pass
+    for name, layer in model.named_modules():
+        if isinstance(layer, (nn.Conv2d, nn.Linear)):
+            layer.register_forward_hook(
+                lambda m, args, out, name=name: dtypes.setdefault(name, []).append(out.dtype)
+            )
     torch.manual_seed(3)
     model.train_step(copy.deepcopy(data), wrapper)
     assert {dtype for found in dtypes.values() for dtype in found} == {torch.bfloat16}
-    assert len(dtypes['backbone.layer4.1.conv2']) == PASSES
+    assert len(dtypes['backbone.layer4.1.conv2']) == 3  # passes
     left = gradients(model)
     assert {gradient.dtype for gradient in left.values()} == {torch.float32}
     flat_left = torch.cat([left[k].flatten() for k in right])
     flat_right = torch.cat([right[k].flatten() for k in right])
     assert torch.cosine_similarity(flat_left, flat_right, dim=0) > least_cosine
     assert abs(flat_left.norm() / flat_right.norm() - 1) < 0.1  # scaled and unscaled alike
-    assert not torch.equal(flat_left, flat_right)
     # One update of the scale a batch, not one per pass: it grows after two batches.
     assert wrapper.loss_scaler.get_scale() == 8.0
     model.zero_grad()

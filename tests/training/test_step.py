@@ -1,23 +1,30 @@
-"""The training step: gradients summed, one optimizer step, whatever the optimizer wrapper."""
+"""The training step: gradients summed, one optimizer step, whatever the optimizer wrapper.
+
+And what passes are given and leave: labels of their own, and counts of the full pass.
+"""
 
 import copy
 import dataclasses
+from functools import partial
 from unittest import mock
 
 import mmdet.models
 import pytest
 import torch
 import torch.nn.functional as F
+from mmdet.structures.mask import BitmapMasks
 from mmengine.logging import MessageHub
 from mmengine.optim import OptimWrapper
+from mmengine.structures import BaseDataElement
 from torch import nn
 
 from mmgradaug.errors import ConfigError
 from mmgradaug.training import step
-from mmgradaug.training.step import transformed
-from mmgradaug.transforms import GeometricMap, Scale
+from mmgradaug.training.sampler import Subnet
+from mmgradaug.training.step import run_pass, running_as, transformed
+from mmgradaug.transforms import DrawnChain, GeometricMap, Rotate, Scale
 from tests.classification import tiny
-from tests.networks import batch, build, detector_config, stock_config
+from tests.networks import batch, build, dense_config, detector_config, stock_config
 from tests.oracles import assert_equal
 from tests.training.steps import assert_close, frozen_norms, gradients, sgd, step_gradients
 
@@ -232,3 +239,74 @@ def test_a_compiled_step_trains_as_an_eager_one_bitwise():
             model.train_step(tiny.batch(seed=seed), wrapper)
         states.append(model.state_dict())
     assert_equal(*states)
+
+
+def contents(value):
+    """All that a data sample holds, as plain values that can be compared."""
+    if isinstance(value, BaseDataElement):
+        items = [*value.metainfo_items(), *value.items()]
+        return type(value), {key: contents(item) for key, item in items}
+    if isinstance(value, BitmapMasks):
+        return value.masks.tolist()
+    if isinstance(value, list):
+        return [contents(item) for item in value]
+    return value.tolist() if hasattr(value, 'tolist') else copy.deepcopy(value)
+
+
+@pytest.mark.parametrize('distill', [None, 'labels'])
+def test_no_pass_changes_what_the_others_are_given(distill, monkeypatch):
+    """Heads of mmdet replace fields of their data samples; here everything is replaced."""
+    model = build(detector_config(distill=distill))
+    data = model.data_preprocessor(batch(semantic=True), True)
+    before, images, seen = contents(data['data_samples']), data['inputs'].clone(), []
+    forward = model.forward
+
+    def greedy(inputs, data_samples, **kwargs):
+        seen.append(contents(data_samples))
+        losses = forward(inputs, data_samples, **kwargs)
+        for sample in data_samples:
+            sample.gt_instances.labels = sample.gt_instances.labels * 0
+            sample.gt_instances.bboxes = sample.gt_instances.bboxes + 7
+            del sample.gt_instances.masks
+            sample.set_metainfo(dict(img_shape=(1, 1)))
+            del sample.ignored_instances, sample.gt_sem_seg.sem_seg
+        return losses
+
+    monkeypatch.setattr(model, 'forward', greedy)
+    turned = DrawnChain((Rotate(1), Scale(0.75)))
+    for subnet in (None, Subnet(0.5, Scale(0.5)), Subnet(0.7, turned)):
+        with running_as(model, subnet):
+            run_pass(model, data, subnet)
+    assert seen == [before] * 3
+    assert contents(data['data_samples']) == before
+    assert torch.equal(data['inputs'], images)
+
+
+GHM = dict(
+    loss_cls=dict(type='GHMC', bins=30, momentum=0.75, use_sigmoid=True),
+    loss_bbox=dict(type='GHMR', mu=0.02, bins=10, momentum=0.7),
+)
+
+
+def seesaw_config(**gradaug):
+    model = detector_config(**gradaug)
+    model.roi_head.bbox_head.loss_cls = dict(type='SeesawLoss', num_classes=3)
+    return model
+
+
+@pytest.mark.parametrize(('config', 'distill', 'buffer'), [
+    (partial(dense_config, 'retinanet/retinanet_r50_fpn_1x_coco', GHM), None, 'acc_sum'),
+    (seesaw_config, 'labels', 'cum_samples'),
+], ids=['distilled', 'labels'])  # fmt: skip
+def test_what_losses_count_is_of_the_full_pass(config, distill, buffer):
+    """As BatchNorm's running statistics are."""
+    model, data = build(config(distill=distill)), batch(size=64)
+    full = copy.deepcopy(model)
+    torch.manual_seed(0)
+    full(**full.data_preprocessor(copy.deepcopy(data), True), mode='full')
+    torch.manual_seed(0)
+    model.train_step(copy.deepcopy(data), sgd(model))
+    expected = {name: value for name, value in full.named_buffers() if name.endswith(buffer)}
+    assert expected and all(value.any() for value in expected.values())
+    found = dict(model.named_buffers())
+    assert_equal(expected, {name: found[name] for name in expected})
