@@ -182,10 +182,6 @@ WEIGHTS = {
 }  # fmt: skip
 
 
-def word(*argv):
-    return lambda run: run.argv.extend(argv)
-
-
 def no_work_dir(run):
     (run.root / 'file').touch()
     run.work_dir = run.root / 'file/run'
@@ -205,7 +201,8 @@ OPTIONS = {
      r"model_wrapper_cfg\.type='MMDistributedDataParallel'.* without sub-networks, expected"),
     'SyncBN that changes statistics': (
      backbone(norm_cfg=dict(type='MMSyncBN')), r"'MMSyncBN'.* cannot be sliced.* expected .*BN"),
-    'first key misspelt': (word('--cfg-options', 'trian_cfg.max_iters=1'),
+    'first key misspelt': (
+     lambda run: run.argv.extend(['--cfg-options', 'trian_cfg.max_iters=1']),
      r"--cfg-options trian_cfg.max_iters: .*'trian_cfg'.*train_cfg"),
     'work dir that cannot be written': (no_work_dir, r'--work-dir \S+/file/run.* name another'),
 }  # fmt: skip
