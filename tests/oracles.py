@@ -1,13 +1,10 @@
 """What sub-networks have to equal, and what has to stay as it is."""
 
-import copy
 from contextlib import nullcontext
 
 import torch
-from mmengine.registry import MODELS
 
 from mmgradaug import at_depth, at_width, extract_subnet
-from mmgradaug.publishing.narrow import narrow_backbone
 from mmgradaug.slimmable.depth import skippable_blocks
 from tests.networks import random_images
 
@@ -53,23 +50,6 @@ def assert_slice_equals_dense(network, width, x, kept=None):
         if dense_grads[name] is not None:  # of a block that the sub-network lacks
             padded[tuple(slice(n) for n in dense_grads[name].shape)] = dense_grads[name]
         assert relative_error(grad, padded) <= tolerance, name
-
-
-def assert_narrow_stock_network_is_the_slice(network, stock, width, x):
-    """A network of the narrow config has the sub-network's outputs; returns that config."""
-    made, narrow, channels = narrow_backbone(network, stock, width)
-    rebuilt = MODELS.build(copy.deepcopy(made)).to(x.dtype)  # mmdet changes its dcn
-    rebuilt.load_state_dict(narrow.state_dict())
-    rebuilt.eval()
-    with torch.no_grad():
-        found = rebuilt(x)
-        with at_width(network, width):
-            expected = network(x)
-    for a, b, c in zip(found, expected, channels, strict=True):
-        assert (c.full, c.narrow) == (b.size(1), a.size(1))
-        assert relative_error(a[:, : c.active], b[:, : c.active]) < TOLERANCE[x.dtype]
-        assert not a[:, c.active :].any() and not b[:, c.active :].any()
-    return made
 
 
 def statistics(model):

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from unittest import mock
 
 import pytest
 from PIL import Image
@@ -13,9 +14,7 @@ from tools import pretrain_demo
 
 
 def test_without_a_network_it_ends_with_one_message(tmp_path, monkeypatch):
-    def refuse(*args):
-        raise ConfigError('no network')
-
+    refuse = mock.Mock(side_effect=ConfigError('no network'))
     monkeypatch.setattr(wheels.WheelFiles, 'download', refuse)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit, match=r'^error: no network$'):
