@@ -12,7 +12,7 @@ def test_folders_hold_the_pixels_and_a_lost_image_comes_back(tmp_path, downloads
     pixels = np.random.default_rng(0).integers(0, 256, (50, 28 * 28))
     rows = np.column_stack([pixels, np.arange(50) % 10])  # 5 of each digit, the digits in turn
     lines = ''.join(','.join(map(str, row)) + '\n' for row in rows.tolist())
-    made = downloads(digits, gzip.compress(lines.encode()))
+    downloads(digits, gzip.compress(lines.encode()))
     monkeypatch.setattr(digits, 'EACH', 5)
     monkeypatch.setattr(digits, 'TRAIN', 2)
     root = make_digits(tmp_path / 'digits')
@@ -33,5 +33,3 @@ def test_folders_hold_the_pixels_and_a_lost_image_comes_back(tmp_path, downloads
     lost.unlink()
     make_digits(root)
     assert cv2.imread(str(lost)).shape == (28, 28, 3)
-    assert (root / 'source/LICENSE.txt').read_text() == 'the licence'
-    assert len(made) == 1

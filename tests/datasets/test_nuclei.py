@@ -3,7 +3,6 @@ import subprocess
 
 import numpy as np
 import pytest
-from mmdet.datasets import CocoDataset
 from PIL import Image
 from pycocotools.coco import COCO
 
@@ -44,52 +43,25 @@ def root(tmp_path, made):
     return make_nuclei(tmp_path / 'nuclei')
 
 
-def areas(root, split):
-    """Areas of the nuclei by tile, largest first."""
-    coco = COCO(str(root / 'annotations' / f'{split}.json'))
-    found = {image['file_name']: [] for image in coco.imgs.values()}
-    for annotation in coco.anns.values():
-        found[coco.imgs[annotation['image_id']]['file_name']].append(annotation['area'])
-    return {name: sorted(values, reverse=True) for name, values in found.items()}
+# Numbers of the nuclei that each tile has, by its first row and column; others have none.
+KEPT = {(0, 0): [1, 2], (0, 256): [4], (128, 0): [2], (128, 256): [3], (128, 384): [3],
+        (256, 256): [6], (256, 384): [7], (384, 0): [8], (384, 128): [8, 9]}  # fmt: skip
 
 
-def test_split_tiles_and_areas(root):
-    train, val = areas(root, 'train'), areas(root, 'val')
-    assert len(train) == 12
-    assert len(val) == 4
-    assert all(name.endswith('x384.png') for name in val)
-    assert {name: a for name, a in train.items() if a} == {
-        'tile_y000_x000.png': [600, 280],
-        'tile_y000_x256.png': [20],
-        'tile_y128_x000.png': [120],
-        'tile_y128_x256.png': [40],
-        'tile_y256_x256.png': [30],
-        'tile_y384_x000.png': [40],
-        'tile_y384_x128.png': [380, 360],
-    }
-    assert {name: a for name, a in val.items() if a} == {
-        'tile_y128_x384.png': [160],
-        'tile_y256_x384.png': [60],
-    }
-
-
-def test_mmdet_loads_the_masks_pixel_by_pixel(root):
-    dataset = CocoDataset(
-        data_root=str(root),
-        ann_file='annotations/train.json',
-        data_prefix=dict(img='train/'),
-        metainfo=dict(classes=nuclei.CLASSES),
-        pipeline=[
-            dict(type='LoadImageFromFile'),
-            dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
-        ],
-    )
-    first = dataset[0]
-    assert first['img_path'].endswith('tile_y000_x000.png')
-    assert first['img'].shape == (128, 128, 3)
-    tile = label_image()[:128, :128]
-    assert np.array_equal(first['gt_masks'].masks.astype(bool), [tile == 1, tile == 2])
-    assert first['gt_bboxes'].tensor.tolist() == [[10, 10, 40, 30], [50, 100, 60, 128]]
+@pytest.mark.parametrize(('split', 'columns'), [('train', (0, 128, 256)), ('val', (384,))])
+def test_tiles_of_a_split_have_the_masks_of_their_nuclei(root, split, columns):
+    coco = COCO(str(root / f'annotations/{split}.json'))
+    assert list(coco.cats.values()) == [{'id': 1, 'name': 'nucleus'}]
+    corners = [(y, x) for y in range(0, 512, 128) for x in columns]
+    names = [f'tile_y{y:03d}_x{x:03d}.png' for y, x in corners]
+    assert [image['file_name'] for image in coco.imgs.values()] == names
+    assert sorted(path.name for path in (root / split).iterdir()) == names
+    for index, (y, x) in enumerate(corners, start=1):
+        tile = label_image()[y : y + 128, x : x + 128]
+        annotations = coco.imgToAnns[index]
+        assert all(annotation['category_id'] == 1 for annotation in annotations)
+        masks = [coco.annToMask(annotation) for annotation in annotations]
+        assert np.array_equal(masks, [tile == number for number in KEPT.get((y, x), [])])
 
 
 def test_tiles_are_the_image_stretched_by_the_training_columns(root):

@@ -9,7 +9,6 @@ import pytest
 from pycocotools.coco import COCO
 
 from mmgradaug.datasets.scenes import CLASS_OF, ScenesSpec, generate, make_scenes
-from mmgradaug.errors import ConfigError
 from tests.classification.test_data import write_idx
 
 SMALL = ScenesSpec(6, size=(96, 64), objects=(3, 5), seed=7)
@@ -111,9 +110,3 @@ def test_contrast_varies_and_clippings_have_no_label():
     lone = replace(SMALL, objects=(0, 0), distractors=(4, 4))
     clippings = [len(sample.notes['sources']) for sample in scenes(lone) if not sample.objects]
     assert len(clippings) == 6 and max(clippings) > 0
-
-
-def test_without_fashion_mnist_one_line_tells_how_to_get_it(tmp_path):
-    with pytest.raises(ConfigError, match=r'no complete FashionMNIST.*dataset-fashion-mnist'):
-        make_scenes(tmp_path / 'scenes', str(tmp_path), SMALL, SMALL)
-    assert not (tmp_path / 'scenes').exists()

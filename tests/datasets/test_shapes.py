@@ -12,62 +12,41 @@ from mmgradaug.datasets.shapes import CLASSES, ShapesSpec, generate, make_shapes
 SMALL = ShapesSpec(num_images=6, size=(96, 64), objects=(3, 6), seed=7)
 
 
-def folder_content(root):
-    """Every file under a folder by its relative path."""
-    return {str(p.relative_to(root)): p.read_bytes() for p in root.rglob('*') if p.is_file()}
+def test_an_image_depends_on_seed_split_and_place_alone():
+    few = generate(replace(SMALL, num_images=2))
+    others = generate(replace(SMALL, seed=8)), generate(SMALL, 'val')
+    for a, b, *different in zip(few, generate(SMALL), *others, strict=False):
+        assert np.array_equal(a.image, b.image) and a.objects == b.objects
+        assert not any(np.array_equal(a.image, c.image) for c in different)
 
 
-def coco_of(root):
-    """The training split read by pycocotools."""
-    return COCO(str(root / 'annotations/train.json'))
+def test_files_are_the_same_bit_by_bit_and_written_once_unless_the_spec_changes(tmp_path):
+    roots = [make_shapes(tmp_path / name, SMALL, SMALL) for name in 'ab']
+    contents = [{p.relative_to(root): p.read_bytes() for p in root.rglob('*.*')} for root in roots]
+    assert contents[0] == contents[1]
+    root = roots[0]
+    stamps = {p: p.stat().st_mtime_ns for p in root.rglob('*.*')}
+    make_shapes(root, SMALL, SMALL)
+    assert stamps == {p: p.stat().st_mtime_ns for p in root.rglob('*.*')}
+    make_shapes(root, replace(SMALL, objects=(1, 1)), SMALL)
+    assert len(COCO(str(root / 'annotations/train.json')).anns) == 6
 
 
-def test_same_seed_gives_the_same_files_bit_by_bit(tmp_path):
-    for name, spec in {'a': SMALL, 'b': SMALL, 'c': replace(SMALL, seed=8)}.items():
-        make_shapes(tmp_path / name, spec, spec)
-    first = folder_content(tmp_path / 'a')
-    assert first == folder_content(tmp_path / 'b')
-    assert first != folder_content(tmp_path / 'c')
-
-
-def test_an_image_does_not_depend_on_how_many_are_made_but_on_the_split():
-    few, other = (list(generate(replace(SMALL, num_images=2), split)) for split in ('train', 'val'))
-    for a, b, c in zip(few, generate(SMALL), other, strict=False):
-        assert np.array_equal(a.image, b.image)
-        assert a.objects == b.objects
-        assert not np.array_equal(a.image, c.image)
-
-
-def test_second_run_writes_nothing_and_a_changed_spec_writes_all(tmp_path):
-    make_shapes(tmp_path, SMALL, SMALL)
-    stamps = {p: p.stat().st_mtime_ns for p in tmp_path.rglob('*.*')}
-    make_shapes(tmp_path, SMALL, SMALL)
-    assert stamps == {p: p.stat().st_mtime_ns for p in tmp_path.rglob('*.*')}
-    make_shapes(tmp_path, replace(SMALL, objects=(1, 1)), SMALL)
-    assert len(coco_of(tmp_path).anns) == 6
-
-
-def test_areas_and_boxes_are_those_of_the_decoded_polygons(tmp_path):
-    make_shapes(tmp_path, SMALL, SMALL)
-    coco = coco_of(tmp_path)
-    assert {a['category_id'] for a in coco.anns.values()} == {1, 2, 3}
-    for annotation in coco.anns.values():
-        assert isinstance(annotation['segmentation'], list) and not annotation['iscrowd']
-        mask = coco.annToMask(annotation).astype(bool)
-        assert annotation['area'] == mask.sum() > 0
-        ys, xs = np.nonzero(mask)
-        size = (xs.max() - xs.min() + 1, ys.max() - ys.min() + 1)
-        assert annotation['bbox'] == [xs.min(), ys.min(), *size]
-
-
-def test_visible_parts_do_not_overlap(tmp_path):
+def test_labels_are_the_visible_parts_with_areas_and_boxes_of_the_decoded_polygons(tmp_path):
     """Objects hide each other, so labels share at most the pixels that an outline crosses."""
     crowded = replace(SMALL, num_images=20, objects=(6, 8), radius=(0.2, 0.3))
-    make_shapes(tmp_path, crowded, SMALL)
-    coco = coco_of(tmp_path)
+    root = make_shapes(tmp_path, crowded, SMALL)
+    coco = COCO(str(root / 'annotations/train.json'))
+    assert {a['category_id'] for a in coco.anns.values()} == {1, 2, 3}
     twice = once = 0
-    for image_id in coco.imgs:
-        masks = [coco.annToMask(a) for a in coco.loadAnns(coco.getAnnIds(imgIds=image_id))]
+    for annotations in coco.imgToAnns.values():
+        masks = [coco.annToMask(annotation) for annotation in annotations]
+        for annotation, mask in zip(annotations, masks, strict=True):
+            assert isinstance(annotation['segmentation'], list) and not annotation['iscrowd']
+            assert annotation['area'] == mask.sum() > 0
+            ys, xs = np.nonzero(mask)
+            size = (np.ptp(xs) + 1, np.ptp(ys) + 1)
+            assert annotation['bbox'] == [xs.min(), ys.min(), *size]
         count = np.sum(masks, axis=0)
         twice, once = twice + int((count > 1).sum()), once + int((count > 0).sum())
     assert twice < 0.03 * once
