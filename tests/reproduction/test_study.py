@@ -1,7 +1,6 @@
 """The study: costs, paired intervals, tables of what is recorded, and a miniature of it."""
 
 import gzip
-import json
 import math
 import re
 import shutil
@@ -15,7 +14,7 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_rel
 
-from mmgradaug.reproduction.rows import Row, read_rows
+from mmgradaug.reproduction.rows import Row, read_records, read_rows
 from mmgradaug.reproduction.study import (
     cost_of,
     interval,
@@ -163,8 +162,7 @@ def test_a_miniature_of_two_seeds(tmp_path):
         said = study(tmp_path, '--seeds', '2', '--jobs', '2')
         shutil.rmtree(tmp_path / 'work_dirs')
     assert '4 to do' not in said and 'is done' not in said
-    lines = (tmp_path / 'docs/study/records.jsonl').read_text().splitlines()
-    records = [json.loads(line) for line in lines]
+    records = read_records([tmp_path / 'docs/study/records.jsonl'])
     assert sorted((r['seed'], r['id'].rpartition('/')[2]) for r in records) == [
         (seed, name) for seed in (0, 1) for name in ('gradaug', 'plain')
     ]
