@@ -10,7 +10,6 @@ from mmengine.config import Config
 from mmengine.hub import get_config
 from mmengine.registry import MODELS
 
-from mmgradaug.datasets.shapes import ShapesSpec, make_shapes
 from mmgradaug.engine.checks import warn_of_schedule
 from tests.launching import logged
 from tests.networks import stock_config
@@ -22,6 +21,7 @@ CONFIGS = sorted(ROOT.glob('configs/*.py'))
 COCO = [path for path in CONFIGS if '_r50_' in path.name]
 RCNN_1X = [path for path in COCO if re.fullmatch(r'(mask|faster)_rcnn.*_1x\.py', path.name)]
 TABLE_7 = [path for path in RCNN_1X if 'syncbn' not in path.name]
+OTHERS = [path for path in COCO if path not in TABLE_7]
 
 
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
@@ -62,9 +62,7 @@ def test_only_images_are_smaller_than_in_mmdets_config(path):
         assert without_scope(cfg[key]) == without_scope(stock[key])
 
 
-@pytest.mark.parametrize(
-    'path', [path for path in COCO if path not in TABLE_7], ids=lambda path: path.stem
-)
+@pytest.mark.parametrize('path', OTHERS, ids=lambda path: path.stem)
 def test_only_the_model_differs_from_mmdets_config(path):
     cfg = Config.fromfile(path)
     (base,) = re.findall(r"'(mmdet::\S+)'", path.read_text())
@@ -93,12 +91,11 @@ def test_the_example_for_own_data_lowers_the_rate_once_at_a_time(epochs):
     assert first in range(1, second) or first == second == epochs
 
 
-def test_the_example_for_own_data_trains_when_copied(tmp_path, monkeypatch):
+def test_the_example_for_own_data_trains_when_copied(shapes, tmp_path, monkeypatch):
     """What its marked lines say is all that its data needs."""
-    data = make_shapes(tmp_path / 'data', *(ShapesSpec(2, size=(64, 64)) for _ in range(2)))
     text = (ROOT / 'configs/own_data_example.py').read_text()
     for line, value in {
-        'data_root': f"'{data}/'",
+        'data_root': f"'{shapes}/'",
         'classes': "('circle', 'square', 'triangle')",
         'num_classes': '3',
         'image_scale': '(64, 64)',
@@ -115,4 +112,4 @@ def test_the_example_for_own_data_trains_when_copied(tmp_path, monkeypatch):
              'val_dataloader.num_workers=0', 'val_dataloader.persistent_workers=False']  # fmt: skip
     main(['mine.py', '--cfg-options', *small, 'default_hooks.logger.interval=1'])
     assert (tmp_path / 'work_dirs/mine/epoch_1.pth').is_file()
-    assert len(logged(tmp_path / 'work_dirs/mine', 'subnet3/width')) == 1
+    assert len(logged(tmp_path / 'work_dirs/mine', 'subnet3/width')) == 2  # 3 images in pairs

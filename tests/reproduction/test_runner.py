@@ -20,10 +20,9 @@ from mmgradaug.reproduction import runner
 from mmgradaug.reproduction.rows import Row, read_rows
 from mmgradaug.reproduction.runner import plan_runs, progress, run_all
 from mmgradaug.reproduction.smoke import plan_smoke
-from tests.launching import children, free_port
+from tests.launching import TOOLS, children, free_port
 from tools import repro
 
-ROOT = Path(__file__).parents[2]
 TOOL = """\
 import json, os, sys
 from pathlib import Path
@@ -204,7 +203,7 @@ def test_a_small_one_runs_from_end_to_end(name, tmp_path, monkeypatch):
     monkeypatch.setattr(runner, 'subprocess', processes)
     monkeypatch.setattr(runner, 'PAUSE', 0)
     row = read_rows()[name]
-    run_all([plan_smoke(row, tmp_path / 'row')], ROOT / 'tools', tmp_path / 'records')
+    run_all([plan_smoke(row, tmp_path / 'row')], TOOLS, tmp_path / 'records')
     (record,) = lines(tmp_path / 'records')
     assert list(record['final']) == row.metrics.split()
     if row.trains:
@@ -222,7 +221,7 @@ def test_a_run_on_two_gpus_goes_on_after_a_kill(name, tool, tmp_path, monkeypatc
     monkeypatch.setenv('PORT', str(free_port()))
     row = plan_smoke(read_rows()[name], tmp_path / 'row').row
     (one,) = plan_runs(row, [0], tmp_path, ['train_cfg.max_epochs=3'], gpus=2)
-    process = one.start(one.work_dir, ROOT / 'tools', 1, 0)
+    process = one.start(one.work_dir, TOOLS, 1, 0)
     while not (one.work_dir / 'epoch_1.pth').is_file():
         assert process.poll() is None, (one.work_dir / runner.OUTPUT).read_text()
         time.sleep(0.1)
@@ -234,7 +233,7 @@ def test_a_run_on_two_gpus_goes_on_after_a_kill(name, tool, tmp_path, monkeypatc
     process.wait()
     with open(one.work_dir / runner.OUTPUT) as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # until the last one is gone
-    run_all([one], ROOT / 'tools', tmp_path / 'records')
+    run_all([one], TOOLS, tmp_path / 'records')
     (record,) = lines(tmp_path / 'records')
     assert (len(workers), record['gpus']) == (2, 2)
     assert all(math.isfinite(value or 0) for value in record['final'].values())
