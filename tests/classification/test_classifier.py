@@ -75,8 +75,7 @@ def test_only_the_full_network_updates_running_statistics():
 
 
 def test_a_student_equal_to_its_teacher_has_nothing_to_learn():
-    alone = dict(num_subnets=1, weights=dict(full=0.0))
-    model = build(gradaug=dict(min_width=1.0, transform=None, **alone))
+    model = build(gradaug=dict(num_subnets=1, min_width=1.0, transform=None, weights=dict(full=0)))
     log = model.train_step(batch(), sgd(model))
     assert log['subnet1/agree_cls'] == 1
     assert log['subnet1/loss_cls_soft'].abs() < 1e-6
@@ -166,6 +165,7 @@ def test_a_larger_teacher(kind, tmp_path):
     (dict(gradaug=dict(distill=dict(soft=0))), 'not all weights 0'),
     (dict(gradaug=dict(distill=dict(temperature=0))), 'temperature > 0'),
     (dict(gradaug=dict(distill=['soft'])), 'gradaug.distill must be'),
+    (dict(backbone=dict(type='ResNet', depth=18)), "set backbone type='SlimmableResNet'"),
     (dict(backbone=dict(type='MobileNetV2'), gradaug=dict(min_width=1.0)),
      r'model\.in_channels is needed with MobileNetV2: set it to the channels'),
 ])  # fmt: skip
