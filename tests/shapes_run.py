@@ -37,11 +37,12 @@ TINY = [
 ]
 
 
-def shapes_config(root: Path, train: int = 4, val: int = 1, **spec: Any) -> Config:
-    """The GradAug config on images generated under a folder, of 64 x 64 pixels unless told."""
+def shapes_config(root: Path, train: int = 4, val: int = 1, model: Any = None, **spec: Any) -> Any:
+    """The recipe, or another model in it, on images generated at 64 x 64 pixels unless told."""
     options = dict(size=(64, 64)) | spec
     make_shapes(root, ShapesSpec(train, **options), ShapesSpec(val, **options))
     cfg = Config.fromfile(CONFIG)
+    cfg.model = model or cfg.model
     cfg.train_dataloader.dataset.dataset.data_root = f'{root}/'
     for loop in ('val', 'test'):
         cfg[f'{loop}_dataloader'].dataset.data_root = f'{root}/'

@@ -22,9 +22,8 @@ from tools.eval_widths import main
 @pytest.fixture(scope='module')
 def demo(tmp_path_factory):
     """The demo's config with a tiny detector, on 4 training and 6 validation images."""
-    cfg = shapes_config(tmp_path_factory.mktemp('shapes'), train=4, val=6)
-    cfg.model = detector_config()
-    return cfg
+    root = tmp_path_factory.mktemp('shapes')
+    return shapes_config(root, train=4, val=6, model=detector_config())
 
 
 class Oracle(nn.Module):

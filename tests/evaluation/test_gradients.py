@@ -53,8 +53,7 @@ def test_images_without_labels_have_a_term_in_every_measurement():
 
 
 def test_the_tool_prints_a_row_a_term(tmp_path, capsys):
-    cfg = shapes_config(tmp_path, train=2, val=2)
-    cfg.model = detector_config(num_subnets=1)
+    cfg = shapes_config(tmp_path, train=2, val=2, model=detector_config(num_subnets=1))
     cfg.train_dataloader.batch_size = 1
     config = tmp_path / 'c.py'
     config.write_text(cfg.pretty_text)

@@ -208,8 +208,7 @@ def test_what_was_evaluated_before_a_stop_is_not_evaluated_again(classifier, tmp
 
 
 def test_a_narrow_detector_and_what_does_not_fit(classifier, tmp_path, monkeypatch):
-    cfg = shapes_config(tmp_path / 'shapes', train=2, val=2)
-    cfg.model = detector_config(min_width=0.5)
+    cfg = shapes_config(tmp_path / 'shapes', 2, 2, model=detector_config(min_width=0.5))
     model = build(cfg.model)
     randomised(model.backbone)
     command = saved_run(tmp_path, cfg, model)

@@ -28,8 +28,7 @@ WIDTH, IMAGES = 0.8, 6
 def run(tmp_path_factory):
     """Config file and checkpoint of a run of the demo's recipe with a tiny Mask R-CNN."""
     root = tmp_path_factory.mktemp('run')
-    cfg = shapes_config(root / 'shapes')
-    cfg.model = detector_config()
+    cfg = shapes_config(root / 'shapes', model=detector_config())
     cfg.model.test_cfg.rcnn.score_thr = 0.0
     cfg.custom_hooks = [dict(type='EMAHook')]
     cfg.model_wrapper_cfg = dict(type='GradAugDistributedDataParallel')

@@ -3,10 +3,15 @@
 import json
 
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from mmgradaug.engine.train import build_runner
 from mmgradaug.errors import ConfigError
+from mmgradaug.reporting.charts import section_panels
 from mmgradaug.reporting.run import read_run, read_runs
+from tests.networks import detector_config
 from tests.reporting.work_dirs import train_entry, val_entry, whole_log, write_run, write_start
+from tests.shapes_run import shapes_config
 
 FIRST, SECOND = '20261122_050000', '20261122_060000'
 
@@ -114,3 +119,29 @@ def test_runs_have_names_that_tell_them_apart(tmp_path):
     paths = [write_run(tmp_path / kind / 'run') for kind in ('a', 'b')]
     assert [run.name for run in read_runs(paths)] == ['a/run', 'b/run']
     assert [run.name for run in read_runs(paths[:1])] == ['run']
+
+
+def test_a_real_run_is_read_and_tensorboard_groups_its_values_by_pass(tmp_path):
+    cfg = shapes_config(tmp_path / 'data', model=detector_config())
+    cfg.work_dir, cfg.launcher = str(tmp_path), 'none'
+    cfg.train_cfg.update(max_epochs=2, val_interval=1)
+    cfg.default_hooks.logger.interval = 1
+    # As docs/CONFIG.md shows them.
+    cfg.visualizer.vis_backends = [dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')]
+    build_runner(cfg).train()
+    run = read_run(tmp_path)
+    assert run.notes == []
+    assert run.progress() == 'finished: epoch 2 of 2'
+    assert run.metrics()['coco/bbox_mAP'][0] == [1, 2]
+    assert run.config['model']['gradaug']['num_subnets'] == 2
+    titles = [panel.title for panel in section_panels(run)['Losses']]
+    assert titles[0] == 'loss by pass'
+    assert {'loss_mask', 'loss_rpn_bbox', 'loss_cls'} < set(titles)
+    assert not any('roi' in title for title in titles)  # one panel for all passes
+    assert len(titles) == len(set(titles))
+    events = EventAccumulator(str(next(tmp_path.glob('*/vis_data')))).Reload()
+    names = set(events.Tags()['scalars'])
+    logged = {key for entry in run.scalars.train + run.scalars.val for key in entry}
+    assert names == logged - {'step'}
+    assert {'loss', 'full/seconds', 'subnet1/loss_mask_soft', 'subnet2/width'} < names
+    assert all(key.count('/') <= 1 for key in names), 'a group for each pass, nothing nested'

@@ -26,7 +26,7 @@ work_dir = 'here'
 PLAIN_CONFIG = CONFIG.replace('Slimmable', '').replace('prob=0.5', 'prob=0.0').replace(
     """detector='MaskRCNN',
     gradaug=dict(min_width=0.8, num_subnets=2),
-    type='GradAugDetector'""", "type='MaskRCNN'")  # fmt: skip
+    type='GradAugDetector'""", "_scope_='mmdet', type='MaskRCNN'")  # fmt: skip
 ITERATIONS = 8
 EPOCH = 4
 Entries = list[dict[str, Any]]

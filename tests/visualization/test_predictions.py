@@ -15,8 +15,7 @@ from tools import figures
 
 
 def test_pictures_of_a_detector(tmp_path):
-    cfg = shapes_config(tmp_path / 'shapes', size=(96, 96), objects=(3, 5))
-    cfg.model = detector_config()
+    cfg = shapes_config(tmp_path / 'shapes', model=detector_config(), size=(96, 96), objects=(3, 5))
     cfg.model.test_cfg.rcnn.max_per_img = 5
     model = build(cfg.model)
     before = {name: value.clone() for name, value in model.state_dict().items()}
