@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from mmengine.config import Config
 from mmengine.registry import MODELS
 from PIL import Image
 
 import mmgradaug  # noqa: F401  registers the classifiers
+from tests.networks import ROOT
 
 HALF = dict(type='RandomScale', scales=[1.0, 0.75, 0.5], align_corners=True)
 LOAD = [dict(type='LoadImageFromFile'), dict(type='ToImageTensor'), dict(type='PackImage')]
@@ -53,3 +55,15 @@ def make_folders(root: Path, per_class: int = 4, size: int = 32, classes: str = 
                 pixels = (noise + 60 * label).astype(np.uint8)
                 Image.fromarray(pixels).save(folder / f'{index}.{"jpg" if index % 2 else "png"}')
     return root
+
+
+def digits_config(root: Path) -> Config:
+    """The recipe of the digits with GradAug, for a tiny network on 18 images, which it makes."""
+    cfg = Config.fromfile(f'{ROOT}/configs/classification/resnet18_digits_gradaug.py')
+    cfg.model.update(backbone=BACKBONE, num_classes=3)
+    make_folders(root)
+    for loop in ('train', 'val', 'test'):
+        cfg[f'{loop}_dataloader'].dataset.data_root = str(root)
+    cfg.train_dataloader.update(batch_size=4)
+    cfg.train_dataloader.dataset.labels_per_class = None
+    return cfg

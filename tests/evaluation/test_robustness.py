@@ -10,7 +10,6 @@ from inspect import signature
 import numpy as np
 import pytest
 import torch
-from mmengine.config import Config
 from mmengine.registry import MODELS
 from PIL import Image
 
@@ -21,7 +20,7 @@ from mmgradaug.evaluation.widths import Validation
 from mmgradaug.reproduction.rows import read_rows
 from mmgradaug.reproduction.runner import value_at
 from mmgradaug.visualization import sweeps
-from tests.classification.tiny import BACKBONE, make_folders
+from tests.classification.tiny import digits_config
 from tests.messages import one_line
 from tests.networks import build, detector_config, randomised, saved_run
 from tests.shapes_run import shapes_config
@@ -68,9 +67,7 @@ def test_mean_and_relative_performance_under_corruption():
 def classifier(tmp_path_factory):
     """Config of a tiny classifier that knows its six images, and the tool's arguments."""
     root = tmp_path_factory.mktemp('classes')
-    cfg = Config.fromfile('configs/classification/resnet18_digits_gradaug.py')
-    cfg.model.update(backbone=BACKBONE, num_classes=3)
-    cfg.val_dataloader.dataset.data_root = str(make_folders(root / 'images'))
+    cfg = digits_config(root / 'images')
     model = MODELS.build(cfg.model).eval()
     randomised(model.backbone)
     (batch,) = Validation(cfg).loader

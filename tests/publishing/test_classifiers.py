@@ -13,42 +13,29 @@ from mmengine.registry import MODELS
 from mmgradaug import at_width
 from mmgradaug.publishing.publish import dense_classifier
 from mmgradaug.publishing.source import Cut, load_trained_model, open_source
-from tests.classification.tiny import make_folders
+from tests.classification.tiny import digits_config
 from tests.networks import ROOT, pretrained, random_images, randomised
 from tools.publish import main
 
-CONFIG = f'{ROOT}/configs/classification/resnet18_digits_gradaug.py'
 NARROW = ['--width', '0.6', '--recalibrate', '4', '--device', 'cpu']
 
 
-def write_run(root, config, name, options):
-    """A checkpoint as a run of a classifier leaves it, of random weights."""
-    cfg = Config.fromfile(config)
-    cfg.merge_from_dict(options)
-    model = randomised(MODELS.build(cfg.model))
-    run, epoch = f'{Path(config).stem}_20261122_031205', int(name.stem.split('_')[1])
-    meta = dict(cfg=cfg.pretty_text, experiment_name=run, epoch=epoch)
-    torch.save({'meta': meta, 'state_dict': model.state_dict()}, root / name)
-    return model.eval()
+def write_run(cfg, path):
+    """A checkpoint as a run of a classifier leaves it, of random weights; returns its path."""
+    state = randomised(MODELS.build(cfg.model)).state_dict()
+    torch.save({'meta': dict(cfg=cfg.pretty_text), 'state_dict': state}, path)
+    return path
 
 
 @pytest.fixture(scope='module')
 def run(tmp_path_factory):
-    """A tiny classifier's checkpoint, its images, and the classifier."""
+    """A tiny classifier's checkpoint."""
     root = tmp_path_factory.mktemp('classifier')
-    options = {
-        'model.backbone.base_channels': 8,
-        'model.num_classes': 3,
-        'train_dataloader.dataset.data_root': str(make_folders(root / 'images')),
-        'train_dataloader.dataset.labels_per_class': None,
-        'train_dataloader.batch_size': 4,
-    }
-    model = write_run(root, CONFIG, Path('epoch_2.pth'), options)
-    return root / 'epoch_2.pth', model
+    return write_run(digits_config(root / 'images'), root / 'epoch_2.pth')
 
 
 def published(run, tmp_path, *options):
-    main([str(run[0]), '--out', str(tmp_path), *options])
+    main([str(run), '--out', str(tmp_path), *options])
     (path,) = tmp_path.iterdir()
     return path
 
@@ -61,8 +48,9 @@ def test_a_narrow_backbone_is_mmdets_and_computes_the_sub_networks_features(run,
     backbone = MODELS.build(record['backbone'])
     backbone.load_state_dict(contents['state_dict'])
     backbone.eval()
-    parent, _ = load_trained_model(open_source(run[0]), Cut(0.6, 4))
-    assert not torch.equal(parent.backbone.bn1.running_mean, run[1].backbone.bn1.running_mean)
+    source = open_source(run)
+    parent, _ = load_trained_model(source, Cut(0.6, 4))
+    assert not torch.equal(parent.backbone.bn1.running_mean, source.backbone['bn1.running_mean'])
     images = random_images(2, 3, 64, 64)
     with torch.no_grad(), at_width(parent, 0.6):
         expected, found = parent.backbone(images)[-1], backbone(images)[-1]
@@ -73,7 +61,7 @@ def test_a_narrow_backbone_is_mmdets_and_computes_the_sub_networks_features(run,
 
 @pytest.mark.parametrize('width', [None, 0.6])
 def test_a_dense_classifier_gives_the_logits(run, width):
-    source, cut = open_source(run[0]), Cut(width, 4 if width else 0)
+    source, cut = open_source(run), Cut(width, 4 if width else 0)
     dense = dense_classifier(source, cut)
     parent, _ = load_trained_model(source, cut)
     images = random_images(2, 3, 64, 64)
@@ -98,7 +86,7 @@ def test_onnx_gives_the_logits(run, tmp_path, options):
     record = json.loads(session.get_modelmeta().custom_metadata_map['mmgradaug'])
     assert (record['mean'], record['bgr_to_rgb']) == ([33.0] * 3, True)
     cut = Cut(0.6, 4) if options else Cut()
-    parent, _ = load_trained_model(open_source(run[0]), cut)
+    parent, _ = load_trained_model(open_source(run), cut)
     images = random_images(3, 3, 64, 96)
     with torch.no_grad(), at_width(parent, cut.width or 1.0):
         expected = parent(images)
@@ -109,11 +97,10 @@ def test_onnx_gives_the_logits(run, tmp_path, options):
 def test_what_mmdet_and_torchvision_have_not_is_refused(run, tmp_path):
     words = r'epoch_2\.pth does not fit ResNet: size mismatch for conv1\.weight'
     with pytest.raises(SystemExit, match=words):
-        main([str(run[0]), '--to', 'torchvision', '--out', str(tmp_path / 'out')])
-    config = f'{ROOT}/configs/classification/wrn28-10_cifar100_gradaug.py'
-    options = {'model.backbone.depth': 10, 'model.backbone.widen_factor': 1}
-    write_run(tmp_path, config, Path('epoch_1.pth'), options)
-    args = [str(tmp_path / 'epoch_1.pth'), '--out', str(tmp_path / 'out')]
+        main([str(run), '--to', 'torchvision', '--out', str(tmp_path / 'out')])
+    cfg = Config.fromfile(f'{ROOT}/configs/classification/wrn28-10_cifar100_gradaug.py')
+    cfg.model.backbone.update(depth=10, widen_factor=1)
+    args = [str(write_run(cfg, tmp_path / 'epoch_1.pth')), '--out', str(tmp_path / 'out')]
     with pytest.raises(SystemExit, match='the network is a WideResNet, which needs mmgradaug'):
         main(args)
     with pytest.raises(SystemExit, match='no network that is known from mmdet'):
@@ -141,13 +128,13 @@ def test_the_three_commands_make_what_the_configs_expect(tmp_path, monkeypatch):
     pretrain, publish, train = three_commands('pretrained/README.md')
     tools = [words[1].removeprefix('tools/') for words in (pretrain, publish, train)]
     assert tools == ['pretrain.py', 'publish.py', 'train.py']
-    checkpoint, recipe = Path(publish[2]), f'{ROOT}/{pretrain[2]}'
-    assert checkpoint.parent == Path('work_dirs', Path(recipe).stem)
-    assert checkpoint.name == f'epoch_{Config.fromfile(recipe).train_cfg.max_epochs}.pth'
+    checkpoint, cfg = Path(publish[2]), Config.fromfile(f'{ROOT}/{pretrain[2]}')
+    assert checkpoint.parent == Path('work_dirs', Path(pretrain[2]).stem)
+    assert checkpoint.name == f'epoch_{cfg.train_cfg.max_epochs}.pth'
     monkeypatch.chdir(tmp_path)
     checkpoint.parent.mkdir(parents=True)
-    small = {'model.backbone.base_channels': 4}
-    write_run(checkpoint.parent, recipe, Path(checkpoint.name), small)
+    cfg.model.backbone.base_channels = 4
+    write_run(cfg, checkpoint)
     main(publish[2:])
     weights = torch.load(checkpoint, weights_only=False)['state_dict']
     contents, kinds = torch.load('pretrained/resnet50_gradaug.pth', weights_only=True), set()
