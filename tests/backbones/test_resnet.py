@@ -243,6 +243,7 @@ def assert_narrow_stock_network_is_the_slice(network, stock, width, x):
     (R18, {}),
     (STOCK['r18 deep stem'], {}),
     (STOCK['r18 stem of 32'], {}),
+    (STOCK['r18 5 channels'], {}),
     (R18, dict(regulariser=dict(type='StochasticDepth'))),
     (R50, {}),
     (R50 | dict(deep_stem=True), {}),

@@ -11,7 +11,7 @@ from torch import nn
 
 from mmgradaug import SlimmableResNet, at_width, extract_subnet
 from mmgradaug.publishing.narrow import narrow_detector, smallest_stock
-from tests.networks import batch, build, dense_config, detector_config, randomised, stock_config
+from tests.networks import batch, build, dense_config, detector_config, randomised
 
 
 def detector(kind='mask', depth=18, **backbone):
@@ -67,19 +67,12 @@ def test_detections_are_the_parents(kind, depth, width, stock, options, made):
     assert all(torch.equal(weights[k], v) for k, v in parent.state_dict().items())
 
 
-def test_images_need_not_have_three_channels():
-    parent, cfg = detector('faster', in_channels=1)
-    narrow_cfg, narrow = narrow_detector(parent, cfg, 0.5)
-    assert (narrow_cfg.model.backbone.in_channels, narrow.backbone.conv1.in_channels) == (1, 1)
-
-
 @pytest.mark.parametrize(('width', 'base'), [(0.9, 58), (0.8, 52), (0.75, 48), (0.5, 32)])
 def test_resnet50_becomes_a_barely_wider_stock_network(width, base):
     with torch.device('meta'):
         parent = SlimmableResNet(50).eval()
         options = smallest_stock(extract_subnet(parent, width), dict(type='ResNet', depth=50))
     assert options['base_channels'] == base
-    assert base <= 64 * width * 1.02  # silent channels: under 2 %
 
 
 def test_plugins_that_keep_a_network_large_are_told(capsys):
@@ -115,9 +108,6 @@ def test_silent_channels_stay_silent_in_training():
 
 
 def test_what_cannot_be_cut_is_named():
-    model = stock_config(detector_config())
-    with pytest.raises(ValueError, match='cannot extract a sub-network from ResNet'):
-        narrow_detector(build(model).eval(), Config(dict(model=model)), 0.5)
     parent, cfg = detector('faster')
     cfg.model.neck.in_channels = [8, 16, 32, 65]
     with pytest.raises(ValueError, match=r'in_channels=\[8, 16, 32, 65\].*--to backbone'):

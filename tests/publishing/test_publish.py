@@ -1,22 +1,23 @@
 """tools/publish.py end to end: what it writes works without mmgradaug, and is the same network."""
 
 import json
+import os
 import subprocess
 import sys
 from collections import OrderedDict
 from hashlib import sha256
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from mmdet.apis import inference_detector, init_detector
 from mmengine.config import Config
-from mmengine.logging.history_buffer import HistoryBuffer
 from mmengine.registry import init_default_scope
 
 from mmgradaug import __version__, at_width
+from mmgradaug.errors import ConfigError
 from mmgradaug.publishing.source import Cut, load_trained_model, open_source
+from mmgradaug.publishing.writing import link
 from tests.networks import ROOT, build, detector_config, pretrained, randomised
 from tests.shapes_run import shapes_config
 from tools.publish import main
@@ -44,9 +45,7 @@ def run(tmp_path_factory):
         'ema_state_dict': OrderedDict(
             {f'module.{k}': v + 1 for k, v in model.named_parameters()}, steps=torch.tensor(3)
         ),
-        'message_hub': {'log_scalars': {'train/loss': HistoryBuffer([1.0], [1])}},
         'optimizer': {'state': {0: {'momentum_buffer': torch.ones(10)}}},
-        'param_schedulers': [{'last_step': np.int64(3)}],
     }
     torch.save(checkpoint, root / 'epoch_3.pth')
     (root / 'config.py').write_text(cfg.pretty_text)
@@ -166,4 +165,34 @@ def test_weights_without_a_config_need_one(run, tmp_path):
     assert not (tmp_path / 'out').exists()
     main([*args, '--to', 'backbone'])
     main([*args, '--config', str(run.parent / 'config.py')])
-    assert len(list((tmp_path / 'out').iterdir())) == 3
+    # A file without a run is named by its place.
+    names = [path.name.rpartition('-')[0] for path in sorted((tmp_path / 'out').iterdir())]
+    config = f'{tmp_path.name}_weights'
+    assert sorted(names) == [config, config, f'{config}_backbone']
+
+
+def test_a_link_in_a_linked_folder_leads_to_the_file(tmp_path):
+    """As where ``pretrained`` is a folder of a larger disk."""
+    for folder in ('disk/pretrained', 'project/work_dirs'):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / 'project/pretrained').symlink_to(tmp_path / 'disk/pretrained')
+    path = tmp_path / 'project/work_dirs/a.pth'
+    path.write_bytes(b'weights')
+    name = tmp_path / 'project/pretrained/b.pth'
+    for _ in range(2):
+        link(path, name)
+        assert name.read_bytes() == b'weights'
+
+
+def test_only_a_link_is_ever_replaced(tmp_path):
+    file, name = tmp_path / 'notes.txt', tmp_path / 'pretrained/a.pth'
+    file.write_text('mine')
+    for there in (file, tmp_path):
+        with pytest.raises(ConfigError, match=f'--link {there} exists and is no link'):
+            link(tmp_path / 'b.pth', there)
+    assert file.read_text() == 'mine'
+    link(tmp_path / 'b.pth', name)
+    assert os.readlink(name) == '../b.pth'
+    link(file, name)
+    assert name.read_text() == 'mine'
+    assert [path.name for path in name.parent.iterdir()] == ['a.pth']

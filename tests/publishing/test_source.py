@@ -1,5 +1,6 @@
-"""What is read from a checkpoint: the widths of its run."""
+"""What is read from a checkpoint: its config, without executing it, and the widths of its run."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,9 +8,26 @@ import pytest
 from mmengine.config import Config
 
 from mmgradaug.errors import ConfigError
+from mmgradaug.publishing.config_text import config_from_text
 from mmgradaug.publishing.source import Source, build_model, untrained_widths
 
 DETECTOR = dict(type='mmgradaug.GradAugDetector', detector='MaskRCNN')
+
+
+def test_values_of_every_kind():
+    values = dict(a=-1.5, b=None, c=(1,), d={'a b': [True, 'x']}, e=math.inf, f=dict())
+    values['g'] = [dict(h=2)]
+    assert config_from_text(Config(values).pretty_text).to_dict() == values
+
+
+@pytest.mark.parametrize('text', [
+    'import os', "x = __import__('os').system('true')", "x = [open('file')]",
+    'x = dict(*[1])', 'x = dict(**y())', 'x, y = 1, 2', 'x[0] = 1',
+    'x = (',
+])  # fmt: skip
+def test_what_would_be_executed_is_refused(text):
+    with pytest.raises(ValueError, match='nothing is executed to read it; give the config with'):
+        config_from_text(text)
 
 
 def test_what_only_the_config_file_imports_is_told():
@@ -21,10 +39,8 @@ def test_the_checkpoints_own_config_tells_what_it_trained():
     plain = Config(dict(model=dict(DETECTOR, gradaug=dict(num_subnets=0)))).pretty_text
     source = Source(Path('a.pth'), {'cfg': plain}, {}, Config(dict(model=DETECTOR)))
     assert untrained_widths(source, [1.0, 0.95]) == [0.95]
-    for meta in (
-        {'cfg': 'model = build()'},
-        {'cfg': plain, 'mmgradaug': {}},
-    ):  # not read; published
+    not_read, published = {'cfg': 'model = build()'}, {'cfg': plain, 'mmgradaug': {}}
+    for meta in (not_read, published):
         assert untrained_widths(replace(source, meta=meta), [1.0, 0.95, 0.3]) == [0.3]
 
 
