@@ -166,9 +166,9 @@ def test_weights_without_a_config_need_one(run, tmp_path):
     main([*args, '--to', 'backbone'])
     main([*args, '--config', str(run.parent / 'config.py')])
     # A file without a run is named by its place.
-    names = [path.name.rpartition('-')[0] for path in sorted((tmp_path / 'out').iterdir())]
+    names = sorted(path.name.rpartition('-')[0] for path in (tmp_path / 'out').iterdir())
     config = f'{tmp_path.name}_weights'
-    assert sorted(names) == [config, config, f'{config}_backbone']
+    assert names == [config, config, f'{config}_backbone']
 
 
 def test_a_link_in_a_linked_folder_leads_to_the_file(tmp_path):

@@ -13,17 +13,13 @@ from mmgradaug.publishing.stock_config import stock_backbone, stock_config
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 GRADAUG = sorted(p for p in CONFIGS.glob('*_gradaug_*.py'))
+MASK_RCNN = dict(type='GradAugDetector', detector='MaskRCNN', gradaug=dict(num_subnets=2))
 
 
 def config(**extra):
     values = dict(
         custom_imports=dict(imports=['mmgradaug'], allow_failed_imports=False),
-        model=dict(
-            type='GradAugDetector',
-            detector='MaskRCNN',
-            gradaug=dict(num_subnets=2),
-            backbone=dict(type='SlimmableResNet', depth=18, width_divisor=8),
-        ),
+        model=dict(MASK_RCNN, backbone=dict(type='SlimmableResNet', depth=18)),
     )
     return Config(values | extra)
 
@@ -53,28 +49,38 @@ def test_a_users_own_extension_is_named(monkeypatch):
         build_stock(stock_config(cfg))
 
 
-def test_backbone_options_of_this_package_go():
-    model = stock_config(config()).model
-    assert model == dict(type='MaskRCNN', backbone=dict(type='ResNet', depth=18))
-    for name in ('SlimmableResNetV1d', 'mmgradaug.backbones.resnet.SlimmableResNetV1d'):
-        cfg = config()
-        cfg.model.backbone.type = name
-        assert stock_config(cfg).model.backbone.type == 'ResNetV1d'
-    cfg.model.backbone.regulariser = dict(type='DropPath')
-    assert 'regulariser' not in stock_config(cfg).model.backbone
-    cfg.model.backbone.regulariser = dict(type='ShakeDrop')
-    with pytest.raises(ValueError, match=r"'ShakeDrop'} weighs residual branches in evaluation"):
-        stock_config(cfg)
-    shaken = dict(depth=20, alpha=9, regulariser=dict(type='ShakeDrop'))
-    network = dict(type='SlimmablePyramidNet', width_divisor=8, **shaken)
-    assert stock_backbone(network) == dict(type='PyramidNet', **shaken)
+PRETRAINED = dict(type='Pretrained', checkpoint='mine.pth')
+KAIMING = dict(type='Kaiming', layer='Conv2d')
+SHAKEN = dict(depth=20, alpha=9, regulariser=dict(type='ShakeDrop'))
+PARTS = {  # of a model, and what they become
+    'slimmable backbone': (
+        dict(type='SlimmableResNet', depth=18, width_divisor=8, regulariser=dict(type='DropPath')),
+        dict(type='ResNet', depth=18)),
+    'by its path': (
+        dict(type='mmgradaug.backbones.resnet.SlimmableResNetV1d'), dict(type='ResNetV1d')),
+    'regulariser of our own network': (
+        dict(type='SlimmablePyramidNet', width_divisor=8, **SHAKEN),
+        dict(type='PyramidNet', **SHAKEN)),
+    'detector in a detector': (
+        dict(type='SoftTeacher', detector=MASK_RCNN),
+        dict(type='SoftTeacher', detector=dict(type='MaskRCNN'))),
+    'pretrained weights': (
+        dict(type='SlimmableResNet', init_cfg=PRETRAINED), dict(type='ResNet', init_cfg=None)),
+    'other initialisation': (dict(init_cfg=KAIMING), dict(init_cfg=KAIMING)),
+    'several': (dict(init_cfg=[KAIMING, PRETRAINED]), dict(init_cfg=[KAIMING])),
+    'older key': (dict(pretrained='mine.pth'), dict(pretrained=None)),
+    "older key of timm's": (dict(pretrained=True), dict(pretrained=False)),
+    'function by its path': (dict(type='mmcv.ops.nms'), dict(type='nms')),
+    'class by its path': (
+        dict(type='mmdet.models.losses.smooth_l1_loss.L1Loss'), dict(type='L1Loss')),
+    'scope': (dict(type='mmdet.FPN'), dict(type='mmdet.FPN')),
+}  # fmt: skip
 
 
-def test_detectors_inside_detectors_are_found():
-    inner = config().model
-    outer = stock_config(Config(dict(model=dict(type='SoftTeacher', detector=inner))))
-    assert outer.model.type == 'SoftTeacher'
-    assert outer.model.detector.type == 'MaskRCNN'
+@pytest.mark.parametrize(('part', 'stock'), PARTS.values(), ids=PARTS)
+def test_parts_of_a_model(part, stock):
+    assert stock_config(Config(dict(model=part))).model == stock
+    assert stock_backbone(part) == stock
 
 
 def test_only_this_packages_imports_and_wrapper_go():
@@ -89,34 +95,6 @@ def test_only_this_packages_imports_and_wrapper_go():
     before = cfg.to_dict()
     assert not {'custom_imports', 'model_wrapper_cfg'} & set(stock_config(cfg))
     assert cfg.to_dict() == before, 'the config given is not changed'
-
-
-def test_pretrained_weights_go_and_other_initialisations_stay():
-    cfg = config()
-    pretrained = dict(type='Pretrained', checkpoint='mine.pth')
-    cfg.model.backbone.init_cfg = pretrained
-    cfg.model.neck = dict(type='FPN', init_cfg=dict(type='Xavier', layer='Conv2d'))
-    cfg.model.rpn_head = dict(init_cfg=[dict(type='Kaiming', layer='Conv2d'), pretrained])
-    model = stock_config(cfg).model
-    assert model.backbone.init_cfg is None
-    assert model.neck.init_cfg.type == 'Xavier'
-    assert model.rpn_head.init_cfg == [dict(type='Kaiming', layer='Conv2d')]
-
-
-@pytest.mark.parametrize(('pretrained', 'left'), [('mine.pth', None), (True, False)])
-def test_the_older_key_of_pretrained_weights_keeps_its_type(pretrained, left):
-    backbone = stock_backbone(dict(type='ResNet', depth=18, pretrained=pretrained))
-    assert backbone['pretrained'] is left
-
-
-def test_python_style_types_are_written_by_their_names():
-    cfg = config()
-    cfg.model.test_cfg = dict(nms=dict(type='mmcv.ops.nms', iou_threshold=0.5))
-    cfg.model.loss = dict(type='mmdet.models.losses.smooth_l1_loss.L1Loss')
-    cfg.model.neck = dict(type='mmdet.FPN')
-    model = stock_config(cfg).model
-    found = [model.test_cfg.nms.type, model.loss.type, model.neck.type]
-    assert found == ['nms', 'L1Loss', 'mmdet.FPN']
 
 
 def test_hooks_of_this_package_go_or_become_those_that_they_extend():
@@ -141,3 +119,6 @@ def test_what_has_no_counterpart_is_named():
     told = r"train_dataloader\.dataset\.type='TorchvisionImages' is of mmgradaug"
     with pytest.raises(ConfigError, match=told):
         stock_config(cfg)
+    shaken = dict(type='SlimmableResNet', regulariser=dict(type='ShakeDrop'))
+    with pytest.raises(ConfigError, match=r"'ShakeDrop'} weighs residual branches in evaluation"):
+        stock_backbone(shaken)
