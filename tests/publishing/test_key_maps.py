@@ -3,7 +3,6 @@
 import json
 import os
 import re
-from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -128,20 +127,18 @@ def publish(tmp_path, model, *options):
     out = tmp_path / '_'.join(options).replace('-', '')
     main([str(tmp_path / 'mine.pth'), '--out', str(out), *options])
     weights, record = sorted(out.iterdir(), key=lambda path: path.suffix == '.json')
-    digest = sha256(weights.read_bytes()).hexdigest()[:8]
-    assert weights.stem.endswith(f'-{digest}')
     assert record == weights.with_suffix('.json')
     return weights, json.loads(record.read_text())
 
 
-@pytest.mark.parametrize('depth', [18, pytest.param(50, marks=pytest.mark.slow)])
-def test_torchvisions_resnet_gives_our_logits(tmp_path, depth):
-    ours = classifier_of(f'ResNet-{depth}')
+def test_torchvisions_resnet_gives_our_logits(tmp_path):
+    """Of other depths, keys and logits are compared above and in tests/classification."""
+    ours = classifier_of('ResNet-18')
     weights, record = publish(tmp_path, ours, '--to', 'torchvision')
-    theirs = getattr(torchvision.models, f'resnet{depth}')()
+    theirs = torchvision.models.resnet18()
     theirs.load_state_dict(torch.load(weights, weights_only=True))
     logits_agree(theirs.eval(), ours)
-    assert (record['network'], record['source']) == (f'ResNet-{depth}', 'mine.pth')
+    assert (record['network'], record['source']) == ('ResNet-18', 'mine.pth')
     weights_alone, _ = publish(tmp_path, ours, '--to', 'torchvision', '--no-classifier')
     assert not any('fc.' in key for key in torch.load(weights_alone, weights_only=True))
     # And back, without a config: every tensor is the same.
