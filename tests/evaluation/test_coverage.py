@@ -17,9 +17,7 @@ from tools.coverage_table import resnets, swap_failure, try_config, try_family
 
 @pytest.mark.parametrize('name', [
     'retinanet/retinanet_r50_fpn_1x_coco',
-    'gn/mask-rcnn_r50_fpn_gn-all_2x_coco',
     'empirical_attention/faster-rcnn_r50-attn1111-dcn_fpn_1x_coco',
-    'dcnv2/faster-rcnn_r50-mdconv-group4-c3-c5_fpn_1x_coco',
     'gcnet/cascade-mask-rcnn_x101-32x4d-syncbn-dconv-c3-c5-r4-gcb-c3-c5_fpn_1x_coco',
 ])  # fmt: skip
 def test_a_shipped_config_swaps(name):

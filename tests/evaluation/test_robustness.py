@@ -173,12 +173,11 @@ def test_table_json_and_picture_of_a_classifier(classifier, tmp_path, capsys):
 
 
 def test_what_was_evaluated_before_a_stop_is_not_evaluated_again(classifier, tmp_path, monkeypatch):
-    evaluate, calls, left = Validation.evaluate, [], [3]
+    evaluate, calls, most = Validation.evaluate, [], [3]
 
     def counted(self, network):
-        if not left[0]:
+        if len(calls) == most[0]:
             raise KeyboardInterrupt
-        left[0] -= 1
         calls.append(1)
         return evaluate(self, network)
 
@@ -190,7 +189,7 @@ def test_what_was_evaluated_before_a_stop_is_not_evaluated_again(classifier, tmp
         main([config, checkpoint, *few])
     (path,), found = tmp_path.glob('*.json'), []
     assert len(json.loads(path.read_text())['results']) == 3
-    left[0] = 99
+    most[0] = 99
     # Resumed, again, one corruption and one more, as at first; of fewer images, of other weights.
     more = [[], [], ['--corruptions', 'fog', 'snow'], [], ['--images', '3'], []]
     for evaluated, words in zip((5, 5, 7, 7, 12, 17), more, strict=True):

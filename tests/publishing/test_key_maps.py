@@ -18,9 +18,8 @@ from tests.networks import pretrained, random_images, randomised
 from tests.oracles import assert_equal
 from tools.publish import main
 
-HERE = Path(__file__).parent
 # Names and shapes as mmpretrain 1.2.0 has them, without counters.
-MMPRETRAIN = json.loads((HERE / 'mmpretrain_keys.json').read_text())
+MMPRETRAIN = json.loads(Path(__file__).with_name('mmpretrain_keys.json').read_text())
 RESNETS = {
     'ResNet-18': dict(type='ResNet', depth=18),
     'ResNet-50': dict(type='ResNet', depth=50),

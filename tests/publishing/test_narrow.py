@@ -67,22 +67,21 @@ def test_detections_are_the_parents(kind, depth, width, stock, options, made):
     assert all(torch.equal(weights[k], v) for k, v in parent.state_dict().items())
 
 
-@pytest.mark.parametrize(('width', 'base'), [(0.9, 58), (0.8, 52), (0.75, 48), (0.5, 32)])
-def test_resnet50_becomes_a_barely_wider_stock_network(width, base):
-    with torch.device('meta'):
-        parent = SlimmableResNet(50).eval()
-        options = smallest_stock(extract_subnet(parent, width), dict(type='ResNet', depth=50))
-    assert options['base_channels'] == base
+CONTEXT = dict(cfg=dict(type='ContextBlock', ratio=1 / 4), position='after_conv3')
 
 
-def test_plugins_that_keep_a_network_large_are_told(capsys):
-    context = dict(cfg=dict(type='ContextBlock', ratio=1 / 4), position='after_conv3')
-    options = dict(type='ResNet', depth=50, plugins=[context])
+@pytest.mark.parametrize(('width', 'base', 'plugins', 'told'), [
+    (0.9, 58, None, ''), (0.8, 52, None, ''), (0.75, 48, None, ''), (0.5, 32, None, ''),
+    (0.9, 64, [CONTEXT], 'no smaller network of mmdet'),
+])  # fmt: skip
+def test_resnet50_becomes_a_barely_wider_stock_network(capsys, width, base, plugins, told):
+    """Plugins, whose channels are their own, keep it large."""
+    options = dict(type='ResNet', depth=50, plugins=plugins)
     with torch.device('meta'):
-        parent = SlimmableResNet(50, plugins=[context]).eval()
-        found = smallest_stock(extract_subnet(parent, 0.9), options)
-    assert found['base_channels'] == 64
-    assert 'no smaller network of mmdet' in capsys.readouterr().err
+        parent = SlimmableResNet(50, plugins=plugins).eval()
+        found = smallest_stock(extract_subnet(parent, width), options)
+    assert found['base_channels'] == base
+    assert told in capsys.readouterr().err
 
 
 def test_silent_channels_stay_silent_in_training():

@@ -22,20 +22,16 @@ KEYS = json.loads((Path(__file__).parent / 'released_keys.json').read_text())
 
 def random_state(shapes):
     """Random weights in double precision, with a scale that stays through 200 layers."""
-    generator = torch.Generator().manual_seed(0)
-    state = {}
-    for key, shape in shapes.items():
-        value = torch.randn(shape, generator=generator, dtype=torch.float64)
-        if len(shape) > 1:
+    options = dict(generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    state = {key: torch.randn(shape, **options) for key, shape in shapes.items()}
+    for key, value in state.items():
+        if value.dim() > 1:
             value *= (2 / value[0].numel()) ** 0.5
         elif 'running_var' in key:
-            value = value.abs() + 3
-        elif 'num_batches' in key:
-            value = torch.tensor(7)
+            state[key] = value.abs() + 3
         else:
-            value = 0.2 * value + ('weight' in key)
-        state[key] = value
-    return state
+            state[key] = 0.2 * value + ('weight' in key)
+    return state | {key: torch.tensor(7) for key in state if 'num_batches' in key}
 
 
 class Layers:

@@ -29,7 +29,6 @@ PLAIN_CONFIG = CONFIG.replace('Slimmable', '').replace('prob=0.5', 'prob=0.0').r
     type='GradAugDetector'""", "_scope_='mmdet', type='MaskRCNN'")  # fmt: skip
 ITERATIONS = 8
 EPOCH = 4
-Entries = list[dict[str, Any]]
 
 
 def train_entry(step: int, gradaug: bool = True, by_epoch: bool = True) -> dict[str, Any]:
@@ -57,9 +56,9 @@ def val_entry(step: int, value: float) -> dict[str, Any]:
     return {**{f'coco/{k}': v for k, v in metrics.items()}, 'time': 0.1, 'step': step}
 
 
-def whole_log(gradaug: bool = True, value: float = 0.5) -> Entries:
+def whole_log(gradaug: bool = True, value: float = 0.5) -> list[dict[str, Any]]:
     """Two epochs."""
-    entries: Entries = []
+    entries = []
     for step in range(1, ITERATIONS + 1):
         entries.append(train_entry(step, gradaug))
         if step % EPOCH == 0:

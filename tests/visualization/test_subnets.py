@@ -10,13 +10,7 @@ from mmdet.models import DetDataPreprocessor
 from mmgradaug.engine.pixels import as_rgb
 from mmgradaug.training import GradAugMixin, Subnet
 from mmgradaug.transforms import RandomScale
-from mmgradaug.visualization.subnets import (
-    SubnetView,
-    classes_of,
-    loaded_values,
-    save_subnets,
-    views_of,
-)
+from mmgradaug.visualization import subnets
 from tests.networks import batch
 from tests.visualization import pictures
 
@@ -34,14 +28,14 @@ def test_loaded_pixels_come_back_in_their_colours(options, swapped):
     preprocessor = DetDataPreprocessor(**options, **swapped)
     loaded = torch.tensor([0, 0, 255]).view(3, 1, 1).byte()  # blue, green, red
     (image,) = preprocessor(dict(inputs=[loaded], data_samples=None))['inputs']
-    pixels = as_rgb(loaded_values(image, preprocessor), bgr=not swapped)
+    pixels = as_rgb(subnets.loaded_values(image, preprocessor), bgr=not swapped)
     assert pixels.tolist() == [[[255, 0, 0]]]
 
 
 @pytest.mark.parametrize('channels', [1, 4])
 def test_images_of_other_channels_are_grey(channels):
     image = torch.tensor([9.0, 8, 7, 600])[-channels:].view(-1, 1, 1).expand(-1, 4, 5)
-    pixels = as_rgb(loaded_values(image, DetDataPreprocessor()))
+    pixels = as_rgb(subnets.loaded_values(image, DetDataPreprocessor()))
     assert pixels.shape == (4, 5, 3)
     assert (pixels == (255 if channels == 1 else 9)).all()
 
@@ -50,9 +44,9 @@ def test_views_hold_moved_labels_masks_and_ignored_regions():
     (sample,) = batch((3,), size=64)['data_samples']
     instances = sample.gt_instances
     sample.ignored_instances, sample.gt_instances = instances[:1], instances[1:]
-    images = torch.zeros(1, 3, 64, 64)
+    data = {'inputs': torch.zeros(1, 3, 64, 64), 'data_samples': [sample]}
     subnet = Subnet(0.9, RandomScale([0.5]).draw(random.Random(0)))
-    full, view = views_of(Model(), {'inputs': images, 'data_samples': [sample]}, [subnet], 0)
+    full, view = subnets.views_of(Model(), data, [subnet], 0)
     assert (full.width, view.width, view.scale) == (1.0, 0.9, (0.5, 0.5))
     assert full.pixels.shape == (64, 64, 3) and view.pixels.shape == (32, 32, 3)
     assert view.labels.gt_instances.masks.height == 32
@@ -63,20 +57,21 @@ def test_views_hold_moved_labels_masks_and_ignored_regions():
 
 
 def test_captions():
-    view = SubnetView('sub-network 1', np.zeros((36, 48, 3), np.uint8), 0.8, 0.5, (0.75, 0.5))
+    pixels = np.zeros((36, 48, 3), np.uint8)
+    view = subnets.SubnetView('sub-network 1', pixels, 0.8, 0.5, (0.75, 0.5))
     assert view.caption == 'sub-network 1: width 0.8, depth 0.5, scale 0.75 x 0.5\n48 x 36 px'
     names = ('ant', 'bee', 'cat')
-    assert classes_of(torch.tensor(1), names) == 'bee'
-    assert classes_of(torch.tensor([0.25, 0.0, 0.75]), names) == '75% cat, 25% ant'
+    assert subnets.classes_of(torch.tensor(1), names) == 'bee'
+    assert subnets.classes_of(torch.tensor([0.25, 0.0, 0.75]), names) == '75% cat, 25% ant'
 
 
 def test_a_smaller_image_looks_smaller(tmp_path):
     def red(size):
-        return SubnetView('a', np.full((size, size, 3), (255, 0, 0), np.uint8))
+        return subnets.SubnetView('a', np.full((size, size, 3), (255, 0, 0), np.uint8))
 
     counts, sizes = [], []
     for number, views in enumerate([[red(64), red(64)], [red(64), red(32)], [red(64)] * 5]):
-        pixels = pictures.pixels_of(save_subnets(views, tmp_path / f'{number}.png', []))
+        pixels = pictures.pixels_of(subnets.save_subnets(views, tmp_path / f'{number}.png', []))
         counts.append(pictures.count_pixels(pixels, '#ff0000'))
         sizes.append(pixels.shape[:2])
     assert counts[1] == pytest.approx(0.625 * counts[0], rel=0.03)
