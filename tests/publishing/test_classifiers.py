@@ -1,20 +1,24 @@
-"""tools/publish.py on classifiers: the backbone for mmdet's ResNet, narrow ones, and ONNX."""
+"""tools/publish.py on classifiers: the backbone for mmdet's ResNet, narrow ones; and ONNX."""
 
 import json
 import re
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS
+from torch import nn
 
-from mmgradaug import at_width
+from mmgradaug import at_width, extract_subnet
+from mmgradaug.errors import ConfigError
+from mmgradaug.publishing.onnx import to_onnx
 from mmgradaug.publishing.publish import dense_classifier
 from mmgradaug.publishing.source import Cut, load_trained_model, open_source
 from tests.classification.tiny import digits_config
-from tests.networks import ROOT, pretrained, random_images, randomised
+from tests.networks import ROOT, pretrained, random_images, randomised, small_resnet
 from tools.publish import main
 
 NARROW = ['--width', '0.6', '--recalibrate', '4', '--device', 'cpu']
@@ -74,12 +78,16 @@ def test_a_dense_classifier_gives_the_logits(run, width):
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.fixture
+def onnxruntime():
+    """It runs what torch writes with onnxscript."""
+    pytest.importorskip('onnxscript')
+    return pytest.importorskip('onnxruntime')
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize('options', [[], NARROW])
-def test_onnx_gives_the_logits(run, tmp_path, options):
-    onnxruntime = pytest.importorskip('onnxruntime')
-    pytest.importorskip('onnx')
-    pytest.importorskip('onnxscript')
+def test_onnx_gives_the_logits(onnxruntime, run, tmp_path, options):
     path = published(run, tmp_path, '--to', 'onnx', *options)
     session = onnxruntime.InferenceSession(str(path), providers=['CPUExecutionProvider'])
     assert [output.name for output in session.get_outputs()] == ['logits']
@@ -92,6 +100,29 @@ def test_onnx_gives_the_logits(run, tmp_path, options):
         expected = parent(images)
     found = torch.from_numpy(session.run(None, {'images': images.numpy()})[0])
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-4 * float(expected.abs().max()))
+
+
+def test_onnx_takes_images_of_other_sizes_and_numbers(onnxruntime):
+    options = dict(num_stages=2, strides=(1, 2), dilations=(1, 1), out_indices=(0, 1))
+    network = extract_subnet(small_resnet(18, **options).eval(), 0.6)
+    data = to_onnx(network, ['c2', 'c3'], {'width': 0.6})
+    session = onnxruntime.InferenceSession(data, providers=['CPUExecutionProvider'])
+    assert json.loads(session.get_modelmeta().custom_metadata_map['mmgradaug']) == {'width': 0.6}
+    assert [o.name for o in session.get_outputs()] == ['c2', 'c3']
+    for shape in ((1, 3, 33, 65), (3, 3, 64, 32)):
+        images = random_images(*shape)
+        found = session.run(None, {'images': images.numpy()})
+        with torch.no_grad():
+            expected = network(images)
+        for array, tensor in zip(found, expected, strict=True):
+            scale = max(1.0, tensor.abs().max().item())
+            assert (torch.from_numpy(array) - tensor).abs().max() <= 1e-4 * scale
+
+
+def test_onnx_that_computes_something_else_is_refused(onnxruntime, monkeypatch):
+    monkeypatch.setattr(onnxruntime.InferenceSession, 'run', lambda *_: [np.zeros((2, 4, 48, 64))])
+    with pytest.raises(ConfigError, match='published network differ by'):
+        to_onnx(nn.Conv2d(3, 4, 1), ['c2'], {})
 
 
 def test_what_mmdet_and_torchvision_have_not_is_refused(run, tmp_path):
