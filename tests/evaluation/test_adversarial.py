@@ -7,13 +7,11 @@ from torch import nn
 from mmgradaug.classification.preprocessor import ImagePreprocessor
 from mmgradaug.evaluation.adversarial import attack
 
-PIXELS = ImagePreprocessor(mean=[100.0, 120.0, 140.0], std=[50.0, 60.0, 70.0])
-
 
 class Linear(nn.Linear):
     """Logits of a linear layer."""
 
-    data_preprocessor = PIXELS
+    data_preprocessor = ImagePreprocessor(mean=[100.0, 120.0, 140.0], std=[50.0, 60.0, 70.0])
 
     def forward(self, images):
         return super().forward(images.flatten(1))

@@ -58,9 +58,8 @@ def test_batches_weigh_by_their_images():
 
 def test_heads_are_recalibrated_too():
     cfg = detector_config(mask=False)
-    cfg.roi_head.bbox_head.update(
-        type='Shared4Conv1FCBBoxHead', conv_out_channels=8, norm_cfg=dict(type='BN')
-    )
+    head = dict(type='Shared4Conv1FCBBoxHead', conv_out_channels=8, norm_cfg=dict(type='BN'))
+    cfg.roi_head.bbox_head.update(head)
     model = build(cfg).eval()
     norm = model.roi_head.bbox_head.shared_convs[0].bn
     assert norm.running_mean.abs().sum() == 0

@@ -22,8 +22,7 @@ def test_values_of_every_kind():
 
 @pytest.mark.parametrize('text', [
     'import os', "x = __import__('os').system('true')", "x = [open('file')]",
-    'x = dict(*[1])', 'x = dict(**y())', 'x, y = 1, 2', 'x[0] = 1',
-    'x = (',
+    'x = dict(*[1])', 'x = dict(**y())', 'x, y = 1, 2', 'x[0] = 1', 'x = (',
 ])  # fmt: skip
 def test_what_would_be_executed_is_refused(text):
     with pytest.raises(ValueError, match='nothing is executed to read it; give the config with'):

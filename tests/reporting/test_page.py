@@ -110,10 +110,9 @@ def test_sub_networks_are_told(tmp_path):
         f'{gradaug}, gradaug=dict(num_subnets=0, min_width=0.9)': 'none',
         "type='SoftTeacher', detector=dict(type='FasterRCNN')": 'none',
     }
-    folders = [tmp_path / str(index) for index in range(len(told))]
-    for folder, options in zip(folders, told, strict=True):
-        write_start(folder, START, [], config=f'model = dict({options})')
-    assert ['sub-networks', *told.values()] in overview(read_runs(folders))
+    for index, options in enumerate(told):
+        write_start(tmp_path / str(index), START, [], config=f'model = dict({options})')
+    assert ['sub-networks', *told.values()] in overview(read_runs(sorted(tmp_path.iterdir())))
 
 
 def test_a_classifier_shows_what_it_measured(tmp_path):

@@ -19,7 +19,6 @@ from tests.visualization.pictures import count_pixels, pixels_of
 from tools import figures
 
 SIZE = (60, 80)
-CLASSES = ['nucleus', 'other']
 
 
 def make_instances(count=2, masks=False, size=SIZE):
@@ -35,7 +34,7 @@ def make_instances(count=2, masks=False, size=SIZE):
 
 
 def drawn(instances, ignored=None):
-    return draw_objects(np.full((*SIZE, 3), 20, np.uint8), instances, CLASSES, ignored)
+    return draw_objects(np.full((*SIZE, 3), 20, np.uint8), instances, ['nucleus', 'other'], ignored)
 
 
 def test_boxes_have_their_classes_colours_in_an_enlarged_image():
