@@ -17,8 +17,6 @@ from mmgradaug.errors import ConfigError
 from tests.engine.killing import half_open
 from tests.engine.toy import assert_same, runner, trained, validation
 
-BEST = dict(save_best='score', rule='greater', max_keep_ckpts=1)
-
 
 def checkpoints(folder):
     return sorted(path.name for path in folder.glob('*.pth'))
@@ -27,6 +25,21 @@ def checkpoints(folder):
 def named(folder):
     """The checkpoint that a resume takes."""
     return Path((folder / 'last_checkpoint').read_text()).name
+
+
+def no_space(*args):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize('fails', ['fsync', 'replace'])
+def test_a_failing_write_changes_nothing(tmp_path, monkeypatch, fails):
+    path = tmp_path / 'file'
+    path.write_bytes(b'old')
+    monkeypatch.setattr(atomic.os, fails, no_space)
+    with pytest.raises(OSError, match='No space left'):
+        atomic.write_atomically(b'new', path)
+    assert path.read_bytes() == b'old'
+    assert os.listdir(tmp_path) == ['file']
 
 
 @pytest.fixture
@@ -51,7 +64,7 @@ def test_the_old_goes_after_the_new_has_come(tmp_path, writes):
 
 
 def test_the_best_goes_after_a_better_one_has_come(tmp_path, writes):
-    trained(tmp_path, checkpoint=BEST, **validation())
+    trained(tmp_path, **validation())
     best = [[n for n in disk if n[0] == 'b'] for name, disk in writes if name[0] == 'b']
     one, two, three = (f'best_score_epoch_{epoch}.pth' for epoch in (1, 2, 3))
     assert best == [[one], [one, two], [two, three]]
@@ -78,10 +91,9 @@ def test_remote_storage_is_not_made_a_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     backend = mock.Mock(spec=BaseStorageBackend, join_path=lambda *parts: '/'.join(parts))
     monkeypatch.setattr(checkpoint_hook, 'get_file_backend', lambda *_, **__: backend)
-    run = runner(tmp_path / 'run', checkpoint=dict(out_dir='s3://bucket/a'))
-    hook = next(hook for hook in run.hooks if isinstance(hook, SafeCheckpointHook))
+    hook = SafeCheckpointHook(out_dir='s3://bucket/a')
     monkeypatch.setattr(checkpoint_hook.FileClient, 'infer_client', lambda *_: None)
-    hook.before_train(run)
+    hook.before_train(mock.Mock(work_dir='run'))
     assert hook.out_dir == 's3://bucket/a/run' and hook.backend_args is None
     assert not (tmp_path / 's3:').exists()
 
@@ -91,42 +103,31 @@ def test_remote_storage_is_not_made_a_folder(tmp_path, monkeypatch):
     ('best_score_epoch_2.pth', ['best_score_epoch_1.pth', 'epoch_2.pth']),
 ])  # fmt: skip
 def test_a_full_disk_ends_the_run_and_loses_nothing(tmp_path, monkeypatch, name, left):
-    def no_space():
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    whole = trained(tmp_path / 'whole', checkpoint=BEST, **validation())
+    whole = trained(tmp_path / 'whole', **validation())
     folder = tmp_path / 'run'
     with monkeypatch.context() as patch:
         spoiled = half_open(lambda path: path.name.startswith(name), no_space)
         patch.setattr(atomic, 'open', spoiled, raising=False)
         words = r'cannot write a checkpoint to .*No space left.*make space .*--resume'
         with pytest.raises(ConfigError, match=words):
-            trained(folder, checkpoint=BEST, **validation())
+            trained(folder, **validation())
     assert not list(folder.glob('*.incomplete'))
     assert checkpoints(folder) == left and named(folder) == left[1]
     assert not any(is_damaged(folder / path) for path in left)
-    assert_same(whole, trained(folder, checkpoint=BEST, resume=True, **validation()))
+    assert_same(whole, trained(folder, resume=True, **validation()))
     assert checkpoints(folder) == checkpoints(tmp_path / 'whole')
 
 
-def damage(path, how):
-    """Leave nothing, half of a file, or no file."""
-    data = path.read_bytes()
-    path.unlink()
-    if how != 'missing':
-        path.write_bytes(data[: len(data) // 2] if how == 'half' else b'')
-
-
-@pytest.mark.parametrize(('name', 'how'), [
-    ('epoch_2.pth', 'missing'),
-    ('epoch_2.pth', 'half'),
-    ('last_checkpoint', 'empty'),
-])  # fmt: skip
-def test_a_resume_takes_the_newest_complete_one(tmp_path, name, how):
+@pytest.mark.parametrize(('name', 'damage'), [
+    ('epoch_2.pth', Path.unlink),
+    ('epoch_2.pth', lambda path: os.truncate(path, path.stat().st_size // 2)),
+    ('last_checkpoint', lambda path: path.write_bytes(b'')),
+], ids=['missing', 'half', 'empty'])  # fmt: skip
+def test_a_resume_takes_the_newest_complete_one(tmp_path, name, damage):
     whole = trained(tmp_path / 'whole')
     folder = tmp_path / 'run'
     trained(folder, stop=7)
-    damage(folder / name, how)
+    damage(folder / name)
     run = runner(folder, resume=True)
     run.train()
     epochs = 1 if name == 'last_checkpoint' else 2
@@ -175,3 +176,36 @@ def test_nothing_to_resume_and_nothing_left_to_train_are_said(tmp_path, capfd):
     assert 'is finished (iter 9 of 9)' in capfd.readouterr().err
     trained(tmp_path / 'new', resume=True, hooks=versions, train_cfg=dict(more, max_iters=10))
     assert capfd.readouterr().err == ''
+
+
+PLATEAU = dict(type='ReduceOnPlateauLR', monitor='score', rule='less', factor=0.1, patience=0)
+
+
+@pytest.mark.parametrize('epoch', [1, 2])
+def test_a_run_that_dies_in_a_validation_catches_up(tmp_path, epoch):
+    """Its best checkpoint, and the weights that a scheduler makes depend on the metric."""
+    whole = trained(tmp_path / 'whole', scheduler=PLATEAU, **validation())
+    assert whole.optim_wrapper.get_lr()['lr'][0] < 0.1, 'the scheduler has to matter'
+    died = trained(tmp_path / 'died', scheduler=PLATEAU, **validation(stop=epoch))
+    assert died.epoch == epoch + 1
+    best = f'best_score_epoch_{epoch}.pth'
+    assert checkpoints(tmp_path / 'died') == [best, f'epoch_{epoch + 1}.pth']
+    resumed = trained(tmp_path / 'died', resume=True, scheduler=PLATEAU, **validation())
+    assert_same(whole, resumed)
+    found = [checkpoints(tmp_path / name) for name in ('whole', 'died')]
+    assert found == [['best_score_epoch_3.pth', 'epoch_3.pth']] * 2
+
+
+@pytest.mark.parametrize(('interval', 'then', 'died'), [
+    # mmengine changes it between a checkpoint and its validation: due at once, or not at all.
+    (10, [(2, 1)], None), (1, [(3, 10)], 7),
+    # Validated, and the checkpoint written again after it, with the better score.
+    (1, None, 4), (1, None, 5),
+])  # fmt: skip
+def test_validations_are_due_once_or_not_at_all(tmp_path, interval, then, died):
+    loop = dict(by_epoch=True, max_epochs=3, val_interval=interval, dynamic_intervals=then)
+    options = dict(scheduler=PLATEAU, train_cfg=loop)
+    whole = trained(tmp_path / 'whole', **options, **validation())
+    trained(tmp_path / 'died', stop=died, **options, **validation(stop=None if died else 0))
+    assert_same(whole, trained(tmp_path / 'died', resume=True, **options, **validation()))
+    assert checkpoints(tmp_path / 'died') == checkpoints(tmp_path / 'whole')

@@ -77,13 +77,14 @@ class Improving(BaseMetric):
 
 
 def validation(stop: int | None = None) -> dict[str, Any]:
-    """Options of a run that validates after each epoch."""
+    """Options of a run that validates after each epoch, and keeps the last and the best one."""
     return dict(
         val_cfg=dict(),
         val_dataloader=dict(
             dataset=NoisyData(), sampler=dict(type='DefaultSampler', shuffle=False)
         ),
         val_evaluator=Evaluator(Improving(stop)),
+        checkpoint=dict(save_best='score', rule='greater', max_keep_ckpts=1),
     )
 
 
