@@ -5,22 +5,17 @@ import re
 from unittest import mock
 
 import pytest
-import torch
 from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.hooks import CheckpointHook
 from mmengine.model import MMDistributedDataParallel
-from mmengine.optim import build_optim_wrapper
 from mmengine.runner import Runner
-from torch import nn
 
 from mmgradaug import GradAugDetector, GradAugDistributedDataParallel
 from mmgradaug.engine import train
 from mmgradaug.engine.hooks import VersionsHook
 from mmgradaug.errors import ConfigError
-from tests.harmful import Command
 from tests.shapes_run import CONFIG, shapes_options
-from tests.training.steps import amp_on_cpu
 from tools import test as test_tool
 from tools import train as train_tool
 
@@ -48,14 +43,6 @@ def start(main, *args, options=()):
     main([str(word) for word in words])
 
 
-def test_the_config_that_a_run_writes_down_builds_it_again(trained):
-    """Also in mmdet's own tools, which do not import this package."""
-    cfg = Config.fromfile(trained / CONFIG.name)
-    assert 'mmgradaug' in cfg.custom_imports.imports
-    assert cfg.default_hooks.checkpoint.type == 'SafeCheckpointHook'
-    assert cfg.model_wrapper_cfg.type == 'GradAugDistributedDataParallel'
-
-
 @pytest.mark.parametrize(('iteration', 'said'), [
     (2, 'stopped after 1 of 2 epochs, 2 iterations\ngo on with: python .* --resume'),
     (0, 'stopped after 0 of 2 epochs, 0 iterations\nnothing is saved yet, start again with: .*'),
@@ -74,9 +61,7 @@ def test_ctrl_c_says_how_to_go_on(data, tmp_path, capfd, monkeypatch, iteration,
     printed = capfd.readouterr()
     assert re.search(f'\n{said}\n$', printed.err)
     assert ('--resume' in printed.err) == (iteration == 2)
-    assert (
-        '3 passes per step: full network and 2 sub-networks; their gradients add up' in printed.out
-    )
+    assert '3 passes per step: full network and 2 sub-networks; their gradients' in printed.out
     entries = [line for line in printed.out.splitlines() if 'Epoch(train)' in line]
     assert len(entries) == iteration
     for entry in entries:
@@ -107,21 +92,10 @@ def test_testing_with_flips(trained, data, tmp_path, capfd):
     start(test_tool.main, CONFIG, trained / 'epoch_2.pth', *where, options=options)
     assert 'Evaluate annotation type *bbox*' in capfd.readouterr().out
     cfg = Config.fromfile(tmp_path / CONFIG.name)
+    assert cfg.default_hooks.bad_images.type == 'BadImagesHook'  # written down, for mmdet's tools
     (no_flip, flip), (pack,) = cfg.test_dataloader.dataset.pipeline[-1].transforms
     assert (no_flip.prob, flip.prob) == (0, 1)
     assert {'flip_direction', 'ori_shape'} < set(pack.meta_keys)
-
-
-@pytest.mark.parametrize('main', [train_tool.main, test_tool.main])
-def test_both_tools_load_as_data_only(data, tmp_path, main, monkeypatch):
-    """Also what no check has seen."""
-    made, harmful = tmp_path / 'made', tmp_path / 'harmful.pth'
-    torch.save(dict(state_dict={}, extra=Command(made)), harmful)
-    monkeypatch.setattr(train, 'check_run', lambda *_: None)
-    args = [harmful] if main is test_tool.main else ['--resume', harmful]
-    with pytest.raises(SystemExit, match=r'error: .*harmful\.pth holds posix\.system'):
-        start(main, CONFIG, *args, '--work-dir', tmp_path / 'run', options=data)
-    assert not made.exists()
 
 
 def test_scaled_rates_need_their_batch_size():
@@ -130,16 +104,15 @@ def test_scaled_rates_need_their_batch_size():
 
 
 @pytest.fixture
-def configured(monkeypatch, tmp_path):
+def configured(monkeypatch):
     """Returns the config from which a command line builds a run."""
     monkeypatch.setattr(train, 'check_run', lambda *_: None)
-    configs = []
-    stand_in = classmethod(lambda cls, cfg: configs.append(cfg) or mock.Mock())
-    monkeypatch.setattr(Runner, 'from_cfg', stand_in)
+    from_cfg = mock.Mock()
+    monkeypatch.setattr(Runner, 'from_cfg', from_cfg)
 
     def config(*args, options=()):
         start(train_tool.main, CONFIG, *args, options=options)
-        return configs[-1]
+        return from_cfg.call_args.args[0]
 
     return config
 
@@ -151,11 +124,8 @@ def test_options_of_the_command_line(configured):
     assert mixed.work_dir == 'mine'
     assert (mixed.resume, mixed.load_from) == (True, 'epoch_1.pth')
     assert plain.optim_wrapper.type == 'OptimWrapper'
-    assert mixed.optim_wrapper.type == 'AmpOptimWrapper'
-    with amp_on_cpu():
-        wrapper = build_optim_wrapper(nn.Linear(2, 2), mixed.optim_wrapper)
-    assert wrapper.loss_scaler.get_scale() == 2.0**16  # dynamic
-    assert wrapper.clip_grad_kwargs['max_norm'] == plain.optim_wrapper.clip_grad.max_norm == 10
+    amp = dict(type='AmpOptimWrapper', loss_scale='dynamic')
+    assert mixed.optim_wrapper == dict(plain.optim_wrapper, **amp)
     options = ['work_dir=mine', 'auto_scale_lr.base_batch_size=8']
     cfg = configured('--resume', '--auto-scale-lr', '--work-dir', 'other', options=options)
     assert cfg.work_dir == 'other'
@@ -223,19 +193,16 @@ def wrapper_of(model=MODEL, launcher='pytorch', **cfg):
     return cfg.get('model_wrapper_cfg')
 
 
-class Mine(GradAugDistributedDataParallel):
-    """A user's own."""
-
-
 def test_a_gradaug_config_gets_its_wrapper():
     name = 'GradAugDistributedDataParallel'
     for kind in ('GradAugDetector', 'mmgradaug.GradAugDetector'):
-        found = wrapper_of(dict(MODEL, type=kind))
+        found = wrapper_of(dict(MODEL, type=kind), launcher='none')  # it is written down
         assert found == dict(type=name, find_unused_parameters=False)
     assert wrapper_of(find_unused_parameters=True)['find_unused_parameters']
     own = dict(find_unused_parameters=True, broadcast_buffers=True)
     assert wrapper_of(model_wrapper_cfg=own) == dict(type=name, **own)
-    for kind in (name, f'mmgradaug.{name}', Mine):
+    mine = type('Mine', (GradAugDistributedDataParallel,), {})
+    for kind in (name, f'mmgradaug.{name}', mine):
         for unused in (False, True):
             wrapper = wrapper_of(model_wrapper_cfg=dict(type=kind), find_unused_parameters=unused)
             assert wrapper == dict(type=kind, find_unused_parameters=unused)
