@@ -50,16 +50,14 @@ def loaded(dataset):
     return [dataset[i]['data_samples'].img_path.rsplit('/')[-1] for i in range(len(dataset))]
 
 
-@pytest.mark.parametrize('damage', ['cut', 'empty', 'text', 'missing'])
+@pytest.mark.parametrize('damage', [
+    cut, lambda path: path.unlink(), lambda path: path.write_text(''),
+    lambda path: path.write_text('not found'),
+], ids=['cut', 'missing', 'empty', 'text'])  # fmt: skip
 def test_a_bad_image_is_named(dataset, files, damage):
     checked = dataset()
     check_loading(checked)
-    if damage == 'cut':
-        cut(files[2])
-    elif damage == 'missing':
-        files[2].unlink()
-    else:
-        files[2].write_text('' if damage == 'empty' else 'not found')
+    damage(files[2])
     with pytest.raises(ConfigError) as error:
         loaded(checked)
     told = str(error.value)
