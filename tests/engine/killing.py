@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from mmengine.registry import OPTIM_WRAPPERS
-from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
+from mmengine.runner import EpochBasedTrainLoop
 
 import tests.conftest  # noqa: F401  for the processes, too
 from mmgradaug.engine import atomic
@@ -56,19 +56,15 @@ class Kill:
     write: int | None = None
 
 
-def train(work_dir: Path, options: list[str], *args: str, kill: Kill | None = None) -> int:
-    """Run tools/train.py in a process of its own; returns its exit status (-9: killed)."""
+def train(work_dir: Path, options: list[str], *args: str, kill: Kill | None = None) -> bool:
+    """Run tools/train.py in a process of its own; returns whether it was killed before its end."""
     argv = [str(CONFIG), '--work-dir', str(work_dir), *args, *options, *NO_VALIDATION]
-    process = CONTEXT.Process(target=_train, args=(argv, kill, str(work_dir) + '.log'))
+    log = Path(f'{work_dir}.log')
+    process = CONTEXT.Process(target=_train, args=(argv, kill, log))
     process.start()
     process.join()
-    assert process.exitcode is not None
-    return process.exitcode
-
-
-def output(work_dir: Path) -> str:
-    """What the last run in a folder printed."""
-    return Path(str(work_dir) + '.log').read_text()
+    assert process.exitcode == 0 or (kill and process.exitcode == -9), log.read_text()
+    return process.exitcode != 0
 
 
 def checkpoint(work_dir: Path, name: str) -> dict[str, Any]:
@@ -91,17 +87,15 @@ def differences(one: Any, other: Any, path: str = '') -> list[str]:
     return [place for key, a, b in pairs for place in differences(a, b, f'{path}/{key}')]
 
 
-def _train(argv: list[str], kill: Kill | None, log: str) -> None:
+def _train(argv: list[str], kill: Kill | None, log: Path) -> None:
     """In the child: arrange its death, then train."""
-    with open(log, 'w') as file:
+    with log.open('w') as file:
         os.dup2(file.fileno(), sys.stdout.fileno())
         os.dup2(file.fileno(), sys.stderr.fileno())
     torch.set_num_threads(1)
     os.chdir(ROOT)
-    if kill is not None and kill.iteration is not None:
-        for loop in (EpochBasedTrainLoop, IterBasedTrainLoop):
-            _die_in_iteration(loop, kill.iteration, kill.after)
-    if kill is not None and kill.write is not None:
+    if kill is not None:
+        _die_in_iteration(kill)
         writes = itertools.count()
         atomic.open = half_open(lambda _: next(writes) == kill.write, _die)  # type: ignore
     train_detector(parse_args(argv))
@@ -111,18 +105,18 @@ def _die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _die_in_iteration(loop: Any, iteration: int, after: bool) -> None:
-    run_iter = loop.run_iter
+def _die_in_iteration(kill: Kill) -> None:
+    run_iter = EpochBasedTrainLoop.run_iter
 
     def run_or_die(self: Any, *args: Any) -> None:
         this = self._iter
-        if this == iteration and not after:
+        if this == kill.iteration and not kill.after:
             _die()
         run_iter(self, *args)
-        if this == iteration and after:
+        if this == kill.iteration and kill.after:
             _die()
 
-    loop.run_iter = run_or_die
+    EpochBasedTrainLoop.run_iter = run_or_die  # type: ignore
 
 
 def half_open(chosen: Callable[[Path], bool], then: Callable[[], None]) -> Callable:
