@@ -57,7 +57,7 @@ class Kill:
 
 
 def train(work_dir: Path, options: list[str], *args: str, kill: Kill | None = None) -> bool:
-    """Run tools/train.py in a process of its own; returns whether it was killed before its end."""
+    """Run tools/train.py in a process of its own, to its end or a kill; returns whether killed."""
     argv = [str(CONFIG), '--work-dir', str(work_dir), *args, *options, *NO_VALIDATION]
     log = Path(f'{work_dir}.log')
     process = CONTEXT.Process(target=_train, args=(argv, kill, log))

@@ -16,8 +16,6 @@ from mmgradaug.engine.hooks.bad_images import check_loading, refuse_cut_off
 from mmgradaug.errors import ConfigError
 from tests.coco_runs import coco_config
 
-PIPELINE = [dict(type='LoadImageFromFile'), dict(type='PackDetInputs', meta_keys=('img_path',))]
-
 
 @pytest.fixture
 def files(tmp_path):
@@ -29,7 +27,9 @@ def files(tmp_path):
 @pytest.fixture
 def dataset(tmp_path, files):
     """A data set of them: ``dataset(**options)``."""
-    options = coco_config(tmp_path, None)['train_dataloader']['dataset'] | dict(pipeline=PIPELINE)
+    pack = dict(type='PackDetInputs', meta_keys=('img_path',))
+    options = coco_config(tmp_path, None)['train_dataloader']['dataset']
+    options |= dict(pipeline=[dict(type='LoadImageFromFile'), pack])
     return lambda **kwargs: DATASETS.build(options | kwargs)
 
 
@@ -129,15 +129,15 @@ def test_workers_count_together(dataset, files):
 
 def test_a_metric_over_other_images_is_never_computed(dataset, files):
     hook = BadImagesHook(max_bad_images=3)
-    loaders = {name: SimpleNamespace(dataset=dataset(test_mode=True)) for name in ('val', 'test')}
-    runner = SimpleNamespace(**{f'{name}_dataloader': loader for name, loader in loaders.items()})
-    runner.test_dataloader.dataset = RepeatDataset(runner.test_dataloader.dataset, 1)
+    checked = [dataset(test_mode=True), RepeatDataset(dataset(test_mode=True), 1)]
+    val, test = (SimpleNamespace(dataset=one) for one in checked)
+    runner = SimpleNamespace(val_dataloader=val, test_dataloader=test)
     hook.before_val_epoch(runner)
     hook.before_test_epoch(runner)
     cut(files[0])
-    for loader in loaders.values():
+    for one in checked:
         with pytest.raises(ConfigError, match='cannot read the image'):
-            loaded(loader.dataset)
+            loaded(one)
 
 
 def test_switched_pipelines_are_checked_too(dataset, files):
@@ -154,11 +154,9 @@ def test_switched_pipelines_are_checked_too(dataset, files):
 def test_names_spelt_otherwise_are_read_and_others_named(dataset, files):
     checked = dataset()
     check_loading(checked)
-    for file in files[:2]:
-        file.rename(file.with_name(file.name.upper()))
+    renamed = [file.rename(file.with_name(file.name.upper())) for file in files[:2]]
     files[3].rename(files[3].with_suffix('.jpg'))
-    assert [checked[i]['data_samples'].img_path for i in range(3)] == [
-        *(str(file.with_name(file.name.upper())) for file in files[:2]), str(files[2])
-    ]  # fmt: skip
+    found = [checked[i]['data_samples'].img_path for i in range(3)]
+    assert found == [str(file) for file in (*renamed, files[2])]
     with pytest.raises(ConfigError, match=rf'{files[3]} \(did you mean .*{files[3].stem}\.jpg'):
         checked[3]

@@ -186,8 +186,7 @@ def test_a_run_that_dies_in_a_validation_catches_up(tmp_path, epoch):
     """Its best checkpoint, and the weights that a scheduler makes depend on the metric."""
     whole = trained(tmp_path / 'whole', scheduler=PLATEAU, **validation())
     assert whole.optim_wrapper.get_lr()['lr'][0] < 0.1, 'the scheduler has to matter'
-    died = trained(tmp_path / 'died', scheduler=PLATEAU, **validation(stop=epoch))
-    assert died.epoch == epoch + 1
+    trained(tmp_path / 'died', scheduler=PLATEAU, **validation(stop=epoch))
     best = f'best_score_epoch_{epoch}.pth'
     assert checkpoints(tmp_path / 'died') == [best, f'epoch_{epoch + 1}.pth']
     resumed = trained(tmp_path / 'died', resume=True, scheduler=PLATEAU, **validation())

@@ -2,6 +2,7 @@
 
 import os
 import unicodedata
+from unittest import mock
 
 import pytest
 
@@ -50,15 +51,13 @@ def test_several_files_are_not_guessed_and_near_ones_are_named(tmp_path):
 
 
 def test_a_folder_is_listed_once_and_again_when_it_changes(tmp_path, monkeypatch):
-    listed, listdir = [], os.listdir
-    monkeypatch.setattr(
-        file_names.os, 'listdir', lambda folder: listed.append(folder) or listdir(folder)
-    )
+    listdir = mock.Mock(wraps=os.listdir)
+    monkeypatch.setattr(file_names.os, 'listdir', listdir)
     for number in range(3):
         (tmp_path / f'{number}.png').touch()
     os.utime(tmp_path, (1, 1))
     for number in range(3):
         assert find_file(f'{tmp_path}/{number}.PNG').endswith(f'{number}.png')
-    assert len(listed) == 1
+    listdir.assert_called_once()
     (tmp_path / '3.png').touch()
     assert find_file(f'{tmp_path}/3.PNG').endswith('3.png')

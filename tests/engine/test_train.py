@@ -25,8 +25,7 @@ MODEL = dict(type='GradAugDetector', gradaug=dict(num_subnets=2))
 
 @pytest.fixture(scope='module')
 def data(tmp_path_factory):
-    keep = 'default_hooks.checkpoint.max_keep_ckpts=-1'
-    return [*shapes_options(tmp_path_factory.mktemp('shapes'), train=4), *EPOCHS, keep]
+    return [*shapes_options(tmp_path_factory.mktemp('shapes'), train=4), *EPOCHS]
 
 
 @pytest.fixture(scope='module')

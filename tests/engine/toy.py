@@ -78,11 +78,10 @@ class Improving(BaseMetric):
 
 def validation(stop: int | None = None) -> dict[str, Any]:
     """Options of a run that validates after each epoch, and keeps the last and the best one."""
+    sampler = dict(type='DefaultSampler', shuffle=False)
     return dict(
         val_cfg=dict(),
-        val_dataloader=dict(
-            dataset=NoisyData(), sampler=dict(type='DefaultSampler', shuffle=False)
-        ),
+        val_dataloader=dict(dataset=NoisyData(), sampler=sampler),
         val_evaluator=Evaluator(Improving(stop)),
         checkpoint=dict(save_best='score', rule='greater', max_keep_ckpts=1),
     )
@@ -102,7 +101,6 @@ class StopHook(Hook):
 def runner(
     work_dir: Path,
     stop: int | None = None,
-    resume: bool = False,
     workers: int = 0,
     persistent: bool = False,
     train_cfg: dict | None = None,
@@ -115,7 +113,7 @@ def runner(
     seed: int | None = 3,
     **kwargs: Any,
 ) -> Runner:
-    """Build a run of three epochs of four batches (the last has one sample less)."""
+    """Build a run of three epochs of three batches; a tenth sample is left out."""
     torch.manual_seed(0)
     return Runner(
         ToyModel(),
@@ -140,7 +138,6 @@ def runner(
         ),
         custom_hooks=[*hooks, *([] if stop is None else [StopHook(stop)])],
         randomness=dict(seed=seed),
-        resume=resume,
         experiment_name=f'{work_dir.name}-{uuid.uuid4()}',
         log_level='WARNING',
         **kwargs,
