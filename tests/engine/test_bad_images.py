@@ -37,6 +37,13 @@ def cut(path, share=0.5):
     path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
 
 
+def cut_jpeg(path):
+    """Leave what OpenCV reads without an error."""
+    data = cv2.imencode('.jpg', cv2.imread(str(path)))[1]
+    path.write_bytes(data[:-30].tobytes())
+    assert cv2.imread(str(path)) is not None
+
+
 @pytest.fixture
 def messages(monkeypatch):
     """Warnings."""
@@ -51,9 +58,9 @@ def loaded(dataset):
 
 
 @pytest.mark.parametrize('damage', [
-    cut, lambda path: path.unlink(), lambda path: path.write_text(''),
+    cut, cut_jpeg, lambda path: path.unlink(), lambda path: path.write_text(''),
     lambda path: path.write_text('not found'),
-], ids=['cut', 'missing', 'empty', 'text'])  # fmt: skip
+], ids=['cut', 'cut jpeg', 'missing', 'empty', 'text'])  # fmt: skip
 def test_a_bad_image_is_named(dataset, files, damage):
     checked = dataset()
     check_loading(checked)

@@ -328,6 +328,8 @@ def test_one_training_data_set_may_be_without_objects(cfg, spoil, other):
     (lambda c: c.pop('images'), r"is no annotation file \(it has no 'images'\)"),
     (lambda c: c['annotations'][0].update(bbox=list('1234')), 'mmdet cannot read .*numbers'),
     (lambda c: c['annotations'][0].update(bbox=[]), 'mmdet cannot read .*numbers'),
+    (lambda c: c['annotations'][0].update(area=None), 'mmdet cannot read .*numbers'),
+    (lambda c: c['images'][0].update(height='64'), 'mmdet cannot read .*numbers'),
     (lambda c: c['annotations'][0].update(id=2), 'an id of its own'),
 ])  # fmt: skip
 def test_entries_that_cannot_be_read(cfg, spoil, change, words):

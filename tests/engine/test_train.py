@@ -5,6 +5,7 @@ import re
 from unittest import mock
 
 import pytest
+import torch
 from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.hooks import CheckpointHook
@@ -15,6 +16,7 @@ from mmgradaug import GradAugDetector, GradAugDistributedDataParallel
 from mmgradaug.engine import train
 from mmgradaug.engine.hooks import VersionsHook
 from mmgradaug.errors import ConfigError
+from tests.harmful import Command
 from tests.shapes_run import CONFIG, shapes_options
 from tools import test as test_tool
 from tools import train as train_tool
@@ -95,6 +97,18 @@ def test_testing_with_flips(trained, data, tmp_path, capfd):
     (no_flip, flip), (pack,) = cfg.test_dataloader.dataset.pipeline[-1].transforms
     assert (no_flip.prob, flip.prob) == (0, 1)
     assert {'flip_direction', 'ori_shape'} < set(pack.meta_keys)
+
+
+@pytest.mark.parametrize('main', [train_tool.main, test_tool.main])
+def test_both_tools_load_as_data_only(data, tmp_path, main, monkeypatch):
+    """Also what no check has seen."""
+    made, harmful = tmp_path / 'made', tmp_path / 'harmful.pth'
+    torch.save(dict(state_dict={}, extra=Command(made)), harmful)
+    monkeypatch.setattr(train, 'check_run', lambda *_: None)
+    args = [harmful] if main is test_tool.main else ['--resume', harmful]
+    with pytest.raises(SystemExit, match=r'error: .*harmful\.pth holds posix\.system'):
+        start(main, CONFIG, *args, '--work-dir', tmp_path / 'run', options=data)
+    assert not made.exists()
 
 
 def test_scaled_rates_need_their_batch_size():
