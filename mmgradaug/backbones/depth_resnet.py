@@ -12,11 +12,9 @@ import torch.nn.functional as F
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from ..slimmable import SkippableBlock, linear_survival, skippable_blocks
+from ..slimmable import SkippableBlock, linear_survival, pad_channels, skippable_blocks
 from .mixin import SlimmableMixin
-from .residual import StagedNetwork, blocks_per_stage, conv, norm, padded_shortcut
-
-STAGE_CHANNELS = (16, 32, 64)
+from .residual import StagedNetwork, blocks_per_stage
 
 
 class DepthBlock(SkippableBlock):
@@ -29,25 +27,18 @@ class DepthBlock(SkippableBlock):
     recomputable = True
 
     def __init__(
-        self,
-        in_channels: int,
-        channels: int,
-        stride: int = 1,
-        projection: bool = False,
-        conv_cfg: dict | None = None,
-        norm_cfg: dict | None = None,
+        self, in_channels: int, channels: int, stride: int, conv: Any, norm: Any, projection: bool
     ) -> None:
         super().__init__()
-        self.conv1 = conv(conv_cfg, in_channels, channels, 3, stride)
-        self.bn1 = norm(norm_cfg, channels)
-        self.conv2 = conv(conv_cfg, channels, channels, 3)
-        self.bn2 = norm(norm_cfg, channels)
+        self.conv1 = conv(in_channels, channels, 3, stride)
+        self.bn1 = norm(channels)
+        self.conv2 = conv(channels, channels, 3)
+        self.bn2 = norm(channels)
         self.stride = stride
         self.downsample: nn.Sequential | None = None
         if projection and (stride > 1 or in_channels != channels):
-            self.downsample = nn.Sequential(
-                conv(conv_cfg, in_channels, channels, 1, stride), norm(norm_cfg, channels)
-            )
+            shortcut = conv(in_channels, channels, 1, stride)
+            self.downsample = nn.Sequential(shortcut, norm(channels))
 
     def residual(self, x: Tensor) -> Tensor:
         """Return the branch with the convolutions."""
@@ -57,8 +48,9 @@ class DepthBlock(SkippableBlock):
         """Return the projection, or every stride-th pixel and silent channels after its own."""
         if self.downsample is not None:
             return self.downsample(x)
-        channels = getattr(self.conv2, 'active_out_channels', self.conv2.out_channels)
-        return padded_shortcut(x, channels, self.stride)
+        if self.stride > 1:
+            x = x[..., :: self.stride, :: self.stride]
+        return pad_channels(x, getattr(self.conv2, 'active_out_channels', self.conv2.out_channels))
 
 
 @MODELS.register_module()
@@ -101,7 +93,7 @@ class DepthResNet(StagedNetwork):
         **kwargs: Any,
     ) -> None:
         each = blocks_per_stage(depth, 6, 2)
-        channels = [count for count in STAGE_CHANNELS for _ in range(each)]
+        channels = [count for count in (16, 32, 64) for _ in range(each)]
         kwargs['projection'] = {'padding': False, 'projection': True}[shortcut]
         expected = {'full': False, 'expected': True}[evaluation]
         super().__init__(DepthBlock, channels, regulariser=None, **kwargs)

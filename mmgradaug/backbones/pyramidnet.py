@@ -8,9 +8,10 @@ import torch.nn.functional as F
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
+from ..slimmable import pad_channels
 from ..slimmable.channels import round_half_up
 from .mixin import SlimmableMixin
-from .residual import STEM_CHANNELS, StagedNetwork, blocks_per_stage, conv, norm, padded_shortcut
+from .residual import STEM_CHANNELS, StagedNetwork, blocks_per_stage, build_norm
 
 EXPANSION = 4  # output channels of a bottleneck to those of its middle
 
@@ -24,13 +25,7 @@ class PyramidBlock(nn.Module):
     recomputable = True
 
     def __init__(
-        self,
-        in_channels: int,
-        channels: int,
-        stride: int = 1,
-        bottleneck: bool = True,
-        conv_cfg: dict | None = None,
-        norm_cfg: dict | None = None,
+        self, in_channels: int, channels: int, stride: int, conv: Any, norm: Any, bottleneck: bool
     ) -> None:
         super().__init__()
         middle = channels // EXPANSION if bottleneck else channels
@@ -40,9 +35,9 @@ class PyramidBlock(nn.Module):
         self.layers = len(kernels)
         for index, (kernel, step) in enumerate(kernels):
             before, after = widths[index], widths[index + 1]
-            self.add_module(f'bn{index + 1}', norm(norm_cfg, before))
-            self.add_module(f'conv{index + 1}', conv(conv_cfg, before, after, kernel, step))
-        self.add_module(f'bn{self.layers + 1}', norm(norm_cfg, channels))
+            self.add_module(f'bn{index + 1}', norm(before))
+            self.add_module(f'conv{index + 1}', conv(before, after, kernel, step))
+        self.add_module(f'bn{self.layers + 1}', norm(channels))
         self.regulariser: nn.Module = nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -52,7 +47,9 @@ class PyramidBlock(nn.Module):
             out = getattr(self, f'bn{index}')(out)
             out = getattr(self, f'conv{index}')(out if index == 1 else F.relu(out))
         out = self.regulariser(getattr(self, f'bn{self.layers + 1}')(out))
-        return out + padded_shortcut(x, out.size(1), self.stride, average=True)
+        if self.stride > 1:
+            x = F.avg_pool2d(x, self.stride, ceil_mode=True)
+        return out + pad_channels(x, out.size(1))
 
 
 @MODELS.register_module()
@@ -66,21 +63,15 @@ class PyramidNet(StagedNetwork):
         depth: With bottlenecks 9n + 2, otherwise 6n + 2, with n blocks in each of three stages.
         alpha: Channels that all blocks add up to, on the 16 of the stem.
         bottleneck: Whether blocks are bottlenecks, with four times as many output channels.
-        norm_cfg: Config of the normalisations; None is BatchNorm.
-        **kwargs: ``in_channels``, ``conv_cfg``, ``init_cfg`` and ``regulariser``, see
-            :class:`~mmgradaug.backbones.residual.StagedNetwork`.
+        **kwargs: ``in_channels``, ``conv_cfg``, ``norm_cfg``, ``init_cfg`` and ``regulariser``,
+            see :class:`~mmgradaug.backbones.residual.StagedNetwork`.
 
     Raises:
         ValueError: If no network of this kind has that depth.
     """
 
     def __init__(
-        self,
-        depth: int = 200,
-        alpha: float = 240,
-        bottleneck: bool = True,
-        norm_cfg: dict | None = None,
-        **kwargs: Any,
+        self, depth: int = 200, alpha: float = 240, bottleneck: bool = True, **kwargs: Any
     ) -> None:
         blocks = 3 * blocks_per_stage(depth, 9 if bottleneck else 6, 2)
         factor = EXPANSION if bottleneck else 1
@@ -88,9 +79,8 @@ class PyramidNet(StagedNetwork):
         # alpha 240 need; their paper's formula rounds down, which gives 26.7 M.
         exact = (STEM_CHANNELS + alpha * (k + 1) / blocks for k in range(blocks))
         channels = [factor * round_half_up(count) for count in exact]
-        kwargs |= dict(norm_cfg=norm_cfg, bottleneck=bottleneck)
-        super().__init__(PyramidBlock, channels, **kwargs)
-        self.bn_final: Any = norm(norm_cfg, channels[-1])
+        super().__init__(PyramidBlock, channels, bottleneck=bottleneck, **kwargs)
+        self.bn_final: Any = build_norm(kwargs.get('norm_cfg'), channels[-1])
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Return the features of images (N, C, H, W): one map (N, out_channels, H/4, W/4)."""

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
-import torch.nn.functional as F
 from mmcv.cnn import build_conv_layer, build_norm_layer
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from ..slimmable import pad_channels
 from .regularisers import branch_regularisers
 
 STEM_CHANNELS = 16  # of all these networks' first convolution, in their papers
-
-# He's initialisation by outgoing connections, as the networks' authors have it.
-INIT_CFG = [
-    {'type': 'Kaiming', 'layer': 'Conv2d'},
-    {'type': 'Constant', 'layer': 'BatchNorm2d', 'val': 1},
-]
 
 
 class StagedNetwork(BaseModule):
@@ -29,7 +22,7 @@ class StagedNetwork(BaseModule):
 
     Args:
         block: Class of the blocks, called with input channels, output channels, stride,
-            ``conv_cfg``, ``norm_cfg`` and the options.
+            :func:`build_conv` and :func:`build_norm` for the configs, and the options.
         channels: Output channels of every block, a third of them for each stage.
         in_channels: Channels of the images.
         conv_cfg: Config of the convolutions; None is ``nn.Conv2d``.
@@ -53,22 +46,17 @@ class StagedNetwork(BaseModule):
         regulariser: Any = None,
         **options: Any,
     ) -> None:
-        super().__init__(INIT_CFG if init_cfg is None else init_cfg)
-        self.conv1: Any = conv(conv_cfg, in_channels, STEM_CHANNELS, 3)
+        # He's by outgoing connections, as the networks' authors have it; norms start from 1 anyway.
+        super().__init__({'type': 'Kaiming', 'layer': 'Conv2d'} if init_cfg is None else init_cfg)
+        conv, norm = partial(build_conv, conv_cfg), partial(build_norm, norm_cfg)
+        self.conv1: Any = conv(in_channels, STEM_CHANNELS, 3)
         if stem_norm:
-            self.bn1: Any = norm(norm_cfg, STEM_CHANNELS)
+            self.bn1: Any = norm(STEM_CHANNELS)
         each = len(channels) // 3
-        blocks: list[Any] = [
-            block(
-                before,
-                after,
-                2 if index in (each, 2 * each) else 1,
-                conv_cfg=conv_cfg,
-                norm_cfg=norm_cfg,
-                **options,
-            )
-            for index, (before, after) in enumerate(pairwise([STEM_CHANNELS, *channels]))
-        ]
+        blocks: list[Any] = []
+        for before, after in pairwise([STEM_CHANNELS, *channels]):
+            stride = 2 if len(blocks) in (each, 2 * each) else 1
+            blocks.append(block(before, after, stride, conv, norm, **options))
         self.layer1, self.layer2, self.layer3 = (
             nn.Sequential(*blocks[start : start + each]) for start in (0, each, 2 * each)
         )
@@ -88,7 +76,7 @@ class StagedNetwork(BaseModule):
         return self.layer3(self.layer2(self.layer1(x)))
 
 
-def conv(
+def build_conv(
     cfg: dict | None, in_channels: int, channels: int, kernel: int, stride: int = 1
 ) -> nn.Conv2d:
     """Return a convolution without bias that keeps the size of its input, but for the stride."""
@@ -97,21 +85,9 @@ def conv(
     )
 
 
-def norm(cfg: dict | None, channels: int) -> nn.Module:
+def build_norm(cfg: dict | None, channels: int) -> nn.Module:
     """Return a normalisation layer, BatchNorm unless the config says otherwise."""
     return build_norm_layer({'type': 'BN'} if cfg is None else cfg, channels)[1]
-
-
-def padded_shortcut(x: Tensor, channels: int, stride: int, average: bool = False) -> Tensor:
-    """Return a shortcut without parameters: fewer pixels, and silent channels after the own ones.
-
-    From (N, C, H, W) it makes (N, channels, ceil(H / stride), ceil(W / stride)); of the pixels that
-    become one the first stays, or their ``average``. The own channels come first, so a
-    sub-network's shortcut is the first channels of the full network's.
-    """
-    if stride > 1:
-        x = F.avg_pool2d(x, stride, ceil_mode=True) if average else x[..., ::stride, ::stride]
-    return pad_channels(x, channels)
 
 
 def blocks_per_stage(depth: int, layers: int, others: int) -> int:

@@ -68,9 +68,8 @@ class Classifier(BaseModel):
         self.num_classes = num_classes
         self.label_smoothing = label_smoothing
         self.teacher = None if teacher is None else FrozenTeacher(**teacher)
-        if in_channels is None:
-            told = (getattr(self.backbone, n, None) for n in ('out_channels', 'feat_dim'))
-            in_channels = next(filter(None, told), None)
+        for name in ('out_channels', 'feat_dim'):
+            in_channels = in_channels or getattr(self.backbone, name, None)
         if in_channels is None:
             raise ConfigError(
                 f'model.in_channels is needed with {type(self.backbone).__name__}: set it to the '
@@ -111,15 +110,11 @@ class Classifier(BaseModel):
         if mode == 'loss':
             return self.losses(inputs, logits, data_samples)
         logits = logits.float()
-        outputs = zip(logits, logits.softmax(dim=1), logits.argmax(dim=1), strict=True)
-        elements = [
-            BaseDataElement(logits=one, pred_scores=scores, pred_label=label)
-            for one, scores, label in outputs
-        ]
+        fields = dict(logits=logits, pred_scores=logits.softmax(1), pred_label=logits.argmax(1))
         if data_samples is not None:
-            for element, label in zip(elements, data_samples, strict=True):
-                element.gt_label = label
-        return elements
+            fields['gt_label'] = data_samples
+        rows = zip(*fields.values(), strict=True)
+        return [BaseDataElement(**dict(zip(fields, row, strict=True))) for row in rows]
 
     def extract_feat(self, inputs: Tensor) -> Any:
         """Return the backbone's features of normalised images (N, C, H, W)."""

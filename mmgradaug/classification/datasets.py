@@ -69,13 +69,11 @@ class ClassDataset(BaseDataset):
                     f'class {name!r} are in {self.data_root} (split {self.split!r})'
                 )
             kept += generator.permutation(own)[:wanted].tolist()
-        if self.unlabelled:
-            chosen = set(kept)
-            return [
-                entry if index in chosen else {**entry, 'gt_label': -1}
-                for index, entry in enumerate(self.data_list)
-            ]
-        return [self.data_list[index] for index in sorted(kept)]
+        if not self.unlabelled:
+            return [self.data_list[index] for index in sorted(kept)]
+        for index in set(range(len(labels))).difference(kept):
+            self.data_list[index]['gt_label'] = -1
+        return self.data_list
 
     def get_cat_ids(self, idx: int) -> list[int]:
         """Return the class of an image, as ``ClassBalancedDataset`` asks for it."""

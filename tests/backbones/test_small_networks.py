@@ -13,7 +13,6 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mmgradaug import WideResNet, at_depth, at_width, extract_subnet
 from mmgradaug.backbones.pyramidnet import PyramidBlock
-from mmgradaug.backbones.residual import padded_shortcut
 from mmgradaug.slimmable import SlimConv2d, active_channels, draw_depth, skippable_blocks
 from mmgradaug.training.recompute import recomputing
 from tests.backbones.small import NETWORKS, small
@@ -156,8 +155,9 @@ def test_bottlenecks_and_stem_of_pyramids_round_as_a_quarter():
 
 
 def test_subsampling_takes_the_first_pixel():
-    x = torch.arange(9.0).reshape(1, 1, 3, 3)
-    assert padded_shortcut(x, 2, 2)[0].tolist() == [[[0, 2], [6, 8]], [[0, 0], [0, 0]]]
+    x = torch.arange(9.0).reshape(1, 1, 3, 3).expand(1, 16, 3, 3)
+    found = small('depth').layer2[0].shortcut(x)[0].tolist()
+    assert found == 16 * [[[0, 2], [6, 8]]] + 16 * [[[0, 0], [0, 0]]]
 
 
 # Network, options, classes, pixels, parameters, multiply-adds; and what was published of them.
