@@ -88,7 +88,6 @@ class ClassFolders(ClassDataset):
     in that order, where others are left out.
 
     Args:
-        data_root: Folder of the data.
         split: Folder in it; ``''`` where the class folders are in ``data_root`` itself.
         **kwargs: As :class:`ClassDataset`.
 
