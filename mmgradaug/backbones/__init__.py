@@ -2,5 +2,6 @@
 
 from .depth_resnet import DepthResNet, SlimmableDepthResNet
 from .pyramidnet import PyramidNet, SlimmablePyramidNet
-from .resnet import SlimmableResNet, SlimmableResNetV1d, SlimmableResNeXt
+from .resnet import SlimmableResNet, SlimmableResNetV1d
+from .resnext import SlimmableResNeXt
 from .wide_resnet import SlimmableWideResNet, WideResNet

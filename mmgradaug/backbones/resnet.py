@@ -1,12 +1,11 @@
-"""ResNets whose first channels of every layer form a sub-network (GradAug, section 3.1)."""
+"""ResNet whose first channels of every layer form a sub-network (GradAug, section 3.1)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import lcm
 from typing import TYPE_CHECKING, Any
 
-from mmdet.models.backbones import ResNet, ResNetV1d, ResNeXt
+from mmdet.models.backbones import ResNet, ResNetV1d
 from mmdet.models.backbones.resnet import BasicBlock, Bottleneck
 from mmengine.registry import MODELS
 from torch import nn
@@ -143,34 +142,6 @@ class SlimmableResNetV1d(SlimmableResNetMixin, ResNetV1d):
     """
 
     stock_cls = ResNetV1d
-
-
-@MODELS.register_module()
-class SlimmableResNeXt(SlimmableResNetMixin, ResNeXt):
-    """mmdet's ``ResNeXt`` with slimmable layers.
-
-    Groups keep their size: the middle of a block keeps whole ones, 29 of 32 at width 0.9, and
-    every other layer as many channels as a ResNet's.
-
-    Args:
-        groups (int): Of the 3 x 3 convolutions.
-        base_width (int): Channels of a group in the first stage; they double with each stage.
-        **kwargs: As :class:`SlimmableResNet`, with ``depth`` 50, 101 or 152.
-
-    Raises:
-        ConfigError: As :class:`SlimmableResNet`, or for ``deform_groups`` in ``dcn``.
-    """
-
-    stock_cls = ResNeXt
-
-    def _set_rounding(self) -> None:
-        """Round as a ResNet does, but the middle of a block to whole groups."""
-        super()._set_rounding()
-        for block in self.modules():
-            if isinstance(block, Bottleneck) and block.conv2.groups > 1:
-                size = block.conv2.out_channels // block.conv2.groups
-                for conv in (block.conv1, block.conv2):
-                    conv.divisor = lcm(conv.divisor, size)
 
 
 def _regularise(stages: list[Any], cfg: Mapping[str, Any]) -> None:
