@@ -30,7 +30,7 @@ def round_half_up(value: float, divisor: int = 1) -> int:
 def active_channels(
     channels: int, width: float, divisor: int = 1, bottleneck_rounding: bool = False
 ) -> int:
-    """Return the number of channels that a layer keeps at a width.
+    """Return the number of channels that a layer keeps at a width; all of them at width 1.
 
     The nearest multiple of ``divisor``, at least one and 0.9 of the exact product.
 
@@ -43,9 +43,6 @@ def active_channels(
             quarter of its output's channels: a quarter of the rounded output, rounded down, so 64
             at 0.9 keeps 57. Only with ``divisor=1``; a larger divisor rounds every layer
             to its own multiple.
-
-    Returns:
-        The number of active channels, between 1 and ``channels``; all of them at width 1.
     """
     if width == 1:
         return channels

@@ -70,7 +70,7 @@ def _input_channels(network: nn.Module, width: float) -> dict[str, int]:
     # At stride 32 this has 3 x 3 cells, which deformable convolutions need.
     example = first.weight.new_zeros(1, first.in_channels, 96, 96)
     sizes: dict[str, int] = {}
-    modes = {name: module.training for name, module in network.named_modules()}
+    modes = [(module, module.training) for module in network.modules()]
     network.eval()
     with at_width(network, width), torch.no_grad():  # which puts converted norms back
         for name, layer in network.named_modules():
@@ -79,8 +79,8 @@ def _input_channels(network: nn.Module, width: float) -> dict[str, int]:
                     lambda _, args, name=name: sizes.update({name: args[0].size(1)})
                 )
         network(example)
-    for name, training in modes.items():
-        network.get_submodule(name).training = training
+    for module, training in modes:
+        module.training = training
     return sizes
 
 

@@ -183,28 +183,16 @@ class SlimGroupNorm(Slimmable, nn.GroupNorm):
 def restore_slim_norms(network: SlimmableNetwork) -> None:
     """Make a network's BatchNorms slimmable again after a conversion.
 
-    mmengine and torch convert BatchNorm to SyncBatchNorm and back by layers of their own. Norms
-    of a user's layers that do more, or are of vectors, stay.
+    mmengine and torch convert BatchNorm to SyncBatchNorm and back by layers of their own. They
+    change their class, as torch's lazy layers do, and keep their tensors: an optimizer has them.
+    Norms of a user's layers that do more, or are of vectors, stay.
     """
     plain = (_BatchNorm.forward, nn.SyncBatchNorm.forward)
-    for module in network.modules():
-        for name, norm in module.named_children():
-            is_one = isinstance(norm, _BatchNorm) and type(norm).forward in plain
-            if is_one and not isinstance(norm, (Slimmable, nn.BatchNorm1d, nn.BatchNorm3d)):
-                module.add_module(name, _slim_norm(norm))
-
-
-def _slim_norm(norm: _BatchNorm) -> _BatchNorm:
-    """Return a slimmable BatchNorm of the very tensors of a stock one: an optimizer has them."""
-    options = (norm.num_features, norm.eps, norm.momentum, norm.affine, norm.track_running_stats)
-    slim: Any = (
-        SlimSyncBatchNorm(*options, norm.process_group)
-        if isinstance(norm, nn.SyncBatchNorm)
-        else SlimBatchNorm2d(*options)
-    )
-    for name, tensor in [*norm.named_parameters(), *norm.named_buffers()]:
-        setattr(slim, name, tensor)
-    return slim.train(norm.training)
+    for norm in network.modules():
+        is_one = isinstance(norm, _BatchNorm) and type(norm).forward in plain
+        if is_one and not isinstance(norm, (Slimmable, nn.BatchNorm1d, nn.BatchNorm3d)):
+            is_synced = isinstance(norm, nn.SyncBatchNorm)
+            norm.__class__ = SlimSyncBatchNorm if is_synced else SlimBatchNorm2d
 
 
 def _first(tensor: Tensor | None, channels: int) -> Tensor | None:

@@ -33,9 +33,6 @@ def at_width(model: nn.Module, width: float) -> Iterator[nn.Module]:
         model: Any module with slimmable layers somewhere inside.
         width: Share of the channels to keep, in (0, 1].
 
-    Yields:
-        The model.
-
     Raises:
         ConfigError: If the width is not in (0, 1].
     """
@@ -54,11 +51,8 @@ def at_width(model: nn.Module, width: float) -> Iterator[nn.Module]:
 
 @contextmanager
 def own_statistics(model: nn.Module) -> Iterator[None]:
-    """Let every BatchNorm of a sub-network pass use its own batch statistics in training mode.
-
-    Running statistics are neither read nor changed then. In evaluation mode they are read.
-    """
-    for network in list(model.modules()):
+    """In training mode, let each BatchNorm use its batch's statistics and keep the running ones."""
+    for network in model.modules():
         if isinstance(network, SlimmableNetwork):
             restore_slim_norms(network)
     norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]

@@ -25,10 +25,6 @@ WRAP = (
     '(tools/train.py does), or gradaug.num_subnets=0 for plain training'
 )
 
-# oneDNN builds a kernel for every new shape of a convolution and keeps the newest 1,024.
-# Sub-networks of a few widths and scales ask for more, and would build them again and again.
-KERNEL_CACHE = 'ONEDNN_PRIMITIVE_CACHE_CAPACITY'
-
 
 class GradAugMixin:
     """The training step and forward modes of GradAug; put before an mmengine ``BaseModel``.
@@ -44,7 +40,8 @@ class GradAugMixin:
     gradaug: GradAugOptions  # of the training step
     gradaug_iteration = -1  # of the current step
     _hub_iteration: int | None = None
-    _shared_seed: Any = None
+    data_preprocessor: Any  # the stock model's
+    training: bool
 
     @property
     def sampler(self) -> SubnetSampler:
@@ -54,8 +51,11 @@ class GradAugMixin:
     def set_options(self, gradaug: Mapping[str, Any] | None) -> None:
         """Read the config key ``gradaug``; raise a ConfigError if this network cannot do it."""
         self.gradaug = GradAugOptions.parse(gradaug)
+        self._shared_seed: Any = self.gradaug.seed  # None until a step asks for the runner's
         if self.sampler.num_subnets:
-            os.environ.setdefault(KERNEL_CACHE, '8192')  # heeded before the first convolution
+            # oneDNN builds a kernel for every new shape of a convolution, and keeps 1,024: too few
+            # for several widths and scales. It reads this before the first convolution.
+            os.environ.setdefault('ONEDNN_PRIMITIVE_CACHE_CAPACITY', '8192')
             model: Any = self
             require_usable_norms(model)
             if self.sampler.min_width < 1 and not has_slimmable_layers(model):
@@ -75,11 +75,7 @@ class GradAugMixin:
                 )
 
     def train_step(self, data: Any, optim_wrapper: OptimWrapper) -> dict[str, Any]:
-        """Train on a batch: full network and sub-networks, one optimizer step.
-
-        See :func:`~mmgradaug.training.step.gradaug_step`. Without sub-networks it is the
-        stock model's step.
-        """
+        """Train on a batch by :func:`gradaug_step`, or without sub-networks as the stock model."""
         if not self.sampler.num_subnets:
             return super().train_step(data, optim_wrapper)  # type: ignore[misc]
         if get_world_size() > 1:
@@ -115,8 +111,7 @@ class GradAugMixin:
                 return super().forward(inputs, data_samples, mode='loss')  # type: ignore[misc]
         if mode == 'subnet':
             return self.subnet_loss(inputs, data_samples, mapping)
-        trains: Any = mode == 'loss' and self.training and self.sampler.num_subnets  # type: ignore
-        if trains and is_distributed():
+        if mode == 'loss' and self.training and self.sampler.num_subnets and is_distributed():
             raise ConfigError(
                 f'this wrapper computes the plain loss and would train without sub-networks: {WRAP}'
             )
@@ -137,13 +132,11 @@ class GradAugMixin:
         else:
             self.gradaug_iteration = iteration
         self._hub_iteration = iteration
-        seed = self.gradaug.seed
-        if seed is None and self._shared_seed is None:
+        if self._shared_seed is None:
             seeds = [hub.get_info('seed', 0)]
             broadcast_object_list(seeds)
             self._shared_seed = seeds[0]  # the same everywhere, unlike with `diff_rank_seed`
-        seed = self._shared_seed if seed is None else seed
-        return self.sampler.sample(seed, self.gradaug_iteration, length)
+        return self.sampler.sample(self._shared_seed, self.gradaug_iteration, length)
 
     def pad_divisor(self, size: tuple[int, int]) -> int:
         """Return what the sides of a batch of images of a size (H, W) are padded to multiples of.
@@ -151,8 +144,7 @@ class GradAugMixin:
         It is the data preprocessor's ``pad_size_divisor``, or 32 where the data pipeline pads
         instead, as RTMDet's does: many necks need that.
         """
-        preprocessor: Any = self.data_preprocessor  # type: ignore[attr-defined]
-        divisor = getattr(preprocessor, 'pad_size_divisor', 1)
+        divisor = getattr(self.data_preprocessor, 'pad_size_divisor', 1)
         by_pipeline = hasattr(self, 'neck') and not any(side % 32 for side in size)
         return 32 if divisor == 1 and by_pipeline else divisor
 
@@ -165,6 +157,5 @@ class GradAugMixin:
         right, bottom = (-length % divisor for length in (images.size(-1), images.size(-2)))
         if not right and not bottom:
             return images
-        preprocessor: Any = self.data_preprocessor  # type: ignore[attr-defined]
-        value = getattr(preprocessor, 'pad_value', 0)
+        value = getattr(self.data_preprocessor, 'pad_value', 0)
         return F.pad(images, (0, right, 0, bottom), value=value)

@@ -21,10 +21,8 @@ def recomputing(model: nn.Module) -> Iterator[None]:
     Blocks are the modules with mmdet's switch for the same thing, ``with_cp``, and those of other
     networks that have the attribute ``recomputable``, set. Left alone are those that have the
     switch on already, and those on which someone put a ``forward`` of its own. Other than
-    mmdet's, this way works under every setting of torch's DistributedDataParallel.
-
-    Args:
-        model: Any module. Forward belongs inside, backward may come after.
+    mmdet's, this way works under every setting of torch's DistributedDataParallel. Forward belongs
+    inside, backward may come after.
     """
     blocks = [m for m in model.modules() if _is_block(m) and 'forward' not in vars(m)]
     try:

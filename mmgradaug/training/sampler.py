@@ -6,7 +6,7 @@ import inspect
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
@@ -142,17 +142,17 @@ class GradAugOptions:
     """
 
     sampler: SubnetSampler  # draws the sub-networks of each iteration
-    seed: int | None = None  # of the draws; None takes the runner's
-    recompute_above: float = RECOMPUTE_ABOVE
-    # Factors of the losses of the full pass and of each sub-network, beside it.
-    weights: Mapping[str, float] = field(default_factory=WEIGHTS.copy)
+    seed: int | None  # of the draws; None takes the runner's
+    recompute_above: float
+    weights: Mapping[str, float]  # factors of the losses of the full pass and of each sub-network
 
     @classmethod
     def parse(cls, gradaug: Mapping[str, Any] | None) -> GradAugOptions:
         """Build from the config key; raise a ConfigError that names a wrong option."""
-        options = dict(gradaug or {})
-        drawing = list(inspect.signature(SubnetSampler).parameters)
-        known = [*drawing, 'seed', 'recompute_above', 'weights', 'distill']  # which is the model's
+        defaults = {'seed': None, 'recompute_above': RECOMPUTE_ABOVE, 'weights': WEIGHTS}
+        options: dict[str, Any] = {**defaults, **(gradaug or {})}
+        drawing = inspect.signature(SubnetSampler).parameters
+        known = [*drawing, *defaults, 'distill']  # which is the model's
         for name in options:
             if name not in known:
                 raise ConfigError(
@@ -160,12 +160,11 @@ class GradAugOptions:
                     f'{", ".join(known)}'
                 )
         sampler = SubnetSampler(**{k: options[k] for k in drawing if k in options})
-        seed, share = options.get('seed'), options.get('recompute_above', RECOMPUTE_ABOVE)
+        seed, share, given = (options[name] for name in defaults)
         is_seed = seed is None or _is_whole(seed)
         _require('seed', seed, is_seed, "None, the runner's, or a whole number >= 0")
         is_share = isinstance(share, (int, float)) and not isinstance(share, bool) and share >= 0
         _require('recompute_above', share, is_share, 'a share of the original pixels, such as 0.5')
-        given = options.get('weights', WEIGHTS)
         is_valid = isinstance(given, Mapping) and given.keys() <= WEIGHTS.keys()
         is_valid = is_valid and all(isinstance(w, (int, float)) and w >= 0 for w in given.values())
         _require('weights', given, is_valid, 'dict(full=..., subnets=...) of numbers >= 0')

@@ -1,8 +1,4 @@
-"""The training step of GradAug (algorithm 1 of the paper), for every model and number of processes.
-
-The full network and then each sub-network run forward and backward one after the other, so
-that only one pass's activations are alive; their gradients add up; the optimizer steps once.
-"""
+"""GradAug's training step (algorithm 1 of the paper), for every model and number of processes."""
 
 from __future__ import annotations
 
@@ -36,6 +32,9 @@ UNTOUCHED = 'The weights are as they were before this step (BatchNorm statistics
 def gradaug_step(model: Any, data: Any, optim_wrapper: OptimWrapper) -> dict[str, Any]:
     """Train the full network and the iteration's sub-networks on a batch.
 
+    They run forward and backward one after the other, so that only one pass's activations are
+    alive; their gradients add up; the optimizer steps once.
+
     The model has :class:`~mmgradaug.training.GradAugMixin`, or is its wrapper for several
     processes. ``data`` is a batch before the data preprocessor. Gradient accumulation, mixed
     precision and clipping are the optimizer wrapper's own.
@@ -64,16 +63,17 @@ def gradaug_step(model: Any, data: Any, optim_wrapper: OptimWrapper) -> dict[str
             syncs = index == len(passes) - 1 or not is_model_wrapper(model)
             with nullcontext() if syncs else model.no_sync(), running_as(module, subnet):
                 with optim_wrapper.optim_context(model):
-                    losses, mapping = run_pass(model, batch, subnet)
+                    losses, what = run_pass(model, batch, subnet)
                 loss, logs = module.parse_losses(losses)
                 if getattr(model, 'detect_anomalous_params', False):
                     detect_anomalous_params(loss, model=model)
                 optim_wrapper.backward(optim_wrapper.scale_loss(weights[index] * loss))
             # `backward` counts batches, on which gradient accumulation relies: all passes are one.
             optim_wrapper._inner_count = count
-            results.append(_pass_logs(module, logs, subnet, mapping))
+            terms = {k: v.detach() for k, v in logs.items() if not k.endswith('_untrained')}
+            results.append({**what, **terms})
             marks.append(_mark_time(on_gpu))
-    _require_finite(results, passes, optim_wrapper, batch)
+    _require_finite(results, optim_wrapper, batch)
     optim_wrapper._inner_count = count + 1
     if optim_wrapper.should_update():
         optim_wrapper.step()
@@ -88,32 +88,30 @@ def pass_weights(module: Any, num_subnets: int) -> list[float]:
 
 
 def running_as(module: Any, subnet: Subnet | None) -> AbstractContextManager[Any]:
-    """Run a module as a sub-network, or as it is; it has to hold until the backward is done.
-
-    Checkpointed layers run forward again there.
-    """
+    """Run a module as a sub-network, or as it is; forward and backward belong inside."""
     return nullcontext() if subnet is None else subnet.active_in(module)
 
 
-def run_pass(
-    model: Any, batch: dict, subnet: Subnet | None
-) -> tuple[dict[str, Any], GeometricMap | None]:
+def run_pass(model: Any, batch: dict, subnet: Subnet | None) -> tuple[dict, dict]:
     """Run forward one pass of the network that is set, see :func:`running_as`.
 
-    Returns its losses on a preprocessed batch, and where its transform moved things.
+    Returns its losses on a preprocessed batch, and what to log of a sub-network besides.
     """
     module = model.module if is_model_wrapper(model) else model
     own = {**batch, 'data_samples': _own_samples(batch.get('data_samples'))}
     if subnet is None:
-        return model(**own, mode='full'), None
+        return model(**own, mode='full'), {}
     images, mapping = transformed(module, subnet.transform, batch['inputs'])
     own['inputs'] = module.pad_images(images, mapping.in_size)
+    scale = math.prod(mapping.scale) ** 0.5
+    what = {'width': subnet.width, 'scale': scale, 'turns': mapping.turns}
+    if (kept := subnet.kept_blocks(module)) is not None:
+        what['depth'] = sum(kept) / len(kept)
     # Of a fixed size, for all processes have to agree: a recomputed SyncBN waits for the others.
     probe = images.new_zeros(1, images.size(1), 256, 256)
-    scale_x, scale_y = subnet.transform(probe)[1].scale
-    is_large = scale_x * scale_y > module.gradaug.recompute_above
+    is_large = math.prod(subnet.transform(probe)[1].scale) > module.gradaug.recompute_above
     with recomputing(module) if is_large else nullcontext():
-        return model(**own, mode='subnet', mapping=mapping), mapping
+        return model(**own, mode='subnet', mapping=mapping), what
 
 
 def transformed(model: Any, transform: Transform, images: Tensor) -> tuple[Tensor, GeometricMap]:
@@ -166,26 +164,7 @@ def _own_samples(samples: Any) -> Any:
     return copy
 
 
-def _pass_logs(
-    module: Any, logs: dict[str, Tensor], subnet: Subnet | None, mapping: GeometricMap | None
-) -> dict[str, Any]:
-    """Return detached losses and statistics of a pass, and for a sub-network what it was."""
-    values = {k: v.detach() for k, v in logs.items() if not k.endswith('_untrained')}
-    if subnet is None or mapping is None:
-        return values
-    scale_x, scale_y = mapping.scale
-    what = {'width': subnet.width, 'scale': (scale_x * scale_y) ** 0.5, 'turns': mapping.turns}
-    kept = subnet.kept_blocks(module)
-    depth = {} if kept is None else {'depth': sum(kept) / len(kept)}
-    return {**what, **values, **depth}
-
-
-def _require_finite(
-    results: list[dict[str, Any]],
-    passes: list[Subnet | None],
-    optim_wrapper: OptimWrapper,
-    batch: dict[str, Any],
-) -> None:
+def _require_finite(results: list[dict], optim_wrapper: OptimWrapper, batch: dict) -> None:
     """Raise before the optimizer steps if the loss of a pass is not a number.
 
     All passes of all processes are checked at once, which makes a GPU wait once a step; where
@@ -203,12 +182,12 @@ def _require_finite(
             f'{UNTOUCHED}'
         )
     index = finite.tolist().index(False)
-    subnet, result = passes[index], results[index]
+    result = results[index]
     terms = {key: float(value) for key, value in result.items() if isinstance(value, Tensor)}
     what = 'the full network, width 1.0, scale 1.0'
-    if subnet is not None:
+    if index:
         depth = f' and depth {result["depth"]:.4g}' if 'depth' in result else ''
-        what = f'a sub-network of width {subnet.width:.4g}{depth} at scale {result["scale"]:.4g}'
+        what = f'a sub-network of width {result["width"]:.4g}{depth} at scale {result["scale"]:.4g}'
     samples = batch.get('data_samples')
     samples = samples if isinstance(samples, (list, tuple)) else ()
     is_half = isinstance(optim_wrapper, AmpOptimWrapper)
@@ -225,14 +204,12 @@ def _require_finite(
 def _merge_logs(results: list[dict], weights: list[float], seconds: list[float]) -> dict[str, Any]:
     """Return one flat dict: the full pass's own names, the total, and every pass's values."""
     full, *subnets = results
-    merged: dict[str, Any] = dict(full)
     losses = [weight * result['loss'] for weight, result in zip(weights, results, strict=True)]
-    merged['loss'] = torch.stack(losses).sum()
-    merged['full/loss'] = full['loss']
-    merged['full/seconds'] = seconds[0]
+    total = torch.stack(losses).sum()
+    merged = {**full, 'loss': total, 'full/loss': full['loss'], 'full/seconds': seconds[0]}
     for index, result in enumerate(subnets, start=1):
-        merged |= {f'subnet{index}/{key}': value for key, value in result.items()}
-        merged[f'subnet{index}/seconds'] = seconds[index]
+        own = {**result, 'seconds': seconds[index]}
+        merged |= {f'subnet{index}/{key}': value for key, value in own.items()}
     return merged
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from inspect import signature
-from itertools import count
+from itertools import chain, count
 from typing import Any
 
 import numpy as np
@@ -26,10 +25,9 @@ OF_BATCHES = {'dataset', 'batch_size', 'shuffle', 'sampler', 'batch_sampler', 'd
 
 
 def seed_generators(*key: int) -> None:
-    """Seed the global generators of Python, NumPy and torch (all devices) from whole numbers.
+    """Seed the global generators of Python, NumPy and torch (all devices) from whole numbers >= 0.
 
-    Args:
-        key: Numbers >= 0. Keys that differ in one number give unrelated streams.
+    Keys that differ in one number give unrelated streams.
     """
     words = np.random.SeedSequence(key).generate_state(6)
     random.seed(int(words[0]) << 32 | int(words[1]))
@@ -97,14 +95,10 @@ class LateIterator:
     """
 
     def __init__(self, loader: DataLoader) -> None:
-        self.loader = loader
-
-    @cached_property
-    def _iterator(self) -> Iterator[Any]:
-        return iter(self.loader)
+        self.loader, self.drawn = loader, chain(loader)  # which calls `iter` in the first `next`
 
     def __next__(self) -> Any:
-        return next(self._iterator)
+        return next(self.drawn)
 
     def skip_iter(self, number: int) -> None:
         """Start with a later batch, in mmengine's later versions (others load and skip)."""
