@@ -128,23 +128,23 @@ def _counts_kept(model: Any) -> Iterator[None]:
     Losses do (GHM, Seesaw, EQLv2) and heads. As with BatchNorm, whose own statistics are kept by
     :func:`~mmgradaug.at_width`, they count the full pass.
     """
-    buffers = [m._buffers for m in model.modules() if m._buffers and not isinstance(m, _BatchNorm)]
-    kept = [dict(own) for own in buffers]
-    counts = [
-        (m, name, vars(m)[name]) for m in model.modules() for name in COUNTS if name in vars(m)
-    ]
-    for own in buffers:
-        own.update({name: value if value is None else value.clone() for name, value in own.items()})
-    for module, name, value in counts:
-        # Empty ones, since Dynamic R-CNN changes its thresholds once they are long enough (100).
-        setattr(module, name, [] if name.endswith('history') else list(value))
+    kept: list[tuple[dict[str, Any], str, Any]] = []
+    for module in model.modules():
+        attributes = vars(module)
+        kept += [(attributes, name, attributes[name]) for name in COUNTS if name in attributes]
+        if not isinstance(module, _BatchNorm):
+            kept += [(module._buffers, name, value) for name, value in module._buffers.items()]
+    for owner, name, value in kept:
+        if isinstance(value, list):
+            # Empty histories, since Dynamic R-CNN changes its thresholds once they have 100 entries.
+            owner[name] = [] if name.endswith('history') else list(value)
+        elif value is not None:
+            owner[name] = value.clone()
     try:
         yield
     finally:
-        for own, before in zip(buffers, kept, strict=True):
-            own.update(before)
-        for module, name, value in counts:
-            setattr(module, name, value)
+        for owner, name, value in kept:
+            owner[name] = value
 
 
 def detector_class(detector: str | type | None) -> type:
@@ -168,7 +168,6 @@ def gradaug_class(wrapper: type, stock: type) -> type:
     return type(name, (wrapper, stock), body)
 
 
-def _empty_instance(wrapper: type, stock: type) -> Any:
+def _empty_instance(wrapper: Any, stock: type) -> Any:
     """Return an instance of a generated class, whose state is about to follow."""
-    cls: Any = gradaug_class(wrapper, stock)
-    return cls.__new__(cls)
+    return wrapper.__new__(wrapper, detector=stock)

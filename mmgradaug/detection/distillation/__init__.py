@@ -14,31 +14,21 @@ from mmdet.models.detectors import (
 )
 
 from .base import HeadDistiller
-from .cascade import CascadeDistiller, HTCDistiller
+from .cascade import CascadeDistiller
 from .config import DistillConfig, Target
 from .dense import DenseDistiller, RPNDistiller
 from .mask_scoring import MaskScoringDistiller
 from .roi import DynamicDistiller, RoIDistiller
 from .semantic import SemanticDistiller
 
-# Ways to compute losses, each with the head that has to be there.
-STOCK_LOSSES: dict[Any, str] = {
-    TwoStageDetector.loss: 'roi_head',
-    TwoStagePanopticSegmentor.loss: 'semantic_head',
-    SingleStageDetector.loss: 'bbox_head',
-    RPN.loss: 'bbox_head',
-}
+# Ways to compute losses that are known here.
+STOCK = (TwoStageDetector, TwoStagePanopticSegmentor, SingleStageDetector, RPN)
+STOCK_LOSSES = {detector.loss for detector in STOCK}
 # Of their queries no soft label would know which answers to which (docs/DISTILLATION.md).
 QUERY_BASED = (DetectionTransformer, MaskFormer, SparseRCNN)
 HEADS: dict[str, Sequence[Any]] = {
     'rpn_head': (RPNDistiller,),
-    'roi_head': (
-        RoIDistiller,
-        DynamicDistiller,
-        MaskScoringDistiller,
-        CascadeDistiller,
-        HTCDistiller,
-    ),
+    'roi_head': (RoIDistiller, DynamicDistiller, MaskScoringDistiller, CascadeDistiller),
     'semantic_head': (SemanticDistiller,),
     'bbox_head': (RPNDistiller, DenseDistiller),
 }
@@ -53,16 +43,14 @@ def find_distillers(detector: Any, config: DistillConfig) -> tuple[list[HeadDist
     """
     if isinstance(detector, QUERY_BASED):
         return [], 'queries, by choice'
-    heads = {
-        name: module
-        for name, module in detector.named_children()
-        if name not in ('backbone', 'neck') and any(True for _ in module.parameters())
-    }
-    classes: dict[str, Any] = {}
-    for name, head in heads.items():
-        classes[name] = next((d for d in HEADS.get(name, ()) if d.supports(head)), None)
-        if classes[name] is None:
+    found: list[tuple[Any, Any]] = []  # heads and classes of their distillers
+    for name, head in detector.named_children():
+        if name in ('backbone', 'neck') or next(head.parameters(), None) is None:
+            continue
+        distillers = [kind for kind in HEADS.get(name, ()) if kind.supports(head)]
+        if not distillers:
             return [], f'{name} ({type(head).__name__})'
-    if STOCK_LOSSES.get(getattr(type(detector), 'loss', None)) not in heads:
+        found.append((head, distillers[0]))
+    if getattr(type(detector), 'loss', None) not in STOCK_LOSSES:
         return [], f'way to compute losses ({type(detector).__name__})'
-    return [classes[name](head, config) for name, head in heads.items()], None
+    return [distiller(head, config) for head, distiller in found], None

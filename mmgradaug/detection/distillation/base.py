@@ -7,8 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from mmdet.structures import SampleList
-from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
+from torch import Tensor
 
 from ...transforms import GeometricMap
 from .config import DistillConfig
@@ -18,6 +17,7 @@ class HeadDistiller:
     """Trains a head of sub-networks with what the head said in the full pass."""
 
     keys: Sequence[str]  # config keys of the head's outputs
+    record: Callable[..., None]  # a forward hook of the head: keeps what it says
     teacher: Any = None  # what was recorded in the full pass
 
     def __init__(self, head: Any, config: DistillConfig) -> None:
@@ -30,11 +30,7 @@ class HeadDistiller:
 
     def recorders(self) -> list[AbstractContextManager[Any]]:
         """Return contexts that record what the head sees and says in the full pass."""
-        return [recording_forward(self.head, self.record)]
-
-    def record(self, outputs: Any) -> None:
-        """Record what the head's forward returned."""
-        raise NotImplementedError
+        return [self.head.register_forward_hook(self.record)]
 
     def clear(self) -> None:
         """Drop what was recorded."""
@@ -56,11 +52,6 @@ class HeadDistiller:
             head is part of some loss, so that no parameter lacks a gradient.
         """
         raise NotImplementedError
-
-
-def recording_forward(head: nn.Module, record: Callable[[Any], None]) -> RemovableHandle:
-    """Call ``record`` with what each forward of a head returns, while the context lasts."""
-    return head.register_forward_hook(lambda _, args, outputs: record(outputs))
 
 
 @contextmanager

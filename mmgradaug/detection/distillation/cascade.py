@@ -27,31 +27,54 @@ from mmdet.structures import SampleList
 from torch import Tensor, nn
 
 from ...transforms import GeometricMap
-from .base import has_stock_methods, recording_forward, zero_loss
+from .base import has_stock_methods, zero_loss
 from .roi import RoIDistiller
 from .semantic import is_exclusive, move_labels, soft_semantic
 
 
 class CascadeDistiller(RoIDistiller):
-    """Trains every stage of a cascade, with the head's own weights of the stages."""
+    """Trains every stage, with the head's own weights of the stages, and HTC's semantic branch."""
 
-    head_classes = (CascadeRoIHead,)
+    head_classes = (CascadeRoIHead, HybridTaskCascadeRoIHead)
+
+    @classmethod
+    def supports(cls, head: Any) -> bool:
+        """Return whether ``head`` is mmdet's, its semantic branch over exclusive classes."""
+        branch = getattr(head, 'semantic_head', None)
+        return super().supports(head) and (
+            branch is None
+            or (
+                has_stock_methods(branch, (FusedSemanticHead,), ('forward', 'loss'))
+                and is_exclusive(branch.criterion)
+            )
+        )
 
     @staticmethod
     def stage_heads(head: CascadeRoIHead) -> list[tuple[nn.Module, nn.Module | None]]:
         """Return the box heads and the mask heads beside them, in the order they run."""
         return list(zip_longest(head.bbox_head, head.mask_head if head.with_mask else ()))
 
+    def recorders(self) -> list[AbstractContextManager[Any]]:
+        """Return contexts that record RoIs, outputs and targets, and the segmentation."""
+        branch = getattr(self.head, 'semantic_head', None)
+        own = [] if branch is None else [branch.register_forward_hook(self.record)]
+        return [*super().recorders(), *own]
+
+    def record(self, branch: Any, args: Any, outputs: tuple) -> None:
+        """Record the semantic branch's class probabilities (N, C, H, W)."""
+        self.teacher = outputs[0].detach().float().softmax(dim=1)
+
     def loss(
-        self,
-        feats: Sequence[Tensor],
-        samples: SampleList,
-        mapping: GeometricMap,
-        ramp: float,
-        **inputs: Tensor,
+        self, feats: Sequence[Tensor], samples: SampleList, mapping: GeometricMap, ramp: float
     ) -> dict[str, Tensor]:
-        """Compute the losses of all stages, prefixed as mmdet does; ``inputs`` go to the heads."""
-        losses = {}
+        """Compute the losses of all stages, prefixed as mmdet does; see :class:`HeadDistiller`."""
+        losses: dict[str, Tensor] = {}
+        inputs: dict[str, Tensor] = {}  # of every head, beside features and RoIs
+        if getattr(self.head, 'semantic_head', None) is not None:
+            logits, embedding = self.head.semantic_head(feats)
+            losses['loss_semantic_untrained'] = zero_loss(logits, embedding)
+            losses |= self._semantic_losses(logits, samples, mapping, ramp)
+            inputs['semantic_feat'] = embedding
         for index, stage in enumerate(self.stages):
             if stage.boxes is None:  # the full pass ran out of RoIs before this stage
                 heads = [head for head in (stage.bbox_head, stage.mask_head) if head is not None]
@@ -70,53 +93,18 @@ class CascadeDistiller(RoIDistiller):
                 losses[f's{index}.{name}'] = value * weight if 'loss' in name else value
         return losses
 
-
-class HTCDistiller(CascadeDistiller):
-    """Trains every stage of a hybrid task cascade, and its semantic branch."""
-
-    head_classes = (HybridTaskCascadeRoIHead,)
-
-    @classmethod
-    def supports(cls, head: Any) -> bool:
-        """Return whether ``head`` is mmdet's, its semantic branch over exclusive classes."""
-        return super().supports(head) and (
-            not head.with_semantic
-            or (
-                has_stock_methods(head.semantic_head, (FusedSemanticHead,), ('forward', 'loss'))
-                and is_exclusive(head.semantic_head.criterion)
-            )
-        )
-
-    def recorders(self) -> list[AbstractContextManager[Any]]:
-        """Return contexts that record RoIs, outputs and targets, and the segmentation."""
-        branches = [self.head.semantic_head] if self.head.with_semantic else []
-        return [*super().recorders(), *(recording_forward(b, self.record) for b in branches)]
-
-    def record(self, outputs: tuple) -> None:
-        """Record the semantic branch's class probabilities (N, C, H, W)."""
-        self.teacher = outputs[0].detach().float().softmax(dim=1)
-
-    def loss(
-        self,
-        feats: Sequence[Tensor],
-        samples: SampleList,
-        mapping: GeometricMap,
-        ramp: float,
-        **inputs: Tensor,
+    def _semantic_losses(
+        self, logits: Tensor, samples: SampleList, mapping: GeometricMap, ramp: float
     ) -> dict[str, Tensor]:
-        """Compute the losses of the active sub-network; see :class:`HeadDistiller`."""
-        if not self.head.with_semantic:
-            return super().loss(feats, samples, mapping, ramp)
-        head, target = self.head.semantic_head, self.config.roi_mask
-        logits, embedding = head(feats)
-        losses = {'loss_semantic_untrained': zero_loss(logits, embedding)}
-        factor = ramp * head.criterion.loss_weight
-        losses |= soft_semantic(logits, self.teacher, mapping, target, factor)
+        """Compute losses of the semantic branch, of its logits (N, C, h, w)."""
+        branch, target = self.head.semantic_head, self.config.roi_mask
+        factor = ramp * branch.criterion.loss_weight
+        losses = soft_semantic(logits, self.teacher, mapping, target, factor)
         if target.hard:
-            ignored = head.criterion.ignore_index
+            ignored = branch.criterion.ignore_index
             ignored = -100 if ignored is None else ignored
-            scale, cells = head.seg_scale_factor, logits.shape[-2:]
+            scale, cells = branch.seg_scale_factor, logits.shape[-2:]
             moved = move_labels(samples, mapping, cells, scale, ignored)
             labels = torch.stack([pixels.sem_seg for pixels in moved])
-            losses['loss_semantic_seg_hard'] = head.loss(logits, labels) * target.hard
-        return losses | super().loss(feats, samples, mapping, ramp, semantic_feat=embedding)
+            losses['loss_semantic_seg_hard'] = branch.loss(logits, labels) * target.hard
+        return losses

@@ -42,19 +42,12 @@ class DenseDistiller(HeadDistiller):
         keys = {output.key for output in self.spec.outputs}
         self.targets: dict[str, Target] = {k: getattr(config, f'{self.prefix}_{k}') for k in keys}
         self.keys = sorted(f'{self.prefix}_{k}' for k in keys)
-        self._has_soft = any(target.soft for target in self.targets.values())
-        # Of these outputs soft losses need the teacher: their own, and those that say where
-        # objects are.
-        self._scores = [
-            output
-            for output in self.spec.outputs
-            if output.key == CLS or (output.key == QUALITY and self.spec.objectness)
-        ]
-        self._used = [
-            output
-            for output in self.spec.outputs
-            if self.targets[output.key].soft or (output in self._scores and self._has_soft)
-        ]
+        soft = {key for key, target in self.targets.items() if target.soft}
+        scores = {CLS, QUALITY} if self.spec.objectness else {CLS}
+        # Soft losses need the teacher's values of their outputs, and where it sees objects.
+        used = soft | scores if soft else set()
+        self._scores = [output for output in self.spec.outputs if output.key in scores]
+        self._used = [output for output in self.spec.outputs if output.key in used]
         for name, joined in self.spec.joint_losses.items():
             weights = {f'{self.prefix}_{key}': self.targets[key].hard for key in joined}
             if len(set(weights.values())) > 1:
@@ -69,7 +62,7 @@ class DenseDistiller(HeadDistiller):
         return head_spec(head) is not None
 
     @torch.no_grad()  # RepPoints makes boxes of points by a trained parameter
-    def record(self, outputs: Maps) -> None:
+    def record(self, head: Any, args: Any, outputs: Maps) -> None:
         """Record the outputs that soft losses need, in the form that may be interpolated."""
         self.teacher = {
             output.name: self.priors.split(
@@ -86,7 +79,7 @@ class DenseDistiller(HeadDistiller):
         maps = [level_map for output in outputs for level_map in output]
         # Parameters too: some are part of a loss alone, such as AutoAssign's centre prior.
         losses = {f'loss_{self.prefix}_untrained': zero_loss(*maps, *self.head.parameters())}
-        if self._has_soft:
+        if self._used:
             losses |= self._soft_losses(outputs, mapping, ramp)
         if any(target.hard for target in self.targets.values()):
             losses |= self._hard_losses(outputs, samples, mapping)

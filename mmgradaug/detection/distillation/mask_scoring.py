@@ -75,7 +75,7 @@ class MaskScoringDistiller(RoIDistiller):
         scores = self.head.mask_iou_head(outputs['mask_feats'], own)
         losses = super()._mask_losses(outputs, mapping, ramp)
         losses['loss_mask_iou_untrained'] = zero_loss(scores)
-        predicted = scores[torch.arange(len(scores), device=scores.device), masks.labels]
+        predicted = select_class(scores, masks.labels)
         loss_iou = self.head.mask_iou_head.loss_iou
         if target.soft and len(predicted):
             wanted = meaningful_iou(predicted.detach(), said)
@@ -105,9 +105,6 @@ def mask_ious(masks: Tensor, targets: Tensor, visible: Tensor) -> Tensor:
 
 
 def meaningful_iou(student: Tensor, teacher: Tensor) -> Tensor:
-    """Return the IoU that the student should predict: the teacher's, or one that means the same.
-
-    Below 0 predictions mean 0, above 1 they mean 1.
-    """
+    """Return the IoU that the student should predict: the teacher's, or one that means the same."""
     low = torch.where(teacher < 0, student.clamp(max=0), teacher)
     return torch.where(teacher > 1, student.clamp(min=1), low)

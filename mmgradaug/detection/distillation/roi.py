@@ -34,9 +34,9 @@ class RoIDistiller(HeadDistiller):
 
     def __init__(self, head: BaseRoIHead, config: DistillConfig) -> None:
         super().__init__(head, config)
-        self.stages = [RoIStage(*heads, config) for heads in self.stage_heads(head)]
         masks = head.with_mask or getattr(head, 'with_semantic', False)
         self.keys = ['roi_cls', 'roi_bbox', *(['roi_mask'] if masks else [])]
+        self.clear()
 
     @classmethod
     def supports(cls, head: Any) -> bool:
@@ -54,13 +54,13 @@ class RoIDistiller(HeadDistiller):
 
     def recorders(self) -> list[AbstractContextManager[Any]]:
         """Return contexts that record RoIs, outputs and targets of the full pass."""
+        self.clear()
         return [recorder for stage in self.stages for recorder in stage.recorders()]
 
     def clear(self) -> None:
         """Drop what was recorded."""
         super().clear()
-        for stage in self.stages:
-            stage.clear()
+        self.stages = [RoIStage(*heads, self.config) for heads in self.stage_heads(self.head)]
 
     def loss(
         self, feats: Sequence[Tensor], samples: SampleList, mapping: GeometricMap, ramp: float

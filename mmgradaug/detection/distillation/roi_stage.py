@@ -47,18 +47,15 @@ class MaskTeacher:
     targets: Tensor  # (P, h, w), 0 or 1
 
 
+@dataclass
 class RoIStage:
-    """Records the full pass of a box head and its mask head, and computes sub-networks' losses.
+    """Records one full pass of a box head and its mask head, and computes sub-networks' losses."""
 
-    What the heads saw and said is None before the full pass, or where one did not run.
-    """
-
-    def __init__(
-        self, bbox_head: BBoxHead, mask_head: FCNMaskHead | None, config: DistillConfig
-    ) -> None:
-        self.bbox_head, self.mask_head, self.config = bbox_head, mask_head, config
-        self.boxes: BoxTeacher | None = None
-        self.masks: MaskTeacher | None = None
+    bbox_head: BBoxHead
+    mask_head: FCNMaskHead | None
+    config: DistillConfig
+    boxes: BoxTeacher | None = None  # before the full pass, or where its head did not run
+    masks: MaskTeacher | None = None
 
     @staticmethod
     def supports(bbox_head: Any, mask_head: Any) -> bool:
@@ -75,7 +72,6 @@ class RoIStage:
 
     def recorders(self) -> list[AbstractContextManager[None]]:
         """Return contexts that record RoIs, outputs and targets of the full pass."""
-        self.clear()
         heads = {self.bbox_head: self._record_boxes, self.mask_head: self._record_masks}
         return [recording_calls(h, 'loss_and_target', r) for h, r in heads.items() if h is not None]
 
@@ -103,10 +99,6 @@ class RoIStage:
             probabilities=own.float().sigmoid(),
             targets=result['mask_targets'][chosen],
         )
-
-    def clear(self) -> None:
-        """Drop what was recorded."""
-        self.boxes = self.masks = None
 
     def box_losses(
         self, outputs: dict[str, Any], mapping: GeometricMap, ramp: float
@@ -192,10 +184,8 @@ def subsample_rois(samples: Sequence[SamplingResult], limit: int | None) -> tupl
     rows, positives = [], []
     for sample in samples:
         total, device = len(sample.priors), sample.priors.device
-        chosen = torch.ones(total, dtype=torch.bool, device=device)
-        if total > limit:
-            chosen[:] = False
-            chosen[torch.linspace(0, total - 1, limit, device=device).long()] = True
+        chosen = torch.zeros(total, dtype=torch.bool, device=device)
+        chosen[torch.linspace(0, total - 1, min(limit, total), device=device).long()] = True
         rows.append(chosen)
         positives.append(chosen[: len(sample.pos_priors)])
     return torch.cat(rows), torch.cat(positives)

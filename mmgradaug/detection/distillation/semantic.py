@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ...transforms import GeometricMap
 from ..labels import move_pixels
-from .base import HeadDistiller, has_stock_methods, recording_forward, zero_loss
+from .base import HeadDistiller, has_stock_methods, zero_loss
 from .config import Target
 from .divergence import distribution_kl
 from .scale_space import same_level_target
@@ -34,7 +34,7 @@ class SemanticDistiller(HeadDistiller):
         stock = has_stock_methods(head, (PanopticFPNHead,), ('forward', 'loss'))
         return stock and is_exclusive(head.loss_seg)
 
-    def record(self, outputs: dict[str, Tensor]) -> None:
+    def record(self, head: Any, args: Any, outputs: dict[str, Tensor]) -> None:
         """Record class probabilities (N, C, H, W)."""
         self.teacher = outputs['seg_preds'].detach().float().softmax(dim=1)
 
@@ -44,7 +44,7 @@ class SemanticDistiller(HeadDistiller):
         """Compute the losses of the active sub-network; see :class:`HeadDistiller`."""
         target = self.config.roi_mask
         outputs: list[dict[str, Tensor]] = []
-        with recording_forward(self.head, outputs.append):
+        with self.head.register_forward_hook(lambda head, args, said: outputs.append(said)):
             if target.hard:
                 cells = feats[self.head.start_level].shape[-2:]  # as many as the head gives
                 maps = move_labels(samples, mapping, cells, self.head.seg_rescale_factor)
