@@ -136,7 +136,7 @@ def _counts_kept(model: Any) -> Iterator[None]:
             kept += [(module._buffers, name, value) for name, value in module._buffers.items()]
     for owner, name, value in kept:
         if isinstance(value, list):
-            # Empty histories, since Dynamic R-CNN changes its thresholds once they have 100 entries.
+            # Empty histories: Dynamic R-CNN changes its thresholds once they are long enough (100).
             owner[name] = [] if name.endswith('history') else list(value)
         elif value is not None:
             owner[name] = value.clone()

@@ -12,6 +12,8 @@ from torch import Tensor
 from ...transforms import GeometricMap
 from .config import DistillConfig
 
+Losses = dict[str, Tensor]  # with `loss` in their names; agreements, which are logged, without
+
 
 class HeadDistiller:
     """Trains a head of sub-networks with what the head said in the full pass."""
@@ -38,7 +40,7 @@ class HeadDistiller:
 
     def loss(
         self, feats: Sequence[Tensor], samples: SampleList, mapping: GeometricMap, ramp: float
-    ) -> dict[str, Tensor]:
+    ) -> Losses:
         """Compute the losses of the active sub-network.
 
         Args:
@@ -48,8 +50,8 @@ class HeadDistiller:
             ramp: Factor of the soft losses, 0 to 1.
 
         Returns:
-            Losses, with ``loss`` in their names, and agreements, without. Every output of the
-            head is part of some loss, so that no parameter lacks a gradient.
+            Losses and agreements. Every output of the head is part of some loss, so that no
+            parameter lacks a gradient.
         """
         raise NotImplementedError
 

@@ -27,7 +27,7 @@ from mmdet.structures import SampleList
 from torch import Tensor, nn
 
 from ...transforms import GeometricMap
-from .base import has_stock_methods, zero_loss
+from .base import Losses, has_stock_methods, zero_loss
 from .roi import RoIDistiller
 from .semantic import is_exclusive, move_labels, soft_semantic
 
@@ -66,15 +66,15 @@ class CascadeDistiller(RoIDistiller):
 
     def loss(
         self, feats: Sequence[Tensor], samples: SampleList, mapping: GeometricMap, ramp: float
-    ) -> dict[str, Tensor]:
+    ) -> Losses:
         """Compute the losses of all stages, prefixed as mmdet does; see :class:`HeadDistiller`."""
-        losses: dict[str, Tensor] = {}
+        losses: Losses = {}
         inputs: dict[str, Tensor] = {}  # of every head, beside features and RoIs
-        if getattr(self.head, 'semantic_head', None) is not None:
-            logits, embedding = self.head.semantic_head(feats)
-            losses['loss_semantic_untrained'] = zero_loss(logits, embedding)
+        branch = getattr(self.head, 'semantic_head', None)
+        if branch is not None:
+            logits, inputs['semantic_feat'] = branch(feats)
+            losses['loss_semantic_untrained'] = zero_loss(logits, inputs['semantic_feat'])
             losses |= self._semantic_losses(logits, samples, mapping, ramp)
-            inputs['semantic_feat'] = embedding
         for index, stage in enumerate(self.stages):
             if stage.boxes is None:  # the full pass ran out of RoIs before this stage
                 heads = [head for head in (stage.bbox_head, stage.mask_head) if head is not None]
@@ -95,7 +95,7 @@ class CascadeDistiller(RoIDistiller):
 
     def _semantic_losses(
         self, logits: Tensor, samples: SampleList, mapping: GeometricMap, ramp: float
-    ) -> dict[str, Tensor]:
+    ) -> Losses:
         """Compute losses of the semantic branch, of its logits (N, C, h, w)."""
         branch, target = self.head.semantic_head, self.config.roi_mask
         factor = ramp * branch.criterion.loss_weight

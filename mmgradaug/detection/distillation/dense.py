@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from ...errors import ConfigError
 from ...transforms import GeometricMap
 from ..labels import move_samples
-from .base import HeadDistiller, zero_loss
+from .base import HeadDistiller, Losses, zero_loss
 from .config import DistillConfig, Target
 from .dense_heads import CLS, QUALITY, DenseOutput, HeadSpec, head_spec
 from .divergence import set_agreement
@@ -73,7 +73,7 @@ class DenseDistiller(HeadDistiller):
 
     def loss(
         self, feats: Sequence[Tensor], samples: SampleList, mapping: GeometricMap, ramp: float
-    ) -> dict[str, Tensor]:
+    ) -> Losses:
         """Compute the losses of the active sub-network; see :class:`HeadDistiller`."""
         outputs: Maps = self.head(feats)
         maps = [level_map for output in outputs for level_map in output]
@@ -85,7 +85,7 @@ class DenseDistiller(HeadDistiller):
             losses |= self._hard_losses(outputs, samples, mapping)
         return losses
 
-    def _soft_losses(self, outputs: Maps, mapping: GeometricMap, ramp: float) -> dict[str, Tensor]:
+    def _soft_losses(self, outputs: Maps, mapping: GeometricMap, ramp: float) -> Losses:
         """Compute losses against the teacher's maps, summed over priors, per expected object.
 
         The sum over priors grows with the image; divided by the number of priors that the
@@ -137,9 +137,8 @@ class DenseDistiller(HeadDistiller):
             values = [output.kind.student(level_map) for level_map in outputs[output.index]]
             values = self.priors.without_padding(self.priors.split(values), mapping.out_size)
             wanted = self._targets(output, mapping, [(v.size(-2), v.size(-1)) for v in values])
-            pairs = [(v, w) for v, w in zip(values, wanted, strict=True) if w is not None]
-            student[output.name] = [value for value, _ in pairs]
-            teacher[output.name] = [target for _, target in pairs]
+            student[output.name] = [v for v, w in zip(values, wanted, strict=True) if w is not None]
+            teacher[output.name] = [w for w in wanted if w is not None]
         return student, teacher
 
     def _targets(
@@ -164,9 +163,7 @@ class DenseDistiller(HeadDistiller):
             foreground = [score * there[:, :, 0] for score, there in pairs]
         return foreground
 
-    def _hard_losses(
-        self, outputs: Maps, samples: SampleList, mapping: GeometricMap
-    ) -> dict[str, Tensor]:
+    def _hard_losses(self, outputs: Maps, samples: SampleList, mapping: GeometricMap) -> Losses:
         """Compute the stock losses on the moved labels, by the head's own assigner and sampler."""
         moved = move_samples([self._boxes_only(sample) for sample in samples], mapping)
         objects, ignored, metas = unpack_gt_instances(moved)

@@ -21,10 +21,7 @@ def categorical_kl(student: Tensor, teacher: Tensor) -> Tensor:
 def distribution_kl(student: Tensor, teacher: Tensor, dim: int = 1) -> Tensor:
     """Return the KL divergence (N, ...) of softmax distributions over a dimension.
 
-    Args:
-        student: Logits (N, C, ...), or with C elsewhere.
-        teacher: Probabilities of the same shape.
-        dim: Dimension of the categories.
+    Of logits (N, C, ...), or with C elsewhere, from probabilities of the same shape.
     """
     log_student = F.log_softmax(student.float(), dim=dim)
     return F.kl_div(log_student, teacher.float(), reduction='none').sum(dim=dim)

@@ -22,7 +22,7 @@ from mmdet.models.roi_heads.mask_heads import MaskIoUHead
 from torch import Tensor
 
 from ...transforms import GeometricMap
-from .base import has_stock_methods, recording_calls, zero_loss
+from .base import Losses, has_stock_methods, recording_calls, zero_loss
 from .roi import RoIDistiller
 from .roi_stage import select_class, subsample_rois
 
@@ -65,9 +65,7 @@ class MaskScoringDistiller(RoIDistiller):
             recording_calls(head, 'loss_and_target', record),
         ]
 
-    def _mask_losses(
-        self, outputs: dict[str, Tensor], mapping: GeometricMap, ramp: float
-    ) -> dict[str, Tensor]:
+    def _mask_losses(self, outputs: dict[str, Any], mapping: GeometricMap, ramp: float) -> Losses:
         """Compute losses of the masks and of how well they are predicted to fit."""
         masks, target, (said, visible) = self.stages[0].masks, self.config.roi_mask, self.teacher
         assert masks is not None

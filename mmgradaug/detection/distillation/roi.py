@@ -16,7 +16,7 @@ from mmdet.structures import SampleList
 from torch import Tensor, nn
 
 from ...transforms import GeometricMap
-from .base import HeadDistiller, has_stock_methods
+from .base import HeadDistiller, Losses, has_stock_methods
 from .config import DistillConfig
 from .roi_stage import RoIStage
 
@@ -64,7 +64,7 @@ class RoIDistiller(HeadDistiller):
 
     def loss(
         self, feats: Sequence[Tensor], samples: SampleList, mapping: GeometricMap, ramp: float
-    ) -> dict[str, Tensor]:
+    ) -> Losses:
         """Compute the losses of the active sub-network; see :class:`HeadDistiller`."""
         (stage,) = self.stages
         assert stage.boxes is not None, 'the full pass comes first'
@@ -79,9 +79,7 @@ class RoIDistiller(HeadDistiller):
             losses |= self._mask_losses(outputs, mapping, ramp)
         return losses
 
-    def _mask_losses(
-        self, outputs: dict[str, Tensor], mapping: GeometricMap, ramp: float
-    ) -> dict[str, Tensor]:
+    def _mask_losses(self, outputs: dict[str, Any], mapping: GeometricMap, ramp: float) -> Losses:
         """Compute losses of what the mask head said."""
         return self.stages[0].mask_losses(outputs['mask_preds'], mapping, ramp)
 
@@ -103,7 +101,7 @@ class DynamicDistiller(RoIDistiller):
         self._beta = self.head.bbox_head.loss_bbox.beta
         return super().recorders()
 
-    def loss(self, *args: Any) -> dict[str, Tensor]:
+    def loss(self, *args: Any) -> Losses:
         """Compute the losses of the active sub-network; see :class:`HeadDistiller`."""
         loss_bbox = self.head.bbox_head.loss_bbox
         next_beta, loss_bbox.beta = loss_bbox.beta, self._beta

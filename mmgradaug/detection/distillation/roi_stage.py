@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ...errors import ConfigError
 from ...transforms import GeometricMap
-from .base import has_stock_methods, recording_calls, zero_loss
+from .base import Losses, has_stock_methods, recording_calls, zero_loss
 from .config import DistillConfig
 from .divergence import bernoulli_kl, categorical_kl, set_agreement
 
@@ -54,7 +54,7 @@ class RoIStage:
     bbox_head: BBoxHead
     mask_head: FCNMaskHead | None
     config: DistillConfig
-    boxes: BoxTeacher | None = None  # before the full pass, or where its head did not run
+    boxes: BoxTeacher | None = None  # None before the full pass, and where its head did not run
     masks: MaskTeacher | None = None
 
     @staticmethod
@@ -100,9 +100,7 @@ class RoIStage:
             targets=result['mask_targets'][chosen],
         )
 
-    def box_losses(
-        self, outputs: dict[str, Any], mapping: GeometricMap, ramp: float
-    ) -> dict[str, Tensor]:
+    def box_losses(self, outputs: dict[str, Any], mapping: GeometricMap, ramp: float) -> Losses:
         """Compute losses of class scores and box deltas.
 
         Soft classes are trained by KL divergence, mean over RoIs; soft deltas of positive RoIs by
@@ -150,7 +148,7 @@ class RoIStage:
                     losses[f'{name}_hard'] = value * target.hard
         return losses
 
-    def mask_losses(self, logits: Tensor, mapping: GeometricMap, ramp: float) -> dict[str, Tensor]:
+    def mask_losses(self, logits: Tensor, mapping: GeometricMap, ramp: float) -> Losses:
         """Compute losses of mask logits (P, C, h, w) on the teacher's positive RoIs, moved.
 
         The mean KL divergence over the pixels of the object's own class, and the head's own loss.

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ...transforms import GeometricMap
 from ..labels import move_pixels
-from .base import HeadDistiller, has_stock_methods, zero_loss
+from .base import HeadDistiller, Losses, has_stock_methods, zero_loss
 from .config import Target
 from .divergence import distribution_kl
 from .scale_space import same_level_target
@@ -40,7 +40,7 @@ class SemanticDistiller(HeadDistiller):
 
     def loss(
         self, feats: Sequence[Tensor], samples: SampleList, mapping: GeometricMap, ramp: float
-    ) -> dict[str, Tensor]:
+    ) -> Losses:
         """Compute the losses of the active sub-network; see :class:`HeadDistiller`."""
         target = self.config.roi_mask
         outputs: list[dict[str, Tensor]] = []
@@ -83,7 +83,7 @@ def move_labels(
 
 def soft_semantic(
     logits: Tensor, teacher: Tensor, mapping: GeometricMap, target: Target, factor: float
-) -> dict[str, Tensor]:
+) -> Losses:
     """Compute the KL divergence of the cells' classes, mean over cells, and their agreement.
 
     Of the sub-network's logits (N, C, H, W), padded right and bottom, from the probabilities
