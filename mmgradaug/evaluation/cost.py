@@ -9,7 +9,9 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, TypeVar
+from inspect import unwrap
+from itertools import accumulate
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,8 +27,6 @@ from .random_batch import stand_in_for_runner
 
 PLAIN = 'plain'
 LEARNING_RATE = 1e-6  # the weights hardly move, so every round computes alike
-
-Result = TypeVar('Result')
 
 
 @dataclass
@@ -102,21 +102,14 @@ def measure_costs(
     same_draws: bool = False,
     amp: bool = False,
 ) -> list[StepCost]:
-    """Measure the training steps of models, those of :func:`build_models`.
+    """Measure the training steps of models, those of :func:`build_models`, on a loader's batch.
 
-    Each round runs every step once, so that a noisy machine disturbs all alike. FLOPs are
-    averaged over the same draws of widths and scales that are timed.
-
-    Args:
-        models: Models by name.
-        data: A batch as a data loader gives it.
-        device: ``'cpu'`` or ``'cuda'``.
-        rounds: Rounds that are measured.
-        warmup: Rounds before them that are not.
-        memory_rounds: Rounds of which the memory is measured, one more step each; None is all.
-        same_draws: Whether warm-up draws the widths and scales that are measured afterwards, so
-            that all shapes have been seen, as in a long run.
-        amp: Whether to train in half precision, which mmengine does on GPUs alone.
+    Each round runs every step once, so that a noisy machine disturbs all alike; ``warmup`` rounds
+    before them are not measured. With ``same_draws`` these draw the widths and scales that are
+    measured afterwards, so that all shapes have been seen, as in a long run. FLOPs are averaged
+    over the same draws that are timed. Memory is measured in ``memory_rounds`` of them, all by
+    default, by one more step each. ``amp`` trains in half precision, which mmengine does on GPUs
+    alone.
     """
     stand_in_for_runner()
     steps = {name: _Steps(model, data, device, amp) for name, model in models.items()}
@@ -170,8 +163,7 @@ class _Steps:
     def peak_bytes(self, index: int) -> int:
         """Return the most memory that tensors hold during step number ``index``, in bytes."""
         optimizer = self.optim_wrapper.optimizer
-        states = [t for state in optimizer.state.values() for t in state.values()]
-        tensors = [t for t in states if isinstance(t, torch.Tensor)]
+        tensors = [momentum for state in optimizer.state.values() for momentum in state.values()]
         tensors += self.model.state_dict().values()
         standing = sum(t.numel() * t.element_size() for t in tensors)
         if self.device.type != 'cuda':
@@ -182,7 +174,7 @@ class _Steps:
         return standing + torch.cuda.max_memory_allocated(self.device) - before
 
 
-def timed(function: Callable[[], Result], device: torch.device | str) -> tuple[Result, float]:
+def timed(function: Callable[[], Any], device: torch.device | str) -> tuple[Any, float]:
     """Call a function; return what it returns and the seconds it took, on a GPU too."""
     is_cuda = torch.device(device).type == 'cuda'
     if is_cuda:
@@ -197,15 +189,14 @@ def timed(function: Callable[[], Result], device: torch.device | str) -> tuple[R
 def count_flops(function: Callable[[], Any]) -> float:
     """Return the FLOPs of a call: convolutions and matrix products, two for each multiply-add."""
     aten = torch.ops.aten
-    formulas = {aten.convolution_backward: _convolution_backward, aten.addmm_: _product_in_place}
+    formulas = {
+        aten.convolution_backward: _convolution_backward,
+        # What mmcv's deformable convolutions call, of which torch has none.
+        aten.addmm_: unwrap(flop_registry[aten.addmm]),
+    }
     with FlopCounterMode(display=False, custom_mapping=formulas) as counter:
         function()
     return float(counter.get_total_flops())
-
-
-def _product_in_place(*args: Any, out_shape: Any, **options: Any) -> int:
-    """Return the FLOPs of what mmcv's deformable convolutions call, of which torch has none."""
-    return flop_registry[torch.ops.aten.addmm](*args, **options, out_val=out_shape)
 
 
 def _convolution_backward(*args: Any, out_shape: Any) -> int:
@@ -227,10 +218,7 @@ def peak_allocation(function: Callable[[], Any]) -> int:
         warnings.filterwarnings('ignore', 'Warning: Profiler clears events')  # there is one cycle
         with torch.profiler.profile(activities=activities, profile_memory=True) as profiler:
             function()
-    live = peak = 0
     events = profiler.profiler.kineto_results.events()  # type: ignore[union-attr]
     memory = [event for event in events if event.name() == '[memory]']
-    for event in sorted(memory, key=lambda e: e.start_ns()):
-        live += event.nbytes()
-        peak = max(peak, live)
-    return peak
+    memory.sort(key=lambda event: event.start_ns())
+    return max(accumulate((event.nbytes() for event in memory), initial=0))

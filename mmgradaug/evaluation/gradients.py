@@ -31,15 +31,10 @@ class TermGradient:
 def measure_gradients(
     model: Any, batch: dict[str, Any], subnets: Sequence[Subnet]
 ) -> list[TermGradient]:
-    """Return the gradient of every loss term of a training step, one at a time.
+    """Return the gradient of every loss term of a training step, and of each pass's ``total``.
 
-    Args:
-        model: A detector or classifier with GradAug's training step, in training mode.
-        batch: A preprocessed batch.
-        subnets: The sub-networks of the step.
-
-    Returns:
-        One entry a term, and one named ``total`` a pass.
+    The detector or classifier is in training mode, with GradAug's training step; the batch is
+    preprocessed.
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
     model.zero_grad()
@@ -68,10 +63,9 @@ def measure_gradients(
 
 def _gradient(loss: Tensor, parameters: list[Tensor]) -> Tensor:
     """Return the gradient of a loss as one vector; zero where a parameter has no part in it."""
-    if not loss.requires_grad:
-        return torch.zeros(sum(p.numel() for p in parameters), device=loss.device)
-    # The layers that mmdet recomputes (with_cp) know of no other way.
-    loss.backward(retain_graph=True)
+    if loss.requires_grad:
+        # The layers that mmdet recomputes (with_cp) know of no other way.
+        loss.backward(retain_graph=True)
     grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
     for parameter in parameters:
         parameter.grad = None

@@ -9,6 +9,7 @@ from mmdet.testing import demo_mm_inputs
 from mmengine.logging import MessageHub
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
+from torchvision.ops import clip_boxes_to_image
 
 from ..classification import Classifier
 
@@ -21,16 +22,11 @@ def random_batch(
     objects: int = 3,
     unlabelled: float = 0.0,
 ) -> dict[str, Any]:
-    """Return random images and labels as a data loader gives them.
+    """Return random images, of a height and width, and labels as a data loader gives them.
 
-    Args:
-        model: A classifier, or a detector. A detector gets boxes of all its classes, and masks, a
-            semantic map and proposals where it reads them.
-        size: Height and width of the images in pixels.
-        images: Images in the batch.
-        channels: Channels of the images.
-        objects: Objects in each image of a detector, at least two.
-        unlabelled: Share of a classifier's images, the last ones, that have no label (-1).
+    A detector gets in each image ``objects``, at least two, of all its classes, and masks, a
+    semantic map and proposals where it reads them. Of a classifier's images the last ones, a share
+    of ``unlabelled``, have no label (-1).
     """
     if isinstance(model, Classifier):
         generator = torch.Generator().manual_seed(0)
@@ -39,14 +35,9 @@ def random_batch(
         labels = torch.randint(model.num_classes, (images,), generator=generator)
         labels[images - round(unlabelled * images) :] = -1
         return {'inputs': inputs, 'data_samples': labels}
-    data = demo_mm_inputs(
-        images,
-        [(channels, *size)] * images,
-        num_items=[objects] * images,
-        num_classes=2,  # overwritten below
-        with_mask=True,
-        with_semantic=True,
-    )
+    counts = [objects] * images
+    # Classes are overwritten below.
+    data = demo_mm_inputs(images, (channels, *size), counts, 2, with_mask=True, with_semantic=True)
     names = ' '.join(name for name, _ in model.named_modules())
     classes = _num_classes(model)
     for index, sample in enumerate(data['data_samples']):
@@ -96,9 +87,6 @@ def _stripes(size: tuple[int, int], classes: int, stripes: int = 6) -> Tensor:
 
 def _proposals(boxes: Tensor, size: tuple[int, int]) -> InstanceData:
     """Return boxes around the objects, for detectors that read proposals with the data."""
-    height, width = size
     shifts = torch.tensor([[0.0, 0, 0, 0], [-8, -8, 8, 8], [4, 4, 12, 12], [30, 10, 50, 40]])
-    moved = (boxes[:, None] + shifts).reshape(-1, 4)
-    moved[:, 0::2].clamp_(0, width)
-    moved[:, 1::2].clamp_(0, height)
+    moved = clip_boxes_to_image((boxes[:, None] + shifts).reshape(-1, 4), size)
     return InstanceData(bboxes=moved, scores=torch.ones(len(moved)))

@@ -57,12 +57,9 @@ def shown_metrics(results: Sequence[WidthResult]) -> list[str]:
 
 
 class Validation:
-    """A config's evaluation data and evaluator, or a part of them.
+    """A config's evaluator and data of a split, ``'val'`` or ``'test'``.
 
-    Args:
-        cfg: The config.
-        split: ``'val'`` or ``'test'``.
-        images: Number of images to evaluate, evenly spread; all by default.
+    Of the data, a number of ``images`` is evaluated, evenly spread; all by default.
     """
 
     def __init__(self, cfg: Config, split: str = 'val', images: int | None = None) -> None:
@@ -74,9 +71,8 @@ class Validation:
         total = len(dataset)
         count = min(images or total, total)
         self.indices = [i * total // count for i in range(count)]
-        self.loader: DataLoader = Runner.build_dataloader(
-            {**loader, 'dataset': Subset(dataset, self.indices)}
-        )
+        loader['dataset'] = Subset(dataset, self.indices)
+        self.loader: DataLoader = Runner.build_dataloader(loader)
         self.metainfo = dataset.metainfo
         self._image_ids = [dataset.get_data_info(i).get('img_id') for i in self.indices]
         self._metrics = cfg[f'{split}_evaluator']

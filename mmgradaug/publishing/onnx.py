@@ -48,8 +48,8 @@ def to_onnx(
 ) -> bytes:
     """Convert a dense network in evaluation mode; number and size of images stay free.
 
-    It goes from normalised images (N, C, H, W) to one tensor (N, ...), or a sequence of them with
-    these ``names``. ``meta`` is plain data, in the file under the key ``mmgradaug``.
+    ``names`` are those of its output or outputs. ``meta`` is plain data, in the file under the key
+    ``mmgradaug``.
 
     Raises:
         ConfigError: If onnxruntime's outputs differ by more than 1e-4 of an output's largest entry.
@@ -57,7 +57,7 @@ def to_onnx(
     import onnxruntime  # optional
 
     free = torch.export.Dim.DYNAMIC
-    program = torch.onnx.export(
+    program: Any = torch.onnx.export(
         network,
         (torch.zeros(2, channels, 96, 128),),
         dynamo=True,
@@ -66,7 +66,6 @@ def to_onnx(
         output_names=list(names),
         dynamic_shapes=({0: free, 2: free, 3: free},),
     )
-    assert program is not None
     model = program.model_proto
     model.metadata_props.add(key='mmgradaug', value=json.dumps(meta))
     data = model.SerializeToString()

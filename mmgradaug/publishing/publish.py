@@ -7,8 +7,8 @@ config, the network cannot be cut, or other files are there already.
 
 from __future__ import annotations
 
-import copy
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +19,7 @@ from ..errors import ConfigError
 from ..slimmable import extract_subnet
 from .key_maps import key_map, load_external, load_strictly
 from .narrow import build_stock, narrow_backbone, narrow_detector, require_equal, require_stock
-from .source import (
-    BACKBONE,
-    SAFETENSORS,
-    Cut,
-    Source,
-    build_model,
-    load_backbone,
-    load_trained_model,
-)
+from .source import SAFETENSORS, Cut, Source, build_model, load_backbone, load_trained_model
 from .stock_config import stock_backbone, stock_config
 from .writing import backbone_name, checkpoint_bytes, own_tensors, record_of, write, write_named
 
@@ -117,32 +109,33 @@ def publish_classifier(source: Source, out: Path) -> Path:
     """Write a checkpoint that ``tools/pretrain.py --eval`` takes."""
     if not source.classifier:
         raise ConfigError(f'{source.path} has no classifier, expected fc.weight and fc.bias in it')
-    backbone = {f'{BACKBONE}{key}': value for key, value in source.backbone.items()}
+    backbone = {f'backbone.{key}': value for key, value in source.backbone.items()}
     state = {**backbone, **source.classifier}
     if source.cfg is not None:
-        load_strictly(_plain_classifier(source), state, source.path)
+        dense_classifier(replace(source, weights=state), Cut())  # whether everything is there
     record = record_of(source, Cut())
     data = checkpoint_bytes(state, {'mmgradaug': record})
     return write_named(data, out, record, '.pth', 'classifier')
 
 
 def dense_classifier(source: Source, cut: Cut) -> Any:
-    """Return a classifier or its sub-network with ordinary layers, in evaluation mode.
-
-    It goes from normalised images (N, C, H, W) to logits (N, classes).
-    """
-    plain = _plain_classifier(source)
+    """Return a classifier or its sub-network with ordinary layers, in evaluation mode."""
+    model = source.config().model
+    known = ('num_classes', 'in_channels', 'data_preprocessor')
+    options = {key: model[key] for key in known if key in model}
+    stock = stock_backbone(model.backbone)
+    plain: Any = build_model({'type': 'Classifier', 'backbone': stock, **options})
     load_strictly(plain, source.weights, source.path)
     if cut.width is not None:
-        parent, cfg = load_trained_model(source, cut)
+        parent, _ = load_trained_model(source, cut)
         plain.backbone = extract_subnet(parent.backbone, cut.width).cpu()
         with torch.no_grad():
-            image = torch.zeros(1, cfg.model.backbone.get('in_channels', 3), 64, 64)
-            active = plain.eval().backbone(image)[-1].size(1)
+            image = torch.zeros(1, model.backbone.get('in_channels', 3), 64, 64)
+            active = plain.backbone(image)[-1].size(1)
             # The other inputs are silent, so their weights do nothing.
             plain.fc.weight = nn.Parameter(plain.fc.weight[:, :active].clone())
             plain.fc.in_features = active
-    return plain.eval()
+    return plain
 
 
 def cut_network(source: Source, cut: Cut) -> Any:
@@ -152,15 +145,6 @@ def cut_network(source: Source, cut: Cut) -> Any:
     if source.is_classifier:
         return dense_classifier(source, cut).to(cut.device)
     return narrow_detector(*load_trained_model(source, cut), cut.width)[1]
-
-
-def _plain_classifier(source: Source) -> Any:
-    """Return a classifier of stock layers with untrained weights, of the network in the config."""
-    model = source.config().model
-    known = ('num_classes', 'in_channels', 'data_preprocessor')
-    options = {key: copy.deepcopy(model[key]) for key in known if key in model}
-    backbone = stock_backbone(model.backbone)
-    return build_model({'type': 'Classifier', 'backbone': backbone, **options})
 
 
 def cut_backbone(source: Source, cut: Cut) -> tuple[dict[str, Any], Any]:

@@ -46,9 +46,8 @@ def training_batches(cfg: Config, images: int, seed: int = 0) -> Iterator[dict[s
 def recalibrate(model: Any, width: float, batches: Iterable[dict[str, Any]]) -> None:
     """Replace BatchNorm's running statistics by their averages over images at a width.
 
-    Means and (unbiased) variances of batches are averaged with the number of images as weight,
-    into the first channels of the running statistics: those that the sub-network reads. The
-    others, and layers that no image reaches, stay. The detector or classifier is in evaluation
+    Means and (unbiased) variances go into the first channels: those that the sub-network reads.
+    The others, and layers that no image reaches, stay. The detector or classifier is in evaluation
     mode; batches are as the data loader gives them.
 
     Raises:

@@ -26,7 +26,6 @@ from .key_maps import CLASSIFIER, load_external, load_strictly
 from .recalibration import recalibrate, training_batches
 from .stock_config import stock_backbone
 
-BACKBONE = 'backbone.'
 SAFETENSORS = '.safetensors'
 
 State = dict[str, Tensor]
@@ -66,9 +65,9 @@ class Source:
     @property
     def backbone(self) -> State:
         """The weights of the backbone by its own names."""
-        inside = {k: v for k, v in self.weights.items() if k.startswith(BACKBONE)}
+        inside = {k: v for k, v in self.weights.items() if k.startswith('backbone.')}
         others = {k: v for k, v in self.weights.items() if not k.startswith(f'{CLASSIFIER}.')}
-        return {k.removeprefix(BACKBONE): v for k, v in (inside or others).items()}
+        return {k.removeprefix('backbone.'): v for k, v in (inside or others).items()}
 
     @property
     def classifier(self) -> State:
@@ -121,13 +120,14 @@ def open_external(
     else:
         checkpoint = load_checkpoint(path)
         state = _weights_of_run(checkpoint, trained)
-        averaged = [checkpoint.get(key) for key in ('state_dict_ema', 'model_ema')]
-        if not trained and any(averaged):  # of timm's own runs, and torchvision's
-            state = weights_of(next(filter(None, averaged)))
+        # Of timm's own runs, and torchvision's.
+        averaged = checkpoint.get('state_dict_ema') or checkpoint.get('model_ema')
+        if averaged and not trained:
+            state = weights_of(averaged)
             state.pop('n_averaged', None)
     backbone, network = load_external(state, library, path)
     weights = {
-        key if key.startswith(f'{CLASSIFIER}.') else f'{BACKBONE}{key}': tensor
+        key if key.startswith(f'{CLASSIFIER}.') else f'backbone.{key}': tensor
         for key, tensor in network.state_dict().items()
     }
     model: dict[str, Any] = {'type': 'Classifier', 'backbone': backbone}
