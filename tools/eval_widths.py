@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             print(f'width {width:g}: {", ".join(shown) or "nothing found"}', flush=True)
             networks.append(network)
             results.append(result)
-        measure_inference(networks, results, validation.one_image(networks[0]), args.rounds)
+        measure_inference(networks, results, validation, args.rounds)
         record = {**vars(args), 'machine': platform.machine(), 'torch': torch.__version__}
         record |= {'torch_threads': torch.get_num_threads(), 'widths': [*map(asdict, results)]}
         (out / 'widths.json').write_text(json.dumps(record, indent=2, default=str) + '\n')

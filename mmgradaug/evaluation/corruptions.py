@@ -167,9 +167,9 @@ def corrupted_data(
 ) -> Iterator[tuple[str, int, Validation]]:
     """Yield corruption, severity and a config's validation data so corrupted, the clean ones first.
 
-    Evaluate each before the next is asked for. Clean images have severity 0. Names are of
-    :data:`ALEXNET_ERRORS`, all by default, and ``images`` is as of :class:`Validation`. ``root`` is
-    a folder of a classifier's published images; by default workers corrupt the images.
+    Evaluate each before the next is asked for. Clean images have severity 0. ``corruptions`` are of
+    :data:`ALEXNET_ERRORS`, all by default; ``images`` is as of :class:`Validation`. ``root`` is a
+    folder of a classifier's published images; by default workers corrupt the images.
     """
     corruptions = corruptions or list(ALEXNET_ERRORS)
     for name in corruptions:

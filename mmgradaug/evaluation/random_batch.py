@@ -22,11 +22,11 @@ def random_batch(
     objects: int = 3,
     unlabelled: float = 0.0,
 ) -> dict[str, Any]:
-    """Return random images, of a height and width, and labels as a data loader gives them.
+    """Return random images of a size (height, width) and labels, as a data loader gives them.
 
     A detector gets in each image ``objects``, at least two, of all its classes, and masks, a
-    semantic map and proposals where it reads them. Of a classifier's images the last ones, a share
-    of ``unlabelled``, have no label (-1).
+    semantic map and proposals where it reads them. The last of a classifier's images, a share
+    ``unlabelled``, have no label (-1).
     """
     if isinstance(model, Classifier):
         generator = torch.Generator().manual_seed(0)
@@ -35,11 +35,14 @@ def random_batch(
         labels = torch.randint(model.num_classes, (images,), generator=generator)
         labels[images - round(unlabelled * images) :] = -1
         return {'inputs': inputs, 'data_samples': labels}
-    counts = [objects] * images
+    numbers = [objects] * images
     # Classes are overwritten below.
-    data = demo_mm_inputs(images, (channels, *size), counts, 2, with_mask=True, with_semantic=True)
+    data = demo_mm_inputs(images, (channels, *size), numbers, 2, with_mask=True, with_semantic=True)
     names = ' '.join(name for name, _ in model.named_modules())
-    classes = _num_classes(model)
+    heads = [m for name, m in model.named_modules() if not name.endswith('rpn_head')]
+    counts = [getattr(head, 'num_classes', None) for head in heads]
+    # The fewest that any head knows.
+    classes = min((c for c in counts if isinstance(c, int) and c > 0), default=2)
     for index, sample in enumerate(data['data_samples']):
         labels = sample.gt_instances
         shuffled = (torch.arange(objects) + index) % objects
@@ -60,13 +63,6 @@ def stand_in_for_runner() -> None:
     hub = MessageHub.get_current_instance()
     for name in {'iter', 'epoch'} - hub.runtime_info.keys():
         hub.update_info(name, 0)
-
-
-def _num_classes(model: nn.Module) -> int:
-    """Return the fewest classes that any head knows."""
-    heads = [m for name, m in model.named_modules() if not name.endswith('rpn_head')]
-    counts = [getattr(head, 'num_classes', None) for head in heads]
-    return min((c for c in counts if isinstance(c, int) and c > 0), default=2)
 
 
 def _num_semantic_classes(model: nn.Module, default: int) -> int:

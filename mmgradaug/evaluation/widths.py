@@ -103,21 +103,18 @@ class Validation:
         """Return its batches, with a bar of progress, which would leave an empty line in a file."""
         return track(self.loader, what, transient=True, disable=not sys.stdout.isatty())
 
-    def one_image(self, network: Any) -> dict[str, Any]:
-        """Return the first image, preprocessed as for inference."""
-        batch = next(iter(self.loader))
-        return network.data_preprocessor({k: v[:1] for k, v in batch.items()}, False)
-
 
 @torch.no_grad()
 def measure_inference(
-    networks: Sequence[Any], results: Sequence[WidthResult], data: Mapping[str, Any], rounds: int
+    networks: Sequence[Any], results: Sequence[WidthResult], validation: Validation, rounds: int
 ) -> None:
     """Add FLOPs, size and time of networks in evaluation mode to their results.
 
-    Each round runs every network once on the preprocessed image, so that a noisy machine disturbs
-    all alike. A first one does not count.
+    Each round runs every network once on the first image, so that a noisy machine disturbs all
+    alike. A first one does not count.
     """
+    batch = next(iter(validation.loader))
+    data = networks[0].data_preprocessor({k: v[:1] for k, v in batch.items()}, False)
     inputs = data['inputs']
 
     def predict(network: Any) -> float:
