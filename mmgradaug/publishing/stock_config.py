@@ -84,9 +84,8 @@ def _stock(value: Any, ours: Mapping[str, type], key: str) -> Any:
     if re.match(r'(mmdet|mmcv|mmengine|torch)\.\w+\.', str(value.get('type'))):
         value = {**value, 'type': kind}  # of a Python-style config: registered by its name
     if kind == 'GradAugDetector':
-        value = {k: v for k, v in value.items() if k not in ('gradaug', 'detector')} | {
-            'type': type_name(value['detector'])
-        }
+        kept = {k: v for k, v in value.items() if k not in ('gradaug', 'detector')}
+        value = {**kept, 'type': type_name(value['detector'])}
     plain = {name: _stock(item, ours, f'{key}.{name}') for name, item in value.items()}
     if plain.get('init_cfg') in (_GONE, []):
         plain['init_cfg'] = None
