@@ -167,9 +167,14 @@ def corrupted_data(
 ) -> Iterator[tuple[str, int, Validation]]:
     """Yield corruption, severity and a config's validation data so corrupted, the clean ones first.
 
-    Evaluate each before the next is asked for. Clean images have severity 0. ``corruptions`` are of
-    :data:`ALEXNET_ERRORS`, all by default; ``images`` is as of :class:`Validation`. ``root`` is a
-    folder of a classifier's published images; by default workers corrupt the images.
+    Evaluate each before the next is asked for.
+
+    Args:
+        cfg: Config of a classifier or detector.
+        corruptions: Of :data:`ALEXNET_ERRORS`; all by default.
+        severities: Of :data:`SEVERITIES`; clean images have 0.
+        images: Number of images, evenly spread; all by default.
+        root: Folder of a classifier's published images; by default workers corrupt the images.
     """
     corruptions = corruptions or list(ALEXNET_ERRORS)
     for name in corruptions:

@@ -102,14 +102,21 @@ def measure_costs(
     same_draws: bool = False,
     amp: bool = False,
 ) -> list[StepCost]:
-    """Measure the training steps of models, those of :func:`build_models`, on a loader's batch.
+    """Measure the training steps of models, those of :func:`build_models`.
 
-    Each round runs every step once, so that a noisy machine disturbs all alike; ``warmup`` rounds
-    before them are not measured. With ``same_draws`` these draw the widths and scales that are
-    measured afterwards, so that all shapes have been seen, as in a long run. FLOPs are averaged
-    over the same draws that are timed. Memory is measured in ``memory_rounds`` of them, all by
-    default, by one more step each. ``amp`` trains in half precision, which mmengine does on GPUs
-    alone.
+    Each round runs every step once, so that a noisy machine disturbs all alike. FLOPs are
+    averaged over the same draws of widths and scales that are timed.
+
+    Args:
+        models: Models by name.
+        data: A batch as a data loader gives it.
+        device: ``'cpu'`` or ``'cuda'``.
+        rounds: Rounds that are measured.
+        warmup: Rounds before them that are not.
+        memory_rounds: Rounds of which the memory is measured, one more step each; None is all.
+        same_draws: Whether warm-up draws the widths and scales that are measured afterwards, so
+            that all shapes have been seen, as in a long run.
+        amp: Whether to train in half precision, which mmengine does on GPUs alone.
     """
     stand_in_for_runner()
     steps = {name: _Steps(model, data, device, amp) for name, model in models.items()}

@@ -22,11 +22,16 @@ def random_batch(
     objects: int = 3,
     unlabelled: float = 0.0,
 ) -> dict[str, Any]:
-    """Return random images of a size (height, width) and labels, as a data loader gives them.
+    """Return random images and labels as a data loader gives them.
 
-    A detector gets in each image ``objects``, at least two, of all its classes, and masks, a
-    semantic map and proposals where it reads them. The last of a classifier's images, a share
-    ``unlabelled``, have no label (-1).
+    Args:
+        model: A classifier, or a detector. A detector gets boxes of all its classes, and masks, a
+            semantic map and proposals where it reads them.
+        size: Height and width of the images in pixels.
+        images: Images in the batch.
+        channels: Channels of the images.
+        objects: Objects in each image of a detector, at least two.
+        unlabelled: Share of a classifier's images, the last ones, that have no label (-1).
     """
     if isinstance(model, Classifier):
         generator = torch.Generator().manual_seed(0)

@@ -57,9 +57,12 @@ def shown_metrics(results: Sequence[WidthResult]) -> list[str]:
 
 
 class Validation:
-    """A config's evaluator and data of a split, ``'val'`` or ``'test'``.
+    """A config's evaluation data and evaluator, or a part of them.
 
-    Of the data, a number of ``images`` is evaluated, evenly spread; all by default.
+    Args:
+        cfg: The config.
+        split: ``'val'`` or ``'test'``.
+        images: Number of images to evaluate, evenly spread; all by default.
     """
 
     def __init__(self, cfg: Config, split: str = 'val', images: int | None = None) -> None:

@@ -35,10 +35,16 @@ class Channels(NamedTuple):
 
 
 def narrow_detector(model: Any, cfg: Config, width: float) -> tuple[Config, Any]:
-    """Return the sub-network of a detector as a stock config and detector.
+    """Return the sub-network of a detector as a stock detector.
 
-    The detector, in evaluation mode, with BatchNorm recalibrated at the width, is not changed. The
-    stock one's detections are those of ``model`` inside ``at_width(model, width)``, on its device.
+    Args:
+        model: A detector in evaluation mode, BatchNorm recalibrated at the width; not changed.
+        cfg: Its config.
+        width: Share of the backbone's channels, in (0, 1].
+
+    Returns:
+        The stock config and the stock detector in evaluation mode, whose detections are those of
+        ``model`` inside ``at_width(model, width)``, on its device.
 
     Raises:
         ConfigError: If the backbone is not slimmable, or what reads its outputs does not say so
