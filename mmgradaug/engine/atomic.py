@@ -11,8 +11,7 @@ INCOMPLETE = '.incomplete'
 def write_atomically(data: bytes, path: str | os.PathLike) -> None:
     """Write a file so that its name never stands for a part of it, whatever happens meanwhile.
 
-    The data goes to a file beside it, to the disk, and only then takes the name; what had the
-    name before is intact until then. Folders are made.
+    What had the name before is intact until then. Folders are made.
 
     Raises:
         OSError: If it cannot be written, for want of space for instance. Nothing is left over.

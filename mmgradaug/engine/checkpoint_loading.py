@@ -139,20 +139,15 @@ def load_from_mmgradaug(filename: str, map_location: Any = None) -> Any:
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             torch.hub.download_url_to_file(filename, str(path))  # named once it is whole
-        return _for_mmengine(load_checkpoint(path, map_location))
+        filename = str(path)
     with get_local_path(filename) as local:  # a file, or one of mmengine's storage backends
-        return _for_mmengine(load_checkpoint(local, map_location))
-
-
-def _for_mmengine(checkpoint: Any) -> Any:
-    """Return a checkpoint with its weights under ``state_dict``, the only key that mmengine knows.
-
-    Of a file with another one it would load nothing, with no more than a warning.
-    """
-    if not isinstance(checkpoint, Mapping) or 'state_dict' in checkpoint:
-        return checkpoint
-    found = next((checkpoint[key] for key in _WEIGHT_KEYS if key in checkpoint), None)
-    return {**checkpoint, 'state_dict': found} if isinstance(found, Mapping) else checkpoint
+        checkpoint = load_checkpoint(local, map_location)
+    # mmengine would load nothing of a file with another key, with no more than a warning.
+    if isinstance(checkpoint, Mapping) and 'state_dict' not in checkpoint:
+        found = next((checkpoint[key] for key in _WEIGHT_KEYS if key in checkpoint), None)
+        if isinstance(found, Mapping):
+            return {**checkpoint, 'state_dict': found}
+    return checkpoint
 
 
 def _run_state_globals() -> list[Any]:
@@ -161,12 +156,9 @@ def _run_state_globals() -> list[Any]:
     The functions that make an array and a scalar have moved within numpy; files of either version
     load under either.
     """
-    array, scalar = (value.__reduce__()[0] for value in (np.zeros(0), np.float64(0)))
-    moved = [
-        (function, f'numpy.{core}.multiarray.{name}')
-        for core in ('core', '_core')
-        for function, name in ((array, '_reconstruct'), (scalar, 'scalar'))
-    ]
+    makers = [value.__reduce__()[0] for value in (np.zeros(0), np.float64(0))]
+    places = ('numpy.core.multiarray', 'numpy._core.multiarray')
+    moved = [(maker, f'{place}.{maker.__name__}') for maker in makers for place in places]
     dtypes = {type(np.dtype(code)) for code in '?bBhHiIlLqQefdU'}  # numbers and text
     own = [*_METHODS, np.ndarray, np.dtype, *dtypes, *moved, (_get_method, 'builtins.getattr')]
     return [*own, argparse.Namespace]  # of options, in files of many other repositories

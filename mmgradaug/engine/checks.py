@@ -86,19 +86,17 @@ def check_model(cfg: Config, loops: tuple[str, ...] = ()) -> Any:
 
 
 def _check_num_classes(model: Any, key: str, dataset: Any) -> None:
-    heads = []
+    numbers = {}
     if isinstance(model, Classifier) and dataset is not None:
         dataset.full_init()  # classes are folders
-        heads = [('model', model)] * ('classes' in dataset.metainfo)
+        if 'classes' in dataset.metainfo:
+            numbers['model.num_classes'] = model.num_classes
     elif reads_coco(dataset) and not dataset.return_classes:  # then, classes are texts
-        modules = model.named_modules()
-        heads = [(f'model.{n}', m) for n, m in modules if re.search(_HEADS, n)]
-    numbers = {
-        f'{name}.num_classes': head.num_classes
-        for name, head in heads
-        if isinstance(getattr(head, 'num_classes', None), int)
-        and not isinstance(head, (RPNHead, GARPNHead))  # which know "object"
-    }
+        for name, module in model.named_modules():
+            knows_object = isinstance(module, (RPNHead, GARPNHead))  # and nothing else
+            number = getattr(module, 'num_classes', None)
+            if re.search(_HEADS, name) and isinstance(number, int) and not knows_object:
+                numbers[f'model.{name}.num_classes'] = number
     classes = class_names(dataset) if numbers else []
     if any(number != len(classes) for number in numbers.values()):
         said = ', '.join(f'{name}={number}' for name, number in numbers.items())

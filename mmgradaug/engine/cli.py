@@ -33,11 +33,9 @@ def load_config(
 ) -> Config:
     """Read a config file and merge ``--cfg-options``, values by dotted key, into it.
 
-    ``gradaug`` says that the model has to be one that trains sub-networks.
-
     Raises:
         ConfigError: If an option cannot be merged, or the first part of its key is unknown, so that
-            it would have no effect, or if the model is another.
+            it would have no effect, or with ``gradaug``, if the model trains no sub-networks.
     """
     cfg = Config.fromfile(path)
     if cfg.get('default_scope') is None:  # as in mmdet's Python-style configs, without names

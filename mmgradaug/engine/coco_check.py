@@ -32,11 +32,6 @@ from .coco_metric import ExactCocoMetric, exact_metrics
 from .file_names import find_file, near_file
 from .object_check import check_objects, check_outlines, mask_loader
 
-_FORMAT = (
-    'expected a JSON object in UTF-8 with the lists "images", "annotations" and "categories" of '
-    "COCO's format: convert the labels, or use a data set class that reads this format"
-)
-
 
 def find_datasets(cfg: Config, loop: str) -> dict[str, Any]:
     """Return the data sets of a loop by config key, inside whatever wraps them.
@@ -44,21 +39,31 @@ def find_datasets(cfg: Config, loop: str) -> dict[str, Any]:
     Annotations are not loaded. None is a data set that is not mmengine's or in remote storage.
     """
     init_default_scope(cfg.get('default_scope') or 'mmdet')
-    return dict(_unwrap(cfg.get(f'{loop}_dataloader'), f'{loop}_dataloader'))
+    loader, found = f'{loop}_dataloader', {}
+    for key, config in _unwrap(cfg.get(loader), loader, ('dataset', 'datasets')):
+        built = None
+        with suppress(Exception):  # the run will say why, or its class is built otherwise
+            built = DATASETS.build({**config, 'lazy_init': True})
+        is_known = isinstance(built, BaseDataset) and _is_local(config, built.ann_file)
+        found[key] = built if is_known else None
+    return found
 
 
-def _unwrap(config: Any, key: str) -> Iterator[tuple[str, Any]]:
+def _find_evaluators(cfg: Config, loop: str) -> dict[str, Mapping[str, Any]]:
+    """Return the evaluators that name a local annotation file, by config key."""
+    found = _unwrap(cfg.get(f'{loop}_evaluator'), f'{loop}_evaluator', ('metrics',))
+    return {k: e for k, e in found if e.get('ann_file') and _is_local(e, e['ann_file'])}
+
+
+def _unwrap(config: Any, key: str, wrapped: Sequence[str]) -> Iterator[tuple[str, Mapping]]:
+    """Yield the innermost parts of a config by key, those that wrap no other under some names."""
     inner: dict[Any, Any] = dict(enumerate(config)) if isinstance(config, (list, tuple)) else {}
     if isinstance(config, Mapping):
-        inner = {name: config[name] for name in ('dataset', 'datasets') if name in config}
+        inner = {name: config[name] for name in wrapped if name in config}
         if not inner:
-            built = None
-            with suppress(Exception):  # the run will say why, or its class is built otherwise
-                built = DATASETS.build({**config, 'lazy_init': True})
-            is_known = isinstance(built, BaseDataset) and _is_local(config, built.ann_file)
-            yield key, built if is_known else None
+            yield key, config
     for name, part in inner.items():
-        yield from _unwrap(part, f'{key}.{name}')
+        yield from _unwrap(part, f'{key}.{name}', wrapped)
 
 
 def _is_local(options: Mapping[str, Any], path: Any) -> bool:
@@ -78,18 +83,6 @@ def reads_coco(dataset: Any) -> Any:
     """Return whether a data set reads an annotation file by ``CocoDataset``'s own code."""
     own = [getattr(type(dataset), name, None) for name in ('load_data_list', 'parse_data_info')]
     return own == [CocoDataset.load_data_list, CocoDataset.parse_data_info] and dataset.ann_file
-
-
-def _find_evaluators(cfg: Config, loop: str) -> dict[str, Mapping[str, Any]]:
-    """Return the evaluators that name a local annotation file, by config key."""
-    key = f'{loop}_evaluator'
-    found: Any = cfg.get(key) if cfg.get(f'{loop}_dataloader') else None
-    if isinstance(found, Mapping) and 'metrics' in found:
-        key, found = f'{key}.metrics', found['metrics']
-    several = isinstance(found, (list, tuple))
-    named = {f'{key}.{index}': e for index, e in enumerate(found)} if several else {key: found}
-    named = {key: e for key, e in named.items() if isinstance(e, Mapping) and e.get('ann_file')}
-    return {key: entry for key, entry in named.items() if _is_local(entry, entry['ann_file'])}
 
 
 def check_files(cfg: Config, loops: Iterable[str]) -> None:
@@ -161,7 +154,11 @@ def _read(path: str) -> COCO:
         coco.dataset['images'], coco.dataset['categories']  # or KeyError
     except (AssertionError, LookupError, TypeError, ValueError) as error:
         said = f'it has no {error}' if isinstance(error, KeyError) else error
-        raise ConfigError(f'{path} is no annotation file ({said}): {_FORMAT}') from error
+        raise ConfigError(
+            f'{path} is no annotation file ({said}): expected a JSON object in UTF-8 with the '
+            'lists "images", "annotations" and "categories" of COCO\'s format: convert the labels, '
+            'or use a data set class that reads this format'
+        ) from error
     return coco
 
 

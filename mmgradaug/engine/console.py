@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 import re
 from statistics import fmean
@@ -15,9 +14,7 @@ from mmengine.runner import BaseLoop, Runner
 from ..errors import ConfigError
 
 # mmengine's about its own code, which users cannot change.
-_OF_OTHERS = re.compile(
-    r'"(FileClient|HardDiskBackend)" (will be deprecated|is the alias)|Exp name: '
-)
+_OF_OTHERS = r'"(FileClient|HardDiskBackend)" (will be deprecated|is the alias)|Exp name: '
 
 
 def short(entry: str) -> str:
@@ -39,20 +36,18 @@ def short(entry: str) -> str:
 
 
 class ShortFormatter(MMFormatter):
-    """mmengine's format of shortened entries."""
+    """mmengine's format of shortened entries; the log file gets the same records, in full."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return a record as text."""
-        record = copy.copy(record)  # the log file gets the same one, in full
-        record.msg = short(str(record.msg))
-        return super().format(record)
+        return short(super().format(record))
 
 
 def is_shown(record: logging.LogRecord) -> bool:
     """Return whether a record belongs on the console: no dumps of config and environment."""
     text = str(record.msg)
     dump = record.levelno == logging.INFO and record.module == 'runner' and '\n' in text
-    return not dump and not _OF_OTHERS.match(text)
+    return not dump and not re.match(_OF_OTHERS, text)
 
 
 class ShortRunner(Runner):

@@ -19,12 +19,11 @@ from ..errors import suggestion
 def find_file(path: str) -> str:
     """Return a path, or where nothing is there the one file that differs from it in spelling alone.
 
-    That is in slashes and backslashes, case, percent signs or Unicode form. Of several such files
-    none is taken.
+    Of several such files none is taken.
     """
     if os.path.exists(path) or '://' in path:
         return path
-    found = _spelt_alike(path)
+    found = list(_below(*_split(path)))
     return found[0] if len(found) == 1 else path
 
 
@@ -32,32 +31,28 @@ def near_file(path: str) -> str:
     """Return what is probably meant by the path of a missing file, for a message, or nothing."""
     if os.path.exists(path) or '://' in path:
         return ''
-    found = _spelt_alike(path)
+    folder, parts = _split(path)
+    found = sorted(_below(folder, parts))
     if found:
         return f' (there are {" and ".join(found)}: which one is meant?)'
-    folder, rest = _split(path)
     names = [name for same in _names(folder).values() for name in same]
-    wanted = PurePosixPath(rest)
+    wanted = PurePosixPath(*parts)
     near = next((n for n in names if PurePosixPath(_spelling(n)).stem == wanted.stem), None)
     if near is not None:
         return f' (did you mean {os.path.join(folder, near)!r}?)'
     return suggestion(wanted.name, names[:2000])
 
 
-def _spelt_alike(path: str) -> list[str]:
-    folder, rest = _split(path)
-    return sorted(_below(folder, tuple(rest.split('/'))))
-
-
-def _split(path: str) -> tuple[str, str]:
-    """Return the deepest folder of a path that is there, and the rest, spelt plainly."""
+def _split(path: str) -> tuple[str, list[str]]:
+    """Return the deepest folder of a path that is there, and the parts below, spelt plainly."""
     folder = path
     while folder and not os.path.isdir(folder) and folder != os.path.dirname(folder):
         folder = os.path.dirname(folder)
-    return folder, _spelling(os.path.relpath(path, folder or '.') if path != folder else '')
+    rest = os.path.relpath(path, folder or '.') if path != folder else ''
+    return folder, _spelling(rest).split('/')
 
 
-def _below(folder: str, parts: tuple[str, ...]) -> Iterator[str]:
+def _below(folder: str, parts: list[str]) -> Iterator[str]:
     """Yield the files below a folder whose parts are spelt alike; a name may hold backslashes."""
     names = _names(folder)
     for count in range(1, len(parts) + 1):

@@ -98,16 +98,15 @@ def check_outlines(where: str, objects: Iterable[Mapping[str, Any]], masks: bool
     found = [annotation for annotation in objects if not annotation.get('iscrowd')]
     found = found[:: len(found) // MOST_OBJECTS + 1]
     misfits = [(misfit, a) for a in found if (misfit := _misfit(a))]
+    told = f'outlines or areas of {len(misfits)} of {len(found)} objects do not meet their boxes'
     if 2 * sum(masks or misfit == 'corners' for misfit, _ in misfits) > len(found):
         _, first = misfits[0]
         raise ConfigError(
-            f'{where}: outlines or areas of {len(misfits)} of {len(found)} objects do not meet '
-            f'their boxes, first of annotation {first["id"]!r} with bbox={first["bbox"]}: write '
-            'boxes as [x, y, width, height], not as corners, and both in pixels of the image, not '
-            'divided by its size nor of an image of another size'
+            f'{where}: {told}, first of annotation {first["id"]!r} with bbox={first["bbox"]}: '
+            'write boxes as [x, y, width, height], not as corners, and both in pixels of the '
+            'image, not divided by its size nor of an image of another size'
         )
-    few = f'; outlines or areas of {len(misfits)} of {len(found)} objects do not meet their boxes'
-    return few if misfits else ''
+    return f'; {told}' if misfits else ''
 
 
 def _misfit(annotation: Mapping[str, Any]) -> str:

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Shown = tuple[float, float]
-"""The values that are drawn black and white."""
+Shown = tuple[float, float]  # the values that are drawn black and white
 
 
 def shown_range(values: NDArray[Any]) -> Shown:
@@ -26,10 +25,8 @@ def shown_range(values: NDArray[Any]) -> Shown:
 def as_rgb(image: NDArray[Any], bgr: bool = True, shown: Shown | None = None) -> NDArray[np.uint8]:
     """Return an image (H, W) or (H, W, C) as RGB pixels; of other than 3 channels the first, grey.
 
-    Args:
-        image: Values of any type.
-        bgr: Whether three channels are blue, green, red, as mmcv loads them.
-        shown: See :func:`shown_range`, which is asked by default.
+    ``bgr`` says that three channels are blue, green, red, as mmcv loads them; ``shown`` is by
+    default what :func:`shown_range` returns.
     """
     values = image.reshape(*image.shape[:2], -1)
     if values.shape[-1] != 3:
@@ -37,8 +34,7 @@ def as_rgb(image: NDArray[Any], bgr: bool = True, shown: Shown | None = None) ->
     low, high = shown or shown_range(values)
     if (low, high) != (0.0, 255.0):
         values = (values.astype(np.float64) - low) * (255 / (high - low))
-    values = np.nan_to_num(values) if values.dtype.kind == 'f' else values
-    pixels = np.rint(values).clip(0, 255).astype(np.uint8)
+    pixels = np.rint(np.nan_to_num(values)).clip(0, 255).astype(np.uint8)
     return pixels[..., ::-1] if bgr else pixels
 
 

@@ -1,7 +1,4 @@
-"""Train and test: a config and a command line in, a Runner out.
-
-The command lines are those of mmdet's own scripts.
-"""
+"""Train and test: a config and a command line, as of mmdet's own scripts, in, a Runner out."""
 
 from __future__ import annotations
 
@@ -177,19 +174,19 @@ def _set_wrapper(cfg: Config) -> None:
     wrapper = cfg.get('model_wrapper_cfg') or ConfigDict()
     kind = cfg.model.get('type')
     model = class_of(kind, MODELS) or class_of(kind, MMDET_MODELS)
-    is_gradaug = model is not None and issubclass(model, GradAugMixin)
-    if is_gradaug:
-        default = dict(type=GradAugDistributedDataParallel.__name__)
-    elif wrapper or cfg.launcher == 'none' or get_device() != 'cpu':
+    # mmengine reads this key only where there is no model_wrapper_cfg.
+    unused = cfg.get('find_unused_parameters', False)
+    if model is None or not issubclass(model, GradAugMixin):
+        if not wrapper and cfg.launcher != 'none' and get_device() == 'cpu':
+            # mmengine's default, but for the GPU that it takes for granted.
+            stock = dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False)
+            cfg.model_wrapper_cfg = dict(find_unused_parameters=unused, **stock)
         return
-    else:  # mmengine's default, but for the GPU that it takes for granted
-        default = dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False)
-    kind = class_of(wrapper.get('type', default['type']), MODEL_WRAPPERS)
-    trains_subnets = is_gradaug and (cfg.model.get('gradaug') or {}).get('num_subnets') != 0
-    if 'type' not in wrapper or (kind and issubclass(kind, GradAugDistributedDataParallel)):
-        # mmengine reads this key only where there is no model_wrapper_cfg.
-        unused = cfg.get('find_unused_parameters', False)
-        cfg.model_wrapper_cfg = {'find_unused_parameters': unused, **default, **wrapper}
+    ours = dict(find_unused_parameters=unused, type=GradAugDistributedDataParallel.__name__)
+    kind = class_of(wrapper.get('type', ours['type']), MODEL_WRAPPERS)
+    trains_subnets = (cfg.model.get('gradaug') or {}).get('num_subnets') != 0
+    if kind and issubclass(kind, GradAugDistributedDataParallel):
+        cfg.model_wrapper_cfg = {**ours, **wrapper}
     elif kind and trains_subnets:
         raise ConfigError(
             f'model_wrapper_cfg.type={kind.__name__!r} would train without sub-networks, expected '
@@ -229,8 +226,7 @@ def _augment_test(cfg: Config) -> None:
         pack.meta_keys = tuple(dict.fromkeys([*pack.get('meta_keys', ()), *keys.split()]))
         # Metrics that compare with labels take those of the first.
         flips = [dict(type='RandomFlip', prob=0.0), dict(type='RandomFlip', prob=1.0)]
-        augment = dict(type='TestTimeAug', transforms=[flips, [pack]])
-        cfg.tta_pipeline = [*steps, augment]
+        cfg.tta_pipeline = [*steps, dict(type='TestTimeAug', transforms=[flips, [pack]])]
     cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)
     cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
 

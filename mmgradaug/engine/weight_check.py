@@ -79,15 +79,14 @@ def check_start(cfg: Config, model: Any) -> None:
             return  # SafeCheckpointHook finds the newest that is whole
     if not path:
         _warn_of_frozen(model)
-    elif cfg.get('resume') and '://' not in path:
-        checkpoint = load_checkpoint(path)
-        _load(model, checkpoint, str(path), exactly=True)
-        _check_resumed(cfg, Path(path).expanduser(), checkpoint)
     elif '://' not in path:
         checkpoint = load_checkpoint(path)
         backbone: Any = getattr(model, 'backbone', None)
+        if cfg.get('resume'):
+            _load(model, checkpoint, str(path), exactly=True)
+            _check_resumed(cfg, Path(path).expanduser(), checkpoint)
         # A user's own may be made to differ.
-        if type(backbone).__module__.split('.')[0] in ('mmdet', 'mmgradaug'):
+        elif type(backbone).__module__.split('.')[0] in ('mmdet', 'mmgradaug'):
             _load(backbone, checkpoint, f'{path} (load_from)', prefix='backbone')
 
 
@@ -154,14 +153,16 @@ def _load(
     wrong = [k for k, v in weights.items() if k in own and own[k].shape != v.shape]
     other = {key: weights.pop(key) for key in wrong}
     missing, unexpected = network.load_state_dict(weights, strict=False)
-    first = next((key for key, value in own.items() if value.dim() == 4), '')
-    if not exactly and first in other and own[first][:, 0].shape == other[first][:, 0].shape:
-        del other[first]
-        frozen = not network.get_parameter(first).requires_grad
-        keeps = ', which frozen_stages keeps: set it to -1' * frozen
-        warn(f'{source}: {first} is for other images, and starts from random weights{keeps}')
-    added = 'num_batches_tracked'  # which old files lack
+    added, foreign = 'num_batches_tracked', []  # which old files lack
     if not exactly:
+        foreign = [key for key in unexpected if key.split('.')[0] in children]
+        foreign = [key for key in foreign if f'{key.removesuffix("bias")}weight' not in own]
+        first = next((key for key, value in own.items() if value.dim() == 4), '')
+        if first in other and own[first][:, 0].shape == other[first][:, 0].shape:
+            del other[first]
+            frozen = not network.get_parameter(first).requires_grad
+            keeps = ', which frozen_stages keeps: set it to -1' * frozen
+            warn(f'{source}: {first} is for other images, and starts from random weights{keeps}')
         places = [f'after_conv{place}_plugin_names' for place in (1, 2, 3)]
         blocks = [vars(block) for block in network.modules()]
         plugins = {name for block in blocks for place in places for name in block.get(place, ())}
@@ -169,13 +170,7 @@ def _load(
     misfits = {
         'missing': [k for k in missing if k not in wrong and not re.search(added, k)],
         'of another shape': list(other),
-        'unexpected': [
-            k
-            for k in unexpected
-            if k.split('.')[0] in children
-            and f'{k.removesuffix("bias")}weight' not in own
-            and not exactly
-        ],
+        'unexpected': foreign,
     }
     told = '; '.join(f'{len(k)} {kind} ({listed(k, 3)})' for kind, k in misfits.items() if k)
     if told:
