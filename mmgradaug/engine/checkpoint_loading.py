@@ -121,9 +121,6 @@ def is_damaged(path: str | os.PathLike) -> bool:
 def load_from_mmgradaug(filename: str, map_location: Any = None) -> Any:
     """Load a checkpoint by path, URL or name of a model, in place of mmengine's loaders.
 
-    Serves ``init_cfg``, ``load_from``, resuming and ``init_detector`` from when this package is
-    imported.
-
     Raises:
         ConfigError: As :func:`load_checkpoint`, or for a source that only mmengine can read.
     """
@@ -156,7 +153,7 @@ def _run_state_globals() -> list[Any]:
     The functions that make an array and a scalar have moved within numpy; files of either version
     load under either.
     """
-    makers = [value.__reduce__()[0] for value in (np.zeros(0), np.float64(0))]
+    makers: list[Any] = [value.__reduce__()[0] for value in (np.zeros(0), np.float64(0))]
     places = ('numpy.core.multiarray', 'numpy._core.multiarray')
     moved = [(maker, f'{place}.{maker.__name__}') for maker in makers for place in places]
     dtypes = {type(np.dtype(code)) for code in '?bBhHiIlLqQefdU'}  # numbers and text

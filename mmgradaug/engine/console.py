@@ -26,8 +26,7 @@ def short(entry: str) -> str:
     if 'full/loss' not in values:
         return entry
     parts = [n for n in values if 'loss' in n and '/' not in n and n != 'loss']
-    names = ['loss', 'full/loss', *parts]
-    words = [f'{name}: {float(values[name]):.3f}' for name in names]
+    words = [f'{name}: {float(values[name]):.3f}' for name in ('loss', 'full/loss', *parts)]
     agreement = [float(value) for name, value in values.items() if '/agree' in name]
     if agreement:
         words.append(f'agree: {fmean(agreement):.3f}')

@@ -16,8 +16,6 @@ from pycocotools import mask as rle
 from ..errors import ConfigError, listed
 from .cli import warn
 
-MOST_OBJECTS = 100_000  # whose outlines are looked at, evenly spread: seconds
-
 
 def mask_loader(dataset: Any) -> Any:
     """Return the transform of a data set that loads masks, or None."""
@@ -96,7 +94,7 @@ def check_outlines(where: str, objects: Iterable[Mapping[str, Any]], masks: bool
         ConfigError: If most do not.
     """
     found = [annotation for annotation in objects if not annotation.get('iscrowd')]
-    found = found[:: len(found) // MOST_OBJECTS + 1]
+    found = found[:: len(found) // 100_000 + 1]  # evenly spread, so many that it takes seconds
     misfits = [(misfit, a) for a in found if (misfit := _misfit(a))]
     told = f'outlines or areas of {len(misfits)} of {len(found)} objects do not meet their boxes'
     if 2 * sum(masks or misfit == 'corners' for misfit, _ in misfits) > len(found):

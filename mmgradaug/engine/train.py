@@ -214,9 +214,8 @@ def _join_on_cpu(cfg: Config) -> None:
 
 def _augment_test(cfg: Config) -> None:
     """Put test-time augmentation into a config: its own, or else flipping."""
-    if 'tta_model' not in cfg:
-        nms = dict(type='nms', iou_threshold=0.5)
-        cfg.tta_model = dict(type='DetTTAModel', tta_cfg=dict(nms=nms, max_per_img=100))
+    nms = dict(type='nms', iou_threshold=0.5)
+    cfg.setdefault('tta_model', dict(type='DetTTAModel', tta_cfg=dict(nms=nms, max_per_img=100)))
     if 'tta_pipeline' not in cfg:
         dataset = cfg.test_dataloader.dataset
         while 'dataset' in dataset:

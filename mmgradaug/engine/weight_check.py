@@ -127,11 +127,7 @@ def _warn_of_frozen(model: Any) -> None:
 
 
 def load_weights(model: nn.Module, path: str | Path) -> None:
-    """Load a checkpoint into a model.
-
-    Raises:
-        ConfigError: If it is missing, damaged, holds code, or lacks weights of the model.
-    """
+    """Load a checkpoint into a model, all of whose weights it has to have, or raise ConfigError."""
     _load(model, load_checkpoint(path), str(path), exactly=True)
 
 
@@ -153,7 +149,8 @@ def _load(
     wrong = [k for k, v in weights.items() if k in own and own[k].shape != v.shape]
     other = {key: weights.pop(key) for key in wrong}
     missing, unexpected = network.load_state_dict(weights, strict=False)
-    added, foreign = 'num_batches_tracked', []  # which old files lack
+    added = 'num_batches_tracked'  # which old files lack
+    foreign = []
     if not exactly:
         foreign = [key for key in unexpected if key.split('.')[0] in children]
         foreign = [key for key in foreign if f'{key.removesuffix("bias")}weight' not in own]
