@@ -224,8 +224,7 @@ def _check_classes(where: str, dataset: Any, coco: COCO, labels: dict[str, list[
             'gives a label, beyond those of the heads: remove those without objects, or rename them'
         )
     for name in set(classes) - set(names):
-        meant = _misspelling(str(name), [str(c) for c in categories if c not in names])
-        if meant is not None:
+        if meant := _misspelling(str(name), [str(c) for c in categories if c not in names]):
             raise ConfigError(
                 f'{where} has no category {name!r} of metainfo.classes, but {meant!r}: write both '
                 'alike, or set check_annotations=False if they are two things'

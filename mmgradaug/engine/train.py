@@ -1,4 +1,4 @@
-"""Train and test: a config and a command line, as of mmdet's own scripts, in, a Runner out."""
+"""Train and test by command lines like those of mmdet's own scripts: a config in, a Runner out."""
 
 from __future__ import annotations
 
