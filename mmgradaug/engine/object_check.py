@@ -94,7 +94,7 @@ def check_outlines(where: str, objects: Iterable[Mapping[str, Any]], masks: bool
         ConfigError: If most do not.
     """
     found = [annotation for annotation in objects if not annotation.get('iscrowd')]
-    found = found[:: len(found) // 100_000 + 1]  # evenly spread, so many that it takes seconds
+    found = found[:: len(found) // 100_000 + 1]  # evenly spread; so many take seconds
     misfits = [(misfit, a) for a in found if (misfit := _misfit(a))]
     told = f'outlines or areas of {len(misfits)} of {len(found)} objects do not meet their boxes'
     if 2 * sum(masks or misfit == 'corners' for misfit, _ in misfits) > len(found):
