@@ -11,8 +11,7 @@ from matplotlib.figure import Figure
 
 from ..engine.run_log import Scalars
 from ..evaluation.widths import AP_NAMES
-from ..visualization.canvas import colour_at, new_figure
-from ..visualization.curves import Line, draw_lines, loss_lines, pass_title, precision_lines
+from ..visualization.canvas import Line, colour_at, draw_lines, new_figure
 from .run import Run
 
 FIRST_RUN = 4  # colour of the first run; the first passes have others
@@ -65,24 +64,53 @@ def section_panels(run: Run) -> dict[str, list[Panel]]:
     }
 
 
+def loss_lines(scalars: Scalars) -> list[Line]:
+    """Return the sum of all losses, and each pass's own where there is more than one pass.
+
+    The training step logs ``full/loss``, ``subnet1/loss`` and so on; a plain run logs ``loss``.
+    """
+    keys = dict.fromkeys(key for entry in scalars.train for key in entry if key.endswith('/loss'))
+    total = 'sum of all passes' if keys else 'full network'
+    lines = [Line(total, *scalars.series('train', 'loss'), 'black')]
+    for index, key in enumerate(keys):
+        lines.append(Line(pass_title(key), *scalars.series('train', key), colour_at(index)))
+    return lines
+
+
+def pass_title(key: str) -> str:
+    """Return the pass of a logged key, such as ``subnet1/loss``, in words."""
+    name = key.split('/')[0]
+    return name.replace('subnet', 'sub-network ') if name.startswith('subnet') else 'full network'
+
+
+def precision_lines(scalars: Scalars) -> list[Line]:
+    """Return the average precisions (IoU 0.50 to 0.95) of all validations."""
+    lines = []
+    for index, (suffix, label) in enumerate(AP_NAMES.items()):
+        key = scalars.metric_key(suffix)
+        if key is not None:
+            steps, values = scalars.series('val', key)
+            lines.append(Line(f'{label}, last {values[-1]:.3f}', steps, values, colour_at(index)))
+    return lines
+
+
 def comparison_panels(runs: Sequence[Run]) -> list[Panel]:
     """Return what can be compared: metrics, the full network's loss, time of an iteration."""
     names = dict.fromkeys(name for run in runs for name in run.metrics())
     ap = [name for name in names if name.split('/')[-1] in AP_NAMES]
+    colours = {run.name: colour_at(FIRST_RUN + index) for index, run in enumerate(runs)}
     panels = []
     for name in ap or names:
-        having = [(i, run) for i, run in enumerate(runs) if name in run.metrics()]
-        lines = [
-            Line(run.name, *run.metrics()[name], colour_at(FIRST_RUN + i)) for i, run in having
-        ]
-        panels.append(Panel(name, lines, having[0][1].scalars.unit, False))
+        having = [run for run in runs if name in run.metrics()]
+        lines = [Line(run.name, *run.metrics()[name], colours[run.name]) for run in having]
+        panels.append(Panel(name, lines, having[0].scalars.unit, False))
     compared = {"full network's loss": ('full/loss', 'loss'), 'seconds per iteration': ('time',)}
     for title, keys in compared.items():
         lines = []
-        for index, run in enumerate(runs):
+        for run in runs:
             found = (run.scalars.series('train', key) for key in keys)
             pair = next((pair for pair in found if pair[0]), ([], []))
-            lines.append(Line(run.name, *pair, colour_at(FIRST_RUN + index)))
+            lines.append(Line(run.name, *pair, colours[run.name]))
         panels.append(Panel(title, lines))
     return panels
 

@@ -107,10 +107,8 @@ def merge(starts: dict[str, list[dict[str, Any]]]) -> tuple[Scalars, list[str]]:
     """Return one log of several starts, and notes on how each went on from those before it.
 
     A resumed run goes on in a new folder, from its last checkpoint. What an earlier start logged
-    beyond that was done again, and is dropped; all of it if a run was started anew.
-
-    Args:
-        starts: Entries of the log by name of the start, the oldest first.
+    beyond that was done again, and is dropped; all of it if a run was started anew. ``starts`` are
+    entries of the log by name of the start, the oldest first.
     """
     every = Scalars.of([entry for entries in starts.values() for entry in entries])
     # Of a run by iteration mmengine may name epochs, too, but no validation after one.

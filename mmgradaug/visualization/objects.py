@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from .canvas import colour_at
 
-IGNORED = 'ignored'
 _SIDE = 450  # pixels that a small image is enlarged to, so that names find room
 
 
@@ -45,7 +44,7 @@ def draw_objects(
     visualizer = DetLocalVisualizer(line_width=1.5, alpha=0.4)
     colours = [*(to_rgb(colour_at(index)) for index in range(len(classes))), (0.7, 0.7, 0.7)]
     visualizer.dataset_meta = {
-        'classes': [*classes, IGNORED],
+        'classes': [*classes, 'ignored'],
         'palette': [tuple(round(255 * part) for part in colour) for colour in colours],
     }
     sample = DetDataSample(gt_instances=InstanceData.cat(drawn))

@@ -59,13 +59,9 @@ def picture_subnets(
 ) -> None:
     """Draw an image of a training batch as each pass of an iteration sees it. No network runs.
 
-    Args:
-        cfg: Config of a GradAug detector or classifier, with the training data.
-        model: Of that config.
-        paths: PNG files to write, one per iteration.
-        image: Index of the image in its batch.
-        seed: Of the order of the data, and of widths and transforms if the config has none.
-        title: Of the pictures; the iteration and a classifier's class are added.
+    Each iteration has a path, ``image`` is a place in the batch, and ``seed`` that of the order of
+    the data, and of widths and transforms if the config has none. The iteration and a classifier's
+    class are added to ``title``.
     """
     stand_in_for_runner()
     here = {'num_workers': 0, 'persistent_workers': False, 'prefetch_factor': None}

@@ -13,8 +13,7 @@ import numpy as np
 
 from ..evaluation.corruptions import GROUPS, CorruptionResult
 from ..evaluation.widths import WidthResult, shown_metrics, shown_of
-from .canvas import colour_at, new_figure, save_figure
-from .curves import Line, draw_lines
+from .canvas import Line, colour_at, draw_lines, new_figure, save_figure
 
 
 def save_widths(results: Sequence[WidthResult], path: Path | str, title: str = '') -> Path:
@@ -123,11 +122,8 @@ def save_frontier(
 ) -> Path:
     """Draw gains over plain training with their intervals, over the cost of a run.
 
-    Args:
-        points: Cost of a run in plain ones, mean gain, and half of its interval, by name; those
-            of plain training, whose names begin so, are joined: a line to beat.
-        path: PNG file.
-        title: What is gained.
+    Points are the cost of a run in plain ones, the mean gain, and half of its interval, by name;
+    those of plain training, whose names begin so, are joined: a line to beat.
     """
     figure = new_figure(9.0, 5.5, title)
     axes = figure.subplots()
