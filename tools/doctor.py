@@ -44,9 +44,8 @@ def main() -> int:
     devices = ['cpu']
     for number in range(torch.cuda.device_count()):
         devices.append(f'cuda:{number}')
-        print(
-            f'ok    GPU {number}: {torch.cuda.get_device_name(number)}, CUDA {torch.version.cuda}'
-        )
+        name = torch.cuda.get_device_name(number)
+        print(f'ok    GPU {number}: {name}, CUDA {torch.version.cuda}')
     faults = {device: run_operations(device) for device in devices}
     for device, fault in faults.items():
         if fault:

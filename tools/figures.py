@@ -17,9 +17,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or '').split('\n')[0])
     commands = parser.add_subparsers(dest='command', required=True, metavar='COMMAND')
     cam = commands.add_parser('cam', help='where classifiers see a class')
-    cam.add_argument(
-        '--widths', type=float, nargs='*', help="of sub-networks (default: gradaug's min_width)"
-    )
+    text = "of sub-networks (default: gradaug's min_width)"
+    cam.add_argument('--widths', type=float, nargs='*', help=text)
     text = 'training images for their BatchNorm statistics (default: %(default)s)'
     cam.add_argument('--recalibrate', type=int, default=200, metavar='N', help=text)
     found = commands.add_parser('detections', help='what detectors find')

@@ -7,17 +7,13 @@ term, the norm of its gradient relative to the full network's, and the cosine be
 from __future__ import annotations
 
 import argparse
-import logging
 import math
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import chain, islice, repeat
-from typing import TYPE_CHECKING
+from typing import Any
 
-from mmengine.config import Config, DictAction
-
-if TYPE_CHECKING:
-    from mmgradaug.evaluation.gradients import TermGradient
+from mmengine.config import DictAction
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -29,50 +25,44 @@ def main(argv: Sequence[str] | None = None) -> None:
     add('--batches', type=int, default=4)
     add('--seed', type=int, default=0)
     args = parser.parse_args(argv)
-    from mmengine.logging import MMLogger  # these take seconds, which --help need not wait for
-
-    from mmgradaug.engine.checks import check_data
-    from mmgradaug.engine.cli import load_config, one_line_errors
-
-    with one_line_errors():
-        cfg = load_config(args.config, args.cfg_options, gradaug=True)
-        MMLogger.get_current_instance().setLevel(logging.WARNING)  # not how weights are initialised
-        check_data(cfg, ('train',))
-        print_terms(list(measure(cfg, args)))
-
-
-def measure(cfg: Config, args: argparse.Namespace) -> Iterator[list[TermGradient]]:
-    """Yield the gradients of each batch, of a checkpoint's weights or of initial ones."""
-    import torch
+    import torch  # these take seconds, which --help need not wait for
+    from mmengine.logging import MMLogger
     from mmengine.runner import Runner
     from rich.progress import track
 
-    from mmgradaug.engine.checks import check_model
+    from mmgradaug.engine.checks import check_data, check_model
+    from mmgradaug.engine.cli import load_config, one_line_errors
     from mmgradaug.engine.hooks.bad_images import check_loading
     from mmgradaug.engine.weight_check import check_pretrained, load_weights
     from mmgradaug.evaluation.gradients import measure_gradients
     from mmgradaug.evaluation.random_batch import stand_in_for_runner
 
-    stand_in_for_runner()
-    torch.manual_seed(args.seed)
-    model = check_model(cfg, ('train',))
-    if args.checkpoint:
-        load_weights(model, args.checkpoint)
-    else:
-        check_pretrained(model)
-        model.init_weights()
-    model.train()
-    loader = Runner.build_dataloader(cfg.train_dataloader, seed=args.seed)
-    check_loading(loader.dataset)
-    # Small data sets have fewer batches in an epoch.
-    batches = islice(chain.from_iterable(repeat(loader, args.batches)), args.batches)
-    seed = args.seed if model.gradaug.seed is None else model.gradaug.seed
-    for index, data in enumerate(track(batches, 'batches', args.batches, transient=True)):
-        batch = model.data_preprocessor(data, True)
-        yield measure_gradients(model, batch, model.sampler.sample(seed, index))
+    with one_line_errors():
+        cfg = load_config(args.config, args.cfg_options, gradaug=True)
+        MMLogger.get_current_instance().setLevel('WARNING')  # not how weights are initialised
+        check_data(cfg, ('train',))
+        stand_in_for_runner()
+        torch.manual_seed(args.seed)
+        model = check_model(cfg, ('train',))
+        if args.checkpoint:
+            load_weights(model, args.checkpoint)
+        else:
+            check_pretrained(model)
+            model.init_weights()
+        model.train()
+        loader = Runner.build_dataloader(cfg.train_dataloader, seed=args.seed)
+        check_loading(loader.dataset)
+        # Small data sets have fewer batches in an epoch.
+        batches = islice(chain.from_iterable(repeat(loader, args.batches)), args.batches)
+        seed = args.seed if model.gradaug.seed is None else model.gradaug.seed
+        results = []
+        for index, data in enumerate(track(batches, 'batches', args.batches, transient=True)):
+            batch = model.data_preprocessor(data, True)
+            results.append(measure_gradients(model, batch, model.sampler.sample(seed, index)))
+        print_terms(results)
 
 
-def print_terms(results: list[list[TermGradient]]) -> None:
+def print_terms(results: Sequence[Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 

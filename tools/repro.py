@@ -16,7 +16,7 @@ from typing import Any
 RECORDS = Path('docs/results')
 
 
-def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or '').split('\n')[0])
     commands = parser.add_subparsers(dest='command', required=True, metavar='COMMAND')
     text = 'the rows: paper, README, measured, cost, data'
@@ -41,11 +41,6 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if args.command == 'smoke' and args.all == bool(args.ids):
         one.error('give IDs, or --all')
-    return args
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    args = parse_args(argv)
     from mmgradaug.engine.cli import make_output_dir, one_line_errors  # takes seconds
     from mmgradaug.reproduction.rows import read_records, read_rows, select_rows, write_results
     from mmgradaug.reproduction.runner import plan_runs, run_all

@@ -100,9 +100,8 @@ def measure_costs(rows: Sequence[Any]) -> None:
     command += ['--variants', *variants] if variants else []
     with TemporaryDirectory() as folder:
         out = Path(folder, 'steps.json')
-        subprocess.run(
-            [*command, '--out', str(out)], check=True, env=os.environ | {'OMP_NUM_THREADS': '1'}
-        )
+        env = os.environ | {'OMP_NUM_THREADS': '1'}
+        subprocess.run([*command, '--out', str(out)], check=True, env=env)
         steps[config] = json.loads(out.read_text())
     COST.write_text(json.dumps(steps, indent=1) + '\n')
 
