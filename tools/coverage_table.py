@@ -71,7 +71,6 @@ STOCK_FAILS = 'mmdet without mmgradaug fails here too: '
 
 
 def main(args: argparse.Namespace) -> None:
-    """Try all configs, print the counts and write the page."""
     logging.disable(logging.WARNING)  # how each weight is initialised
     init_default_scope('mmdet')
     models, unread = shipped_configs(args.only or ['*'])
@@ -244,7 +243,6 @@ class WatchedOptimWrapper(OptimWrapper):
 
 
 def report(models: dict, failures: dict, rows: list, unread: dict) -> str:
-    """Return the page as Markdown, of the results of :func:`main`."""
     kinds = {name: type_name(next(resnets(model))['type']) for name, model in models.items()}
     good = Counter(kinds[name] for name, reason in failures.items() if not reason)
     counts = [f'{good[k]} of {n} with a {k}' for k, n in Counter(kinds.values()).items()]

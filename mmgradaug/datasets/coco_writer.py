@@ -33,11 +33,7 @@ class Sample:
 
 
 def write_coco(
-    root: Path,
-    split: str,
-    samples: Iterable[Sample],
-    classes: Sequence[str],
-    info: dict[str, Any],
+    root: Path, split: str, samples: Iterable[Sample], classes: Sequence[str], info: dict[str, Any]
 ) -> None:
     """Write ``root/split/*`` and ``root/annotations/split.json``, rings as they are, masks as RLE.
 

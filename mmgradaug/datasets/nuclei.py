@@ -1,8 +1,7 @@
 """A real fluorescence microscopy image with 125 labelled nuclei, as a COCO data set of 16 tiles.
 
-The image (512 x 512 pixels, from the 2018 Data Science Bowl) and its instance labels are files
-inside the wheel of StarDist 0.9.2 (BSD-3-Clause) on the Python package registry. The wheel is
-downloaded when the data set is made and never installed. 12 tiles train and 4 validate.
+The image (512 x 512 pixels) and its instance labels are files of StarDist's wheel. 12 tiles train
+and 4 validate.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ import shlex
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -142,13 +143,11 @@ def spread(values: Sequence[Any]) -> str:
 def write_results(rows: Iterable[Row], records: Sequence[dict[str, Any]], docs: Path) -> None:
     """Write ``RESULTS.md`` and ``results.csv`` to a folder."""
     lines = [line for row in rows for line in lines_of(row, records)]
-    text, heading = INTRO, ''
-    for *cells, command in lines:
-        table = cells[0].partition('/')[0]
-        if table != heading:
-            text += f'\n## {table}\n\n| {" | ".join(COLUMNS)} |\n|{"---|" * len(COLUMNS)}\n'
-            heading = table
-        text += f'| {" | ".join(cells)} | `{command}` |\n'
+    text = INTRO
+    for table, group in groupby(lines, lambda line: line[0].partition('/')[0]):
+        text += f'\n## {table}\n\n| {" | ".join(COLUMNS)} |\n|{"---|" * len(COLUMNS)}\n'
+        for *cells, command in group:
+            text += f'| {" | ".join(cells)} | `{command}` |\n'
     write_atomically(text.encode(), docs / 'RESULTS.md')
     with open(docs / 'results.csv', 'w', newline='', encoding='utf-8') as file:
         csv.writer(file, lineterminator='\n').writerows([COLUMNS, *lines])
@@ -183,9 +182,8 @@ def read_sweep(rows: Sequence[Row], records: Iterable[Mapping[str, Any]]) -> lis
         width = sampler.min_width if sampler.num_subnets else 1.0
         setting = row.config, *options.items(), sampler.num_subnets, width, record['seed']
         value = percent(row.metrics.split()[0], record['final'])
-        runs[setting] = SweptRun(
-            sampler.num_subnets, width, value, record.get('step_seconds') or math.nan
-        )
+        seconds = record.get('step_seconds') or math.nan
+        runs[setting] = SweptRun(sampler.num_subnets, width, value, seconds)
     if not any(run.num_subnets for run in runs.values()):
         raise ConfigError('no record of these rows has sub-networks: run tools/repro.py first')
     return list(runs.values())
