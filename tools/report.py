@@ -18,8 +18,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     add('work_dirs', type=Path, nargs='+', metavar='WORK_DIR')
     add('--out', type=Path, help='file (default: report.html in the work dir, or beside several)')
     args = parser.parse_args(argv)
-    # These take seconds, which --help need not wait for.
-    from mmgradaug.engine.cli import make_output_dir, one_line_errors
+    from mmgradaug.engine.cli import make_output_dir, one_line_errors  # takes seconds
     from mmgradaug.reporting.page import write_report
     from mmgradaug.reporting.run import read_runs
 

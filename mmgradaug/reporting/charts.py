@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -87,8 +88,7 @@ def precision_lines(scalars: Scalars) -> list[Line]:
     """Return the average precisions (IoU 0.50 to 0.95) of all validations."""
     lines = []
     for index, (suffix, label) in enumerate(AP_NAMES.items()):
-        key = scalars.metric_key(suffix)
-        if key is not None:
+        if key := scalars.metric_key(suffix):
             steps, values = scalars.series('val', key)
             lines.append(Line(f'{label}, last {values[-1]:.3f}', steps, values, colour_at(index)))
     return lines
@@ -122,23 +122,16 @@ def logged_panels(scalars: Scalars, wanted: Callable[[str], bool]) -> list[Panel
     (``_hard``), are the same term. A value without a pass, such as ``time``, is drawn as the full
     network's.
     """
-    found: dict[str, dict[tuple[str, str], str]] = {}
-    for key in dict.fromkeys(key for entry in scalars.train for key in entry):
+    logged = dict.fromkeys(key for entry in scalars.train for key in entry)
+    keys = [key for key in logged if wanted(key.rpartition('/')[2])]
+    passes = sorted({'full', *(key.rpartition('/')[0] or 'full' for key in keys)})
+    lines: dict[str, list[Line]] = defaultdict(list)
+    for key in keys:
         owner, _, name = key.rpartition('/')
-        if wanted(name):
-            term, target = re.fullmatch('(.*?)(_soft|_hard)?', name).groups('')  # type: ignore
-            term = re.sub('loss_(roi|dense)_', 'loss_', term)  # as mmdet's heads call it
-            found.setdefault(term, {})[owner or 'full', target[1:]] = key
-    passes = sorted({'full', *(owner for keys in found.values() for owner, _ in keys)})
-    return [
-        Panel(name, [
-            Line(
-                ', '.join(filter(None, (pass_title(owner), target))),
-                *scalars.series('train', key),
-                colour_at(passes.index(owner)),
-                dashed=target == 'soft',
-            )
-            for (owner, target), key in keys.items()
-        ])
-        for name, keys in found.items()
-    ]  # fmt: skip
+        term, target = re.fullmatch('(.*?)(_soft|_hard)?', name).groups('')  # type: ignore
+        term = re.sub('loss_(roi|dense)_', 'loss_', term)  # as mmdet's heads call it
+        label = pass_title(key) + target.replace('_', ', ')
+        colour = colour_at(passes.index(owner or 'full'))
+        series = scalars.series('train', key)
+        lines[term].append(Line(label, *series, colour, dashed=target == '_soft'))
+    return [Panel(term, own) for term, own in lines.items()]
