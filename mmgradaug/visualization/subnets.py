@@ -89,7 +89,7 @@ def views_of(
 ) -> list[SubnetView]:
     """Return what the full network and the sub-networks of an iteration see of an image.
 
-    ``image`` is its place in the preprocessed batch, whose channels may be blue, green, red.
+    ``image`` is its place in the preprocessed batch, ``bgr`` whether that is blue, green, red.
     """
     images, label = batch['inputs'], batch['data_samples'][image]
     detects = isinstance(label, DetDataSample)
