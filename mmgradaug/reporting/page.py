@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -60,7 +60,7 @@ def write_report(runs: Sequence[Run], path: Path) -> None:
     )
     text = template.render(
         runs=[(run.name, colour_at(charts.FIRST_RUN + index)) for index, run in enumerate(runs)],
-        sections=_sections(runs),
+        sections=[s for s in _sections(runs) if any(map(any, (s.shared, *s.parts)))],
         leads=_LEADS,
         now=f'{datetime.now():%Y-%m-%d %H:%M:%S}',
         version=__version__,
@@ -68,14 +68,12 @@ def write_report(runs: Sequence[Run], path: Path) -> None:
     write_atomically(text.encode('utf-8', errors='replace'), path)
 
 
-def _sections(runs: Sequence[Run]) -> list[Section]:
-    """Return all sections that show something, in their order."""
-    sections = [
-        Section('Overview', [Part(notes=run.notes) for run in runs], Part([overview(runs)]))
-    ]
+def _sections(runs: Sequence[Run]) -> Iterator[Section]:
+    """Yield all sections in their order, also those that show nothing."""
+    yield Section('Overview', [Part(notes=run.notes) for run in runs], Part([overview(runs)]))
     if len(runs) > 1:
         compared = _chart('all runs', charts.comparison_panels(runs), 3)
-        sections.append(Section('Differences', [], Part([config_table(runs)], compared)))
+        yield Section('Differences', [], Part([config_table(runs)], compared))
     panels = [charts.section_panels(run) for run in runs]
     columns = 3 if len(runs) == 1 else 2
     for title in panels[0]:
@@ -85,10 +83,9 @@ def _sections(runs: Sequence[Run]) -> list[Section]:
         ]
         has_metrics = title == 'Validation' and any(run.metrics() for run in runs)
         shared = Part([metrics_table(runs)] if has_metrics else [])
-        sections.append(Section(title, parts, shared))
-    sections.append(Section('Pictures', [_pictures_of(run) for run in runs]))
-    sections.append(Section('Config', [Part(text=run.config_text) for run in runs]))
-    return [s for s in sections if any(map(any, (s.shared, *s.parts)))]
+        yield Section(title, parts, shared)
+    yield Section('Pictures', [_pictures_of(run) for run in runs])
+    yield Section('Config', [Part(text=run.config_text) for run in runs])
 
 
 def _chart(title: str, panels: list[charts.Panel], columns: int) -> list[Picture]:
