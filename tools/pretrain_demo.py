@@ -31,48 +31,55 @@ def main(argv: list[str] | None = None) -> None:
     text = 'of all trainings, as of tools/train.py'
     add('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help=text)
     args = parser.parse_args(argv)
-    from mmgradaug.datasets import make_digits  # these take seconds, which --help need not wait for
+    from mmgradaug.engine.cli import one_line_errors  # this takes seconds
+
+    with one_line_errors():
+        run_demo(args, args.work_dir)
+
+
+def run_demo(args: argparse.Namespace, work_dir: Path) -> None:
+    """Make the data, train, draw, publish, compare."""
+    from mmgradaug.datasets import make_digits
     from mmgradaug.engine.checks import check_model
-    from mmgradaug.engine.cli import make_output_dir, one_line_errors
+    from mmgradaug.engine.cli import make_output_dir
     from mmgradaug.engine.weight_check import check_pretrained
     from mmgradaug.publishing.publish import publish_backbone
     from mmgradaug.publishing.source import Cut, open_source
     from mmgradaug.reproduction.rows import read_rows, spread
     from mmgradaug.reproduction.runner import plan_runs, run_all
 
-    with one_line_errors():
-        say('data: handwritten digits of MNIST in data/digits/')
-        make_digits()
-        work_dir = make_output_dir(args.work_dir, '--work-dir')
-        rows = read_rows()
-        options = range(args.seeds), work_dir, args.cfg_options
-        runs = {name: plan_runs(rows[row], *options) for name, row in ROWS.items()}
-        longest_first = [*runs['GradAug'], *runs['baseline']]
-        tools, records = Path(__file__).absolute().parent, work_dir / 'records.jsonl'
-        run_all(longest_first, tools, records, args.jobs)
-        say('drawing')
-        report, maps = draw(work_dir, runs)
-        first = runs['GradAug'][0]
-        backbone = publish_backbone(open_source(first.checkpoint), Cut(), work_dir / 'published')
-        init_cfg = dict(type='Pretrained', checkpoint=str(backbone))
-        say(f'loading the backbone into {DETECTOR}')
-        detector_cfg = Config.fromfile(DETECTOR)
-        detector_cfg.model.backbone.init_cfg = init_cfg
-        detector = check_model(detector_cfg)
-        check_pretrained(detector)
-        detector.init_weights()
-        say('done')
-        cfg = Config.fromfile(first.work_dir / Path(first.row.config).name)
-        labels, epochs = cfg.train_dataloader.dataset.labels_per_class, cfg.train_cfg.max_epochs
-        print(f"""
+    say('data: handwritten digits of MNIST in data/digits/')
+    make_digits()
+    make_output_dir(work_dir, '--work-dir')
+    rows = {name: read_rows()[row] for name, row in ROWS.items()}
+    options = range(args.seeds), work_dir, args.cfg_options
+    runs = {name: plan_runs(row, *options) for name, row in rows.items()}
+    longest_first = [*runs['GradAug'], *runs['baseline']]
+    tools, records = Path(__file__).absolute().parent, work_dir / 'records.jsonl'
+    run_all(longest_first, tools, records, args.jobs)
+    say('drawing')
+    report, maps = draw(work_dir, runs)
+    first = runs['GradAug'][0]
+    backbone = publish_backbone(open_source(first.checkpoint), Cut(), work_dir / 'published')
+    init_cfg = dict(type='Pretrained', checkpoint=str(backbone))
+    say(f'loading the backbone into {DETECTOR}')
+    detector_cfg = Config.fromfile(DETECTOR)
+    detector_cfg.model.backbone.init_cfg = init_cfg
+    detector = check_model(detector_cfg)
+    check_pretrained(detector)
+    detector.init_weights()
+    say('done')
+    cfg = Config.fromfile(first.work_dir / Path(first.row.config).name)
+    labels, epochs = cfg.train_dataloader.dataset.labels_per_class, cfg.train_cfg.max_epochs
+    print(f"""
 trained   ResNet-18 (half as wide) on {labels} labelled digits of each class,
           {args.seeds} seeds, baseline and GradAug; {epochs} epochs each""")
-        values = {name: [r.record()['final'][METRIC] for r in rs] for name, rs in runs.items()}
-        gap = [a - b for a, b in zip(values['GradAug'], values['baseline'], strict=True)]
-        for name, row in {**values, 'GradAug - baseline, by seed:': gap}.items():
-            seeds = ', '.join(f'{value:.2f}' for value in row)
-            print(f'top-1 / % {name:12} {spread(row)}   ({seeds})')
-        print(f"""          mean±standard deviation, final epoch;
+    values = {name: [r.record()['final'][METRIC] for r in rs] for name, rs in runs.items()}
+    gap = [a - b for a, b in zip(values['GradAug'], values['baseline'], strict=True)]
+    for name, row in {**values, 'GradAug - baseline, by seed:': gap}.items():
+        seeds = ', '.join(f'{value:.2f}' for value in row)
+        print(f'top-1 / % {name:12} {spread(row)}   ({seeds})')
+    print(f"""          mean±standard deviation, final epoch;
           GradAug is better with {sum(v > 0 for v in gap)} of {args.seeds} seeds
 backbone  {backbone}
           all {len(detector.backbone.state_dict())} of its entries are in {DETECTOR}

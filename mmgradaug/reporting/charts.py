@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 
 from ..engine.run_log import Scalars
 from ..evaluation.widths import AP_NAMES
-from ..visualization.canvas import Line, colour_at, draw_lines, new_figure
+from ..visualization.canvas import colour_at, new_figure
+from ..visualization.curves import Line, draw_lines
 from .run import Run
 
 FIRST_RUN = 4  # colour of the first run; the first passes have others

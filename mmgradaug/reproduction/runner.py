@@ -108,6 +108,15 @@ class Run:
         words = ['--work-dir', str(self.work_dir), *scaled, '--resume', '--cfg-options', *options]
         return [*script, *words]
 
+    def finish(self, folder: Path, status: int) -> str:
+        """Note that what was done in a folder is complete; return the error if it is not."""
+        if status == 0:
+            (folder / DONE).touch()
+            return ''
+        output, name = folder / OUTPUT, f'{self.row.id} seed {self.seed}'
+        last = output.read_text(errors='replace').strip().rpartition('\n')[2]
+        return f'{name} ended with status {status}, see {output}: {last}'
+
     def record(self) -> dict[str, Any]:
         """Return what is kept of it when it is complete."""
         found = next(self.out.glob('*.json' if self.row.evaluation else FILE), None)
@@ -202,7 +211,8 @@ def run_all(runs: Sequence[Run], tools: Path, records: Path, jobs: int = 1) -> N
     jobs = min(jobs, there // gpus)
     threads = max(1, len(os.sched_getaffinity(0)) // (jobs * gpus))
     todo = sum(bool(run.todo) for run in runs)
-    print(f'{len(runs)} runs, {todo} to do, {jobs} at a time with {threads} threads', flush=True)
+    text = f'{len(runs)} runs, {todo} to do, {jobs} at a time with {threads} threads'
+    print(text, flush=True)
     running: dict[int, tuple[Run, subprocess.Popen[bytes], Path, float]] = {}  # by place
     took: list[float] = []  # seconds of what is complete
     errors: list[str] = []
@@ -228,17 +238,13 @@ def run_all(runs: Sequence[Run], tools: Path, records: Path, jobs: int = 1) -> N
             for place in ended:
                 run, process, folder, begun = running.pop(place)
                 took.append(time.monotonic() - begun)
-                name = f'{run.row.id} seed {run.seed}'
-                if status := process.returncode:
-                    output = folder / OUTPUT
-                    last = output.read_text(errors='replace').strip().rpartition('\n')[2]
-                    errors.append(f'{name} ended with status {status}, see {output}: {last}')
-                    print(errors[-1], flush=True)
-                    continue
-                (folder / DONE).touch()
-                waiting.insert(0, run)  # for what follows, or its record
-                if not run.todo:
-                    print(f'{name} is done, {took[-1]:.0f} s', flush=True)
+                if error := run.finish(folder, process.returncode):
+                    errors.append(error)
+                else:
+                    waiting.insert(0, run)  # for what follows, or its record
+                if error or not run.todo:
+                    text = f'{run.row.id} seed {run.seed} is done, {took[-1]:.0f} s'
+                    print(error or text, flush=True)
             if ended or time.monotonic() - told > TELL:
                 told = time.monotonic()
                 ages = {folder: told - begun for _, _, folder, begun in running.values()}

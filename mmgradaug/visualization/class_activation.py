@@ -29,15 +29,19 @@ def save_activation_maps(
     title: str = '',
     files: Sequence[Path] = (),
 ) -> Path:
-    """Draw class activation maps of several networks, a row each, over the same images.
+    """Draw class activation maps of several networks over the same images.
 
     The predicted class and its probability stand above each map. Each map has its own scale of
     colours, from its smallest to its largest value: pictures show where a network looks, not how
-    sure it is. Networks are classifiers in evaluation mode with their widths, by name.
+    sure it is.
 
-    Images are the first of ten classes of the config's validation data, or ``files``: then maps
-    are of the classes that each network predicts, named by the first one's ``dataset_meta``, or
-    numbers. Returns the path.
+    Args:
+        networks: By name, a classifier in evaluation mode and its width; one row each.
+        cfg: Config with the validation data.
+        path: The PNG file to write, which is returned.
+        title: Of the whole picture.
+        files: Images; maps are of the classes that each network predicts, named by the first one's
+            ``dataset_meta``, or numbers. By default the first validation image of ten classes.
     """
     init_default_scope(cfg.get('default_scope') or 'mmdet')
     if files:
@@ -81,7 +85,12 @@ def class_activation_maps(model: Any, inputs: Tensor, classes: Tensor) -> Tensor
 
     The map is the class's weights of the linear layer times the features of the place, plus its
     bias; so its mean is the class's logit. Inside :func:`~mmgradaug.at_width` it is a
-    sub-network's. ``inputs`` are normalised images (N, C, H, W), ``classes`` one for each (N,).
+    sub-network's.
+
+    Args:
+        model: A :class:`~mmgradaug.classification.Classifier`, in the mode that is wanted.
+        inputs: Normalised images (N, C, H, W).
+        classes: A class for each image (N,).
     """
     features = model.extract_feat(inputs)
     last = features if isinstance(features, Tensor) else features[-1]

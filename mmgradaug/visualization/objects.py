@@ -24,10 +24,16 @@ def draw_objects(
     classes: Sequence[str],
     ignored: InstanceData | None = None,
 ) -> NDArray[np.uint8]:
-    """Draw boxes, masks and class names of labels or predictions on an RGB image (H, W, 3).
+    """Draw boxes, masks and names of objects on an image.
 
-    Regions that no loss and no metric looks at (``ignored``, crowds for instance) are grey. The
-    image that is returned (k * H, k * W, 3) is enlarged by a whole number k if it is small.
+    Args:
+        image: (H, W, 3), RGB.
+        instances: Labels or predictions, with boxes in pixels of the image.
+        classes: Names of the classes, by index.
+        ignored: Regions that no loss and no metric looks at, crowds for instance; drawn in grey.
+
+    Returns:
+        The drawn image (k * H, k * W, 3), enlarged by a whole number k if it is small.
     """
     height, width = image.shape[:2]
     factor = max(1, _SIDE // max(height, width))

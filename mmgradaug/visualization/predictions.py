@@ -35,9 +35,13 @@ def picture_predictions(
 ) -> Figure:
     """Draw images, their labels and what detectors find in them, one row per image.
 
-    The images are the first ``num_images`` of the config's validation data, whose labels are drawn
-    if its pipeline loads them, or ``files``, without labels; then classes are those of a detector's
-    ``dataset_meta``. The detectors, by name, are in evaluation mode afterwards.
+    Args:
+        cfg: Config with the validation data; labels are drawn if its pipeline loads them.
+        models: Trained detectors by name; they are in evaluation mode afterwards.
+        num_images: How many, the first of the validation.
+        score_threshold: Predictions below this score are left out.
+        title: Of the whole picture.
+        files: Images instead, without labels; classes are those of a detector's ``dataset_meta``.
     """
     if files:
         data = (cfg.get('test_dataloader') or cfg.val_dataloader).dataset

@@ -59,9 +59,13 @@ def picture_subnets(
 ) -> None:
     """Draw an image of a training batch as each pass of an iteration sees it. No network runs.
 
-    Each iteration has a path, ``image`` is a place in the batch, and ``seed`` that of the order of
-    the data, and of widths and transforms if the config has none. The iteration and a classifier's
-    class are added to ``title``.
+    Args:
+        cfg: Config of a GradAug detector or classifier, with the training data.
+        model: Of that config.
+        paths: PNG files to write, one per iteration.
+        image: Index of the image in its batch.
+        seed: Of the order of the data, and of widths and transforms if the config has none.
+        title: Of the pictures; the iteration and a classifier's class are added.
     """
     stand_in_for_runner()
     here = {'num_workers': 0, 'persistent_workers': False, 'prefetch_factor': None}
@@ -89,7 +93,8 @@ def views_of(
 ) -> list[SubnetView]:
     """Return what the full network and the sub-networks of an iteration see of an image.
 
-    ``image`` is its place in the preprocessed batch, ``bgr`` whether that is blue, green, red.
+    ``image`` is its index in the preprocessed batch; ``bgr`` says that channels are blue, green,
+    red.
     """
     images, label = batch['inputs'], batch['data_samples'][image]
     detects = isinstance(label, DetDataSample)

@@ -13,7 +13,8 @@ import numpy as np
 
 from ..evaluation.corruptions import GROUPS, CorruptionResult
 from ..evaluation.widths import WidthResult, shown_metrics, shown_of
-from .canvas import Line, colour_at, draw_lines, new_figure, save_figure
+from .canvas import colour_at, new_figure, save_figure
+from .curves import Line, draw_lines
 
 
 def save_widths(results: Sequence[WidthResult], path: Path | str, title: str = '') -> Path:

@@ -14,7 +14,7 @@ from mmgradaug.reporting import charts
 from mmgradaug.reporting.page import write_report
 from mmgradaug.reporting.run import read_run, read_runs
 from mmgradaug.reporting.tables import overview
-from mmgradaug.visualization.canvas import Line
+from mmgradaug.visualization.curves import Line
 from tests.reporting.work_dirs import CONFIG, ITERATIONS, train_entry, write_run, write_start
 from tools.report import main
 

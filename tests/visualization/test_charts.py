@@ -9,7 +9,8 @@ import pytest
 from mmgradaug.errors import ConfigError
 from mmgradaug.evaluation.widths import WidthResult, shown_metrics
 from mmgradaug.reproduction.rows import SweptRun, read_sweep
-from mmgradaug.visualization.canvas import Line, draw_lines, new_figure
+from mmgradaug.visualization.canvas import new_figure
+from mmgradaug.visualization.curves import Line, draw_lines
 from mmgradaug.visualization.sweeps import metric_lines, save_sweep, save_widths
 from tests.visualization.pictures import pixels_of
 
