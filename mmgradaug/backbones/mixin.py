@@ -87,6 +87,7 @@ class SlimmableMixin(SlimmableNetwork):
         norm_cfg = _slim('norm_cfg', norm_cfg or {'type': 'BN'}, norms, kinds)
         conv_cfg['divisor'] = width_divisor
         super().__init__(*args, conv_cfg=conv_cfg, norm_cfg=norm_cfg, **kwargs)
+        self.width_divisor = width_divisor
         self._set_rounding()
         if norm_cfg['type'] is SlimGroupNorm:
             for module in self.modules():
