@@ -46,7 +46,7 @@ class StagedNetwork(BaseModule):
         regulariser: Any = None,
         **options: Any,
     ) -> None:
-        # He's by outgoing connections, as the networks' authors have it; norms start from 1 anyway.
+        # He's initialisation by outgoing connections, as the networks' authors have it.
         super().__init__({'type': 'Kaiming', 'layer': 'Conv2d'} if init_cfg is None else init_cfg)
         conv, norm = partial(build_conv, conv_cfg), partial(build_norm, norm_cfg)
         self.conv1: Any = conv(in_channels, STEM_CHANNELS, 3)

@@ -48,8 +48,8 @@ def to_onnx(
 ) -> bytes:
     """Convert a dense network in evaluation mode; number and size of images stay free.
 
-    ``names`` are those of its output or outputs. ``meta`` is plain data, in the file under the key
-    ``mmgradaug``.
+    It goes from normalised images (N, C, H, W) to one tensor (N, ...), or a sequence of them with
+    these ``names``. ``meta`` is plain data, in the file under the key ``mmgradaug``.
 
     Raises:
         ConfigError: If onnxruntime's outputs differ by more than 1e-4 of an output's largest entry.

@@ -119,7 +119,10 @@ def publish_classifier(source: Source, out: Path) -> Path:
 
 
 def dense_classifier(source: Source, cut: Cut) -> Any:
-    """Return a classifier or its sub-network with ordinary layers, in evaluation mode."""
+    """Return a classifier or its sub-network with ordinary layers, in evaluation mode.
+
+    It goes from normalised images (N, C, H, W) to logits (N, classes).
+    """
     model = source.config().model
     known = ('num_classes', 'in_channels', 'data_preprocessor')
     options = {key: model[key] for key in known if key in model}

@@ -103,6 +103,9 @@ def mask_ious(masks: Tensor, targets: Tensor, visible: Tensor) -> Tensor:
 
 
 def meaningful_iou(student: Tensor, teacher: Tensor) -> Tensor:
-    """Return the IoU that the student should predict: the teacher's, or one that means the same."""
+    """Return the IoU that the student should predict: the teacher's, or one that means the same.
+
+    Below 0 predictions mean 0, above 1 they mean 1.
+    """
     low = torch.where(teacher < 0, student.clamp(max=0), teacher)
     return torch.where(teacher > 1, student.clamp(min=1), low)
