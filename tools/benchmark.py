@@ -37,9 +37,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     text = "further GradAug steps, such as 'gradaug.width_step=0.025 backbone.width_divisor=8'"
     add('--variants', nargs='+', default=(), metavar='OPTIONS', help=text)
     args = parser.parse_args(argv)
-    # torch's profiler, which counts memory, reports a missing GPU as an error otherwise. It is
-    # read when torch is imported.
-    os.environ.setdefault('KINETO_LOG_LEVEL', '5')
+    os.environ.setdefault('KINETO_LOG_LEVEL', '5')  # read by torch: no GPU is no error
     import torch  # these take seconds, which --help need not wait for
     from mmengine.device import get_device
     from mmengine.logging import MMLogger

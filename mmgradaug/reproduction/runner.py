@@ -46,6 +46,9 @@ class Run:
     hash: str  # of config, options, seed, GPUs, version and the command that follows
     needs: Run | None = None  # has to be complete before
 
+    def __str__(self) -> str:
+        return f'{self.row.id} seed {self.seed}'
+
     @property
     def out(self) -> Path:
         """Folder of its result: of the command that follows, or of the training."""
@@ -113,9 +116,9 @@ class Run:
         if status == 0:
             (folder / DONE).touch()
             return ''
-        output, name = folder / OUTPUT, f'{self.row.id} seed {self.seed}'
+        output = folder / OUTPUT
         last = output.read_text(errors='replace').strip().rpartition('\n')[2]
-        return f'{name} ended with status {status}, see {output}: {last}'
+        return f'{self} ended with status {status}, see {output}: {last}'
 
     def record(self) -> dict[str, Any]:
         """Return what is kept of it when it is complete."""
@@ -195,8 +198,8 @@ def plan_runs(
 def run_all(runs: Sequence[Run], tools: Path, records: Path, jobs: int = 1) -> None:
     """Complete runs, in their order, and append a record of each to a file of JSON lines.
 
-    ``tools`` is the tools' folder. Runs of ``jobs`` at a time share the processor's cores, and each
-    has GPUs of its own: where those are few, fewer run. Prints progress.
+    ``tools`` is the tools' folder. Runs of ``jobs`` at a time share the processor's cores; each has
+    GPUs of its own, and where those are few, fewer run.
 
     Raises:
         ConfigError: If a run fails, when the others are complete, or if there are too few GPUs.
@@ -205,14 +208,11 @@ def run_all(runs: Sequence[Run], tools: Path, records: Path, jobs: int = 1) -> N
     gpus = max((run.gpus for run in runs), default=1)
     there = torch.cuda.device_count() or gpus * jobs  # on the CPU all run
     if jobs < 1 or not 1 <= gpus <= there:
-        raise ConfigError(
-            f'--jobs {jobs} --gpus {gpus}, expected 1 or more and GPUs that there are'
-        )
+        raise ConfigError(f'--jobs {jobs} --gpus {gpus}, expected 1 or more GPUs that there are')
     jobs = min(jobs, there // gpus)
     threads = max(1, len(os.sched_getaffinity(0)) // (jobs * gpus))
     todo = sum(bool(run.todo) for run in runs)
-    text = f'{len(runs)} runs, {todo} to do, {jobs} at a time with {threads} threads'
-    print(text, flush=True)
+    print(f'{len(runs)} runs, {todo} to do, {jobs} at a time with {threads} threads', flush=True)
     running: dict[int, tuple[Run, subprocess.Popen[bytes], Path, float]] = {}  # by place
     took: list[float] = []  # seconds of what is complete
     errors: list[str] = []
@@ -243,13 +243,11 @@ def run_all(runs: Sequence[Run], tools: Path, records: Path, jobs: int = 1) -> N
                 else:
                     waiting.insert(0, run)  # for what follows, or its record
                 if error or not run.todo:
-                    text = f'{run.row.id} seed {run.seed} is done, {took[-1]:.0f} s'
-                    print(error or text, flush=True)
+                    print(error or f'{run} is done, {took[-1]:.0f} s', flush=True)
             if ended or time.monotonic() - told > TELL:
                 told = time.monotonic()
                 ages = {folder: told - begun for _, _, folder, begun in running.values()}
-                text = progress(ages, sum(bool(run.todo) for run in waiting), took, jobs)
-                print(text, flush=True)
+                print(progress(ages, sum(bool(r.todo) for r in waiting), took, jobs), flush=True)
     finally:
         for _, process, *_ in running.values():
             process.terminate()
