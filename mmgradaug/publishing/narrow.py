@@ -61,9 +61,11 @@ def narrow_detector(model: Any, cfg: Config, width: float) -> tuple[Config, Any]
     active = {(c.full, c.narrow): c.active for c in channels}
     for key in source.keys() & target.keys():
         tensor, shape = source[key], target[key].shape
-        if tensor.shape != shape and tensor.shape[1:2] + shape[1:2] in active:
+        reads = tensor.shape[:1] == shape[:1] and tensor.shape[1:2] + shape[1:2] in active
+        if tensor.shape != shape and reads:
             source[key] = _silenced(key, tensor[:, : active[tensor.size(1), shape[1]]], shape)
-    load_strictly(narrow, source, 'the trained detector')
+    fix = 'Where layers inside a neck follow its in_channels, publish the backbone (--to backbone)'
+    load_strictly(narrow, source, 'the trained detector', fix=fix)
     return stock, narrow.to(next(model.parameters()).device)
 
 

@@ -115,3 +115,7 @@ def test_what_cannot_be_cut_is_named():
     parent.neck.extra = nn.Conv2d(8, 4, 1)  # unknown to the stock detector
     with pytest.raises(ValueError, match=r'the trained detector does not fit .*neck\.extra'):
         narrow_detector(parent, cfg, 0.5)
+    model = dense_config('rtmdet/rtmdet_s_8xb32-300e_coco')
+    said = r'does not fit RTMDet: .*neck\.reduce_layers.*--to backbone'
+    with pytest.raises(ValueError, match=said):
+        narrow_detector(build(model).eval(), Config(dict(model=model)), 0.5)
