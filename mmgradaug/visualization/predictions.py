@@ -72,7 +72,7 @@ def picture_predictions(
         for name, sample in zip(models, samples, strict=True):
             objects = found_objects(sample, len(classes))
             objects = objects[objects.scores >= score_threshold]
-            name += f' with score >= {score_threshold:g}: {len(objects)}'
+            name += f'\nwith score >= {score_threshold:g}: {len(objects)}'
             shown.append((name, draw_objects(image, objects, classes)))
         for axes, (text, pixels) in zip(row, shown, strict=True):
             axes.imshow(pixels)

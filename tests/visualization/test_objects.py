@@ -80,7 +80,7 @@ def test_pictures_of_a_detector(tmp_path):
     model.dataset_meta = cfg.val_dataloader.dataset.metainfo
     (file, *_) = Path(cfg.val_dataloader.dataset.data_root, 'val').iterdir()
     two = picture_predictions(cfg, dict(a=model, b=model), 1, 0.0, files=[file])
-    titles = [f'{name} with score >= 0: 5' for name in 'ab']
+    titles = [f'{name}\nwith score >= 0: 5' for name in 'ab']
     assert [axes.get_title() for axes in two.axes] == [file.name, *titles]
     steps = cfg.val_dataloader.dataset.pipeline
     cfg.val_dataloader.dataset.pipeline = [s for s in steps if s['type'] != 'LoadAnnotations']
