@@ -89,7 +89,8 @@ def measure(cfg: Config, network: Any, args: Any, path: Path) -> dict[str, Any]:
     for key, values in summary.items():
         print(f'{key:<18}', *(f'{n} {value:.3f}' for n, value in values.items()), sep='  ')
     if summary['mPC']:  # a detector that finds nothing has none
-        print(save_corruptions(results, path.with_suffix('.png'), str(args.checkpoint)))
+        title = '/'.join(args.checkpoint.parts[-2:])  # a longer one would not fit
+        print(save_corruptions(results, path.with_suffix('.png'), title))
     return {**summary, 'results': json.loads(path.read_text())['results']}
 
 

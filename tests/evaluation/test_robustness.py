@@ -173,7 +173,7 @@ def test_table_json_and_picture_of_a_classifier(classifier, tmp_path, capsys):
 
 
 def test_what_was_evaluated_before_a_stop_is_not_evaluated_again(classifier, tmp_path, monkeypatch):
-    evaluate, calls, most = Validation.evaluate, [], [3]
+    evaluate, calls, most, titles = Validation.evaluate, [], [3], []
 
     def counted(self, network):
         if len(calls) == most[0]:
@@ -182,7 +182,7 @@ def test_what_was_evaluated_before_a_stop_is_not_evaluated_again(classifier, tmp
         return evaluate(self, network)
 
     monkeypatch.setattr(Validation, 'evaluate', counted)
-    monkeypatch.setattr(sweeps, 'save_corruptions', lambda *_: '')
+    monkeypatch.setattr(sweeps, 'save_corruptions', lambda *given: titles.append(given[2]))
     config, checkpoint = classifier[1]
     few = ['--corruptions', 'contrast', 'fog', '--severities', '3', '5', '--out', str(tmp_path)]
     with pytest.raises(SystemExit, match='130'):
@@ -201,6 +201,7 @@ def test_what_was_evaluated_before_a_stop_is_not_evaluated_again(classifier, tmp
     assert found[0] == found[1] and found[0]['mPC'] == found[3]['mPC'] != found[2]['mPC']
     assert len(found[0]['results']) == 5 and found[2]['results'] == found[3]['results']
     assert found[3] == found[5] and len(list(tmp_path.glob('*.json'))) == 3
+    assert titles[0].count('/') == 1, 'a whole path is cut off at both ends'
 
 
 def test_a_narrow_detector_and_what_does_not_fit(classifier, tmp_path, monkeypatch):
