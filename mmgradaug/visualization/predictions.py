@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from matplotlib.figure import Figure
 from mmdet.structures import INSTANCE_OFFSET
-from mmengine.config import Config
+from mmdet.utils import get_test_pipeline_cfg
+from mmengine.config import Config, ConfigDict
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.runner import Runner
 from mmengine.structures import InstanceData
@@ -44,8 +45,9 @@ def picture_predictions(
         files: Images instead, without labels; classes are those of a detector's ``dataset_meta``.
     """
     if files:
-        data = (cfg.get('test_dataloader') or cfg.val_dataloader).dataset
-        dataset: Any = SimpleNamespace(pipeline=Compose(data.pipeline))
+        loader = cfg.get('test_dataloader') or cfg.val_dataloader
+        steps = get_test_pipeline_cfg(ConfigDict(test_dataloader=loader))  # of a wrapped one, too
+        dataset: Any = SimpleNamespace(pipeline=Compose(steps))
         classes = next(iter(models.values())).dataset_meta['classes']
         loaded = ({'img_path': str(file), 'img_id': 0, 'instances': []} for file in files)
         batches: Any = (pseudo_collate([dataset.pipeline(one)]) for one in loaded)

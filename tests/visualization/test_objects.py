@@ -79,6 +79,8 @@ def test_pictures_of_a_detector(tmp_path):
     picture_subnets(cfg, model, paths[2:])
     model.dataset_meta = cfg.val_dataloader.dataset.metainfo
     (file, *_) = Path(cfg.val_dataloader.dataset.data_root, 'val').iterdir()
+    wrapped = cfg.test_dataloader
+    wrapped.dataset = dict(type='ConcatDataset', datasets=[wrapped.dataset])
     two = picture_predictions(cfg, dict(a=model, b=model), 1, 0.0, files=[file])
     titles = [f'{name}\nwith score >= 0: 5' for name in 'ab']
     assert [axes.get_title() for axes in two.axes] == [file.name, *titles]
