@@ -61,6 +61,8 @@ def _stock_network(network: SlimmableNetwork) -> nn.Module:
     for name, module in network.named_children():
         setattr(stock, name, module)
     stock.training = network.training
+    if hasattr(network, 'norm_eval'):  # which classifiers change, and `train` reads
+        stock.norm_eval = network.norm_eval
     return stock
 
 

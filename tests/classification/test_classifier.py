@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 from torchvision.models import resnet18, resnet50
 
-from mmgradaug import at_width
+from mmgradaug import at_width, extract_subnet
 from mmgradaug.errors import ConfigError
 from tests.classification.tiny import BACKBONE, batch, build, config
 from tests.oracles import assert_equal, statistics
@@ -128,8 +128,11 @@ def test_predictions():
 
 
 def test_batch_norm_trains_unless_it_is_told_not_to():
-    assert build().backbone.bn1.training
-    assert not build(backbone=BACKBONE | dict(norm_eval=True)).backbone.bn1.training
+    for options, trains in (({}, True), (dict(norm_eval=True), False)):
+        backbone = build(backbone=BACKBONE | options).backbone
+        small = extract_subnet(backbone, 0.5)
+        small.train()
+        assert backbone.bn1.training == small.bn1.training == trains
 
 
 @pytest.mark.parametrize('kind', ['Classifier', 'GradAugClassifier'])
