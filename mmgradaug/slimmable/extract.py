@@ -68,7 +68,7 @@ def _stock_network(network: SlimmableNetwork) -> nn.Module:
 
 def _input_channels(network: nn.Module, width: float) -> dict[str, int]:
     """Return the channels that enter each layer that depends on them, by module name."""
-    first = next(m for m in network.modules() if isinstance(m, SlimConv))
+    first: Any = next(m for m in network.modules() if isinstance(m, (nn.Conv2d, SlimConv)))
     # At stride 32 this has 3 x 3 cells, which deformable convolutions need.
     example = first.weight.new_zeros(1, first.in_channels, 96, 96)
     sizes: dict[str, int] = {}

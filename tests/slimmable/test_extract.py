@@ -3,8 +3,9 @@ import torch
 from mmdet.models.backbones import ResNet
 from torch import nn
 
-from mmgradaug import SlimmableResNet, extract_subnet
+from mmgradaug import SlimmableResNet, at_width, extract_subnet
 from mmgradaug.errors import ConfigError
+from mmgradaug.slimmable import SlimConv2d
 from tests.networks import build, detector_config, random_images, small_resnet
 from tests.oracles import assert_slice_equals_dense
 
@@ -40,6 +41,13 @@ def test_result_is_ordinary_and_the_network_unchanged():
     frozen = [n for n, p in dense.named_parameters() if not p.requires_grad]
     assert frozen == [n for n, p in network.named_parameters() if not p.requires_grad]
     assert frozen
+
+
+def test_layers_of_your_own_may_follow_ordinary_ones():
+    network = nn.Sequential(nn.Conv2d(3, 8, 1), SlimConv2d(8, 16, 1)).eval()
+    dense, x = extract_subnet(network, 0.5), random_images(1, 3, 8, 8)
+    with at_width(network, 0.5):
+        assert torch.equal(network(x), dense(x))
 
 
 def test_what_the_stock_network_does_not_compute_is_refused():
