@@ -50,9 +50,9 @@ def shapes_config(root: Path, train: int = 4, val: int = 1, model: Any = None, *
     return cfg
 
 
-def shapes_options(root: Path, train: int = 8, val: int = 2) -> list[str]:
+def shapes_options(root: Path, train: int = 8) -> list[str]:
     """Generate images under a folder; returns options of the recipe: a tiny network on them."""
-    make_shapes(root, ShapesSpec(train, size=(64, 64)), ShapesSpec(val, size=(64, 64)))
+    make_shapes(root, ShapesSpec(train, size=(64, 64)), ShapesSpec(2, size=(64, 64)))
     loaders = ['train_dataloader.dataset', 'val_dataloader', 'test_dataloader']
     annotations = f'{root}/annotations/val.json'
     return [

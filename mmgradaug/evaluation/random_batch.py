@@ -80,10 +80,10 @@ def _num_semantic_classes(model: nn.Module, default: int) -> int:
     return default
 
 
-def _stripes(size: tuple[int, int], classes: int, stripes: int = 6) -> Tensor:
-    """Return a label map (1, H, W) of vertical stripes, from the first class to the last."""
-    columns = torch.arange(size[1]) * stripes // size[1]
-    return (columns * (classes - 1) // (stripes - 1)).expand(1, *size).contiguous()
+def _stripes(size: tuple[int, int], classes: int) -> Tensor:
+    """Return a label map (1, H, W) of six vertical stripes, from the first class to the last."""
+    stripes = torch.arange(size[1]) * 6 // size[1]
+    return (stripes * (classes - 1) // 5).expand(1, *size).contiguous()
 
 
 def _proposals(boxes: Tensor, size: tuple[int, int]) -> InstanceData:

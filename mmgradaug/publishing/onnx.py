@@ -16,7 +16,7 @@ from .source import Cut, Source, build_model, load_backbone
 from .writing import record_of, write_named
 
 
-def publish_onnx(source: Source, cut: Cut, out: Path, classifier: bool = True) -> Path:
+def publish_onnx(source: Source, cut: Cut, out: Path, classifier: bool) -> Path:
     """Write a backbone or a classifier as ONNX, and return the path.
 
     From normalised images (N, C, H, W) it gives a classifier's logits (N, classes), or the

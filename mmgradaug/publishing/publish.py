@@ -72,7 +72,7 @@ def publish_backbone(source: Source, cut: Cut, out: Path, for_mmdet: bool = Fals
 
 
 def publish_weights(
-    source: Source, library: str, out: Path, classifier: bool = True, safetensors: bool = False
+    source: Source, library: str, out: Path, classifier: bool, safetensors: bool
 ) -> Path:
     """Write a ResNet under the names of another library, as its own files have them.
 

@@ -98,9 +98,7 @@ def _weights_of_run(checkpoint: Any, trained: bool) -> State:
     return weights
 
 
-def open_external(
-    path: Path, library: str, config: Config | None = None, trained: bool = False
-) -> Source:
+def open_external(path: Path, library: str, config: Config | None, trained: bool) -> Source:
     """Read the weights of another library's network, of ``torch.save`` or safetensors.
 
     ``library`` is one of :data:`~mmgradaug.publishing.key_maps.LIBRARIES`; without the config of a

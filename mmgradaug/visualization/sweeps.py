@@ -57,7 +57,7 @@ def metric_lines(results: Sequence[WidthResult]) -> list[Line]:
     return lines
 
 
-def save_corruptions(results: Sequence[CorruptionResult], path: Path, title: str = '') -> Path:
+def save_corruptions(results: Sequence[CorruptionResult], path: Path, title: str) -> Path:
     """Draw a row of charts for each metric, a chart for each group of corruptions."""
     clean, *corrupted = results
     shown = {r.corruption for r in corrupted}

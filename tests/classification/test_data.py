@@ -137,7 +137,7 @@ def test_stl10_as_torchvision_lays_it_out(tmp_path, monkeypatch):
         assert list(dataset.metainfo['classes']) == [f'class {i}' for i in range(10)]
 
 
-def write_idx(folder, part, images, labels, pack=bytes):
+def write_idx(folder, part, images, labels, pack):
     """Write images (N, H, W) and labels in MNIST's format; ``pack`` may be ``gzip.compress``."""
     end = '.gz' * (pack is gzip.compress)
     for kind, array in (('images-idx3', images), ('labels-idx1', labels)):
@@ -236,8 +236,8 @@ def test_images_are_normalised_and_batches_that_train_are_mixed(kind):
     torch.testing.assert_close(plain['inputs'], expected)
 
 
-def accuracy(logits, labels, topk=(1, 2)):
-    metric = TopKAccuracy(topk)
+def accuracy(logits, labels):
+    metric = TopKAccuracy((1, 2))
     samples = [dict(logits=one, gt_label=label) for one, label in zip(logits, labels, strict=True)]
     metric.process(None, samples[:3])
     metric.process(None, samples[3:])

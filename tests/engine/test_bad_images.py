@@ -33,8 +33,8 @@ def dataset(tmp_path, files):
     return lambda **kwargs: DATASETS.build(options | kwargs)
 
 
-def cut(path, share=0.5):
-    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+def cut(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
 @pytest.fixture

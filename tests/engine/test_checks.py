@@ -128,7 +128,7 @@ def test_an_rpn_alone_knows_objects(cfg, name):
     check_run(cfg, ('train',))
 
 
-def backbone(path, change=None, kind=SlimmableResNet, prefix=None, **options):
+def backbone(path, change=None, kind=SlimmableResNet, **options):
     """Write a backbone's weights, changed, and name them in one of other options."""
     options = dict(depth=18, base_channels=8) | options
     weights = kind(**options).state_dict()
