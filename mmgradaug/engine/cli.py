@@ -63,13 +63,19 @@ def load_config(
             'be a key of the config, or the number of a dictionary in a list; write other lists '
             'as a whole, as in scales=[1.0,0.8]'
         ) from error
-    kind = cfg.get('model', {}).get('type')
-    model = class_of(kind, MODELS) or class_of(kind, MMDET_MODELS)
-    if gradaug and not (model and issubclass(model, GradAugMixin)):
+    if gradaug and not is_gradaug(cfg):
+        kind = cfg.get('model', {}).get('type')
         raise ConfigError(
             f'{path} has model type {kind!r}, expected GradAugDetector or GradAugClassifier'
         )
     return cfg
+
+
+def is_gradaug(cfg: Config) -> bool:
+    """Return whether a config's model is a GradAug detector or classifier, or extends one."""
+    kind = cfg.get('model', {}).get('type')
+    model = class_of(kind, MODELS) or class_of(kind, MMDET_MODELS)
+    return model is not None and issubclass(model, GradAugMixin)
 
 
 def make_output_dir(path: str | Path, option: str = '--out') -> Path:

@@ -17,21 +17,20 @@ from mmdet.engine.hooks import DetVisualizationHook
 from mmdet.engine.hooks.utils import trigger_visualization_hook
 from mmdet.evaluation import DumpDetResults
 from mmdet.registry import HOOKS, RUNNERS
-from mmdet.registry import MODELS as MMDET_MODELS
 from mmdet.utils import setup_cache_size_limit_of_dynamo
 from mmengine.config import Config, ConfigDict
 from mmengine.device import get_device
 from mmengine.dist import init_dist, is_distributed, is_main_process
 from mmengine.hooks import CheckpointHook, DistSamplerSeedHook
-from mmengine.registry import MODEL_WRAPPERS, MODELS
+from mmengine.registry import MODEL_WRAPPERS
 from mmengine.runner import BaseLoop, Runner
 from mmengine.utils.dl_utils import set_multi_processing
 
 from ..errors import ConfigError
-from ..training import GradAugDistributedDataParallel, GradAugMixin
+from ..training import GradAugDistributedDataParallel
 from ..type_names import builds, class_of, type_name
 from .checks import check_run
-from .cli import load_config, make_output_dir, one_line_errors, warn
+from .cli import is_gradaug, load_config, make_output_dir, one_line_errors, warn
 from .coco_metric import exact_metrics
 from .console import ShortRunner
 from .hooks.checkpoint import POINTER
@@ -172,11 +171,9 @@ def _add_hooks(cfg: Config, loops: tuple[str, ...]) -> None:
 def _set_wrapper(cfg: Config) -> None:
     """Put the wrapper for several processes into a config; refuse one that drops sub-networks."""
     wrapper = cfg.get('model_wrapper_cfg') or ConfigDict()
-    kind = cfg.model.get('type')
-    model = class_of(kind, MODELS) or class_of(kind, MMDET_MODELS)
     # mmengine reads this key only where there is no model_wrapper_cfg.
     unused = cfg.get('find_unused_parameters', False)
-    if model is None or not issubclass(model, GradAugMixin):
+    if not is_gradaug(cfg):
         if not wrapper and cfg.launcher != 'none' and get_device() == 'cpu':
             # mmengine's default, but for the GPU that it takes for granted.
             stock = dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False)
