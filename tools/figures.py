@@ -75,7 +75,8 @@ def draw_networks(args: argparse.Namespace, path: Path) -> Path:
         model = load_trained_model(source, cut)[0]
         if cut.width and not has_slimmable_layers(model):
             raise ConfigError(f'--widths {cut.width}, but {args.config} has no slimmable backbone')
-        model.dataset_meta = source.meta.get('dataset_meta') or of_data.metainfo
+        meta = source.meta.get('dataset_meta') or of_data.metainfo
+        model.dataset_meta = {key.lower(): value for key, value in meta.items()}  # mmdet 3.0rc's
         name = f'{checkpoint.parent.name}\n{checkpoint.stem}'
         name += f'\nwidth {cut.width:g}' if cut.width else ''
         networks[str(checkpoint) if name in networks else name] = model, cut.width or 1.0

@@ -91,6 +91,9 @@ def test_pictures_of_a_detector(tmp_path):
     written = saved_run(tmp_path, cfg, model)  # without classes
     words = f'--images {file} --score 0 --out {tmp_path}'
     figures.main(['detections', *written, *words.split()])
+    meta = dict(dataset_meta=dict(CLASSES=('a', 'b', 'c')))  # as in files of mmdet 3.0rc
+    torch.save(dict(state_dict=model.state_dict(), meta=meta), written[1])
+    figures.main(['detections', *written, *words.split()])
     assert pixels_of(tmp_path / 'detections.png').std() > 10
     everything, nothing, _ = map(pixels_of, paths)
     width = everything.shape[1]
