@@ -23,8 +23,7 @@ from mmgradaug.reproduction.study import (
     variant,
     write_study,
 )
-
-from ..classification.test_data import write_idx
+from tests.classification.test_data import write_idx
 
 ROOT = Path(__file__).parents[2]
 PLAIN = 'configs/classification/wrn10-2_fashion.py'
