@@ -20,9 +20,9 @@ batch_size = 2  # <- images per step on one GPU
 model = dict(
     type='GradAugDetector',
     detector='MaskRCNN',
-    # Its ImageNet weights are downloaded; without internet set init_cfg to a file, or to None with
-    # frozen_stages=-1 and norm_eval=False. A ResNet-18 is depth=18 with init_cfg of
-    # 'torchvision://resnet18', and neck=dict(in_channels=[64, 128, 256, 512]).
+    # Its ImageNet weights are downloaded; without internet, init_cfg=dict(checkpoint=FILE), or None
+    # with frozen_stages=-1, norm_eval=False. Of a ResNet-18, depth=18, the checkpoint is
+    # 'torchvision://resnet18', and the model has neck=dict(in_channels=[64, 128, 256, 512]).
     backbone=dict(type='SlimmableResNet'),
     roi_head=dict(
         bbox_head=dict(num_classes=num_classes),

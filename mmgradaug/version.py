@@ -1,3 +1,3 @@
-"""The version, apart from the package so that `setup.py` reads it without importing torch."""
+"""The version, apart from the package so that setuptools reads it without importing torch."""
 
 __version__ = '0.1.0'

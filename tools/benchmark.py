@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     text = "further GradAug steps, such as 'gradaug.width_step=0.025 backbone.width_divisor=8'"
     add('--variants', nargs='+', default=(), metavar='OPTIONS', help=text)
     args = parser.parse_args(argv)
-    os.environ.setdefault('KINETO_LOG_LEVEL', '5')  # read by torch: no GPU is no error
+    os.environ.setdefault('KINETO_LOG_LEVEL', '5')  # before torch: its profiler needs no GPU
     import torch  # these take seconds, which --help need not wait for
     from mmengine.device import get_device
     from mmengine.logging import MMLogger

@@ -25,7 +25,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     found.add_argument('--score', type=float, default=0.5, help='the least that is drawn')
     sweep = commands.add_parser('sweep', help='accuracy and cost over n and smallest width')
     ids = ['Fig2', 'T3/wrn28-10/baseline']
-    sweep.add_argument('ids', nargs='*', default=ids, metavar='ID', help='rows (default: Fig2)')
+    text = f'rows (default: {" ".join(ids)})'
+    sweep.add_argument('ids', nargs='*', default=ids, metavar='ID', help=text)
     sweep.add_argument('--records', type=Path, nargs='+', help='(default: docs/results/*.jsonl)')
     for command in (cam, found, sweep):
         command.add_argument('--out', type=Path, default=Path('work_dirs/figures'), help='folder')

@@ -16,7 +16,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     add('--work-dir', help='where logs and pictures go (default: work_dirs/CONFIG)')
     add('--out', metavar='PKL', help='write the predictions to a file')
     add('--show', action='store_true', help='show the predictions')
-    add('--show-dir', help='write pictures into this folder of the work dir')
+    add('--show-dir', help='write pictures into this folder in WORK_DIR/TIMESTAMP')
     add('--wait-time', type=float, default=2, help='seconds that a picture is shown')
     add('--tta', action='store_true', help='test-time augmentation')
     text = 'settings that replace those of the config, such as test_dataloader.batch_size=4'

@@ -1,7 +1,7 @@
 """A detector's sub-network as a stock mmdet detector of its own.
 
 mmdet's ResNet has ``base_channels * 2**i`` channels in stage i, while a sub-network rounds every
-layer by itself: ResNet-50 at 0.9 keeps 57, 115, 230 and 461 of 64, 128, 256 and 512, so it takes
+layer by itself: ResNet-50 at 0.9 keeps 57, 115, 230 and 460 of 64, 128, 256 and 512, so it takes
 ``base_channels=58``. The smallest ResNet that every layer fits into computes the same function,
 with its few additional channels silent: their weights, scales and shifts are zero. They stay
 silent in further training too, since their gradients are zero.

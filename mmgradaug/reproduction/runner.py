@@ -208,7 +208,7 @@ def run_all(runs: Sequence[Run], tools: Path, records: Path, jobs: int = 1) -> N
     gpus = max((run.gpus for run in runs), default=1)
     there = torch.cuda.device_count() or gpus * jobs  # on the CPU all run
     if jobs < 1 or not 1 <= gpus <= there:
-        raise ConfigError(f'--jobs {jobs} --gpus {gpus}, expected 1 or more GPUs that there are')
+        raise ConfigError(f'--jobs {jobs} --gpus {gpus}, expected 1 or more, GPUs that there are')
     jobs = min(jobs, there // gpus)
     threads = max(1, len(os.sched_getaffinity(0)) // (jobs * gpus))
     todo = sum(bool(run.todo) for run in runs)
