@@ -29,7 +29,7 @@ class ClassDistillation:
     Logits are divided by ``temperature`` before the divergence, which is multiplied by its square,
     so that gradients keep their size. ``unlabelled`` weighs the divergence on images without a
     label (``-1``), which the full network teaches and does not learn from (section 4.6): one
-    number, or one for each sub-network, in a list, where 0 shows it none.
+    number, or one for each sub-network, where 0 shows it none.
     """
 
     soft: float = 1.0  # weight of the divergence from the full network's output
@@ -46,7 +46,9 @@ class ClassDistillation:
         valid = isinstance(options, Mapping) and all(
             name in names and isinstance(number, (int, float)) and number >= 0
             for name, value in options.items()
-            for number in (value if name == 'unlabelled' and isinstance(value, list) else [value])
+            for number in (
+                value if name == 'unlabelled' and isinstance(value, Sequence) else [value]
+            )
         )
         config = cls(**options) if valid else None
         if config is None or config.temperature == 0 or config.soft + config.hard == 0:

@@ -79,7 +79,7 @@ def check_model(cfg: Config, loops: tuple[str, ...] = ()) -> Any:
     """
     init_default_scope(cfg.get('default_scope') or 'mmdet')
     model = MODELS.build(copy.deepcopy(cfg.model))
-    for loop in loops:
+    for loop in loops if cfg.get('check_annotations', True) else ():
         for key, dataset in find_datasets(cfg, loop).items():
             _check_num_classes(model, key, dataset)
     return model
@@ -102,7 +102,8 @@ def _check_num_classes(model: Any, key: str, dataset: Any) -> None:
         said = ', '.join(f'{name}={number}' for name, number in numbers.items())
         raise ConfigError(
             f'{said}, but {key} has {len(classes)} classes ({listed(classes, 4)}): set num_classes '
-            f'to {len(classes)} in all heads, or metainfo.classes to what they predict'
+            f'to {len(classes)} in all heads, or metainfo.classes to what they predict '
+            '(check_annotations=False if they are merged)'
         )
 
 
@@ -117,7 +118,7 @@ def warn_of_schedule(cfg: Config) -> None:
     for index, schedule in enumerate(schedules):
         unit = 'epoch' if schedule.get('by_epoch', True) else 'iter'
         length = (cfg.get('train_cfg') or {}).get(f'max_{unit}s') or 0
-        period = schedule.get('begin', 0) + schedule['T_max'] if 'T_max' in schedule else 0
+        period = schedule.get('begin', 0) + schedule['T_max'] if schedule.get('T_max') else 0
         end, kind = schedule.get('end') or period, str(schedule.get('type'))
         last = max(end, period, *schedule.get('milestones', ()))
         lasts = schedule is not schedules[-1] or re.search('Warmup|LinearLR|ConstantLR', kind)

@@ -85,6 +85,12 @@ def reads_coco(dataset: Any) -> Any:
     return own == [CocoDataset.load_data_list, CocoDataset.parse_data_info] and dataset.ann_file
 
 
+def _reads_files(dataset: Any) -> bool:
+    """Return whether a library's class finds the files, not a user's."""
+    own = (type(dataset).load_data_list, type(dataset).parse_data_info)
+    return all(f.__module__.split('.')[0] in ('mmengine', 'mmdet', 'mmgradaug') for f in own)
+
+
 def check_files(cfg: Config, loops: Iterable[str]) -> None:
     """Raise ConfigError if the data of some loops, an annotation file or image folder is missing.
 
@@ -99,7 +105,7 @@ def check_files(cfg: Config, loops: Iterable[str]) -> None:
         for key, dataset in find_datasets(cfg, loop).items():
             if getattr(dataset, 'download', False):
                 fetched.add(dataset.data_root)
-            if dataset is None or dataset.data_root in fetched:
+            if dataset is None or dataset.data_root in fetched or not _reads_files(dataset):
                 continue
             if not isinstance(dataset, DSDLDetDataset):  # which adds data_root twice
                 named[f'{key}.ann_file'] = dataset.ann_file

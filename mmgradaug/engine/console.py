@@ -22,7 +22,7 @@ def short(entry: str) -> str:
 
     The sub-networks' are summed up by how often they agree with the full network.
     """
-    values = dict(re.findall(r'(\S+): (\S+)', entry))
+    values = dict(re.findall(r'(\S+): ([-+.\w]+)', entry))
     if 'full/loss' not in values:
         return entry
     parts = [n for n in values if 'loss' in n and '/' not in n and n != 'loss']

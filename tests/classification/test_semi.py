@@ -46,7 +46,7 @@ def test_images_without_labels_change_nothing_of_the_full_pass():
 def test_the_full_network_teaches_sub_networks_on_images_without_labels():
     """A step is GradAug's on images with labels, plus weighted divergences on the others."""
     data, labelled = half_labelled()
-    model, plain = build(gradaug=dict(distill=dict(unlabelled=[0.0, 2.0]))), build()
+    model, plain = build(gradaug=dict(distill=dict(unlabelled=(0.0, 2.0)))), build()
     expected = step_gradients(plain, labelled)
     others = model.data_preprocessor(data, True)['inputs'][4:]
     teacher = copy.deepcopy(plain).logits(others).detach()

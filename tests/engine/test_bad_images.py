@@ -127,6 +127,14 @@ def test_images_of_another_size_than_their_entries_are_told_once(dataset, files,
     assert f'{files[2]} is read with height and width (32, 64)' in message
 
 
+def test_images_without_a_file_are_loaded(dataset):
+    """As the user's own data set keeps them in memory."""
+    checked = dataset(pipeline=[dict(type='LoadImageFromNDArray')])
+    check_loading(checked)
+    image = np.zeros((64, 64, 3), np.uint8)
+    assert checked.pipeline({'img': image, 'sample_idx': 0})['img_shape'] == (64, 64)
+
+
 def test_workers_count_together(dataset, files):
     checked = dataset()
     check_loading(checked, 1)

@@ -112,6 +112,11 @@ def test_numbers_of_classes(cfg):
     check_model(cfg, ('val',))  # 80 by default, too
     cfg.train_dataloader.dataset.return_classes = True  # texts, of any number
     check_model(cfg, ('train',))
+    cfg.train_dataloader.dataset.pop('return_classes')
+    cfg.model.roi_head.bbox_head.num_classes = 1
+    fails(cfg, r'\(check_annotations=False if they are merged\)', ('train',), check_model)
+    cfg.check_annotations = False  # a transform of the user's merges classes
+    check_model(cfg, ('train',))
 
 
 def test_data_sets_need_not_name_classes(tmp_path):
@@ -306,6 +311,7 @@ STEPS = dict(type='MultiStepLR', milestones=[8, 11], by_epoch=True, end=12)
     ([WARM_UP], dict(max_iters=100), 'ends at iter 500, but training at 100'),
     ([WARM_UP, COSINE], dict(max_epochs=120), None),
     ([WARM_UP, dict(type='MultiStepLR', milestones=[8, 11])], dict(max_epochs=36), None),
+    ([dict(COSINE, T_max=None, end=2)], dict(max_epochs=2), None),  # mmengine: as long as it is
     ([WARM_UP], dict(max_epochs=1), None), ([WARM_UP, STEPS], dict(), None),
 ])  # fmt: skip
 def test_schedules_of_another_length_are_warned_of(capsys, schedules, loop, words):

@@ -6,12 +6,14 @@ import torch
 from mmdet.datasets.samplers import AspectRatioBatchSampler
 from mmengine.dataset import InfiniteSampler
 from mmengine.hooks import Hook
-from mmengine.registry import DATA_SAMPLERS
+from mmengine.registry import DATA_SAMPLERS, LOOPS
+from mmengine.runner import BaseLoop
 
-from tests.engine.toy import assert_same, trained
+from tests.engine.toy import assert_same, trained, validation
 
 ITERS = dict(type='IterBasedTrainLoop', max_iters=11)
 BY_ITER = dict(by_epoch=False, interval=4)
+OWN = dict(type='OwnLoop')
 
 
 @DATA_SAMPLERS.register_module(force=True)
@@ -21,6 +23,31 @@ class DrawsFromNumPy(InfiniteSampler):
     def __iter__(self):
         while True:
             yield np.random.randint(10)
+
+
+@LOOPS.register_module(force=True)
+class OwnLoop(BaseLoop):
+    """A user's own loop over three epochs, not a subclass of mmengine's."""
+
+    max_epochs, max_iters, _epoch, _iter = 3, 9, 0, 0
+    epoch = property(lambda self: self._epoch)
+    iter = property(lambda self: self._iter)
+
+    def run(self):
+        self.runner.call_hook('before_train')
+        while self._epoch < self.max_epochs:
+            self.runner.call_hook('before_train_epoch')
+            self.runner.model.train()
+            for place, data in enumerate(self.dataloader):
+                assert place < 3, 'batches of an epoch'
+                self.runner.call_hook('before_train_iter', batch_idx=place, data_batch=data)
+                self.runner.model.train_step(data, self.runner.optim_wrapper)
+                self.runner.call_hook('after_train_iter', batch_idx=place, data_batch=data)
+                self._iter += 1
+            self.runner.call_hook('after_train_epoch')
+            self._epoch += 1
+            if self.runner.val_loop is not None:
+                self.runner.val_loop.run()
 
 
 @pytest.mark.parametrize(('stop', 'kwargs'), [
@@ -36,6 +63,7 @@ class DrawsFromNumPy(InfiniteSampler):
     (9, dict(train_cfg=ITERS, checkpoint=BY_ITER, workers=1)),
     (4, dict(optim=dict(accumulative_counts=2), checkpoint=dict(by_epoch=False, interval=2))),
     (6, dict(optim=dict(type='CpuAmpOptimWrapper'))),
+    (5, dict(train_cfg=OWN)),
     (6, dict(hooks=(dict(type='EMAHook', momentum=0.3),))),
 ])  # fmt: skip
 def test_a_resumed_run_ends_the_same(tmp_path, stop, kwargs):
@@ -48,6 +76,11 @@ def test_a_resumed_run_ends_the_same(tmp_path, stop, kwargs):
     assert 0 < len(seen) < len(whole.model.seen)
     expected = whole.model.seen[-len(seen) :]
     assert all(torch.equal(a, b) for a, b in zip(seen, expected, strict=True))
+
+
+def test_own_loops_go_on_without_the_validation_they_owe(tmp_path):
+    trained(tmp_path, train_cfg=OWN, **validation(stop=1))
+    assert trained(tmp_path, train_cfg=OWN, resume=True, **validation()).iter == 9
 
 
 def test_a_seed_that_nobody_chose_is_kept(tmp_path):

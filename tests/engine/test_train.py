@@ -2,21 +2,27 @@
 
 import os
 import re
+from types import SimpleNamespace
 from unittest import mock
 
 import pytest
 import torch
+from mmdet.models import FasterRCNN
 from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.hooks import CheckpointHook
 from mmengine.model import MMDistributedDataParallel
+from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
+from torch.optim import SGD
 
 from mmgradaug import GradAugDetector, GradAugDistributedDataParallel
 from mmgradaug.engine import train
+from mmgradaug.engine.console import short
 from mmgradaug.engine.hooks import VersionsHook
 from mmgradaug.errors import ConfigError
 from tests.harmful import Command
+from tests.networks import build, detector_config
 from tests.shapes_run import CONFIG, shapes_options
 from tools import test as test_tool
 from tools import train as train_tool
@@ -74,6 +80,35 @@ def test_ctrl_c_says_how_to_go_on(data, tmp_path, capfd, monkeypatch, iteration,
     for text in ('Config:\n', 'System environment:', '"FileClient"'):
         assert text in full
     assert full.count('  subnet2/agree_mask: ') == iteration
+
+
+class OwnStep(FasterRCNN):
+    """A user's detector with a training step of its own."""
+
+    def train_step(self, data, optim_wrapper):
+        raise NotImplementedError
+
+
+class OwnUpdate(OptimWrapper):
+    """A user's optimizer wrapper."""
+
+    def update_params(self, loss, *args, **kwargs):
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize('own', [True, False])
+def test_what_the_step_of_gradaug_does_not_call_is_warned_of(own):
+    model = build(detector_config(mask=False) | dict(detector=OwnStep if own else FasterRCNN))
+    optim_wrapper = (OwnUpdate if own else OptimWrapper)(SGD(model.parameters(), lr=0.1))
+    runner = SimpleNamespace(model=model, optim_wrapper=optim_wrapper, logger=mock.Mock())
+    VersionsHook().before_run(runner)
+    told = [call.args[0].partition(' ')[0] for call in runner.logger.warning.call_args_list]
+    assert told == (['OwnStep.train_step', 'OwnUpdate.update_params'] if own else [])
+
+
+def test_entries_of_other_log_processors_are_shown():
+    entry = 'Epoch(train)  [1][1/2]  eta: 0:00:01  loss: 2.5,  full/loss: 1.5,  loss_cls: 0.5,'
+    assert short(entry).endswith('loss: 2.500  full/loss: 1.500  loss_cls: 0.500')
 
 
 def test_testing_writes_results_and_pictures(trained, data, tmp_path):

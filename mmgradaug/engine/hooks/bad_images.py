@@ -67,6 +67,8 @@ class CheckedLoading:
         Raises:
             ConfigError: If the image cannot be read and may not be replaced.
         """
+        if not isinstance(results.get('img_path'), str):  # images of the user's own data set
+            return self.load(results)
         path = results['img_path'] = find_file(results['img_path'])
         annotated = results.get('height'), results.get('width')
         try:

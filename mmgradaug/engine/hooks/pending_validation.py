@@ -6,7 +6,7 @@ from typing import Any
 
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
-from mmengine.runner import EpochBasedTrainLoop
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 
 META_KEY = 'validation_due'  # of a checkpoint's `meta`
 
@@ -38,9 +38,10 @@ class PendingValidationHook(Hook):
 
     def before_train(self, runner: Any) -> None:
         """Validate, if it is due: as the loop does after an epoch or an iteration."""
-        if not self._due or runner.val_loop is None:
-            return
         loop = runner.train_loop
+        known = isinstance(loop, (EpochBasedTrainLoop, IterBasedTrainLoop))  # when they validate
+        if not self._due or runner.val_loop is None or not known:
+            return
         loop._decide_current_val_interval()
         unit, done, end = progress(loop)
         if done >= loop.val_begin and (done % loop.val_interval == 0 or done == end):

@@ -15,7 +15,7 @@ from mmengine.dataset import InfiniteSampler
 from mmengine.dist import get_rank
 from mmengine.hooks import DistSamplerSeedHook
 from mmengine.registry import HOOKS
-from mmengine.runner import EpochBasedTrainLoop
+from mmengine.runner import IterBasedTrainLoop
 from torch.utils.data import DataLoader
 
 META_KEY = 'data_order'  # of a checkpoint's `meta`
@@ -146,7 +146,7 @@ class ReproducibleHook(DistSamplerSeedHook):
             sampler.indices = sampler._indices_of_rank()
             for bucket in getattr(loader.batch_sampler, '_aspect_ratio_buckets', ()):
                 bucket.clear()
-        by_epoch = isinstance(loop, EpochBasedTrainLoop)
+        by_epoch = not isinstance(loop, IterBasedTrainLoop)  # a user's own, too
         key = (runner.seed, get_rank())
         batches: Any = SeededBatchSampler(loader.batch_sampler, key, endless=not by_epoch)
         kept = signature(DataLoader).parameters.keys() - OF_BATCHES
@@ -159,7 +159,7 @@ class ReproducibleHook(DistSamplerSeedHook):
         """Start an epoch's numbers where the run stands."""
         super().before_train_epoch(runner)
         loop, batches = runner.train_loop, runner.train_dataloader.batch_sampler
-        by_epoch = isinstance(loop, EpochBasedTrainLoop)
+        by_epoch = not isinstance(loop, IterBasedTrainLoop)
         if by_epoch or getattr(loop, 'fast_forward_on_resume', False):
             batches.number = runner.iter
         if by_epoch:

@@ -23,7 +23,8 @@ class VersionsHook(Hook):
     """Logs the versions of the packages and how many passes a step has.
 
     mmengine's header lacks most versions. Gradients of passes add up, so their number belongs to
-    the learning rate. Warns of a run that is finished and of a warm-up longer than the training.
+    the learning rate. Warns of a run that is finished, of a warm-up longer than the training, and
+    of a user's own methods that a step with sub-networks does not call.
     """
 
     def before_run(self, runner: Any) -> None:
@@ -36,6 +37,14 @@ class VersionsHook(Hook):
             runner.logger.info(
                 f'{number + 1} passes per step: full network and {subnets}; their gradients add up'
             )
+            # `gradaug_step` takes the place of both.
+            train_step = super(GradAugMixin, model).train_step  # type: ignore[misc]
+            for method in (train_step, runner.optim_wrapper.update_params):
+                if method.__module__.split('.')[0] != 'mmengine':
+                    runner.logger.warning(
+                        f'{method.__qualname__} is not called: with sub-networks a step has '
+                        'several backward passes, then one optim_wrapper.step()'
+                    )
 
     def after_load_checkpoint(self, runner: Any, checkpoint: dict) -> None:
         """Warn of a resumed run whose schedules are not those of the config: they stay."""
