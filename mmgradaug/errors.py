@@ -1,7 +1,5 @@
 """The one exception for mistakes in what a user configured or gave, and what was probably meant."""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Iterable
 from typing import Any

@@ -4,8 +4,6 @@ Whatever compares types asks here, so that ``mmgradaug.GradAugDetector`` and
 ``mmdet.LoadImageFromFile`` are known everywhere as they are without their scope.
 """
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """A config that trains a tiny Mask R-CNN with GradAug on a few generated images."""
 
-from __future__ import annotations
-
 import copy
 import json
 from collections.abc import Callable

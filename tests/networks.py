@@ -1,7 +1,5 @@
 """Small networks and inputs that the tests share."""
 
-from __future__ import annotations
-
 import copy
 import functools
 from typing import Any

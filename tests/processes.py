@@ -1,7 +1,5 @@
 """Groups of processes on this machine for tests: checks run inside, numbers come back."""
 
-from __future__ import annotations
-
 import datetime
 import multiprocessing
 import os

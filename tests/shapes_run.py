@@ -1,7 +1,5 @@
 """The recipe of the shapes on a few small images of its own: as a config, and as options of it."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -5,8 +5,6 @@ detector or classifier, of the same with the slimmable backbone, and of GradAug,
 and the time of every pass. Images and labels are random; nothing is read but the config.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

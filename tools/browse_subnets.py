@@ -7,8 +7,6 @@ title names the class, or the classes that are mixed. Data and classes are check
 checks them. No network runs.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Sequence
 from pathlib import Path

@@ -5,8 +5,6 @@ loads the stock backbone's state dict strictly; then, for one config of each fam
 steps and predicts on generated images. Prints the counts and writes docs/COVERAGE.md.
 """
 
-from __future__ import annotations
-
 import argparse
 import copy
 import logging

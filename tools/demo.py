@@ -4,8 +4,6 @@
 in a file of 3 MB.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

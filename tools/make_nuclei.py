@@ -5,8 +5,6 @@ which is not installed. Does nothing where the data set is complete. Without a n
 tools/make_shapes.py generates a data set instead.
 """
 
-from __future__ import annotations
-
 import argparse
 
 

@@ -1,7 +1,5 @@
 """Make scenes of Fashion-MNIST's garments with COCO labels, for detection and segmentation."""
 
-from __future__ import annotations
-
 import argparse
 
 

@@ -1,7 +1,5 @@
 """Generate images of circles, squares and triangles with COCO labels; needs no network."""
 
-from __future__ import annotations
-
 import argparse
 
 

@@ -1,7 +1,5 @@
 """Train a classifier: `tools/pretrain.py CONFIG`; evaluate one: `... CONFIG --eval CHECKPOINT`."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Sequence
 

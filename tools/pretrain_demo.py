@@ -5,8 +5,6 @@ draws what they see, publishes the backbone and puts it into a detector. It need
 minutes, and pip's registry once, for a file of 1.4 MB. What is complete is not done again.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 from pathlib import Path

@@ -5,8 +5,6 @@ several work dirs side by side, with their differences. Takes seconds, and needs
 nor a GPU. Predictions: `tools/figures.py detections` with `--out WORK_DIR` before.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Sequence
 from pathlib import Path

@@ -3,8 +3,6 @@
 An ID is a row, such as T3/wrn28-10/gradaug, or the beginning of several: T3, T3/wrn28-10.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import signal

@@ -3,8 +3,6 @@
 Each network, attack and set of images has a file of results, which another call adds to.
 """
 
-from __future__ import annotations
-
 import argparse
 import hashlib
 import json

@@ -3,8 +3,6 @@
 What is recorded in docs/study/ or complete in the work dir is not run again.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

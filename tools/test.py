@@ -1,7 +1,5 @@
 """Test a detector: `tools/test.py CONFIG CHECKPOINT`, with the options of mmdet's own."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Sequence
 

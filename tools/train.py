@@ -1,7 +1,5 @@
 """Train a detector: `tools/train.py CONFIG`, with the options of mmdet's own tools/train.py."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Sequence
 

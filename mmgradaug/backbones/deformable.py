@@ -7,8 +7,6 @@ the width: a sub-network fills its input up to all channels with silent ones, si
 groups of one size. That costs as much as if it read all channels.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import compress
 from typing import Any

@@ -4,8 +4,6 @@ The network is section 4.2 of "Deep Residual Learning" (He et al., CVPR 2016), t
 survives that of "Deep Networks with Stochastic Depth" (Huang et al., ECCV 2016).
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch.nn.functional as F

@@ -1,7 +1,5 @@
 """Makes a network that is built from conv and norm configs slimmable."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from math import lcm
 from typing import Any

@@ -4,8 +4,6 @@ A plugin maps a block's channels to as many, by way of channels of its own. Ever
 the latter in full, and slices the weights that read or write the block's.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Deep pyramidal residual networks (Han et al., CVPR 2017), plain and slimmable."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch.nn.functional as F

@@ -5,8 +5,6 @@ its own noise, for the channels it has. All are silent in evaluation, but for Sh
 weighs residual branches by what it expects of them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

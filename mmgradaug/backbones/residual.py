@@ -1,7 +1,5 @@
 """What the residual networks for small images share."""
 
-from __future__ import annotations
-
 from functools import partial
 from itertools import pairwise
 from typing import Any

@@ -1,7 +1,5 @@
 """ResNeXt whose first groups of channels form a sub-network."""
 
-from __future__ import annotations
-
 from math import lcm
 
 from mmdet.models.backbones import ResNeXt

@@ -1,7 +1,5 @@
 """Wide residual networks (Zagoruyko and Komodakis, BMVC 2016), plain and slimmable."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch.nn.functional as F

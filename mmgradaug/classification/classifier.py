@@ -1,7 +1,5 @@
 """Image classifiers, plain and trained with GradAug."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Data sets of images with one class each, or without a label: folders, CIFAR, STL-10, MNIST."""
 
-from __future__ import annotations
-
 import gzip
 import zlib
 from collections.abc import Iterator

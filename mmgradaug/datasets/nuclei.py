@@ -4,8 +4,6 @@ The image (512 x 512 pixels) and its instance labels are files of StarDist's whe
 and 4 validate.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any

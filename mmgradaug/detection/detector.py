@@ -1,7 +1,5 @@
 """Any MMDetection detector, trained with GradAug."""
 
-from __future__ import annotations
-
 import functools
 import inspect
 import logging

@@ -1,7 +1,5 @@
 """Move an image's labels to its transformed copy."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -4,8 +4,6 @@ A pickle may name any function and have it called while it is read. torch's ``we
 every name that it does not know; what mmengine writes beside the weights is allowed here by name.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import pickle

@@ -1,7 +1,5 @@
 """Check a run before it starts: data, model, weights, schedule and work dir."""
 
-from __future__ import annotations
-
 import copy
 import os
 import re

@@ -1,7 +1,5 @@
 """What the tools share: configs, output folders, warnings and one-line errors."""
 
-from __future__ import annotations
-
 import inspect
 import sys
 import tempfile

@@ -5,8 +5,6 @@ file once, and mmdet's own code makes the data sets of it. Other formats and rem
 left alone.
 """
 
-from __future__ import annotations
-
 import difflib
 import functools
 import io

@@ -1,7 +1,5 @@
 """COCO's metrics of files whose numbers pycocotools or mmdet misread; calibration of scores."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout

@@ -1,7 +1,5 @@
 """What a run prints: one short line per entry. Its log file has everything."""
 
-from __future__ import annotations
-
 import logging
 import re
 from statistics import fmean

@@ -4,8 +4,6 @@ Labelling tools on Windows write ``images\0001.png``, web tools ``%20`` for a sp
 as letters of their own; some file systems do not tell ``.JPG`` from ``.jpg``.
 """
 
-from __future__ import annotations
-
 import functools
 import os
 import unicodedata

@@ -4,8 +4,6 @@ Polygons divided by the image's size, outlines of a larger image or with width a
 and boxes written as two corners train without an error, to masks or boxes of something else.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any

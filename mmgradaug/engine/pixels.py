@@ -1,7 +1,5 @@
 """Images of any kind as something to look at: 16 bits, floats, one channel or six."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

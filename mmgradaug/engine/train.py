@@ -1,7 +1,5 @@
 """Train and test by command lines like those of mmdet's own scripts: a config in, a Runner out."""
 
-from __future__ import annotations
-
 import argparse
 import atexit
 import os

@@ -1,7 +1,5 @@
 """Check files of weights, pretrained ones and checkpoints, against the network that loads them."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Mapping

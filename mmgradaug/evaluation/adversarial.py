@@ -1,7 +1,5 @@
 """Accuracy under the fast gradient sign method (Goodfellow et al. 2014; GradAug, section 4.5)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from typing import Any
 

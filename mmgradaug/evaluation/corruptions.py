@@ -5,8 +5,6 @@ perturbations", ICLR 2019 (GradAug, section 4.5); for detectors, Michaelis et al
 robustness in object detection", 2019.
 """
 
-from __future__ import annotations
-
 import contextlib
 import copy
 import inspect

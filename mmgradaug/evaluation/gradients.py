@@ -4,8 +4,6 @@ Gradients of n + 1 losses add up, so the full network's own loss counts for less
 training, above all under a clip or an optimizer that normalises. This measures by how much.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """Random images with labels that fit a classifier or a detector, whatever its heads are."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -1,7 +1,5 @@
 """How precise, how large and how fast a detector or a classifier is at each width."""
 
-from __future__ import annotations
-
 import contextlib
 import copy
 import io

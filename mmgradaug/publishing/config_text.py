@@ -4,8 +4,6 @@ mmengine stores a run's config as Python source and reads it by executing it. Th
 assignments of literals and ``dict(...)`` calls, so it can be parsed instead.
 """
 
-from __future__ import annotations
-
 import ast
 import math
 

@@ -5,8 +5,6 @@ renamed; what their tensors are called (``weight``, ``running_mean``, ...) is th
 Whether a file is exactly that network is then for ``load_state_dict`` to say.
 """
 
-from __future__ import annotations
-
 import re
 import textwrap
 from collections.abc import Callable, Mapping

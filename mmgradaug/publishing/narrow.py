@@ -7,8 +7,6 @@ with its few additional channels silent: their weights, scales and shifts are ze
 silent in further training too, since their gradients are zero.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from math import ceil
 from typing import Any, NamedTuple

@@ -1,7 +1,5 @@
 """Write a backbone or a classifier as ONNX, and check it against the original in onnxruntime."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path

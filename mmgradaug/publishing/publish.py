@@ -5,8 +5,6 @@ what they wrote; the others return networks. They raise a ConfigError if the wei
 config, the network cannot be cut, or other files are there already.
 """
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from pathlib import Path

@@ -6,8 +6,6 @@ differences: batches weigh by their images, only BatchNorm is in training mode (
 ``norm_eval`` would freeze it), and layers of a neck or a head outside the slimmable backbone count.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack

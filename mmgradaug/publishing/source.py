@@ -1,7 +1,5 @@
 """What is published: the weights of a checkpoint, ours or another library's, and their config."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Mapping, Sequence
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """Turn the config of a GradAug run into one that needs mmdet alone."""
 
-from __future__ import annotations
-
 import inspect
 import re
 from collections.abc import Mapping

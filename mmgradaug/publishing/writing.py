@@ -1,7 +1,5 @@
 """Published files: what they say of their origin, and names that tell their contents."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import os

@@ -1,7 +1,5 @@
 """The charts of a report: a picture of several small panels for each section and run."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections import defaultdict

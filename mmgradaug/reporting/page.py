@@ -1,7 +1,5 @@
 """The report: one HTML file that needs no other."""
 
-from __future__ import annotations
-
 import base64
 import io
 from collections.abc import Iterator, Sequence

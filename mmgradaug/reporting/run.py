@@ -1,7 +1,5 @@
 """One training, finished or running, read from its work dir."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """The tables of a report: a column for each run, the names of the columns in the first row."""
 
-from __future__ import annotations
-
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from pprint import pformat

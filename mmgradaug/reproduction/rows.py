@@ -1,7 +1,5 @@
 """The rows of the paper's tables and figures, ``rows.csv``, and what was measured of them."""
 
-from __future__ import annotations
-
 import ast
 import csv
 import json

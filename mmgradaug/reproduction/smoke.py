@@ -1,7 +1,5 @@
 """Smoke runs of rows: the same code from end to end, on generated data with a tiny network."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace

@@ -5,8 +5,6 @@ A sub-network of width ``w`` owns the first ``w * 100 %`` channels of every laye
 only freedom left; it is decided here and nowhere else.
 """
 
-from __future__ import annotations
-
 import math
 
 from ..errors import ConfigError

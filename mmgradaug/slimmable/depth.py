@@ -4,8 +4,6 @@ Sub-networks may be shallower instead of narrower (GradAug, section 4.3, table 6
 they keep follows the law of "Deep Networks with Stochastic Depth" (Huang et al., ECCV 2016).
 """
 
-from __future__ import annotations
-
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager

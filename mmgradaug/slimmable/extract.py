@@ -1,7 +1,5 @@
 """Cut a sub-network out of its parent as an ordinary dense network."""
 
-from __future__ import annotations
-
 import copy
 from typing import Any
 

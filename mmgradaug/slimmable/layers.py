@@ -8,8 +8,6 @@ convolution depends on the width. A convolution in groups keeps the first whole 
 the divisors of itself and of the one before it.
 """
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING, Any
 
 import torch.nn.functional as F

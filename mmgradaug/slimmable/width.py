@@ -1,7 +1,5 @@
 """Run a model as one of its sub-networks."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 

@@ -1,7 +1,5 @@
 """The GradAug training step for a model on several processes."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from mmcv.ops import SyncBatchNorm

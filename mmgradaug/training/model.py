@@ -1,7 +1,5 @@
 """Gives an mmengine model the GradAug training step."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Mapping
 from typing import Any

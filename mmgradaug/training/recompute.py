@@ -1,7 +1,5 @@
 """Trade time for memory: run a network's blocks again in the backward pass."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial

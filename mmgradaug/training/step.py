@@ -1,7 +1,5 @@
 """GradAug's training step (algorithm 1 of the paper), for every model and number of processes."""
 
-from __future__ import annotations
-
 import logging
 import math
 import time

@@ -1,7 +1,5 @@
 """Random transforms of the images that sub-networks see: what one offers, chains, and configs."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Random masks: images of which a share of the patches is hidden."""
 
-from __future__ import annotations
-
 import random
 from dataclasses import dataclass
 

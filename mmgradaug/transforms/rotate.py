@@ -1,7 +1,5 @@
 """Random quarter turns (GradAug, Table 5)."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass

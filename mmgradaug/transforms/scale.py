@@ -1,7 +1,5 @@
 """Random rescaling, the transform of the paper's main results."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """What the pictures share: colours, figures without global state, and writing them."""
 
-from __future__ import annotations
-
 from io import BytesIO
 from pathlib import Path
 

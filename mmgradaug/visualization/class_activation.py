@@ -1,7 +1,5 @@
 """Class activation maps (Zhou et al. 2016): where a classifier sees a class, as in figure 1."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Labels and predictions of a detector on an image, drawn by mmdet's own visualizer."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Images with their labels beside trained detectors' predictions."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Mapping, Sequence
 from itertools import chain, islice

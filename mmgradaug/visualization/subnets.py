@@ -1,7 +1,5 @@
 """What the full network and every sub-network see of a training image, as training draws it."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

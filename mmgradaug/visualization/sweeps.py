@@ -1,7 +1,5 @@
 """Metrics and cost over widths, over the severity of corruptions, and over options of training."""
 
-from __future__ import annotations
-
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence

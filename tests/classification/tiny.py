@@ -1,7 +1,5 @@
 """Tiny classifiers, batches and folders of images."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Training runs in processes of their own, which die by SIGKILL where a test wants them to."""
 
-from __future__ import annotations
-
 import itertools
 import multiprocessing
 import os

@@ -1,7 +1,5 @@
 """A run of mmengine that takes milliseconds, with random draws wherever a run may have them."""
 
-from __future__ import annotations
-
 import random
 import uuid
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """Work dirs as mmengine leaves them."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """What each process of a group does for test_ddp.py: it trains, and returns numbers."""
 
-from __future__ import annotations
-
 import copy
 import hashlib
 import logging

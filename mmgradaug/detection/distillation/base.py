@@ -1,7 +1,5 @@
 """What the distillation of each head family offers, and what several of them need."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any

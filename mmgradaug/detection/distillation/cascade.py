@@ -13,8 +13,6 @@ are recorded beside those of the box heads, and its mask information flow runs a
 semantic branch, if any, feeds the other heads, and is trained by the target of ``roi_mask``.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from itertools import zip_longest

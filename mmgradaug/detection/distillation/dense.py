@@ -5,8 +5,6 @@ soft targets are read from the recorded maps through scale (:mod:`scale_space`);
 the head's own, whose assigner runs on the moved labels.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, cast
 

@@ -1,7 +1,5 @@
 """What each family of mmdet's dense heads gives per level, and what its losses train."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial

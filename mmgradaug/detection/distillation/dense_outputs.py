@@ -5,8 +5,6 @@ the priors' size boxes are the same numbers one scale up; between scales their u
 factor.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any

@@ -4,8 +4,6 @@ Each is zero, and so is its gradient, where student and teacher agree. Logits ar
 float32 whatever the precision of the forward.
 """
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor

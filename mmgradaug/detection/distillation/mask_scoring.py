@@ -11,8 +11,6 @@ Beside masks it predicts how well each mask fits its object, as their intersecti
   have to mean the same. So the teacher cannot lead them away from meaningful values.
 """
 
-from __future__ import annotations
-
 from contextlib import AbstractContextManager
 from typing import Any
 

@@ -4,8 +4,6 @@ A sub-network's heads run on the RoIs that the full network sampled, moved by th
 both outputs correspond one to one. No sub-network pass proposes, assigns or samples.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any

@@ -4,8 +4,6 @@ Box deltas and mask grids are relative to the RoI: the full pass's outputs and t
 the sub-network as they are, or turned.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ They are trained as a mask is, by the target of ``roi_mask``: soft on what the f
 at the place each cell comes from, hard by their own loss on the moved semantic labels.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Images that cannot be read: one clear error, or a counted warning and another sample."""
 
-from __future__ import annotations
-
 import logging
 import os
 from typing import Any

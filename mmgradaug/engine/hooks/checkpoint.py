@@ -1,7 +1,5 @@
 """Checkpoints that no crash and no full disk can take away."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -4,8 +4,6 @@ The paper reports the final epoch. The best one is chosen by the images it is me
 looks better than it is.
 """
 
-from __future__ import annotations
-
 import json
 from math import inf
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A validation that a killed run owed is done when the run is resumed."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from mmengine.hooks import Hook

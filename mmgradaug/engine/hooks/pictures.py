@@ -1,7 +1,5 @@
 """Predictions on images of any kind, drawn as mmdet draws them."""
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """A run that was killed and resumed is, bit by bit, the run that was never killed."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass

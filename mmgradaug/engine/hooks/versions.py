@@ -1,7 +1,5 @@
 """What a run says at its start: versions, passes of a step, and whether anything is left."""
 
-from __future__ import annotations
-
 import sys
 from typing import Any
 
