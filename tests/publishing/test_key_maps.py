@@ -6,9 +6,11 @@ import re
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 import torchvision
 from mmengine.registry import MODELS
+from safetensors import torch as safetensors
 from torch import nn
 
 from mmgradaug.errors import ConfigError
@@ -70,7 +72,6 @@ def test_names_and_shapes_are_mmpretrains(name):
     ('ResNetV1d-50', 'resnet50d'),
 ])  # fmt: skip
 def test_names_and_shapes_are_timms(name, theirs):
-    timm = pytest.importorskip('timm')
     with torch.device('meta'):
         state = renamed(network(name, classes=1000, values=False), 'timm')
         assert shapes_of(state) == shapes_of(timm.create_model(theirs).state_dict())
@@ -152,7 +153,6 @@ def test_torchvisions_resnet_gives_our_logits(tmp_path):
     ('resnet50', 'ResNet-50', []), ('resnet50d', 'ResNetV1d-50', ['--safetensors']),
 ])  # fmt: skip
 def test_timms_resnet_gives_our_logits(tmp_path, name, network, options):
-    timm = pytest.importorskip('timm')
     ours = classifier_of(network)
     weights, record = publish(tmp_path, ours, '--to', 'timm', *options)
     assert (weights.suffix == '.safetensors') == bool(options)
@@ -189,7 +189,6 @@ def test_averaged_weights_of_mmpretrains_runs_are_taken_unless_asked_otherwise(t
 
 
 def test_safetensors_there_and_back(tmp_path):
-    safetensors = pytest.importorskip('safetensors.torch')
     theirs = renamed(network('ResNet-18'), 'timm')
     safetensors.save_file(theirs, tmp_path / 'model.safetensors')
     args = ['--from', 'timm', '--to', 'timm', '--safetensors', '--out', str(tmp_path / 'out')]
