@@ -87,7 +87,7 @@ def print_widths(results: Sequence[Any]) -> None:
     table = Table(title='widths (time: median of one image, quartiles)')
     names = shown_metrics(results)
     for column in ('width', *names, 'GFLOPs', 'of the backbone', 'M parameters', 'ms'):
-        table.add_column(column, justify='right')
+        table.add_column(column, justify='right', overflow='fold')
     for result in results:
         low, median, high = 1e3 * np.percentile(result.seconds, (25, 50, 75))
         table.add_row(

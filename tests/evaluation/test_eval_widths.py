@@ -11,11 +11,11 @@ from mmengine.registry import EVALUATOR, MODELS
 from mmengine.structures import InstanceData
 from PIL import Image
 
-from mmgradaug.evaluation.widths import Validation
+from mmgradaug.evaluation.widths import Validation, WidthResult
 from tests.classification.tiny import digits_config
 from tests.networks import build, detector_config, randomised, saved_run
 from tests.shapes_run import shapes_config
-from tools.eval_widths import main
+from tools.eval_widths import main, print_widths
 
 
 @pytest.fixture(scope='module')
@@ -109,3 +109,9 @@ def test_accuracy_of_a_classifier(tmp_path, capsys):
     assert half['parameters'] < 0.4 * full['parameters']
     top1 = full['metrics']['accuracy/top1']
     assert f'width 1: accuracy/top1 {top1:.3f}' in capsys.readouterr().out
+
+
+def test_long_names_of_metrics_are_whole_in_the_table(capsys):
+    metrics = {f'pascal_voc/{name}': 0.25 for name in ('mAP', 'AP50', 'AP75', 'AP80', 'AP90')}
+    print_widths([WidthResult(1.0, metrics, seconds=[0.1])])
+    assert '…' not in capsys.readouterr().out
