@@ -8,17 +8,12 @@ mmgradaug, or of a classifier the backbone for its ResNet; `backbone` the backbo
 `--from LIBRARY` reads a ResNet of another library, or a network of the authors' released code.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from mmengine.config import DictAction
-
-if TYPE_CHECKING:
-    from mmgradaug.publishing.source import Cut, Source
 
 EXTERNAL = ('torchvision', 'timm', 'mmpretrain')
 NARROW = ('mmdet', 'backbone', 'onnx')
@@ -88,7 +83,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     return args
 
 
-def publish(source: Source, cut: Cut, out: Path, args: argparse.Namespace) -> Path:
+def publish(source: Any, cut: Any, out: Path, args: argparse.Namespace) -> Path:
     """Write what is asked for and print how to use it; returns the weights' path."""
     from mmgradaug.publishing.onnx import publish_onnx
     from mmgradaug.publishing.publish import (
