@@ -98,7 +98,9 @@ class ClassFolders(ClassDataset):
         root = Path(*self.data_prefix.values(), self.split).absolute()
         try:
             found = sorted(p.name for p in root.iterdir() if p.is_dir() and p.name[0] != '.')
-            classes = self._metainfo.setdefault('classes', found)
+            given = self._metainfo.get('classes', found)
+            # A file of names may end with an empty line, which would name the root itself.
+            classes = self._metainfo['classes'] = [str(name) for name in given if name != '']
             labels = {name: label for label, name in enumerate(classes)}
             # A class may be too rare for the validation.
             samples = make_dataset(str(root), labels, IMG_EXTENSIONS, allow_empty=self.test_mode)

@@ -50,6 +50,12 @@ def test_classes_of_the_config(tmp_path):
     infos = [dataset.get_data_info(index) for index in range(len(dataset))]
     labels = [(info['img_path'].split('/')[-2], info['gt_label']) for info in infos]
     assert sorted(labels) == [('a', 1)] * 4 + [('c', 0)] * 4
+    (tmp_path / 'classes.txt').write_bytes(b'c\r\na\r\n\r\n')  # an empty line, and Windows' ends
+    listed = folders(tmp_path, metainfo=dict(classes=str(tmp_path / 'classes.txt')))
+    assert listed.metainfo['classes'] == ['c', 'a'] and len(listed) == 8
+    (tmp_path / 'train/7').symlink_to('a')
+    numbers = folders(tmp_path, metainfo=dict(classes=[7]))
+    assert numbers.metainfo['classes'] == ['7'] and len(numbers) == 4
 
 
 def test_a_subset_has_as_many_labels_of_each_class(tmp_path):
