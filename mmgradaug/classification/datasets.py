@@ -106,14 +106,14 @@ class ClassFolders(ClassDataset):
             samples = make_dataset(str(root), labels, IMG_EXTENSIONS, allow_empty=self.test_mode)
             if not samples:
                 raise ValueError('no image')
+            if isinstance(self.unlabelled, str):
+                folder = str(Path(self.data_root).absolute())
+                samples += make_dataset(folder, {self.unlabelled: -1}, IMG_EXTENSIONS)
         except (OSError, ValueError) as error:
             raise ConfigError(
                 f'{root} has no folder of images for each class ({error}): set data_root (and '
                 'split) of the data set to where they are, or metainfo.classes to those there are'
             ) from error
-        if isinstance(self.unlabelled, str):
-            files = sorted(Path(self.data_root, self.unlabelled).absolute().rglob('*'))
-            samples += [(str(f), -1) for f in files if f.suffix.lower() in IMG_EXTENSIONS]
         return [{'img_path': path, 'gt_label': label} for path, label in samples]
 
 

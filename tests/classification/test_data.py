@@ -72,6 +72,8 @@ def test_a_subset_has_as_many_labels_of_each_class(tmp_path):
     few = folders(tmp_path, labels_per_class=1, unlabelled='crawled')
     labels = [few.get_data_info(i)['gt_label'] for i in range(len(few))]
     assert len(labels) == 13 and sorted(labels) == [*[-1] * 10, 0, 1, 2] and labels[-1] == -1
+    (tmp_path / 'crawled/linked').symlink_to(tmp_path / 'val')
+    assert len(folders(tmp_path, unlabelled='crawled')) == 12 + 1 + 6
 
 
 def test_wrong_folders_are_named(tmp_path):
@@ -85,6 +87,7 @@ def test_wrong_folders_are_named(tmp_path):
         (tmp_path, few, 'no valid file for the classes dog'),
         (tmp_path / 'train/a', dict(split=''), 'train/a has no folder of images'),
         (tmp_path, empty, r'each class \(no image\)'),
+        (tmp_path, dict(unlabelled='crawl', metainfo=dict(classes=['a'])), 'the classes crawl'),
     ):
         with pytest.raises(ConfigError, match=told):
             folders(root, **options)
