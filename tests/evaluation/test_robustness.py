@@ -143,6 +143,9 @@ def test_published_images(classifier, tmp_path):
     expected = torch.from_numpy(pixels).permute(0, 1, 4, 2, 3)
     folders = images_of(cfg, ['snow'], [3], root=tmp_path)
     assert torch.equal(folders['snow', 3], expected[2])  # not resized to 48
+    (tmp_path / 'snow/3/b/1.png').unlink()  # a class without images to validate
+    rare = images_of(cfg, ['snow'], [3], root=tmp_path)
+    assert torch.equal(rare['snow', 3], expected[2, [0, 2]])
     np.save(tmp_path / 'fog.npy', pixels.reshape(15, 40, 40, 3))
     np.save(tmp_path / 'labels.npy', np.tile([2, 1, 0], 5))
     *_, (_, _, found) = corruptions.corrupted_data(cfg, ['fog'], [4], root=tmp_path)
