@@ -95,6 +95,11 @@ class ClassFolders(ClassDataset):
 
     def load_data_list(self) -> list[dict]:
         """Return one entry per image: ``img_path`` and ``gt_label``."""
+        if self.ann_file:
+            raise ConfigError(
+                f'ann_file={self.ann_file!r} is not read, the folders of ClassFolders are the '
+                'labels: remove it, and name classes by metainfo.classes'
+            )
         root = Path(*self.data_prefix.values(), self.split).absolute()
         try:
             found = sorted(p.name for p in root.iterdir() if p.is_dir() and p.name[0] != '.')

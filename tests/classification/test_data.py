@@ -88,6 +88,7 @@ def test_wrong_folders_are_named(tmp_path):
         (tmp_path / 'train/a', dict(split=''), 'train/a has no folder of images'),
         (tmp_path, empty, r'each class \(no image\)'),
         (tmp_path, dict(unlabelled='crawl', metainfo=dict(classes=['a'])), 'the classes crawl'),
+        (tmp_path, dict(ann_file='train.txt'), r"ann_file='.*train\.txt' is not read"),
     ):
         with pytest.raises(ConfigError, match=told):
             folders(root, **options)
