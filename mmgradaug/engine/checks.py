@@ -3,7 +3,7 @@
 import copy
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,13 +73,26 @@ def check_model(cfg: Config, loops: tuple[str, ...] = ()) -> Any:
     Its weights are not initialised.
 
     Raises:
-        ConfigError: If an option is unknown or out of range, or ``num_classes`` is not theirs.
+        ConfigError: If an option is unknown or out of range, or ``num_classes`` is not theirs, or
+            if a classifier's data sets have different classes.
     """
     init_default_scope(cfg.get('default_scope') or 'mmdet')
     model = MODELS.build(copy.deepcopy(cfg.model))
+    named: dict[str, Sequence[str]] = {}  # classes of a classifier's data sets
     for loop in loops if cfg.get('check_annotations', True) else ():
         for key, dataset in find_datasets(cfg, loop).items():
             _check_num_classes(model, key, dataset)
+            if isinstance(model, Classifier) and dataset is not None:
+                named[key] = dataset.metainfo.get('classes', [])
+    for key, classes in named.items():
+        first, expected = next(iter(named.items()))
+        pairs = zip(classes, expected, strict=False)  # a user's own data set may name none
+        if other := next((pair for pair in pairs if pair[0] != pair[1]), None):
+            raise ConfigError(
+                f'{key} has the class {other[0]!r} where {first} has {other[1]!r}: labels count '
+                'classes, so set metainfo.classes of both to the same list '
+                '(check_annotations=False if they mean the same)'
+            )
     return model
 
 

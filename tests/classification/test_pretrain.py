@@ -104,6 +104,8 @@ def test_evaluation_gives_the_accuracy_of_training(trained, options, tmp_path):
     ('train_dataloader.dataset.data_root=/no/digits', r'no data at /no/digits .*make_digits'),
     ('model.num_classes=4',
      r'model\.num_classes=4, but train_dataloader\.dataset has 3 classes \(a, b, c\)'),
+    ('val_dataloader.dataset.metainfo.classes=[a,c,b]',
+     r"val_dataloader\.dataset has the class 'c' where train_dataloader\.dataset has 'b'"),
     ('train_dataloader.batch_size=99', 'train_dataloader gives no batch to a process'),
     ('model_wrapper_cfg.type=MMDistributedDataParallel', 'would train without sub-networks'),
 ])  # fmt: skip
