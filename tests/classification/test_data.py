@@ -250,7 +250,7 @@ def accuracy(logits, labels):
     metric = TopKAccuracy((1, 2))
     samples = [dict(logits=one, gt_label=label) for one, label in zip(logits, labels, strict=True)]
     metric.process(None, samples[:3])
-    metric.process(None, samples[3:])
+    metric.process(None, samples[3:] + samples[:2])  # which several processes get twice
     return metric.evaluate(len(samples))
 
 

@@ -23,7 +23,6 @@ from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmgradaug import GradAugDistributedDataParallel
-from mmgradaug.classification import TopKAccuracy
 from mmgradaug.errors import ConfigError
 from tests.classification import tiny
 from tests.networks import batch, build, dense_config, detector_config, random_images, randomised
@@ -123,16 +122,6 @@ def class_step(model, rank, wrapper, index=0):
     """A training step of a classifier on a process's images."""
     torch.manual_seed(100 * index + rank)
     return model.train_step(tiny.batch(seed=rank, size=16), wrapper)
-
-
-def measures(rank, world):
-    """The accuracy of images that are spread over processes."""
-    metric = TopKAccuracy((1,))
-    # Five images, of which mmengine's sampler gives the first twice; the first two are right.
-    for index in ([0, 3], [1, 4], [2, 0])[rank]:
-        logits = torch.eye(3)[0 if index < 2 else 1]
-        metric.process(None, [dict(logits=logits, gt_label=0)])
-    return metric.evaluate(5)
 
 
 EVERY_SECOND = dict(every=2, transform=dict(type='RandomMask', patch=4))

@@ -20,7 +20,7 @@ from tests.training.steps import assert_close, frozen_norms, gradients, sgd
 
 WORLD = 3
 CHECKS = [checks.trains, checks.reduces, checks.accumulates, checks.mixed_precision,
-          checks.measures, checks.classifiers_train, checks.every_second_is_plain, checks.sends,
+          checks.classifiers_train, checks.every_second_is_plain, checks.sends,
           checks.broadcasts, checks.empty, checks.not_finite, checks.wrong_wrappers,
           checks.anomalies, checks.sync_norms]  # fmt: skip
 
@@ -122,10 +122,6 @@ def test_mixed_precision(group):
     for result, exact in zip(found, group('trains'), strict=True):  # of the same weights and shard
         assert result['loss'] == pytest.approx(exact['losses'][0], rel=0.02)
         assert result['loss'] != exact['losses'][0]
-
-
-def test_every_image_counts_once(group):
-    assert all(found == {'accuracy/top1': 40.0} for found in group('measures'))
 
 
 @pytest.mark.parametrize('name', checks.CLASSIFIERS)
