@@ -1,8 +1,12 @@
 """What each process of a group does for test_ddp.py: it trains, and returns numbers."""
 
 import copy
+import datetime
 import hashlib
 import logging
+import multiprocessing
+import os
+import traceback
 from unittest import mock
 
 import mmengine.model.utils
@@ -30,6 +34,45 @@ from tests.training.steps import amp_on_cpu, frozen_norms, gradients, sgd, with_
 
 ITEMS = [(3, 2), (1, 4), (2, 0), (4, 1), (1, 1), (2, 3)]  # objects of a shard's two images
 HALF = dict(type='RandomScale', scales=[1.0, 0.5])
+SECONDS = 120  # after which a group that waits for one of its own gives up
+
+
+def run_group(world, checks, folder):
+    """Run checks ``(rank, world)`` in a group of processes; returns what each found, by name.
+
+    They are forked from a server that has imported this module: mmdet is imported once in a
+    session. A check that raised has its traceback, and those after it are missing.
+    """
+    context = multiprocessing.get_context('forkserver')
+    context.set_forkserver_preload([__name__])
+    arguments = [(rank, world, checks, folder) for rank in range(world)]
+    processes = [context.Process(target=run_checks, args=args) for args in arguments]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(3 * SECONDS)
+        if process.exitcode is None:
+            process.kill()
+            process.join()
+    return [torch.load(folder / f'{rank}.pt', weights_only=True) for rank in range(world)]
+
+
+def run_checks(rank, world, checks, folder):
+    """One process of a group."""
+    torch.set_num_threads(1)
+    options = dict(rank=rank, world_size=world, timeout=datetime.timedelta(seconds=SECONDS))
+    dist.init_process_group('gloo', init_method=f'file://{folder}/rendezvous', **options)
+    results = {}
+    for check in checks:
+        try:
+            results[check.__name__] = check(rank, world)
+        except BaseException:
+            results[check.__name__] = traceback.format_exc()
+            break
+    torch.save(results, folder / f'{rank}.pt')
+    if any(isinstance(result, str) for result in results.values()):
+        os._exit(1)  # the others see at once that this one is gone
+    dist.destroy_process_group()
 
 
 def digest(tensors):

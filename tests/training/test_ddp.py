@@ -13,7 +13,6 @@ from torch import nn
 from mmgradaug.training.ddp import widen_empty_inputs
 from tests.classification import tiny
 from tests.networks import build, detector_config
-from tests.processes import run_group
 from tests.training import ddp_checks as checks
 from tests.training.ddp_checks import class_step, fcos_config, step
 from tests.training.steps import assert_close, frozen_norms, gradients, sgd
@@ -28,7 +27,7 @@ CHECKS = [checks.trains, checks.reduces, checks.accumulates, checks.mixed_precis
 @pytest.fixture(scope='module')
 def group(tmp_path_factory):
     """What a check returned, a list over processes: ``group('trains')``."""
-    results = run_group(WORLD, CHECKS, tmp_path_factory.mktemp('group'))
+    results = checks.run_group(WORLD, CHECKS, tmp_path_factory.mktemp('group'))
 
     def found(check):
         failed = [text for r in results for text in r.values() if isinstance(text, str)]
