@@ -11,7 +11,6 @@ from mmgradaug.detection.distillation.semantic import soft_semantic
 from mmgradaug.transforms import DrawnChain, GeometricMap, Rotate, Scale
 from tests.detection.passes import OFF, SOFT, full_losses, preprocessed, subnet_losses, taught
 from tests.networks import batch, build, two_stage_config
-from tests.training.steps import sgd
 
 
 def panoptic_model(**gradaug):
@@ -55,15 +54,6 @@ def test_a_smaller_turned_copy_reaches_the_head_in_every_mode(mode):
     subnet_losses(model, data, DrawnChain((Rotate(1), Scale(0.6))), width=0.5)
     assert set(seen) == {name for name, _ in model.semantic_head.named_parameters()}
     assert (seen['conv_logits.weight'] > 0) == (mode != 'off')
-
-
-@pytest.mark.parametrize('distill', ['labels', {}])
-def test_images_that_need_padding_train(distill):
-    transform = dict(type='RandomScale', scales=[0.6])
-    model = panoptic_model(num_subnets=1, distill=distill, transform=transform)
-    log = model.train_step(panoptic_batch(), sgd(model))
-    name = 'loss_seg' if distill == 'labels' else 'loss_seg_hard'
-    assert 0 < log[f'subnet1/{name}'] < 10
 
 
 def test_soft_loss_is_the_mean_divergence_of_the_images_cells():
