@@ -7,7 +7,7 @@ import pytest
 from mmgradaug.errors import ConfigError
 from mmgradaug.transforms import Rotate, Scale
 from tests.detection.passes import subnet_losses, taught
-from tests.networks import batch, build, detector_config, two_stage_config
+from tests.networks import batch, build, detector_config
 
 STDS = {'roi_head.bbox_head.bbox_coder.target_stds': [0.1, 0.2, 0.2, 0.2]}
 MEANS = {'roi_head.bbox_head.bbox_coder.target_means': [0.1, 0.0, 0.0, 0.0]}
@@ -46,11 +46,3 @@ def test_what_cannot_be_turned_is_refused(changes, transform, distill, message):
     else:
         with pytest.raises(ConfigError, match=message):
             subnet_losses(model, data, transform)
-
-
-def test_a_later_stage_of_a_cascade():
-    config = two_stage_config('cascade_rcnn/cascade-rcnn_r50_fpn_1x_coco')
-    config.roi_head.bbox_head[2].bbox_coder.target_stds = [0.033, 0.033, 0.067, 0.1]
-    model = build(config)
-    with pytest.raises(ConfigError, match='cannot be turned'):
-        subnet_losses(model, taught(model, batch()), Rotate(1))
