@@ -161,16 +161,6 @@ def test_a_step_trains_on_unusual_batches(family, num_items, distill):
     assert not torch.equal(before, model.rpn_head.rpn_cls.weight)
 
 
-def test_crowd_only_images_train():
-    model = family_model('mask', distill=BOTH)
-    data = batch((2, 2))
-    for sample in data['data_samples']:
-        sample.ignored_instances = sample.gt_instances[:]
-        sample.gt_instances = sample.gt_instances[:0]
-    log = model.train_step(data, sgd(model))
-    assert torch.isfinite(log['loss'])
-
-
 @main_families
 @pytest.mark.parametrize(
     ('num_items', 'distill'),
