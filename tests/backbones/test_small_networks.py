@@ -39,7 +39,7 @@ def test_full_width_is_the_plain_network_bitwise(name):
 @pytest.mark.parametrize('dtype', [torch.float32, torch.float64])
 @pytest.mark.parametrize('name', NETWORKS)
 def test_slices_equal_dense_networks(name, dtype):
-    network, x = small(name, dtype), random_images(2, 3, 12, 16, dtype=dtype)
+    network, x = small(name, dtype), random_images(2, 3, 11, 14, dtype=dtype)  # odd, or half of it
     for width in WIDTHS:
         assert_slice_equals_dense(network, width, x)
 
@@ -86,16 +86,6 @@ def test_statistics_are_those_of_full_passes_alone(name, passes):
             with at_depth(network, draw_depth(network, subnet)):
                 network(x)[0].sum().backward()
     assert_equal(statistics(network), statistics(alone))
-
-
-@pytest.mark.parametrize('name', NETWORKS)
-def test_images_of_every_size_run(name):
-    network = small(name)
-    for size, cells in [(32, 8), (28, 7), (24, 6), (27, 7)]:
-        x = random_images(2, 3, size, size)
-        assert network(x)[0].shape == (2, network.out_channels, cells, cells)
-        with at_width(network, 0.8):
-            assert network(x)[0].shape == (2, network.out_channels, cells, cells)
 
 
 @pytest.mark.parametrize('name', NETWORKS)
