@@ -4,7 +4,6 @@ import copy
 
 import pytest
 import torch
-import torchvision
 from mmcv.cnn.bricks.conv_ws import ConvWS2d
 from mmdet.models.backbones import ResNeXt
 from mmengine.model.efficient_conv_bn_eval import turn_on_efficient_conv_bn_eval
@@ -15,7 +14,7 @@ from mmgradaug import SlimmableResNet, SlimmableResNeXt, at_width, extract_subne
 from mmgradaug.errors import ConfigError
 from mmgradaug.publishing.narrow import narrow_backbone
 from tests.backbones.small import small
-from tests.networks import pretrained, random_images, randomised
+from tests.networks import random_images, randomised
 from tests.oracles import assert_equal, assert_slice_equals_dense, relative_error, run
 
 LAST_TWO = (False, False, True, True)
@@ -159,18 +158,6 @@ def test_initialises_as_the_stock_backbone(name):
         network.init_weights()
         states.append(network.state_dict())
     assert_equal(*states)
-
-
-@pytest.mark.parametrize(('name', 'options'), [
-    ('resnet18', dict(type='SlimmableResNet', depth=18)),
-    ('resnet50', dict(type='SlimmableResNet', depth=50)),
-    ('resnext50_32x4d', dict(type='SlimmableResNeXt', depth=50, groups=32, base_width=4)),
-])  # fmt: skip
-def test_torchvision_weights_load(tmp_path, name, options):
-    weights = randomised(getattr(torchvision.models, name)()).state_dict()
-    torch.save(weights, tmp_path / 'resnet.pth')
-    slim = pretrained(tmp_path / 'resnet.pth', **options)
-    assert all(torch.equal(v, weights[k]) for k, v in slim.state_dict().items())
 
 
 def test_groups_of_a_norm_keep_their_size():
