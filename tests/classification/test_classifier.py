@@ -6,7 +6,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
-from torchvision.models import resnet18, resnet50
 
 from mmgradaug import at_width, extract_subnet
 from mmgradaug.errors import ConfigError
@@ -104,16 +103,6 @@ def test_memory_that_a_layer_reads_wrongly_is_refused():
     stock = dict(type='ResNet', **dcn, base_channels=8)
     with pytest.raises(ValueError, match=message):
         build(backbone=stock, channels_last=True, gradaug=dict(min_width=1.0))
-
-
-@pytest.mark.parametrize('theirs', [resnet18, resnet50])
-def test_keys_without_the_prefix_and_logits_are_torchvisions(theirs):
-    depth = int(theirs.__name__.removeprefix('resnet'))
-    model, theirs = build(backbone=dict(type='SlimmableResNet', depth=depth)), theirs(num_classes=3)
-    theirs.load_state_dict({k.removeprefix('backbone.'): v for k, v in model.state_dict().items()})
-    images = torch.randn(2, 3, 64, 64)
-    logits = theirs.eval()(images)
-    torch.testing.assert_close(model.eval()(images), logits, rtol=1e-5, atol=1e-5)
 
 
 def test_predictions():

@@ -132,7 +132,7 @@ def publish(tmp_path, model, *options):
 
 
 def test_torchvisions_resnet_gives_our_logits(tmp_path):
-    """Of other depths, keys and logits are compared above and in tests/classification."""
+    """Of other depths keys are compared above, logits of ResNet-50 in test_released.py."""
     ours = classifier_of('ResNet-18')
     weights, record = publish(tmp_path, ours, '--to', 'torchvision')
     theirs = torchvision.models.resnet18()
