@@ -27,28 +27,18 @@ from tests.shapes_run import shapes_config
 from tools.robustness import main
 
 imagecorruptions = pytest.importorskip('imagecorruptions')
-# Table 8 of the paper: the columns of the 15 corruptions, and its mCE.
-TABLE_8 = {
-    'ResNet-50': ([72, 75, 76, 77, 91, 82, 81, 78, 76, 65, 59, 65, 89, 72, 75], 75.5),
-    'Cutout': ([72, 74, 77, 77, 91, 80, 80, 77, 77, 65, 58, 64, 89, 75, 76], 75.5),
-    'Mixup': ([68, 72, 72, 75, 88, 75, 74, 70, 70, 55, 55, 61, 85, 65, 72], 70.5),
-    'CutMix': ([72, 74, 76, 77, 91, 78, 78, 77, 75, 62, 56, 65, 87, 77, 74], 74.6),
-    'GradAug': ([72, 72, 79, 78, 90, 80, 80, 73, 72, 61, 55, 64, 87, 64, 71], 73.2),
-    'GradAug-CutMix': ([71, 73, 78, 76, 91, 78, 77, 72, 71, 61, 53, 63, 86, 76, 69], 73.0),
-    'GradAug-Mixup': ([62, 65, 63, 77, 90, 79, 75, 64, 57, 50, 54, 52, 87, 77, 75], 68.5),
-}
 
 
-@pytest.mark.parametrize(('row', 'mce'), TABLE_8.values(), ids=TABLE_8)
-def test_the_papers_mean_corruption_errors(row, mce):
-    """The columns are corruption errors (CE), in per cent of AlexNet's, not errors."""
+def test_the_papers_mean_corruption_error():
+    """Table 8, GradAug-Mixup: the columns are corruption errors (CE), in per cent of AlexNet's."""
+    row = [62, 65, 63, 77, 90, 79, 75, 64, 57, 50, 54, 52, 87, 77, 75]
     results = [CorruptionResult('clean', 0, {'accuracy/top1': 76.3})]
     for ce, (name, alexnet) in zip(row, ALEXNET_ERRORS.items(), strict=True):
         for severity, more in enumerate((-8, -4, 0, 4, 8), start=1):
             accuracy = 100 - (ce * alexnet / 100 + more)
             results.append(CorruptionResult(name, severity, {'accuracy/top1': accuracy}))
     summary = corruptions.summarise(results, num_classes=1000)
-    assert value_at(summary, read_rows()['T8/gradaug'].metrics) == pytest.approx(mce, abs=0.05)
+    assert value_at(summary, read_rows()['T8/gradaug'].metrics) == pytest.approx(68.5, abs=0.05)
     found = summary['CE']
     assert list(found.values()) == pytest.approx([sum(row) / 15, *row])
     assert 'CE' not in corruptions.summarise(results, num_classes=100)  # not ImageNet
