@@ -15,7 +15,6 @@ import torch
 from mmgradaug.engine import train as engine
 from tests.coco_runs import coco_config, each, edit_annotations
 from tests.harmful import Command
-from tests.messages import one_line
 from tests.networks import build, detector_config
 from tools import test, train
 
@@ -39,10 +38,10 @@ class Run:
         self.main([str(path), *self.argv, '--work-dir', str(self.work_dir)])
 
     def last_line(self):
-        """Run the tool, which has to end with an error; returns the last line it prints."""
-        with pytest.raises(SystemExit) as stopped:
+        """Run the tool, which has to end with an error of one line; returns that line."""
+        with pytest.raises(SystemExit, match=r'^error: .{20,}$') as stopped:
             self.start()
-        return one_line(stopped.value)
+        return str(stopped.value)
 
     def checkpoints(self):
         return sorted(path.name for path in self.work_dir.glob('*.pth'))
