@@ -9,7 +9,7 @@ import torch
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 
-from mmgradaug import SlimmableResNet, SlimmableResNeXt
+from mmgradaug import SlimmableResNet
 from mmgradaug.engine.checks import check_data, check_model, check_run, warn_of_schedule
 from mmgradaug.engine.weight_check import check_pretrained, check_start, load_weights
 from mmgradaug.errors import ConfigError
@@ -133,19 +133,19 @@ def test_an_rpn_alone_knows_objects(cfg, name):
     check_run(cfg, ('train',))
 
 
-def backbone(path, change=None, kind=SlimmableResNet, **options):
+def backbone(path, change=None, **options):
     """Write a backbone's weights, changed, and name them in one of other options."""
     options = dict(depth=18, base_channels=8) | options
-    weights = kind(**options).state_dict()
+    weights = SlimmableResNet(**options).state_dict()
     if change is not None:
         change(weights)
     torch.save(weights, path / 'w.pth')
     return options | dict(init_cfg=dict(type='Pretrained', checkpoint=str(path / 'w.pth')))
 
 
-def check_backbone(options, kind=SlimmableResNet):
+def check_backbone(options):
     model = torch.nn.Module()
-    model.backbone = kind(**options)
+    model.backbone = SlimmableResNet(**options)
     check_pretrained(model)
 
 
@@ -176,13 +176,6 @@ def test_weights_for_images_of_other_channels_are_loaded_but_for_the_first(
     wider = backbone(tmp_path, base_channels=16) | dict(base_channels=8, in_channels=channels)
     with pytest.raises(ConfigError, match=r'of another shape \(conv1\.weight, '):
         check_backbone(wider)
-
-
-def test_pretrained_weights_of_other_groups(tmp_path):
-    options = backbone(tmp_path, kind=SlimmableResNeXt, depth=50, groups=8, base_width=1)
-    check_backbone(options, SlimmableResNeXt)
-    with pytest.raises(ConfigError, match='of another shape'):
-        check_backbone(options | dict(groups=4), SlimmableResNeXt)
 
 
 def test_the_backbone_of_a_whole_model_needs_a_prefix(cfg, saved, state):
