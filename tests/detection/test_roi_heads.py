@@ -40,7 +40,6 @@ SOFT_LOSSES = dict(faster=4, mask=5, cascade=8, cascade_mask=11, double=4, dynam
 every_family = pytest.mark.parametrize('family', FAMILIES)
 # The others run the same code with fewer heads.
 MAIN = [family for family in FAMILIES if family not in ('faster', 'cascade', 'htc')]
-main_families = pytest.mark.parametrize('family', MAIN)
 
 
 def family_config(family, **gradaug):
@@ -161,7 +160,7 @@ def test_a_step_trains_on_unusual_batches(family, num_items, distill):
     assert not torch.equal(before, model.rpn_head.rpn_cls.weight)
 
 
-@main_families
+@pytest.mark.parametrize('family', MAIN)
 @pytest.mark.parametrize(
     ('num_items', 'distill'),
     [((3, 2), OFF), ((0, 0), None), ((0, 0), {k: 'off' for k in OFF if k != 'rpn_bbox'})],
