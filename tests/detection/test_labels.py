@@ -13,16 +13,18 @@ TRANSFORMS = [Scale(2), Rotate(1), Rotate(2), Rotate(3), DrawnChain((Rotate(1), 
 
 
 @pytest.mark.parametrize('transform', TRANSFORMS)
-def test_masks_move_as_images_do(transform):
+def test_boxes_and_masks_move_as_images_do(transform):
     polygons = PolygonMasks([[np.array([4.0, 2.0, 20.0, 4.0, 8.0, 14.0])]], 16, 24)
     bitmaps = BitmapMasks(polygons.to_ndarray(), 16, 24)
     image, mapping = transform(torch.from_numpy(bitmaps.masks)[None].float())
-    expected = image[0, 0].numpy() > 0.5
+    expected = BitmapMasks((image[0].numpy() > 0.5).astype(np.uint8), *mapping.out_size)
     for masks, least_iou in ((bitmaps, 0.85), (polygons, 0.75)):
-        moved = move_masks(masks, mapping)
-        assert (moved.height, moved.width) == mapping.out_size
-        found = moved.to_ndarray()[0].astype(bool)
-        assert (found & expected).sum() / (found | expected).sum() > least_iou
+        instances = InstanceData(bboxes=bitmaps.get_bboxes('hbox'), masks=masks)
+        moved = move_instances(instances, mapping)
+        assert (moved.masks.height, moved.masks.width) == mapping.out_size
+        found, wanted = (m.to_ndarray()[0].astype(bool) for m in (moved.masks, expected))
+        assert (found & wanted).sum() / (found | wanted).sum() > least_iou
+        assert (moved.bboxes - expected.get_bboxes('hbox').tensor).abs().max() <= 1
 
 
 def test_masks_smaller_than_the_batch_are_padded_first():
@@ -30,22 +32,6 @@ def test_masks_smaller_than_the_batch_are_padded_first():
     moved = move_masks(small, GeometricMap((8, 8), (8, 8), 2))
     assert moved.masks[0, 4:, 4:].all()
     assert moved.masks.sum() == 16
-
-
-@pytest.mark.parametrize('transform', TRANSFORMS)
-def test_masks_stay_in_their_boxes(transform):
-    sample = batch((3,))['data_samples'][0]
-    boxes = torch.tensor([[10.0, 20, 50, 90], [0, 0, 128, 64], [100, 70, 120, 80]])
-    masks = np.zeros((3, 128, 128), np.uint8)
-    for mask, (left, top, right, bottom) in zip(masks, boxes.int().tolist(), strict=True):
-        mask[top:bottom, left:right] = 1
-    sample.gt_instances.bboxes, sample.gt_instances.masks = boxes, BitmapMasks(masks, 128, 128)
-    _, mapping = transform(torch.zeros(1, 3, 128, 128))
-    (moved,) = move_samples([sample], mapping)
-    assert moved.metainfo['img_shape'] == mapping.out_size
-    found = moved.gt_instances.masks.get_bboxes('hbox').tensor
-    assert (found - moved.gt_instances.bboxes).abs().max() <= 1
-    assert not torch.equal(moved.gt_instances.bboxes, boxes)
 
 
 @pytest.mark.parametrize(('shape', 'own', 'padded', 'moved_shape', 'moved_own'), [
