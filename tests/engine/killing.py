@@ -47,10 +47,9 @@ class CpuAmpOptimWrapper(AmpOptimWrapper):
 
 @dataclass(frozen=True)
 class Kill:
-    """Dies before or ``after`` an iteration, or half-way through a ``write``; counted from 0."""
+    """Dies before an iteration, or half-way through a ``write``; counted from 0."""
 
     iteration: int | None = None
-    after: bool = False
     write: int | None = None
 
 
@@ -107,12 +106,9 @@ def _die_in_iteration(kill: Kill) -> None:
     run_iter = EpochBasedTrainLoop.run_iter
 
     def run_or_die(self: Any, *args: Any) -> None:
-        this = self._iter
-        if this == kill.iteration and not kill.after:
+        if self._iter == kill.iteration:
             _die()
         run_iter(self, *args)
-        if this == kill.iteration and kill.after:
-            _die()
 
     EpochBasedTrainLoop.run_iter = run_or_die  # type: ignore
 

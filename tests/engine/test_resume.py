@@ -33,7 +33,7 @@ def test_a_killed_run_ends_with_the_same_weights(tmp_path, generator):
     train(tmp_path / 'whole', options)
     # Somewhere in the second epoch, so that there is something to resume; then half-way through
     # writing its checkpoint.
-    kills = [Kill(generator.randrange(2, 4), generator.random() < 0.5), Kill(write=0)]
+    kills = [Kill(generator.randrange(2, 4)), Kill(write=0)]
     work_dir = tmp_path / 'killed'
     assert train(work_dir, options, kill=kills[0])
     assert train(work_dir, options, '--resume', kill=kills[1])
@@ -55,14 +55,12 @@ def test_killed_anywhere_any_number_of_times(tmp_path, generator, extra):
     every = ['default_hooks.checkpoint.by_epoch=False', 'default_hooks.checkpoint.interval=3']
     options = ['--cfg-options', *shapes_options(tmp_path / 'shapes'), *EPOCHS, *every, *extra]
     if 'randomness.seed=None' in extra:  # both runs start from one checkpoint, and its seed
-        assert train(tmp_path / 'start', options, kill=Kill(3, after=True))
+        assert train(tmp_path / 'start', options, kill=Kill(4))
         options = [*options, f'load_from={tmp_path}/start/iter_3.pth', 'resume=True']
     train(tmp_path / 'whole', options)
     kills = [
-        Kill(generator.randrange(ITERATIONS), generator.random() < 0.5)
-        if generator.random() < 0.6
-        else Kill(write=generator.randrange(4))
-        for _ in range(4)
+        Kill(generator.randrange(ITERATIONS)) if is_early else Kill(write=generator.randrange(4))
+        for is_early in generator.choices((True, False), (0.6, 0.4), k=4)
     ]
     work_dir = tmp_path / 'killed'
     for kill in [*kills, None]:
