@@ -41,13 +41,6 @@ def test_draws_are_these_wherever_and_whenever_they_are_made():
     assert [s.transform.factor for s in drawn] == [0.6, 1.0, 1.0]
 
 
-def test_without_a_transform_images_are_rescaled_and_none_keeps_them():
-    scales = {s.transform.factor for i in range(50) for s in SubnetSampler().sample(0, i)}
-    assert scales == {1.0, 0.8, 0.6, 0.4}
-    (subnet,) = SubnetSampler(num_subnets=1, transform=None).sample(0, 0)
-    assert subnet.transform.transforms == ()
-
-
 @pytest.mark.parametrize(('options', 'message'), [
     (dict(num_subnets=-1), r'gradaug\.num_subnets=-1, expected a whole number >= 0'),
     (dict(num_subnets=1.5), 'num_subnets=1.5'),
