@@ -48,8 +48,6 @@ STOCK = {  # configs of mmdet's networks
     'r18': R18,
     'r18 first and last map': R18 | dict(out_indices=(0, 3)),
     'r18 caffe': R18 | dict(style='caffe'),
-    'r18 GN': R18 | WIDE | GN,
-    'r18 WS': R18 | WIDE | WS,
     'r18 GN + WS': R18 | WIDE | GN | WS,
     'r50': R50,
     'r50 frozen stages': R50 | dict(frozen_stages=2),
@@ -244,7 +242,6 @@ def assert_narrow_stock_network_is_the_slice(network, stock, width, x):
     (NEXT, dict(width_divisor=4)),
     (NEXT | dict(groups=1), {}),
     (NEXT | dict(groups=2, base_width=32), {}),  # of which one group is left at 0.3
-    (NEXT, dict(regulariser=dict(type='StochasticDepth'))),
     (R50 | dcn('DCNv2'), {}),
     (R50 | dcn('DCNv2', 4), {}),
     (R50 | CONTEXT, {}),

@@ -302,7 +302,6 @@ OTHER_HEADS = [
     'pisa/faster-rcnn_r50_fpn_pisa_1x_coco',
     'scnet/scnet_r50_fpn_1x_coco',
     'sparse_rcnn/sparse-rcnn_r50_fpn_1x_coco',
-    'queryinst/queryinst_r50_fpn_1x_coco',
     'crowddet/crowddet-rcnn_r50_fpn_8xb2-30e_crowdhuman',
     'seesaw_loss/mask-rcnn_r50_fpn_seesaw-loss_random-ms-2x_lvis-v1',
 ]

@@ -93,10 +93,7 @@ UNUSUAL = {
     'remote folder': option(data_root='s3://bucket/coco/'),
     'remote backend': option(backend_args=dict(backend='petrel')),
     'remote client': without_images(file_client_args=dict(backend='petrel')),
-    'another format': option(type='OtherFormat'),
-    'another format of files it knows': option(
-        type='OtherFormat', ann_file='train', data_prefix=dict(img='none/')
-    ),
+    'another format': option(type='OtherFormat', ann_file='train', data_prefix=dict(img='none/')),
     'an option that its class will refuse': option(of_another_class=True),
     'a folder that nothing loads': option(data_prefix=dict(img='train/', seg='none/')),
     'absolute names': elsewhere,
