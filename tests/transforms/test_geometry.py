@@ -78,6 +78,12 @@ def test_deltas_and_boxes_move_alike(turns):
     )
 
 
+@pytest.mark.parametrize('turns', range(4))
+def test_grids_turn_as_images_do(turns):
+    image = random_images(2, 3, 8, 8)
+    assert torch.equal(Rotate(turns)(image)[0], GeometricMap((8, 8), (8, 8), turns).grids(image))
+
+
 def test_scale_one_is_the_same_tensor():
     images = random_images(1, 3, 9, 7)
     out, mapping = Scale(1.0)(images)
