@@ -116,6 +116,17 @@ def test_configs_build_chains():
         build_transform(3)
 
 
+@pytest.mark.parametrize('turns', [0, 1, 2, 3])
+def test_sides_turn_with_their_box(turns):
+    """Distances from a point to the sides of a box, and of its turned copy."""
+    mapping = GeometricMap((20, 30), (30, 20) if turns % 2 else (20, 30), turns)
+    box, point = torch.tensor([3.0, 2.0, 17.0, 11.0]), torch.tensor([5.0, 9.0, 5.0, 9.0])
+    signs = torch.tensor([-1.0, -1.0, 1.0, 1.0])
+    sides = (box - point) * signs
+    turned = (mapping.boxes(box) - mapping.boxes(point)) * signs
+    assert torch.equal(mapping.sides(sides, dim=0), turned)
+
+
 def test_aligned_corners_stay_where_they_are():
     images = random_images(1, 3, 16, 16)
     small, mapping = RandomScale([0.5], align_corners=True).draw(random.Random(0))(images)
