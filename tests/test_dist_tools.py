@@ -78,6 +78,17 @@ def test_plain_training_and_testing_by_two_processes(options, tmp_path):
 
 
 @pytest.mark.slow
+def test_two_machines_train_together(options, tmp_path):
+    arguments, port = ['dist_train.sh', CONFIG, 1, '--work-dir', tmp_path, *options], free_port()
+    starts = [start(*arguments, NNODES=2, NODE_RANK=rank, PORT=port) for rank in (0, 1)]
+    with running(*starts) as machines:
+        for machine in machines:
+            out = finish(machine)
+            assert machine.returncode == 0, out[-5000:]
+    require_trained(tmp_path, steps=2)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ('number', 'seconds', 'message'),
     [(signal.SIGKILL, 1800, 'peer'), (signal.SIGSTOP, 30, 'Timed out waiting 30000ms')],
